@@ -1,0 +1,124 @@
+"""Chunks, key ranges and collection schemas: the data that is moved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+#: A Milvus primary key. VARCHAR keys compare by UTF-8 bytes, which is how
+#: Python compares str (code point order is the same order).
+Key = str | int
+
+#: float32, shape (rows, dimension), C-contiguous.
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """The keys greater than ``after`` and up to and including ``upto``; None is unbounded."""
+
+    after: Key | None = None
+    upto: Key | None = None
+
+    def __contains__(self, key: Key) -> bool:
+        above = self.after is None or key > self.after  # type: ignore[operator]  # one key type per collection
+        return above and (self.upto is None or key <= self.upto)  # type: ignore[operator]  # as above
+
+    def __str__(self) -> str:
+        return f"({_shown(self.after)}, {_shown(self.upto)}]"
+
+
+def _shown(bound: Key | None) -> str:
+    if bound is None:
+        return "…"
+    text = str(bound)
+    return text if len(text) <= 24 else text[:21] + "…"
+
+
+ALL_KEYS = KeyRange()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One row of a bot's collection.
+
+    ``fields`` holds every column that is not a vector, the key, the text and
+    the members of the dynamic field included. ``vector`` is float32 of shape
+    (dimension,), or None where it was not asked for.
+    """
+
+    key: Key
+    text: str | None
+    fields: Mapping[str, Any]
+    vector: npt.NDArray[np.float32] | None = None
+
+    def digest(self) -> bytes:
+        """16 bytes that change when any non-vector field changes (BLAKE2b of sorted JSON)."""
+        canonical = orjson.dumps(
+            dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+        )
+        return hashlib.blake2b(canonical, digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class CollectionSchema:
+    """What we must know of a collection to read it and to make another like it."""
+
+    name: str
+    key_field: str
+    key_is_string: bool
+    vector_field: str
+    dimension: int
+    metric: str
+    #: Names of VARCHAR fields that are not the key, the likeliest text field first.
+    text_candidates: tuple[str, ...]
+    #: Sentences naming what we cannot carry over exactly; empty when we can.
+    unsupported: tuple[str, ...] = ()
+    #: The adapter's own full description, JSON-able; ``create_like`` builds from it.
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def differences(self, other: CollectionSchema) -> list[str]:
+        """What differs in ``other`` besides its name and dimension, one sentence each."""
+        mine, theirs = dict(self.description), dict(other.description)
+        return [
+            f"{key}: {mine.get(key)!r} became {theirs.get(key)!r}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
+        ]
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """How far the vector index of a collection is built, in rows."""
+
+    total_rows: int
+    indexed_rows: int
+    pending_rows: int
+
+    @property
+    def built(self) -> bool:
+        return self.pending_rows == 0
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One search result; a larger ``score`` is better for COSINE and IP, a smaller for L2."""
+
+    key: Key
+    score: float
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A provider's answer: ``vectors[i]`` belongs to the i-th text that was sent."""
+
+    vectors: Vectors
+    #: Tokens billed, from the provider's usage; an estimate where it reports none.
+    tokens: int

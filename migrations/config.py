@@ -1,0 +1,68 @@
+"""What a caller asks for: one migration's configuration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from migrations.errors import SameModel
+
+MAX_BATCH_SIZE = 2048  # the largest number of inputs one OpenAI embeddings request takes
+
+
+class EmbeddingRef(BaseModel):
+    """One embedding: who makes it, with which model, in how many dimensions."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    model: str
+    dimension: int = Field(gt=0, le=32_768)  # Milvus' own limit for a float vector
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model} ({self.dimension} dimensions)"
+
+
+class MigrationConfig(BaseModel):
+    """Which bot goes from which embedding to which, and how carefully.
+
+    Durations are in seconds. ``retry_delay`` is the first pause of an
+    exponential backoff; it doubles with every one of ``max_retries``.
+
+    Raises:
+        SameModel: from :meth:`check`, when both embeddings are the same.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    bot_id: str
+    from_provider: str
+    from_model: str
+    from_dimension: int = Field(gt=0, le=32_768)
+    to_provider: str
+    to_model: str
+    to_dimension: int = Field(gt=0, le=32_768)
+    batch_size: int = Field(default=50, ge=1, le=MAX_BATCH_SIZE)
+    max_retries: int = Field(default=3, ge=0, le=20)
+    retry_delay: float = Field(default=2.0, ge=0, le=300)
+    timeout_seconds: int = Field(default=3600, ge=1)
+    enable_rollback: bool = True
+    verify_migration: bool = True
+    #: Share of chunks that may be missing from the target; a missing chunk is
+    #: lost to the bot's users, so the default allows none.
+    max_failed_ratio: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def source(self) -> EmbeddingRef:
+        return EmbeddingRef(
+            provider=self.from_provider, model=self.from_model, dimension=self.from_dimension
+        )
+
+    @property
+    def target(self) -> EmbeddingRef:
+        return EmbeddingRef(
+            provider=self.to_provider, model=self.to_model, dimension=self.to_dimension
+        )
+
+    def check(self) -> None:
+        if self.source == self.target:
+            raise SameModel(f"The bot uses {self.source} already; name another model or dimension.")

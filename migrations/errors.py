@@ -1,0 +1,328 @@
+"""Every error of the domain, arranged by what the system does next.
+
+The first line of a class's docstring is the message a person reads when
+nothing more precise is known; instances usually carry a more precise one.
+Vendor exceptions never leave the adapters: they arrive here as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ReembedError(Exception):
+    """Something went wrong in reembed; see the cause."""
+
+    #: Stable word for logs, events, problem documents and metrics.
+    code = "error"
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        super().__init__(message or first_sentence(type(self)))
+        self.details = details
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+def first_sentence(error_class: type) -> str:
+    doc = error_class.__doc__ or error_class.__name__
+    return doc.strip().splitlines()[0]
+
+
+# --- the caller's fault: answered, never retried ------------------------------
+
+
+class RequestError(ReembedError):
+    """The request breaks a rule; change it and send it again."""
+
+    code = "request-refused"
+
+
+class BotNotFound(RequestError):
+    """There is no such bot, or it is not yours; list yours with GET /bots."""
+
+    code = "bot-not-found"
+
+
+class BotExists(RequestError):
+    """A bot of this id is registered already; choose another bot_id."""
+
+    code = "bot-exists"
+
+
+class MigrationNotFound(RequestError):
+    """There is no such migration, or its bot is not yours."""
+
+    code = "migration-not-found"
+
+
+class UnknownProvider(RequestError):
+    """The provider is neither built in nor named in REEMBED_PROVIDERS."""
+
+    code = "unknown-provider"
+
+
+class UnknownModel(RequestError):
+    """The provider does not know this model; check its spelling."""
+
+    code = "unknown-model"
+
+
+class ProviderKeyMissing(RequestError):
+    """The provider's key is not set in the environment of this process."""
+
+    code = "provider-key-missing"
+
+
+class SameModel(RequestError):
+    """The bot uses this model and dimension already; name another one."""
+
+    code = "same-model"
+
+
+class CollectionUnsupported(RequestError):
+    """The collection has features that cannot be carried over exactly."""
+
+    code = "collection-unsupported"
+
+
+class InvalidConfiguration(RequestError):
+    """The migration's configuration contradicts the bot or itself."""
+
+    code = "invalid-configuration"
+
+
+class CollectionNotFound(RequestError):
+    """Milvus has no collection or alias of this name; check its spelling."""
+
+    code = "collection-not-found"
+
+
+class NotAuthenticated(RequestError):
+    """Send a valid token as 'Authorization: Bearer <token>'."""
+
+    code = "not-authenticated"
+
+
+class NotAllowed(RequestError):
+    """This needs a token with the role admin."""
+
+    code = "not-allowed"
+
+
+class IdempotencyConflict(RequestError):
+    """The Idempotency-Key was used before with another request; use a new key."""
+
+    code = "idempotency-conflict"
+
+
+# --- the state does not allow it now ------------------------------------------
+
+
+class TransitionRefused(ReembedError):
+    """The migration is not in a state that allows this."""
+
+    code = "transition-refused"
+
+
+class MigrationInProgress(TransitionRefused):
+    """The bot has a live migration; wait for it or cancel it first."""
+
+    code = "migration-in-progress"
+
+
+class TooManyMigrations(TransitionRefused):
+    """The limit of concurrent migrations is reached; try again when one has ended."""
+
+    code = "too-many-migrations"
+
+
+class NoActiveMigration(TransitionRefused):
+    """The bot has no live migration to cancel."""
+
+    code = "no-active-migration"
+
+
+class SwitchInProgress(TransitionRefused):
+    """The switch is completing and cannot be interrupted; roll back once it is done."""
+
+    code = "switch-completing"
+
+
+class AlreadySwitched(TransitionRefused):
+    """The migration has switched; use its rollback to go back."""
+
+    code = "already-switched"
+
+
+class AlreadyRolledBack(TransitionRefused):
+    """The migration is rolled back already, or its rollback is running."""
+
+    code = "already-rolled-back"
+
+
+class RollbackUnavailable(TransitionRefused):
+    """This migration cannot be rolled back; the blockers say why."""
+
+    code = "rollback-unavailable"
+
+
+class Superseded(TransitionRefused):
+    """Another worker or a newer epoch owns this migration now; this work stops."""
+
+    code = "superseded"
+
+
+# --- passing faults: wait and try again ---------------------------------------
+
+
+class TransientError(ReembedError):
+    """A dependency failed in a way that usually passes; it is tried again."""
+
+    code = "transient"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderUnavailable(TransientError):
+    """The embedding provider does not answer or answers with a server error."""
+
+    code = "provider-unavailable"
+
+
+class ProviderRateLimited(TransientError):
+    """The embedding provider's rate limit is reached."""
+
+    code = "provider-rate-limited"
+
+
+class VectorStoreUnavailable(TransientError):
+    """Milvus does not answer or asks to slow down."""
+
+    code = "vector-store-unavailable"
+
+
+class StateStoreUnavailable(TransientError):
+    """PostgreSQL does not answer."""
+
+    code = "state-store-unavailable"
+
+
+class CheckpointsUnavailable(TransientError):
+    """Redis does not answer."""
+
+    code = "checkpoints-unavailable"
+
+
+class CheckpointsLost(TransientError):
+    """Redis no longer holds this migration's batch borders; they are planned again."""
+
+    code = "checkpoints-lost"
+
+
+# --- lasting faults: the migration compensates --------------------------------
+
+
+class PermanentError(ReembedError):
+    """The migration cannot succeed as it is configured; it is rolled back."""
+
+    code = "permanent"
+
+
+class ProviderAuthenticationFailed(PermanentError):
+    """The embedding provider refuses the key; replace it and start again."""
+
+    code = "provider-authentication"
+
+
+class ProviderQuotaExhausted(PermanentError):
+    """The embedding provider's quota or credit is used up; top it up and start again."""
+
+    code = "provider-quota"
+
+
+class DimensionMismatch(PermanentError):
+    """The model answers with vectors of another dimension than configured."""
+
+    code = "dimension-mismatch"
+
+
+class InvalidVectors(PermanentError):
+    """The model answered with vectors that cannot be stored (NaN, zero, too few)."""
+
+    code = "invalid-vectors"
+
+
+class TextRefused(PermanentError):
+    """The provider refuses this text; the chunk is recorded as failed."""
+
+    code = "text-refused"
+
+
+class ValidationFailed(PermanentError):
+    """The bot cannot be migrated as it is; the report names the reasons."""
+
+    code = "validation-failed"
+
+
+class VerificationFailed(PermanentError):
+    """The new collection does not hold what the old one holds; nothing was switched."""
+
+    code = "verification-failed"
+
+
+class TooManyFailedChunks(PermanentError):
+    """More chunks failed than max_failed_ratio allows; nothing was switched."""
+
+    code = "too-many-failed-chunks"
+
+
+class ForeignCollection(PermanentError):
+    """A collection of the target's name exists and is not this migration's own."""
+
+    code = "foreign-collection"
+
+
+class SchemaNotReproduced(PermanentError):
+    """The created collection differs from the source in more than its dimension."""
+
+    code = "schema-not-reproduced"
+
+
+class ScanInconsistent(PermanentError):
+    """Two ways of counting the same key range disagree; reading on would lose chunks."""
+
+    code = "scan-inconsistent"
+
+
+class SourceChanged(PermanentError):
+    """The bot's live collection is no longer the one this migration started from."""
+
+    code = "source-changed"
+
+
+class VectorStoreRefused(PermanentError):
+    """Milvus refuses the request; the cause has its words."""
+
+    code = "vector-store-refused"
+
+
+class TimedOut(PermanentError):
+    """The migration took longer than its timeout_seconds."""
+
+    code = "timed-out"
+
+
+class CompensationFailed(ReembedError):
+    """An undo failed and a person is needed; both errors are kept in the diagnosis."""
+
+    code = "compensation-failed"

@@ -1,0 +1,329 @@
+"""The outside world as the domain sees it: one Protocol per thing.
+
+Adapters implement these and translate every vendor exception into one of
+``migrations.errors``. Each Protocol has a fake in ``tests/fakes`` and a
+contract suite that runs on the fake and on the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from migrations.chunks import (
+    ALL_KEYS,
+    Chunk,
+    CollectionSchema,
+    Embedded,
+    Hit,
+    IndexState,
+    Key,
+    KeyRange,
+    Vectors,
+)
+from migrations.config import EmbeddingRef
+
+
+class VectorStore(Protocol):
+    """Milvus. Every call has a timeout; reads that must see all writes say ``strong``.
+
+    All methods raise VectorStoreUnavailable for what passes and
+    VectorStoreRefused for what does not; those that take a collection raise
+    CollectionNotFound when it is gone.
+    """
+
+    def ping(self) -> str:
+        """The server's version."""
+        ...
+
+    def exists(self, collection: str) -> bool: ...
+
+    def describe(self, collection: str) -> CollectionSchema:
+        """The schema behind a collection or alias; ``name`` is the physical name."""
+        ...
+
+    def create_like(
+        self, source: CollectionSchema, name: str, dimension: int, owner_tag: str
+    ) -> CollectionSchema:
+        """Create ``name`` with the source's schema, another dimension, its indexes, loaded.
+
+        ``owner_tag`` is kept by the server with the collection, see :meth:`owner_tag`.
+        A collection that exists already with the same tag is adopted.
+
+        Raises:
+            ForeignCollection: ``name`` exists with another tag or none.
+        """
+        ...
+
+    def owner_tag(self, collection: str) -> str | None:
+        """The tag given to :meth:`create_like`, None for a collection not made by it."""
+        ...
+
+    def drop(self, collection: str) -> None:
+        """Drop a physical collection; one that is gone already is no error."""
+        ...
+
+    def is_loaded(self, collection: str) -> bool: ...
+
+    def load(self, collection: str) -> None: ...
+
+    def flush(self, collection: str) -> None: ...
+
+    def index_state(self, collection: str) -> IndexState: ...
+
+    def resolve_alias(self, alias: str) -> str | None:
+        """The physical collection an alias points to, None when there is no such alias."""
+        ...
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        """Make the alias, or move it."""
+        ...
+
+    def drop_alias(self, alias: str) -> None: ...
+
+    def aliases_of(self, collection: str) -> list[str]: ...
+
+    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+        """Live rows in the range, strongly consistent."""
+        ...
+
+    def scan_keys(
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+    ) -> Iterator[list[Key]]:
+        """Every key of the range in ascending order, in pages, strongly consistent.
+
+        Raises:
+            ScanInconsistent: the engine's pages and its own count disagree.
+        """
+        ...
+
+    def scan(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 1000,
+        with_vectors: bool = False,
+    ) -> Iterator[list[Chunk]]:
+        """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`."""
+        ...
+
+    def read(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange,
+        *,
+        with_vectors: bool = False,
+        strong: bool = False,
+    ) -> list[Chunk]:
+        """The chunks of one batch-sized range, in key order."""
+        ...
+
+    def fetch(
+        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+    ) -> list[Chunk]:
+        """The chunks of these keys that exist, in key order, strongly consistent."""
+        ...
+
+    def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Write each chunk's fields with the vector of the same position.
+
+        Keys are distinct within one call; ``vectors`` has shape (len(chunks), dimension).
+        """
+        ...
+
+    def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None: ...
+
+    def search(
+        self, schema: CollectionSchema, vectors: Vectors, *, limit: int, output_fields: Sequence[str]
+    ) -> list[list[Hit]]:
+        """The nearest chunks of each vector, best first, strongly consistent."""
+        ...
+
+
+class Embedder(Protocol):
+    """One model of one provider at one dimension."""
+
+    @property
+    def ref(self) -> EmbeddingRef: ...
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """One request (or a few) for these texts; float32, finite, non-zero, in order.
+
+        Raises:
+            TextRefused: the provider answers 400 for this input.
+            ProviderAuthenticationFailed, ProviderQuotaExhausted, UnknownModel.
+            DimensionMismatch, InvalidVectors.
+            ProviderRateLimited, ProviderUnavailable: try again.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A known model. ``price_per_million_tokens_usd`` is 0 for a local model."""
+
+    provider: str
+    model: str
+    default_dimension: int
+    #: Dimensions it can be asked for; None means any from 1 to the default.
+    dimensions: tuple[int, ...] | None
+    max_input_tokens: int
+    price_per_million_tokens_usd: float | None
+
+    def supports(self, dimension: int) -> bool:
+        if self.dimensions is None:
+            return 1 <= dimension <= self.default_dimension
+        return dimension in self.dimensions
+
+
+class Embedders(Protocol):
+    """All configured providers."""
+
+    def get(self, ref: EmbeddingRef) -> Embedder:
+        """The embedder of a model, one per process.
+
+        Raises:
+            UnknownProvider, ProviderKeyMissing, InvalidConfiguration (a dimension
+            the catalogue knows the model cannot give).
+        """
+        ...
+
+    def providers(self) -> Mapping[str, bool]:
+        """Names of all providers, and whether each has its key."""
+        ...
+
+    def known(self, provider: str, model: str) -> ModelInfo | None:
+        """The catalogue's entry, None for a model it does not list."""
+        ...
+
+    def find_dimension(self, provider: str, model: str) -> int:
+        """The model's own dimension: from the catalogue, else by asking the model.
+
+        Raises:
+            UnknownProvider, UnknownModel, ProviderKeyMissing and what ``embed`` raises.
+        """
+        ...
+
+    def count_tokens(self, provider: str, model: str, text: str) -> int:
+        """Tokens of a text, an estimate where the model's tokenizer is not at hand."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The header of a migration's checkpoint: how the key space was cut into batches."""
+
+    batch_size: int
+    total_chunks: int
+    total_batches: int
+    #: False while the planning scan is still appending borders.
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Sums over finished slices of batches, in chunks (tokens in tokens)."""
+
+    processed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    tokens: int = 0
+
+
+class Checkpoints(Protocol):
+    """Redis: what a run needs to go on, and nothing that cannot be found out again.
+
+    Methods raise CheckpointsUnavailable when Redis does not answer and
+    CheckpointsLost when the plan they need is gone.
+    """
+
+    def start_plan(self, migration_id: UUID, batch_size: int) -> None:
+        """Forget any earlier plan and begin an empty one."""
+        ...
+
+    def append_borders(self, migration_id: UUID, borders: Sequence[Key], chunks: int) -> None:
+        """Add batches by the last key of each; ``chunks`` is the number they hold together."""
+        ...
+
+    def seal_plan(self, migration_id: UUID) -> Plan: ...
+
+    def plan(self, migration_id: UUID) -> Plan | None: ...
+
+    def batch_range(self, migration_id: UUID, batch: int) -> KeyRange: ...
+
+    def undone(self, migration_id: UUID, start: int, limit: int) -> list[int]:
+        """The first ``limit`` batches from index ``start`` on that are not done."""
+        ...
+
+    def done_count(self, migration_id: UUID) -> int: ...
+
+    def note_slice(self, migration_id: UUID, batch: int, counters: Counters) -> None:
+        """Progress within a batch that is not finished (replaces the batch's earlier note)."""
+        ...
+
+    def mark_done(self, migration_id: UUID, batch: int, counters: Counters) -> bool:
+        """Mark the batch; False, and nothing counted, when it was marked before."""
+        ...
+
+    def counters(self, migration_id: UUID) -> Counters: ...
+
+    def claim(self, migration_id: UUID, what: str) -> bool:
+        """True for exactly one caller per name."""
+        ...
+
+    def lease(
+        self, migration_id: UUID, epoch: int, batch: int, seconds: int
+    ) -> AbstractContextManager[bool]:
+        """Hold a batch; yields False when somebody else holds it. Released on exit."""
+        ...
+
+    def in_flight(self, migration_id: UUID) -> int:
+        """Batches of any epoch that hold a lease now."""
+        ...
+
+    def beat(self, migration_id: UUID) -> None:
+        """Somebody works on this migration now."""
+        ...
+
+    def seconds_since_beat(self, migration_id: UUID) -> float | None:
+        """None when there was none, or Redis lost it."""
+        ...
+
+    def forget(self, migration_id: UUID) -> None:
+        """Remove every key of the migration."""
+        ...
+
+
+class RateLimiter(Protocol):
+    """Says how long to wait before a provider may be called; shared by all workers."""
+
+    def wait_seconds(self, provider: str) -> float: ...
+
+    def pause(self, provider: str, seconds: float) -> None:
+        """The provider asked everybody to wait."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """Celery, by task name. Sending twice is harmless; losing a message is repaired by the watchdog."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Publish one outbox message, see :mod:`migrations.messages`."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+    def monotonic(self) -> float: ...

@@ -1,0 +1,70 @@
+"""What a migration has done so far, as a caller sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from migrations.states import Kind, Phase, Status
+
+
+@dataclass(frozen=True)
+class ChunkError:
+    """One chunk that could not be migrated, and why."""
+
+    key: str
+    code: str
+    message: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class PhaseProgress:
+    """When a phase began and ended; both in UTC, None while it has not."""
+
+    phase: Phase
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class MigrationProgress:
+    """A snapshot of one migration.
+
+    Counts are chunks unless named otherwise; ``processed_chunks`` includes those
+    that were already in the target and did not have to be embedded again.
+    ``estimated_completion`` is None until a rate is known.
+    """
+
+    migration_id: UUID
+    bot_id: str
+    kind: Kind
+    status: Status
+    phase: Phase
+    epoch: int
+    total_chunks: int
+    processed_chunks: int
+    failed_chunks: int
+    current_batch: int
+    total_batches: int
+    chunks_per_second: float
+    tokens_used: int
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+    estimated_completion: datetime | None
+    #: Why nothing moves right now, e.g. a provider that is being waited for.
+    waiting_for: str | None = None
+    error: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    failed: list[ChunkError] = field(default_factory=list)
+    phases: list[PhaseProgress] = field(default_factory=list)
+
+    @property
+    def percent(self) -> float:
+        """Share of chunks processed, 0 to 100; 100 for an empty collection that is done."""
+        if self.total_chunks == 0:
+            return 100.0 if self.finished_at else 0.0
+        return round(min(100.0, 100.0 * self.processed_chunks / self.total_chunks), 2)
