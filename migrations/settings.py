@@ -1,0 +1,180 @@
+"""Everything reembed is told by its environment: variables named ``REEMBED_…``.
+
+Nothing is read when this module is imported; :func:`get_settings` reads the
+environment and, for what is not set there, a ``.env`` file in the working
+directory. Provider keys are never held here, only the names of the variables
+they are in, so that no settings object can leak them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from migrations.config import MAX_BATCH_SIZE
+
+
+class ProviderSettings(BaseModel):
+    """One OpenAI-compatible embedding provider, named by the user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    base_url: str = Field(description="Where its /embeddings lives, up to and including /v1")
+    api_key_env: str = Field(description="Name of the environment variable that holds its key")
+    dimensions_supported: bool = Field(
+        default=False, description="Whether its models take the request parameter 'dimensions'"
+    )
+    max_inputs_per_request: int = Field(
+        default=2048, gt=0, description="Most texts it takes in one request"
+    )
+    max_tokens_per_request: int = Field(
+        default=300_000, gt=0, description="Most tokens it takes in one request"
+    )
+    models: dict[str, int] = Field(
+        default_factory=dict,
+        description="Known models and their dimension; others are found by asking the provider",
+    )
+
+
+class Settings(BaseSettings):
+    """The settings of one process; the description of a field is its documentation.
+
+    Raises:
+        pydantic.ValidationError: a variable is missing or malformed. The error
+        names it and never repeats its value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="REEMBED_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",  # a .env also holds provider keys, which are not settings
+        frozen=True,
+        hide_input_in_errors=True,  # the values are URLs with passwords in them
+    )
+
+    # --- services ---
+    database_url: SecretStr = Field(
+        description="PostgreSQL, the authority on all state: postgresql+psycopg2://user:pw@host/db"
+    )
+    redis_url: SecretStr = Field(
+        description="Redis, broker and checkpoints: redis://host:6379/0 (turn eviction off)"
+    )
+    milvus_uri: str = Field(description="Milvus, which holds the bots' chunks: http://host:19530")
+    milvus_token: SecretStr | None = Field(
+        default=None, description="Milvus token, or user:password; empty for none"
+    )
+    milvus_db: str = Field(default="", description="Milvus database; empty for its default one")
+    milvus_timeout_seconds: float = Field(
+        default=30, gt=0, description="Longest wait for one answer of Milvus"
+    )
+
+    # --- embedding providers ---
+    providers: dict[str, ProviderSettings] = Field(
+        default_factory=dict,
+        description="OpenAI-compatible providers by name, as JSON (see ProviderSettings)",
+    )
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1", description="Where the provider 'openai' is reached"
+    )
+    openai_api_key_env: str = Field(
+        default="OPENAI_API_KEY",
+        description="Name of the environment variable that holds the key of 'openai'",
+    )
+    provider_timeout_seconds: float = Field(
+        default=60, gt=0, description="Longest wait for one answer of an embedding provider"
+    )
+
+    # --- migrations ---
+    max_concurrent_migrations: int = Field(
+        default=3, gt=0, description="Live migrations allowed at once, over all bots"
+    )
+    default_batch_size: int = Field(
+        default=50, ge=1, le=MAX_BATCH_SIZE, description="Chunks in a batch when none is asked for"
+    )
+    default_timeout_seconds: int = Field(
+        default=3600, ge=1, description="Time a migration has until it is rolled back"
+    )
+    max_retries: int = Field(
+        default=3, ge=0, le=20, description="Tries of a failed call beyond the first"
+    )
+    retry_delay: float = Field(
+        default=2.0, ge=0, le=300, description="Seconds before the first retry, doubled each time"
+    )
+    checkpoint_every_chunks: int = Field(
+        default=100, gt=0, description="Progress is recorded at least every so many chunks"
+    )
+    wave_size: int = Field(default=64, gt=0, description="Batches sent to the broker as one group")
+    waves_in_flight: int = Field(default=2, gt=0, description="Such groups open at the same time")
+    verify_sample: int = Field(
+        default=200, gt=0, description="Chunks embedded again to check the stored vectors"
+    )
+    recall_at: int = Field(
+        default=10, gt=0, description="Search results looked at when verification asks for a chunk"
+    )
+    min_known_item_recall: float = Field(
+        default=0.9, ge=0, le=1, description="Share of sampled chunks their own text must find"
+    )
+    catch_up_max_passes: int = Field(
+        default=10, gt=0, description="Comparisons with the source before giving up on a quiet one"
+    )
+    catch_up_quiet_chunks: int = Field(
+        default=0, ge=0, description="A pass that changed no more chunks than this is quiet"
+    )
+    retention_hours: float = Field(
+        default=72, ge=0, description="How long after the switch a rollback stays possible"
+    )
+    hold_hours: float = Field(
+        default=24, ge=0, description="How long an unused target waits for adoption by a new run"
+    )
+
+    # --- workers ---
+    batch_concurrency: int = Field(
+        default=8, gt=0, description="Threads of a worker that moves batches"
+    )
+    control_concurrency: int = Field(
+        default=8, gt=0, description="Threads of a worker that runs phases and rollbacks"
+    )
+    heartbeat_seconds: float = Field(
+        default=3, gt=0, description="How often a worker says that it is at a migration"
+    )
+    stalled_after_seconds: float = Field(
+        default=12, gt=0, description="Silence after which a migration is driven again"
+    )
+    watch_every_seconds: float = Field(
+        default=2, gt=0, description="How often the watchdog looks for silent migrations"
+    )
+
+    # --- what is listened on, and logs ---
+    host: str = Field(default="127.0.0.1", description="Address the API listens on")
+    port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")
+    flower_port: int = Field(
+        default=5555, gt=0, le=65535, description="Port Flower listens on, on 127.0.0.1"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log entries written: DEBUG to ERROR"
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="console for people, json for log collectors"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith("postgresql+psycopg2://"):
+            raise ValueError("must start with postgresql+psycopg2://")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+
+def get_settings() -> Settings:
+    """Read the environment and ``.env`` now; a later change needs another call."""
+    return Settings()
