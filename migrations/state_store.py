@@ -1,0 +1,232 @@
+"""The authority as the domain sees it: PostgreSQL behind one Protocol.
+
+Every change of a migration is a guarded update: it names the states and the
+epoch it starts from, and when no row matches it raises Superseded (work of an
+older epoch) or a TransitionRefused that says what stands in the way. The event
+row and, where a worker must be woken, the outbox row are written in the same
+transaction. All methods raise StateStoreUnavailable when PostgreSQL does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from migrations.entities import (
+    Bot,
+    Caller,
+    Event,
+    FailedChunk,
+    Migration,
+    NewMigration,
+    OutboxMessage,
+    Role,
+    Step,
+)
+from migrations.errors import ReembedError
+from migrations.results import RollbackInfo
+from migrations.states import Phase, Status
+
+
+class BotStore(Protocol):
+    def add_bot(self, bot: Bot) -> Bot:
+        """Raises BotExists."""
+        ...
+
+    def bot(self, bot_id: str) -> Bot:
+        """Raises BotNotFound."""
+        ...
+
+    def bots(self, owner: str | None = None) -> list[Bot]: ...
+
+    def collection_in_use(self, collection: str) -> str | None:
+        """Id of a bot whose live or previous collection this is, None when nobody's."""
+        ...
+
+    def previous_expired(self) -> list[Bot]:
+        """Bots whose retention window has closed, with no live migration."""
+        ...
+
+    def hold_for_drop(
+        self, collection: str, bot_id: str | None = None
+    ) -> AbstractContextManager[bool]:
+        """Lock the rows that could make ``collection`` live; True when it is nobody's.
+
+        With ``bot_id``, that bot's expired previous collection counts as nobody's
+        and is forgotten when the block ends without an error.
+        """
+        ...
+
+
+class RunStore(Protocol):
+    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+        """Record a migration and enqueue it; False when the idempotency key named one already.
+
+        Raises:
+            MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict.
+        """
+        ...
+
+    def migration(self, migration_id: UUID) -> Migration:
+        """Raises MigrationNotFound."""
+        ...
+
+    def latest(self, bot_id: str) -> Migration | None: ...
+
+    def live(self, bot_id: str) -> Migration | None: ...
+
+    def active(self) -> list[Migration]: ...
+
+    def reverse_of(self, migration_id: UUID) -> Migration | None:
+        """The newest reverse run of this migration."""
+        ...
+
+    def events(self, migration_id: UUID) -> list[Event]: ...
+
+    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
+        """Enter a phase (or enter it again). Raises Superseded."""
+        ...
+
+    def complete_phase(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        phase: Phase,
+        *,
+        warnings: Sequence[str] = (),
+        **values: Any,
+    ) -> None:
+        """Leave a phase done, with what it found. Raises Superseded.
+
+        ``values`` may hold rollback_info (RollbackInfo), validation, verification
+        (dicts), totals (dict of int) and target_adopted (bool).
+        """
+        ...
+
+    def take_step(
+        self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Move within data migration, once; False when somebody did already."""
+        ...
+
+    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        """Update ``waiting_for`` or ``totals`` or add ``warnings``; silently nothing when superseded."""
+        ...
+
+    def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
+        """Say that work goes on; False when this epoch's work must stop."""
+        ...
+
+    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
+        """Become (or stay) the one that runs the current phase, by the database's clock."""
+        ...
+
+    def release_runner(self, migration_id: UUID, runner: str) -> None: ...
+
+    def record_failed_chunk(
+        self, migration_id: UUID, key: str, code: str, message: str
+    ) -> None: ...
+
+    def resolve_failed_chunks(self, migration_id: UUID, keys: Sequence[str]) -> None: ...
+
+    def failed_chunks(self, migration_id: UUID, limit: int = 100) -> list[FailedChunk]: ...
+
+    def count_failed_chunks(self, migration_id: UUID) -> int: ...
+
+    def record_spend(
+        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
+    ) -> None: ...
+
+    def tokens_used(self, migration_id: UUID) -> int: ...
+
+
+class TurnStore(Protocol):
+    def begin_switch(self, migration_id: UUID, epoch: int) -> None:
+        """Record the intent; from here on cancelling is refused. Raises Superseded."""
+        ...
+
+    def switch(self, migration_id: UUID, epoch: int, retention_hours: float) -> Bot:
+        """The pivot: one transaction makes the target live. Repeating it changes nothing.
+
+        Raises:
+            Superseded; SourceChanged when the bot is not where the run started.
+        """
+        ...
+
+    def finish(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        """Switched becomes completed; a reverse run marks what it took back."""
+        ...
+
+    def request_cancel(self, migration_id: UUID, by: str) -> Migration:
+        """Turn round, or say why not; cancelling twice is answered like once.
+
+        Raises:
+            SwitchInProgress, AlreadySwitched, NoActiveMigration.
+        """
+        ...
+
+    def turn_round(self, migration_id: UUID, epoch: int, error: ReembedError) -> bool:
+        """Before the switch: epoch + 1, rolling back (or failed), compensation enqueued.
+
+        False when the migration is no longer at this epoch before the switch.
+        """
+        ...
+
+    def record_undo(self, migration_id: UUID, epoch: int, phase: Phase, error: str | None) -> None:
+        """One undo ended, well or not. Raises Superseded."""
+        ...
+
+    def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
+        """Rolled back, or needs_operator when an undo failed. Raises Superseded."""
+        ...
+
+    def repair(self, migration_id: UUID) -> Migration:
+        """Needs_operator or failed becomes rolling back again. Raises TransitionRefused."""
+        ...
+
+    def redrive(self, migration_id: UUID, epoch: int) -> bool:
+        """Epoch + 1 and the message that goes on from here; False when it moved meanwhile."""
+        ...
+
+
+class WatchStore(Protocol):
+    def watch(self) -> AbstractContextManager[bool]:
+        """True for the one watchdog that acts now, in all processes."""
+        ...
+
+    def stalled(self, after_seconds: float) -> list[Migration]:
+        """Driven migrations whose heartbeat is older, by the database's clock."""
+        ...
+
+    def overdue(self) -> list[Migration]:
+        """Migrations before the switch whose deadline has passed."""
+        ...
+
+    def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]: ...
+
+    def unsent_of(self, migration_id: UUID) -> list[OutboxMessage]: ...
+
+    def mark_sent(self, message_ids: Sequence[int]) -> None: ...
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        ...
+
+
+class TokenStore(Protocol):
+    def add_token(
+        self, name: str, owner: str, role: Role, digest: str, expires_at: datetime | None
+    ) -> None: ...
+
+    def caller_of(self, digest: str) -> Caller | None:
+        """Whose token hashes to ``digest``; None when unknown, expired or revoked."""
+        ...
+
+    def ping(self) -> None: ...
+
+
+class MigrationStore(BotStore, RunStore, TurnStore, WatchStore, TokenStore, Protocol):
+    """All of it."""
