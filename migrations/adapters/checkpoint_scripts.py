@@ -1,0 +1,214 @@
+"""The Lua that runs inside Redis: each script is one atomic step of a checkpoint.
+
+A script that needs the plan starts with ``SOUND``, which looks at all four
+parts of it and answers ``LOST <part>`` when one is gone or contradicts the
+others, so that no answer is ever built from half a checkpoint. No plan key is
+created anywhere but in ``START_PLAN`` (``borders`` at the first append), so a
+lost part stays visibly lost.
+
+``PLAN_KEYS`` of every plan script: 1 header hash, 2 borders list, 3 done
+bitmap, 4 tally hash. Bit 0 of the bitmap is always set and says that the
+bitmap is there; batch ``i`` is bit ``i + 1``. Times are Redis' own.
+"""
+
+from __future__ import annotations
+
+#: Defines ``total`` (the number of planned batches), or returns the error.
+SOUND = """
+local total = tonumber(redis.call('HGET', KEYS[1], 'total_batches'))
+if not total then return redis.error_reply('LOST header') end
+if redis.call('LLEN', KEYS[2]) ~= total then return redis.error_reply('LOST borders') end
+if redis.call('GETBIT', KEYS[3], 0) == 0 then return redis.error_reply('LOST done') end
+if redis.call('EXISTS', KEYS[4]) == 0 then return redis.error_reply('LOST tally') end
+"""
+
+#: Follows SOUND; ARGV[1] is the batch. Defines ``batch``, or returns the error.
+KNOWN_BATCH = """
+local batch = tonumber(ARGV[1])
+if batch < 0 or batch >= total then return redis.error_reply('LOST batch') end
+"""
+
+HEADER = """
+return redis.call('HMGET', KEYS[1],
+  'batch_size', 'total_chunks', 'total_batches', 'complete', 'key_type')
+"""
+
+#: ARGV: plan token, batch size, seconds to keep.
+START_PLAN = """
+redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+redis.call('HSET', KEYS[1], 'token', ARGV[1], 'batch_size', ARGV[2],
+  'total_chunks', 0, 'total_batches', 0, 'complete', 0, 'key_type', '')
+redis.call('SETBIT', KEYS[3], 0, 1)
+redis.call('HSET', KEYS[4],
+  'batches', 0, 'processed', 0, 'failed', 0, 'skipped', 0, 'tokens', 0)
+for _, part in ipairs({1, 3, 4}) do redis.call('EXPIRE', KEYS[part], ARGV[3]) end
+"""
+
+#: ARGV: plan token, batches appended before, chunks, key type, seconds to keep, borders…
+#: An append whose reply was lost is recognised by its last border and not repeated.
+APPEND_BORDERS = (
+    SOUND
+    + """
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+  return redis.error_reply('LOST token') end
+if redis.call('HGET', KEYS[1], 'complete') == '1' then
+  return redis.error_reply('LOST token') end
+local before, new = tonumber(ARGV[2]), #ARGV - 5
+if total == before + new and redis.call('LINDEX', KEYS[2], -1) == ARGV[#ARGV] then return end
+if total ~= before then return redis.error_reply('LOST borders') end
+for first = 6, #ARGV, 1000 do
+  redis.call('RPUSH', KEYS[2], unpack(ARGV, first, math.min(first + 999, #ARGV)))
+end
+redis.call('HSET', KEYS[1], 'total_batches', total + new, 'key_type', ARGV[4])
+redis.call('HINCRBY', KEYS[1], 'total_chunks', ARGV[3])
+for part = 1, 4 do redis.call('EXPIRE', KEYS[part], ARGV[5]) end
+"""
+)
+
+#: ARGV: plan token. Sealing what is sealed already changes nothing.
+SEAL_PLAN = (
+    SOUND
+    + """
+if redis.call('HGET', KEYS[1], 'complete') ~= '1' then
+  if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+    return redis.error_reply('LOST token') end
+  redis.call('HSET', KEYS[1], 'complete', 1)
+end
+"""
+    + HEADER
+)
+
+READ_PLAN = SOUND + HEADER
+
+#: ARGV: batch. Answers key type, border before (or nil), border.
+BATCH_RANGE = (
+    SOUND
+    + KNOWN_BATCH
+    + """
+local after = false
+if batch > 0 then after = redis.call('LINDEX', KEYS[2], batch - 1) end
+return {redis.call('HGET', KEYS[1], 'key_type'), after, redis.call('LINDEX', KEYS[2], batch)}
+"""
+)
+
+#: ARGV: bit to start from, bytes wanted. Answers total, first byte, the bytes from
+#: there. BITPOS leaps over what is done inside the server; the bytes after it come
+#: along so that one call usually yields all a caller wants.
+UNDONE_WINDOW = (
+    SOUND
+    + """
+local byte = math.floor(ARGV[1] / 8)
+if byte < redis.call('STRLEN', KEYS[3]) then
+  byte = math.floor(redis.call('BITPOS', KEYS[3], 0, byte) / 8)
+end
+return {total, byte, redis.call('GETRANGE', KEYS[3], byte, byte + ARGV[2] - 1)}
+"""
+)
+
+#: The tally counts marks as well, so a bitmap from another moment is noticed.
+DONE_COUNT = (
+    SOUND
+    + """
+local done = redis.call('BITCOUNT', KEYS[3]) - 1
+if done ~= tonumber(redis.call('HGET', KEYS[4], 'batches')) then
+  return redis.error_reply('LOST done') end
+return done
+"""
+)
+
+READ_TALLY = SOUND + "return redis.call('HVALS', KEYS[4])"
+
+#: ARGV: batch, processed, failed, skipped, tokens, channel.
+NOTE_SLICE = (
+    SOUND
+    + KNOWN_BATCH
+    + """
+if redis.call('GETBIT', KEYS[3], batch + 1) == 1 then return end
+redis.call('HSET', KEYS[4], 'slice:' .. ARGV[1], table.concat(ARGV, ' ', 2, 5))
+redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":false,"processed":'
+  .. ARGV[2] .. ',"failed":' .. ARGV[3] .. '}')
+"""
+)
+
+#: ARGV: as NOTE_SLICE, then whether a range is given, whether it has a lower bound,
+#: lower bound, upper bound.
+MARK_DONE = (
+    SOUND
+    + KNOWN_BATCH
+    + """
+if ARGV[7] == '1' then
+  local after = batch > 0 and redis.call('LINDEX', KEYS[2], batch - 1)
+  local expected = ARGV[8] == '1' and ARGV[9]
+  if after ~= expected or redis.call('LINDEX', KEYS[2], batch) ~= ARGV[10] then
+    return redis.error_reply('LOST range') end
+end
+if redis.call('SETBIT', KEYS[3], batch + 1, 1) == 1 then return 0 end
+redis.call('HDEL', KEYS[4], 'slice:' .. ARGV[1])
+redis.call('HINCRBY', KEYS[4], 'batches', 1)
+for position, name in ipairs({'processed', 'failed', 'skipped', 'tokens'}) do
+  redis.call('HINCRBY', KEYS[4], name, ARGV[position + 1])
+end
+redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":true,"processed":'
+  .. ARGV[2] .. ',"failed":' .. ARGV[3] .. '}')
+return 1
+"""
+)
+
+NOW_MS = """
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+#: KEYS: leases (sorted set, scored by expiry), holders (hash of tokens).
+#: ARGV: lease name, token, milliseconds, seconds to keep. Expired leases go first.
+#: A holder that asks again (its first reply was lost) has it still.
+TAKE_LEASE = (
+    NOW_MS
+    + """
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms)) do
+  redis.call('ZREM', KEYS[1], name)
+  redis.call('HDEL', KEYS[2], name)
+end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
+  return 0 end
+redis.call('ZADD', KEYS[1], now_ms + ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+return 1
+"""
+)
+
+#: ARGV: lease name, token. Only the holder's own lease is released.
+DROP_LEASE = """
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+
+COUNT_LEASES = NOW_MS + "return redis.call('ZCOUNT', KEYS[1], '(' .. now_ms, '+inf')"
+
+#: KEYS: claims hash. ARGV: what, token, seconds to keep.
+CLAIM = """
+redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2]
+"""
+
+#: KEYS: the beat, then all keys whose life is prolonged with it. ARGV: seconds to keep.
+BEAT = (
+    NOW_MS
+    + """
+redis.call('SET', KEYS[1], now_ms, 'EX', ARGV[1])
+for other = 2, #KEYS do redis.call('EXPIRE', KEYS[other], ARGV[1]) end
+"""
+)
+
+#: Milliseconds since the beat, nil when there was none.
+SINCE_BEAT = (
+    NOW_MS
+    + """
+local beat = redis.call('GET', KEYS[1])
+return beat and math.max(0, now_ms - beat)
+"""
+)

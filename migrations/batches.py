@@ -1,0 +1,91 @@
+"""One batch: at most ``batch_size`` chunks of one key range, embedded and stored.
+
+The order matters. Rows go to the target first and the checkpoint is marked
+after, so the checkpoint may lag what is there but never lead it: a batch that
+dies between the two is done again, and finds its rows in the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from migrations.chunks import Chunk, KeyRange
+from migrations.embedding import embed
+from migrations.failpoints import failpoint
+from migrations.ports import Counters
+from migrations.run import Run
+
+log = structlog.get_logger(__name__)
+
+#: Longer than one provider call and one upsert may take together (their timeouts).
+LEASE_SECONDS = 120
+
+
+def run_batch(run: Run, index: int, within: KeyRange) -> dict[str, Any]:
+    """Embed and store one batch, once.
+
+    Returns:
+        {"outcome": "done" | "done_before" | "taken", "processed", "failed", "skipped", "tokens"}
+
+    Raises:
+        Superseded, TimedOut, CheckpointsLost, CheckpointsUnavailable; PermanentError
+        for faults that no other batch would survive either.
+    """
+    migration, checkpoints = run.migration, run.services.checkpoints
+    if index not in checkpoints.undone(migration.id, index, 1):
+        return {"outcome": "done_before"}
+    with checkpoints.lease(migration.id, migration.epoch, index, LEASE_SECONDS) as mine:
+        if not mine:
+            return {"outcome": "taken"}
+        counters = _move(run, index, within)
+        failpoint("batch.before_mark", migration_id=migration.id, batch=index)
+        checkpoints.mark_done(migration.id, index, counters)
+        failpoint("batch.after_mark", migration_id=migration.id, batch=index)
+    return {"outcome": "done", **vars(counters)}
+
+
+def _move(run: Run, index: int, within: KeyRange) -> Counters:
+    vectors = run.services.vectors
+    failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
+    chunks = run.patiently(lambda: vectors.read(run.source, within))
+    todo = _not_held(run, chunks) if run.target_may_hold_chunks else chunks
+    skipped = len(chunks) - len(todo)
+    counters = Counters(processed=skipped, skipped=skipped)
+    size = run.services.settings.checkpoint_every_chunks
+    for start in range(0, len(todo), size):
+        counters = _move_slice(run, todo[start : start + size], counters)
+        run.services.checkpoints.note_slice(run.migration.id, index, counters)
+    return counters
+
+
+def _not_held(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Those the target does not hold with the same content yet."""
+    if not chunks:
+        return []
+    keys = [c.key for c in chunks]
+    held = {c.key: c for c in run.patiently(lambda: run.services.vectors.fetch(run.target, keys))}
+    return [c for c in chunks if c.key not in held or held[c.key].fields != c.fields]
+
+
+def _move_slice(run: Run, chunks: Sequence[Chunk], before: Counters) -> Counters:
+    outcome = embed(run, chunks, purpose="data_migration")
+    failpoint("batch.before_upsert", migration_id=run.migration.id, chunks=len(chunks))
+    if outcome.chunks:
+        run.patiently(
+            lambda: run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
+        )
+    failpoint("batch.after_upsert", migration_id=run.migration.id, chunks=len(chunks))
+    for chunk, error in outcome.refused:
+        log.warning("chunk_refused", key=str(chunk.key), code=error.code)
+        run.services.store.record_failed_chunk(
+            run.migration.id, str(chunk.key), error.code, error.message
+        )
+    return Counters(
+        processed=before.processed + len(outcome.chunks),
+        failed=before.failed + len(outcome.refused),
+        skipped=before.skipped,
+        tokens=before.tokens + outcome.tokens,
+    )

@@ -1,0 +1,110 @@
+"""One migration at one epoch, as the phases and batches see it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import structlog
+
+from migrations.chunks import Chunk, CollectionSchema
+from migrations.entities import Bot, Migration
+from migrations.errors import TimedOut, TransientError
+from migrations.ports import Embedder
+from migrations.pulse import Beat
+from migrations.services import Services
+from migrations.states import COMPENSABLE
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+#: A pause between tries never grows beyond this.
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+def backoff_seconds(first: float, attempt: int) -> float:
+    """``first`` x 2^attempt, capped, with up to a quarter of jitter so that workers spread out."""
+    pause = min(LONGEST_PAUSE_SECONDS, first * 2.0**attempt)
+    return pause * random.uniform(0.75, 1.0)  # noqa: S311 # jitter, not a secret
+
+
+@dataclass
+class Run:
+    """What a phase or batch works with. ``beat`` stops it when its epoch is gone."""
+
+    services: Services
+    migration: Migration
+    bot: Bot
+    beat: Beat
+    warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def source(self) -> CollectionSchema:
+        return self.services.vectors.describe(self.migration.source_collection)
+
+    @cached_property
+    def target(self) -> CollectionSchema:
+        return self.services.vectors.describe(self.migration.target_collection)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model of the target collection."""
+        return self.services.embedders.get(self.migration.config.target)
+
+    @property
+    def target_may_hold_chunks(self) -> bool:
+        """Whether looking into the target before paying can save anything."""
+        return self.migration.epoch > 1 or self.migration.target_adopted
+
+    def text_of(self, chunk: Chunk) -> str:
+        return str(chunk.fields.get(self.bot.text_field) or "")
+
+    def check(self) -> None:
+        """Raises Superseded when this epoch is gone, TimedOut when the time is up."""
+        self.beat.check()
+        migration = self.migration
+        if migration.status in COMPENSABLE and self.services.clock.now() > migration.deadline_at:
+            raise TimedOut(
+                f"The migration did not switch within {migration.config.timeout_seconds} seconds."
+            )
+
+    def patiently(self, action: Callable[[], T]) -> T:
+        """Do it until it works: passing faults are waited out, up to the migration's timeout.
+
+        Raises:
+            Superseded, TimedOut and whatever lasting error ``action`` raises.
+        """
+        attempt = 0
+        while True:
+            self.check()
+            try:
+                result = action()
+            except TransientError as error:
+                self._pause(error, attempt)
+                attempt += 1
+                continue
+            if attempt:
+                self.services.store.note(self.migration.id, self.migration.epoch, waiting_for=None)
+            return result
+
+    def _pause(self, error: TransientError, attempt: int) -> None:
+        seconds = error.retry_after_seconds or backoff_seconds(
+            self.migration.config.retry_delay, attempt
+        )
+        log.warning("waiting", code=error.code, reason=error.message, seconds=round(seconds, 2))
+        if attempt >= 1:  # a single hiccup is not news
+            self.services.store.note(
+                self.migration.id, self.migration.epoch, waiting_for=error.message
+            )
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep in slices short enough to notice a cancel within a second."""
+        clock = self.services.clock
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0:
+            self.check()
+            clock.sleep(min(left, 0.5))

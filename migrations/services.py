@@ -1,0 +1,23 @@
+"""Everything outside the domain, gathered for those who need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migrations.ports import Checkpoints, Clock, Dispatcher, Embedders, RateLimiter, VectorStore
+from migrations.pulse import Pulse
+from migrations.settings import Settings
+from migrations.state_store import MigrationStore
+
+
+@dataclass(frozen=True)
+class Services:
+    store: MigrationStore
+    vectors: VectorStore
+    embedders: Embedders
+    checkpoints: Checkpoints
+    limiter: RateLimiter
+    dispatcher: Dispatcher
+    clock: Clock
+    settings: Settings
+    pulse: Pulse
