@@ -1,0 +1,68 @@
+"""The body of an embeddings answer, right or wrong as asked."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from devstack.provider.vectors import MAX_DIMENSION, Vectors, vectors_for
+
+
+def embeddings_body(
+    model: str,
+    texts: Sequence[str],
+    dimension: int,
+    tokens: int,
+    as_floats: bool,
+    wrong: str | None = None,
+) -> bytes:
+    """JSON in OpenAI's form; ``wrong`` is one of ``WRONG_ANSWERS`` or anything else for none."""
+    vectors = _vectors(model, texts, dimension, wrong)
+    indexes = list(range(len(vectors)))
+    if wrong == "duplicate_index":
+        indexes[-1] = 0
+    if wrong == "reordered":
+        vectors, indexes = vectors[::-1], indexes[::-1]
+    encode = _floats if as_floats or wrong == "floats" else _base64
+    items = b",".join(
+        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, encode(vector))
+        for index, vector in zip(indexes, vectors, strict=True)
+    )
+    usage = b"" if wrong == "no_usage" else _usage(tokens)
+    named = orjson.dumps(model)
+    return b'{"object":"list","data":[%b],"model":%b%b}' % (items, named, usage)
+
+
+def _usage(tokens: int) -> bytes:
+    return b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
+
+
+def _vectors(model: str, texts: Sequence[str], dimension: int, wrong: str | None) -> Vectors:
+    if wrong == "drifted":
+        model += "@another-version"
+    if wrong == "wrong_dimension":
+        dimension = dimension + 1 if dimension < MAX_DIMENSION else dimension - 1
+    vectors = vectors_for(model, texts, dimension)
+    match wrong:
+        case "nan":
+            vectors[0, 0] = np.nan
+        case "infinite":
+            vectors[0, 0] = np.inf
+        case "zeros":
+            vectors[0] = 0
+        case "too_few":
+            vectors = vectors[:-1]
+        case "swapped":
+            vectors[[0, -1]] = vectors[[-1, 0]]
+    return vectors
+
+
+def _base64(vector: Vectors) -> bytes:
+    return b'"%b"' % binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False)
+
+
+def _floats(vector: Vectors) -> bytes:
+    return orjson.dumps(np.ascontiguousarray(vector), option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,8 @@
+"""Embedding models: OpenAI and whatever speaks its protocol, and one in this process."""
+
+from __future__ import annotations
+
+from migrations.adapters.embedders.configured import ConfiguredEmbedders
+from migrations.adapters.embedders.openai_protocol import OnHeaders
+
+__all__ = ["ConfiguredEmbedders", "OnHeaders"]

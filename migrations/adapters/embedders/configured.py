@@ -1,0 +1,187 @@
+"""All embedding models this process can use, by the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Protocol
+
+from migrations import catalogue
+from migrations.adapters.embedders.keys import has_key, read_key
+from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
+from migrations.adapters.embedders.openai_protocol import (
+    Connection,
+    Endpoint,
+    OnHeaders,
+    ProtocolEmbedder,
+    ask_dimension,
+)
+from migrations.adapters.embedders.tokens import estimate_tokens
+from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER, OPENAI_PROVIDER
+from migrations.config import EmbeddingRef
+from migrations.errors import InvalidConfiguration, UnknownModel, UnknownProvider
+from migrations.ports import Embedder, ModelInfo
+from migrations.settings import ProviderSettings
+
+#: OpenAI's own limits: the API reference of "Create embeddings".
+_OPENAI_MAX_INPUTS = 2048
+_OPENAI_MAX_TOKENS = 300_000
+#: Longest input assumed of a model that only the settings name.
+_UNSTATED_MAX_INPUT_TOKENS = 8192
+
+
+class EmbedderSettings(Protocol):
+    """The part of :class:`migrations.settings.Settings` that is read here."""
+
+    @property
+    def providers(self) -> dict[str, ProviderSettings]: ...
+    @property
+    def openai_base_url(self) -> str: ...
+    @property
+    def openai_api_key_env(self) -> str: ...
+    @property
+    def provider_timeout_seconds(self) -> float: ...
+
+
+class ConfiguredEmbedders:
+    """See :class:`migrations.ports.Embedders`. Safe to share among threads and over a fork.
+
+    ``openai`` and ``local`` are built in; others come from the settings. A
+    provider's key is read from the environment when it is first needed, and is
+    held by its HTTP client alone.
+
+    Args:
+        settings: Providers, base URLs, names of key variables, timeout.
+        on_headers: Told what providers say about their limits, see ``OnHeaders``.
+    """
+
+    def __init__(self, settings: EmbedderSettings, *, on_headers: OnHeaders | None = None) -> None:
+        if LOCAL_PROVIDER in settings.providers:
+            raise InvalidConfiguration(
+                "REEMBED_PROVIDERS names a provider 'local', which is built in; name it otherwise."
+            )
+        self._settings = settings
+        self._connections = {
+            endpoint.provider: Connection(endpoint, on_headers) for endpoint in _endpoints(settings)
+        }
+        self._local = LocalModel()
+        # Plain dict writes: two threads that find the same thing out write the same value.
+        self._embedders: dict[EmbeddingRef, Embedder] = {}
+        self._asked: dict[tuple[str, str], int] = {}
+
+    def __repr__(self) -> str:
+        return f"ConfiguredEmbedders({', '.join(self.providers())})"
+
+    def get(self, ref: EmbeddingRef) -> Embedder:
+        """The embedder of a model; nothing is sent yet.
+
+        Raises:
+            UnknownProvider, UnknownModel, ProviderKeyMissing.
+            InvalidConfiguration: a dimension the model cannot give, or ``local``
+                without wordllama installed.
+        """
+        embedder = self._embedders.get(ref)
+        if embedder is None:
+            embedder = self._embedders.setdefault(ref, self._make(ref))
+        return embedder
+
+    def providers(self) -> Mapping[str, bool]:
+        keys = {
+            name: has_key(connection.endpoint.key_variable)
+            for name, connection in self._connections.items()
+        }
+        return {**keys, LOCAL_PROVIDER: find_spec("wordllama") is not None}
+
+    def known(self, provider: str, model: str) -> ModelInfo | None:
+        """The catalogue's entry, as far as this provider's settings bear it out."""
+        listed = catalogue.known(provider, model)
+        own = self._settings.providers.get(provider)
+        if own is None:
+            return listed
+        dimension = own.models.get(model)
+        if dimension is not None and (listed is None or listed.default_dimension != dimension):
+            listed = ModelInfo(provider, model, dimension, None, _UNSTATED_MAX_INPUT_TOKENS, None)
+        if listed is not None and not own.dimensions_supported:
+            return replace(listed, dimensions=(listed.default_dimension,))
+        return listed
+
+    def find_dimension(self, provider: str, model: str) -> int:
+        info = self.known(provider, model)
+        if info is not None:
+            return info.default_dimension
+        connection = self._connection(provider, model)
+        asked = self._asked.get((provider, model))
+        if asked is None:
+            ref = EmbeddingRef(provider=provider, model=model, dimension=1)
+            asked = self._asked[provider, model] = ask_dimension(connection, ref)
+        return asked
+
+    def count_tokens(self, provider: str, model: str, text: str) -> int:
+        """Exact for ``local``; for the others :func:`estimate_tokens`."""
+        if provider == LOCAL_PROVIDER:
+            return self._local.count_tokens(text)
+        return estimate_tokens(text)
+
+    def _make(self, ref: EmbeddingRef) -> Embedder:
+        info = self.known(ref.provider, ref.model)
+        is_local = info is not None and ref.provider == LOCAL_PROVIDER
+        connection = None if is_local else self._connection(ref.provider, ref.model)
+        if info is not None and not info.supports(ref.dimension):
+            raise InvalidConfiguration(
+                f"{ref.provider}/{ref.model} cannot give {ref.dimension} dimensions, "
+                f"but {_offer(info)}."
+            )
+        if connection is None:
+            return LocalEmbedder(ref, self._local)
+        read_key(ref.provider, connection.endpoint.key_variable)
+        return ProtocolEmbedder(ref, connection, sends_dimensions=self._sends_dimensions(ref))
+
+    def _connection(self, provider: str, model: str) -> Connection:
+        if provider == LOCAL_PROVIDER:
+            raise UnknownModel(f"The provider 'local' has one model, {LOCAL_MODEL}, not {model}.")
+        connection = self._connections.get(provider)
+        if connection is None:
+            raise UnknownProvider(
+                f"There is no provider {provider}; there are {', '.join(self.providers())}. "
+                "Others are named in REEMBED_PROVIDERS."
+            )
+        return connection
+
+    def _sends_dimensions(self, ref: EmbeddingRef) -> bool:
+        """Only a model that takes the parameter gets it, and only to leave its default."""
+        own = self._settings.providers.get(ref.provider)
+        if own is not None and not own.dimensions_supported:
+            return False
+        info = self.known(ref.provider, ref.model)
+        default = info.default_dimension if info else self._asked.get((ref.provider, ref.model))
+        return ref.dimension != default
+
+
+def _endpoints(settings: EmbedderSettings) -> list[Endpoint]:
+    builtin = Endpoint(
+        OPENAI_PROVIDER,
+        settings.openai_base_url,
+        settings.openai_api_key_env,
+        settings.provider_timeout_seconds,
+        _OPENAI_MAX_INPUTS,
+        _OPENAI_MAX_TOKENS,
+    )
+    named = [
+        Endpoint(
+            name,
+            provider.base_url,
+            provider.api_key_env,
+            settings.provider_timeout_seconds,
+            provider.max_inputs_per_request,
+            provider.max_tokens_per_request,
+        )
+        for name, provider in settings.providers.items()
+    ]
+    return [builtin, *named]
+
+
+def _offer(info: ModelInfo) -> str:
+    if info.dimensions is None:
+        return f"any from 1 to {info.default_dimension}"
+    return " or ".join(map(str, info.dimensions))

@@ -1,0 +1,178 @@
+"""Embedding over HTTP: OpenAI, and every provider that speaks its protocol."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openai
+
+from migrations.adapters.embedders.keys import read_key, scrub
+from migrations.adapters.embedders.rate_headers import rate_limit_headers
+from migrations.adapters.embedders.response_vectors import decode_response
+from migrations.adapters.embedders.tokens import estimate_tokens, pack
+from migrations.adapters.embedders.vectors import check_vectors
+from migrations.adapters.embedders.vendor_errors import translate
+from migrations.catalogue import OPENAI_PROVIDER
+from migrations.chunks import Embedded
+from migrations.config import EmbeddingRef
+from migrations.errors import TextRefused
+
+#: Told (provider, headers) after every answer, refusals included; only the
+#: headers about limits are given. Called on the embedding thread, so it must be quick.
+OnHeaders = Callable[[str, Mapping[str, str]], None]
+
+#: A host that does not even accept the connection is not worth the whole timeout.
+_CONNECT_SECONDS = 5.0
+
+_ACCOUNT_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one provider is reached. ``key_variable`` names the variable, never holds the key."""
+
+    provider: str
+    base_url: str
+    key_variable: str
+    timeout_seconds: float
+    max_inputs_per_request: int
+    max_tokens_per_request: int
+
+
+class Connection:
+    """One provider's HTTP client, made at first use in each process and shared by its threads."""
+
+    def __init__(self, endpoint: Endpoint, on_headers: OnHeaders | None = None) -> None:
+        self.endpoint = endpoint
+        self._on_headers = on_headers
+        # The client sends OPENAI_ORG_ID and OPENAI_PROJECT_ID to whomever it talks to.
+        names = () if endpoint.provider == OPENAI_PROVIDER else _ACCOUNT_HEADERS
+        self._extra_headers = dict.fromkeys(names, openai.omit)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._client: openai.OpenAI | None = None
+        self._of_parents: list[openai.OpenAI | None] = []
+
+    def __repr__(self) -> str:
+        return f"Connection({self.endpoint.provider!r}, {self.endpoint.base_url!r})"
+
+    def client(self) -> openai.OpenAI:
+        """This process's client.
+
+        Raises:
+            ProviderKeyMissing, InvalidConfiguration: see :func:`read_key`.
+        """
+        if self._pid != os.getpid():
+            self._forked()
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _forked(self) -> None:
+        """Begin anew in a child: sockets shared with the parent would mix up answers.
+
+        The parent's client is kept, not closed, since closing may speak on its
+        sockets; the lock is new because another thread may have held it at the fork.
+        """
+        self._of_parents.append(self._client)
+        self._client, self._lock, self._pid = None, threading.Lock(), os.getpid()
+
+    def _connect(self) -> openai.OpenAI:
+        endpoint = self.endpoint
+        total = endpoint.timeout_seconds
+        return openai.OpenAI(
+            api_key=read_key(endpoint.provider, endpoint.key_variable),
+            base_url=endpoint.base_url,
+            timeout=openai.Timeout(total, connect=min(_CONNECT_SECONDS, total)),
+            max_retries=0,  # the domain retries: it knows the budget and who else waits
+        )
+
+    def post(self, ref: EmbeddingRef, texts: Sequence[str], dimensions: int | None) -> bytes:
+        """One request; the body of its answer.
+
+        Raises:
+            ReembedError: the domain's error for whatever the provider answered,
+                with the vendor's error as cause and no key anywhere in it.
+        """
+        client = self.client()
+        try:
+            response = client.embeddings.with_raw_response.create(
+                model=ref.model,
+                input=list(texts),
+                encoding_format="base64",
+                dimensions=openai.omit if dimensions is None else dimensions,
+                extra_headers=self._extra_headers,
+            )
+        except openai.OpenAIError as error:
+            if isinstance(error, openai.APIStatusError):
+                self._tell(error.response.headers)
+            scrub(error, client.api_key)
+            raise translate(error, ref, client.api_key) from error
+        except UnicodeEncodeError as error:
+            raise TextRefused("A text holds half a surrogate pair and is no Unicode.") from error
+        self._tell(response.headers)
+        return response.content
+
+    def _tell(self, headers: Mapping[str, str]) -> None:
+        if self._on_headers is not None:
+            self._on_headers(self.endpoint.provider, rate_limit_headers(headers))
+
+
+class ProtocolEmbedder:
+    """One model of one provider; see :class:`migrations.ports.Embedder`."""
+
+    def __init__(
+        self, ref: EmbeddingRef, connection: Connection, *, sends_dimensions: bool
+    ) -> None:
+        self._ref = ref
+        self._connection = connection
+        self._dimensions = ref.dimension if sends_dimensions else None
+
+    @property
+    def ref(self) -> EmbeddingRef:
+        return self._ref
+
+    def __repr__(self) -> str:
+        return f"ProtocolEmbedder({self._ref})"
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        if not texts:
+            return Embedded(np.empty((0, self._ref.dimension), dtype=np.float32), 0)
+        endpoint = self._connection.endpoint
+        requests = pack(texts, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request)
+        answers = [self._request(texts[part]) for part in requests]
+        if len(answers) == 1:
+            return answers[0]
+        return Embedded(
+            np.concatenate([answer.vectors for answer in answers]),
+            sum(answer.tokens for answer in answers),
+        )
+
+    def _request(self, texts: Sequence[str]) -> Embedded:
+        body = self._connection.post(self._ref, texts, self._dimensions)
+        return decode(body, texts, self._ref, self._ref.dimension)
+
+
+def ask_dimension(connection: Connection, ref: EmbeddingRef) -> int:
+    """The dimension a model answers with when it is not told any; costs one short text."""
+    texts = ["dimension"]
+    answer = decode(connection.post(ref, texts, None), texts, ref, None)
+    return int(answer.vectors.shape[1])
+
+
+def decode(body: bytes, texts: Sequence[str], ref: EmbeddingRef, dimension: int | None) -> Embedded:
+    source = f"{ref.provider}/{ref.model}"
+    answer = decode_response(
+        body,
+        count=len(texts),
+        dimension=dimension,
+        estimate=lambda: sum(map(estimate_tokens, texts)),
+        source=source,
+    )
+    check_vectors(answer.vectors, source)
+    return answer

@@ -1,0 +1,113 @@
+"""From the body of an embeddings response to one float32 array, without Python floats."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import orjson
+
+from migrations.chunks import Embedded, Vectors
+from migrations.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
+
+
+def decode_response(
+    body: bytes, *, count: int, dimension: int | None, estimate: Callable[[], int], source: str
+) -> Embedded:
+    """The vectors of a response, in the order the texts were sent.
+
+    Args:
+        body: The response as received. Each embedding is base64 of little-endian
+            float32 or, from a provider that ignores ``encoding_format``, a list.
+        count: How many texts were sent.
+        dimension: What each vector must have; None takes whatever comes first.
+        estimate: Gives the tokens where the provider reports no usage.
+        source: Who answered, for messages.
+
+    Raises:
+        InvalidVectors: too few or too many vectors, an index missing or given
+            twice, or something that is no vector.
+        DimensionMismatch: a vector of another dimension.
+        ProviderUnavailable: not an embeddings response at all, such as the page
+            of a proxy or a body that was cut off.
+    """
+    payload = _parse(body, source)
+    items = _in_order(payload["data"], count, source)
+    rows = [_row(item.get("embedding"), source) for item in items]
+    vectors = _stack(rows, dimension, source)
+    return Embedded(vectors, _reported_tokens(payload) or estimate())
+
+
+def _parse(body: bytes, source: str) -> dict[str, Any]:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        payload = _parse_leniently(body, source)
+    if isinstance(payload, dict) and isinstance(payload.get("data"), list):
+        return payload
+    raise ProviderUnavailable(f"{source} answered with something that holds no embeddings.")
+
+
+def _parse_leniently(body: bytes, source: str) -> Any:
+    """Some servers write NaN into JSON; read it, so that it is reported as what it is."""
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise ProviderUnavailable(f"{source} answered with something that is no JSON.") from error
+
+
+def _in_order(items: list[Any], count: int, source: str) -> list[dict[str, Any]]:
+    """The items by their index: the protocol allows any order in the list."""
+    if len(items) != count:
+        raise InvalidVectors(f"{source} answered {count} texts with {len(items)} vectors.")
+    placed: dict[int, dict[str, Any]] = {
+        item["index"]: item
+        for item in items
+        if isinstance(item, dict) and type(item.get("index")) is int
+    }
+    if placed.keys() != set(range(count)):
+        raise InvalidVectors(
+            f"{source} left out an index or gave one twice, so no vector can be assigned."
+        )
+    return [placed[index] for index in range(count)]
+
+
+def _row(embedding: Any, source: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    try:
+        if isinstance(embedding, str):
+            return np.frombuffer(binascii.a2b_base64(embedding), dtype="<f4")
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused by name later
+            row = np.asarray(embedding, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise InvalidVectors(f"{source} answered with something that is no vector.") from error
+    if row.ndim != 1:
+        raise InvalidVectors(f"{source} answered with something that is no vector.")
+    return row
+
+
+def _stack(
+    rows: list[np.ndarray[Any, np.dtype[np.float32]]], dimension: int | None, source: str
+) -> Vectors:
+    expected = len(rows[0]) if dimension is None else dimension
+    for row in rows:
+        if len(row) != expected:
+            raise DimensionMismatch(
+                f"{source} answered with {len(row)} dimensions where {expected} are expected.",
+                expected=expected,
+                actual=len(row),
+            )
+    vectors = np.empty((len(rows), expected), dtype=np.float32)
+    for position, row in enumerate(rows):
+        vectors[position] = row
+    return vectors
+
+
+def _reported_tokens(payload: dict[str, Any]) -> int:
+    usage = payload.get("usage")
+    if not isinstance(usage, dict):
+        return 0
+    tokens = usage.get("total_tokens") or usage.get("prompt_tokens") or 0
+    return tokens if type(tokens) is int and tokens > 0 else 0
