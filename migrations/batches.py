@@ -62,12 +62,15 @@ def _move(run: Run, index: int, within: KeyRange) -> Counters:
 
 
 def _not_held(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Those the target does not hold with the same content yet."""
+    """Those whose text the target does not hold yet; other fields are left to catching up."""
     if not chunks:
         return []
     keys = [c.key for c in chunks]
-    held = {c.key: c for c in run.patiently(lambda: run.services.vectors.fetch(run.target, keys))}
-    return [c for c in chunks if c.key not in held or held[c.key].fields != c.fields]
+    held = {
+        c.key: run.text_of(c)
+        for c in run.patiently(lambda: run.services.vectors.fetch(run.target, keys))
+    }
+    return [c for c in chunks if held.get(c.key) != run.text_of(c)]
 
 
 def _move_slice(run: Run, chunks: Sequence[Chunk], before: Counters) -> Counters:

@@ -266,8 +266,18 @@ class Checkpoints(Protocol):
         """Progress within a batch that is not finished (replaces the batch's earlier note)."""
         ...
 
-    def mark_done(self, migration_id: UUID, batch: int, counters: Counters) -> bool:
-        """Mark the batch; False, and nothing counted, when it was marked before."""
+    def mark_done(
+        self, migration_id: UUID, batch: int, counters: Counters, *, worked: KeyRange | None = None
+    ) -> bool:
+        """Mark the batch; False, and nothing counted, when it was marked before.
+
+        ``worked`` is the range that is in the target now. When it is given and
+        the plan has another range for this batch, the batch was planned anew
+        meanwhile and is not marked.
+
+        Raises:
+            CheckpointsLost: the plan is gone or is not the one that was worked.
+        """
         ...
 
     def counters(self, migration_id: UUID) -> Counters: ...
@@ -292,6 +302,10 @@ class Checkpoints(Protocol):
 
     def seconds_since_beat(self, migration_id: UUID) -> float | None:
         """None when there was none, or Redis lost it."""
+        ...
+
+    def seconds_since_any_beat(self) -> float | None:
+        """As :meth:`seconds_since_beat`, over all migrations."""
         ...
 
     def forget(self, migration_id: UUID) -> None:

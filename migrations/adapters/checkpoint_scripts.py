@@ -116,7 +116,7 @@ return done
 """
 )
 
-READ_TALLY = SOUND + "return redis.call('HVALS', KEYS[4])"
+READ_TALLY = SOUND + "return redis.call('HGETALL', KEYS[4])"
 
 #: ARGV: batch, processed, failed, skipped, tokens, channel.
 NOTE_SLICE = (

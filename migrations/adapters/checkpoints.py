@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -98,9 +98,7 @@ class RedisCheckpoints:
     def start_plan(self, migration_id: UUID, batch_size: int) -> None:
         """Forget any earlier plan and begin an empty one, built by this instance only."""
         planning = _Planning(token=uuid4().hex)
-        self._on_plan(
-            scripts.START_PLAN, migration_id, planning.token, batch_size, KEEP_SECONDS
-        )
+        self._on_plan(scripts.START_PLAN, migration_id, planning.token, batch_size, KEEP_SECONDS)
         self._planning[migration_id] = planning
 
     def append_borders(self, migration_id: UUID, borders: Sequence[Key], chunks: int) -> None:
@@ -121,7 +119,7 @@ class RedisCheckpoints:
             planning.token,
             planning.batches,
             chunks,
-            type(borders[0]).__name__,
+            "int" if isinstance(borders[0], int) else "str",
             KEEP_SECONDS,
             *borders,
         )
@@ -158,7 +156,8 @@ class RedisCheckpoints:
         """The first ``limit`` batches from index ``start`` on that are not done."""
         found: list[int] = []
         bit = max(0, start) + 1
-        while len(found) < limit:
+        total = bit  # known after the first look
+        while len(found) < limit and bit <= total:
             total, byte, done = self._on_plan(
                 scripts.UNDONE_WINDOW, migration_id, bit, WINDOW_BYTES
             )
@@ -199,9 +198,11 @@ class RedisCheckpoints:
 
     def counters(self, migration_id: UUID) -> Counters:
         """Sums over finished batches and the notes of unfinished ones."""
-        _, *values = self._on_plan(scripts.READ_TALLY, migration_id)
-        done = [int(value) for value in values[:4]]
-        notes = [[int(part) for part in value.split()] for value in values[4:]]
+        flat = self._on_plan(scripts.READ_TALLY, migration_id)
+        tally = dict(zip(flat[::2], flat[1::2], strict=True))
+        done = [int(tally.pop(field.name.encode())) for field in fields(Counters)]
+        tally.pop(b"batches")
+        notes = [[int(number) for number in note.split()] for note in tally.values()]
         return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
 
     # --- who is at work ---------------------------------------------------------
@@ -212,9 +213,7 @@ class RedisCheckpoints:
         return bool(self._run(scripts.CLAIM, keys, what, uuid4().hex, KEEP_SECONDS))
 
     @contextmanager
-    def lease(
-        self, migration_id: UUID, epoch: int, batch: int, seconds: int
-    ) -> Iterator[bool]:
+    def lease(self, migration_id: UUID, epoch: int, batch: int, seconds: int) -> Iterator[bool]:
         """Hold a batch; yields False when somebody else holds it. Released on exit."""
         keys = [_key(migration_id, "leases"), _key(migration_id, "holders")]
         name, token = f"{epoch}:{batch}", uuid4().hex

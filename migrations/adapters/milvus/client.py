@@ -1,0 +1,80 @@
+"""One MilvusClient per process, made when it is first needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import Any
+
+from pymilvus import MilvusClient
+
+from migrations.adapters.milvus.faults import translated
+
+# pymilvus writes a traceback at ERROR for every failed call, also for the ones
+# that only ask whether an alias exists. Every error is raised to us anyway, and
+# is logged once, by whoever decides what it means.
+for _name in ("pymilvus", "pymilvus.decorators", "pymilvus.client.connection_manager"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Connection:
+    """The client of this process; safe to share between threads and across a fork.
+
+    A gRPC channel does not survive a fork, so a child makes its own client. The
+    parent's is kept, untouched, because closing it from the child would close
+    the parent's sockets.
+    """
+
+    def __init__(self, uri: str, token: str, database: str, timeout_seconds: float) -> None:
+        self._uri = uri
+        self._token = token
+        self._database = database
+        self.timeout_seconds = timeout_seconds
+        self._client: MilvusClient | None = None
+        self._inherited: list[MilvusClient] = []
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> MilvusClient:
+        """The client, connected.
+
+        Raises:
+            VectorStoreUnavailable: within the timeout, when the server does not answer.
+        """
+        if self._pid != os.getpid():
+            self._forget_parent()
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
+
+    def _forget_parent(self) -> None:
+        # The lock too: another thread of the parent may have held it at the fork.
+        self._lock = threading.Lock()
+        if self._client is not None:
+            self._inherited.append(self._client)
+        self._client = None
+        self._pid = os.getpid()
+
+    def _connect(self) -> MilvusClient:
+        with translated(f"connecting to {self._uri}"):
+            return MilvusClient(
+                uri=self._uri,
+                token=self._token,
+                db_name=self._database,
+                timeout=self.timeout_seconds,
+                # pymilvus shares one channel per address within a process, and
+                # would hand a forked child its parent's.
+                dedicated=True,
+            )
+
+    def stub(self) -> Any:
+        """The raw gRPC service, None when this pymilvus keeps it elsewhere."""
+        handler = getattr(self.client, "_handler", None)
+        return getattr(handler, "_stub", None)
+
+    def metadata(self) -> list[tuple[str, str]]:
+        """What a raw call must carry to reach the right database."""
+        return [("dbname", self._database)]

@@ -1,0 +1,89 @@
+"""Milvus' and gRPC's errors as the domain's: what passes, what is gone, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from pymilvus.exceptions import MilvusException
+
+from migrations.errors import (
+    CollectionNotFound,
+    ReembedError,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
+
+COLLECTION_NOT_FOUND = 100
+ALIAS_NOT_FOUND = 1600
+#: milvus-lite answers 100 for an alias too, Milvus 1600.
+NO_SUCH_ALIAS = frozenset({COLLECTION_NOT_FOUND, ALIAS_NOT_FOUND})
+
+#: From Milvus' merr table: 2 service unavailable (pymilvus: connect failed),
+#: 3 memory limit, 4 too many requests, 7 disk limit, 8 rate limit, 9 denied by
+#: quota, 103 not fully loaded, 106 on recovery, 500-504 channels and 503 no
+#: leader, 901-904 a node went away.
+_PASSING = frozenset({2, 3, 4, 7, 8, 9, 103, 106, 500, 501, 502, 503, 504, 901, 902, 903, 904})
+_PASSING_GRPC = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+    }
+)
+#: Code 1 is "not ready" in Milvus and "unexpected" in pymilvus and milvus-lite,
+#: and 65535 is anything: for these two only the words tell.
+_VAGUE = frozenset({1, 65535})
+_PASSING_WORDS = ("not ready", "find no available", "retry timeout", "retry run out", "unhealthy")
+
+
+def code_of(error: BaseException | None) -> object:
+    """The code of the vendor error, a grpc.StatusCode for a failed call."""
+    if isinstance(error, MilvusException):
+        code: object = error.code
+        return int(code) if isinstance(code, int) else code
+    return error.code() if isinstance(error, grpc.RpcError) else None
+
+
+def translate(error: Exception, action: str, collection: str) -> ReembedError:
+    """The domain's error for what pymilvus raised; the caller keeps the cause."""
+    said = f"{action} on '{collection}'" if collection else action
+    if code_of(error) == COLLECTION_NOT_FOUND:
+        return CollectionNotFound(
+            f"Milvus has no collection or alias '{collection}'; check its spelling.",
+            collection=collection,
+        )
+    if _passes(error):
+        return VectorStoreUnavailable(f"Milvus could not do {said} now: {_words(error)}")
+    return VectorStoreRefused(f"Milvus refused {said}: {_words(error)}")
+
+
+def _passes(error: Exception) -> bool:
+    if getattr(error, "retriable", False):
+        return True
+    code = code_of(error)
+    if code in _PASSING_GRPC or code in _PASSING:
+        return True
+    words = _words(error).lower()
+    return code in _VAGUE and any(sign in words for sign in _PASSING_WORDS)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, MilvusException):
+        return str(error.message)
+    if isinstance(error, grpc.RpcError):
+        return f"{error.code().name}: {error.details()}"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def translated(action: str, collection: str = "") -> Iterator[None]:
+    """Raise the domain's error for whatever pymilvus raises inside."""
+    try:
+        yield
+    except (MilvusException, grpc.RpcError, grpc.FutureTimeoutError) as error:
+        raise translate(error, action, collection) from error
+    except ValueError as error:  # pymilvus lets JSON it cannot read through untranslated
+        raise translate(error, action, collection) from error

@@ -1,0 +1,66 @@
+"""Filter expressions: the one place that puts a primary key into one.
+
+A filter is a string and keys are foreign input, so a key becomes a literal by
+JSON's escapes, which the filter grammars of Milvus and of milvus-lite both
+read; neither of the versions tested reads pymilvus' filter templates. Text
+outside ASCII stays as it is, because ``\\u`` escapes are not understood for
+characters above U+FFFF.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from migrations.chunks import Key, KeyRange
+
+INT64_MIN = -(2**63)
+#: The smallest number the grammar can write: it reads a minus and then a number,
+#: and 2**63 itself is no INT64.
+_LEAST_LITERAL = INT64_MIN + 1
+
+
+def literal(key: Key) -> str:
+    """A key as the filter grammar writes it."""
+    if isinstance(key, str):
+        return json.dumps(key, ensure_ascii=False)
+    return str(int(key))
+
+
+def one_of(key_field: str, keys: Sequence[Key]) -> str:
+    """True for the rows of these keys."""
+    written = [literal(key) for key in keys if key != INT64_MIN]
+    listed = f"{key_field} in [{', '.join(written)}]"
+    if len(written) == len(keys):
+        return listed
+    return f"{listed} or {key_field} < {_LEAST_LITERAL}"
+
+
+def in_range(key_field: str, within: KeyRange, *, key_is_string: bool) -> str:
+    """True for the rows of a key range; of all rows for the unbounded one.
+
+    Never empty: an empty filter is refused with some queries, and milvus-lite
+    answers its count from a statistic.
+    """
+    bounds = [*_above(key_field, within.after), *_up_to(key_field, within.upto)]
+    if bounds:
+        return " and ".join(bounds)
+    if key_is_string:
+        return f'{key_field} >= ""'
+    return f"({key_field} >= 0 or {key_field} < 0)"
+
+
+def _above(key_field: str, after: Key | None) -> list[str]:
+    if after is None:
+        return []
+    if after == INT64_MIN:
+        return [f"{key_field} >= {_LEAST_LITERAL}"]
+    return [f"{key_field} > {literal(after)}"]
+
+
+def _up_to(key_field: str, upto: Key | None) -> list[str]:
+    if upto is None:
+        return []
+    if upto == INT64_MIN:
+        return [f"{key_field} < {_LEAST_LITERAL}"]
+    return [f"{key_field} <= {literal(upto)}"]

@@ -1,0 +1,216 @@
+"""What is looked at before a migration: asked for by itself or as its first phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Vectors
+from migrations.config import EmbeddingRef
+from migrations.entities import Bot
+from migrations.errors import PermanentError, ReembedError, RequestError, TransientError
+from migrations.ports import Embedder
+from migrations.quality import cosine
+from migrations.results import Report
+from migrations.services import Services
+
+#: Chunks read to see whether the old model reproduces the stored vectors.
+FIDELITY_SAMPLE = 16
+#: Below this the text we read is probably not the text that was embedded.
+FIDELITY_COSINE = 0.98
+
+PROBE = "reembed asks whether this model answers."
+
+
+@dataclass
+class Examination:
+    """One pass over all checks; each adds to the report what it found."""
+
+    services: Services
+    bot: Bot
+    target: EmbeddingRef
+    max_failed_ratio: float
+    report: Report
+
+    def guarded(self, name: str, check: Callable[[], None]) -> None:
+        """A refusal becomes a failed check; a passing fault is the caller's to wait out."""
+        try:
+            check()
+        except (RequestError, PermanentError) as error:
+            self.report.add(name, False, error.message, code=error.code)
+
+
+def examine(
+    services: Services,
+    bot: Bot,
+    target: EmbeddingRef,
+    *,
+    max_failed_ratio: float = 0.0,
+    beforehand: bool = True,
+) -> Report:
+    """Try the source, both models, the texts and the alias.
+
+    With ``beforehand``, a target equal to the live embedding and a provider that
+    does not answer are findings; within a run the former cannot be and the latter
+    is waited out.
+
+    Raises:
+        TransientError: a dependency does not answer (provider faults only when
+        not ``beforehand``).
+    """
+    exam = Examination(services, bot, target, max_failed_ratio, Report())
+    exam.guarded("source", lambda: _check_source(exam))
+    exam.guarded("target_model", lambda: _patient(beforehand, lambda: _check_target_model(exam)))
+    exam.guarded("alias", lambda: _check_alias(exam))
+    if exam.report.passed:
+        schema = services.vectors.describe(bot.live.collection)
+        exam.guarded("texts", lambda: _check_texts(exam, schema))
+        exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
+    return exam.report
+
+
+def _patient(beforehand: bool, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except TransientError as error:
+        if not beforehand:
+            raise
+        raise PermanentError(error.message) from error
+
+
+def _check_source(exam: Examination) -> None:
+    vectors, bot = exam.services.vectors, exam.bot
+    schema = vectors.describe(bot.live.collection)
+    exam.report.add(
+        "schema",
+        not schema.unsupported,
+        " ".join(schema.unsupported) or "Everything in the collection's schema can be carried over.",
+    )
+    exam.report.add(
+        "source_dimension",
+        schema.dimension == bot.live.embedding.dimension,
+        f"The collection holds {schema.dimension} dimensions; "
+        f"the bot is registered with {bot.live.embedding.dimension}.",
+    )
+    loaded = vectors.is_loaded(bot.live.collection)
+    exam.report.add(
+        "source_loaded",
+        loaded,
+        "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
+    )
+    chunks = vectors.count(bot.live.collection) if loaded else 0
+    added = chunks * exam.target.dimension * 4
+    exam.report.add(
+        "source",
+        True,
+        f"{chunks} chunks; the new vectors take about {added / 1e6:,.1f} MB beside the old ones "
+        "until the retention window closes.",
+        chunks=chunks,
+        new_vector_bytes=added,
+    )
+
+
+def _check_target_model(exam: Examination) -> None:
+    embedder = exam.services.embedders.get(exam.target)
+    answer = embedder.embed([PROBE])
+    exam.report.add(
+        "target_model",
+        answer.vectors.shape == (1, exam.target.dimension),
+        f"{exam.target} answers with {answer.vectors.shape[1]} dimensions.",
+    )
+
+
+def _check_alias(exam: Examination) -> None:
+    bot = exam.bot
+    actual = exam.services.vectors.resolve_alias(bot.alias)
+    agrees = actual == bot.live.collection
+    exam.report.add(
+        "alias",
+        agrees,
+        f"The alias {bot.alias!r} points to {bot.live.collection!r}."
+        if agrees
+        else f"The alias {bot.alias!r} points to {actual!r} instead of {bot.live.collection!r}; "
+        "it is put right by the watchdog.",
+        severity="warning",
+    )
+
+
+def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
+    """Empty texts cannot be embedded: said before anything is paid."""
+    empty = chunks = too_long = 0
+    limit = _max_input_tokens(exam)
+    for page in exam.services.vectors.scan(schema):
+        chunks += len(page)
+        for chunk in page:
+            text = chunk.fields.get(exam.bot.text_field)
+            if not text:
+                empty += 1
+            elif limit and len(text) > limit:  # a token is at least one character
+                tokens = exam.services.embedders.count_tokens(
+                    exam.target.provider, exam.target.model, text
+                )
+                too_long += tokens > limit
+    unusable = empty + too_long
+    exam.report.add(
+        "texts",
+        unusable <= exam.max_failed_ratio * chunks,
+        f"{chunks} texts: {empty} empty, {too_long} longer than the model takes"
+        + (
+            "."
+            if not unusable
+            else "; mend or delete them, or start with a max_failed_ratio that leaves them out."
+        ),
+        empty=empty,
+        too_long=too_long,
+        chunks=chunks,
+    )
+
+
+def _max_input_tokens(exam: Examination) -> int | None:
+    info = exam.services.embedders.known(exam.target.provider, exam.target.model)
+    return info.max_input_tokens if info else None
+
+
+def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
+    """Does the old model, given the texts we read, reproduce the vectors that are stored?
+
+    It also shows whether a rollback could embed with the old model. A warning only:
+    the old model may be gone for good, which is a reason to migrate.
+    """
+    try:
+        old = exam.services.embedders.get(exam.bot.live.embedding)
+        sample = _sample(exam, schema)
+        alike = _reproduced(old, sample, exam.bot.text_field)
+    except ReembedError as error:
+        message = f"The old model does not answer ({error.message}); rolling back later cannot embed new writes."
+        exam.report.add("fidelity", False, message, severity="warning", code=error.code)
+        return
+    median = float(np.median(alike)) if len(alike) else 1.0
+    faithful = median >= FIDELITY_COSINE
+    exam.report.add(
+        "fidelity",
+        faithful,
+        f"The old model reproduces the stored vectors of {len(alike)} chunks with a median cosine "
+        f"of {median:.4f}"
+        + ("." if faithful else "; the text field may not be the text that was embedded."),
+        severity="warning",
+        median_cosine=median,
+    )
+
+
+def _sample(exam: Examination, schema: CollectionSchema) -> list[Chunk]:
+    page = next(iter(exam.services.vectors.scan_keys(schema, ALL_KEYS)), [])
+    keys = list(islice(page, 0, None, max(1, len(page) // FIDELITY_SAMPLE)))[:FIDELITY_SAMPLE]
+    chunks = exam.services.vectors.fetch(schema, keys, with_vectors=True) if keys else []
+    return [c for c in chunks if c.fields.get(exam.bot.text_field)]
+
+
+def _reproduced(old: Embedder, sample: list[Chunk], text_field: str) -> Vectors:
+    if not sample:
+        return np.empty(0, dtype=np.float32)
+    stored = np.stack([c.vector for c in sample])  # type: ignore[arg-type]  # asked for with vectors
+    again = old.embed([str(c.fields[text_field]) for c in sample]).vectors
+    return cosine(stored, again)

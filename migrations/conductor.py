@@ -1,0 +1,259 @@
+"""The workers' use cases: run a phase, a batch, an undo; fail; go on.
+
+Every entry point takes a migration id and an epoch and does nothing for an
+epoch that is gone. Whatever goes wrong here ends in one of three ways: it is
+waited out, the migration is turned round, or the work is left to its new owner.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+
+from migrations import outbox
+from migrations.batches import run_batch
+from migrations.chunks import KeyRange
+from migrations.errors import (
+    CheckpointsLost,
+    PermanentError,
+    ReembedError,
+    RequestError,
+    Superseded,
+    TransientError,
+    TransitionRefused,
+)
+from migrations.failpoints import failpoint
+from migrations.phases import WORK
+from migrations.phases import data_migration as data_migration_phase
+from migrations.pulse import Beat
+from migrations.run import Run, backoff_seconds
+from migrations.services import Services
+from migrations.states import Phase, Status
+from migrations.waves import open_next
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class Conductor:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- forward ---------------------------------------------------------
+
+    def run_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
+        """Run one phase to its end; data migration ends when its waves are open.
+
+        Raises:
+            Superseded: another epoch or runner owns the migration; nothing was done.
+            PermanentError: it failed; compensation is recorded and enqueued.
+        """
+        work = WORK[phase]
+
+        def body(run: Run) -> None:
+            failpoint(f"{phase}.before_run", migration_id=migration_id, epoch=epoch)
+            values = work.run(run)
+            failpoint(f"{phase}.after_run", migration_id=migration_id, epoch=epoch)
+            if phase is not Phase.DATA_MIGRATION:
+                self._complete(run, phase, values)
+
+        self._drive(migration_id, epoch, phase, body)
+        if phase is Phase.CLEANUP:
+            self._services.store.finish(migration_id, epoch)
+        self._send(migration_id)
+
+    def catch_up(self, migration_id: UUID, epoch: int) -> None:
+        """Complete data migration once its batches are done. Raises as :meth:`run_phase`."""
+
+        def body(run: Run) -> None:
+            failpoint("catch_up.before_run", migration_id=migration_id, epoch=epoch)
+            self._complete(run, Phase.DATA_MIGRATION, data_migration_phase.catch_up(run))
+
+        self._drive(migration_id, epoch, Phase.DATA_MIGRATION, body)
+
+    def run_batch(
+        self, migration_id: UUID, epoch: int, index: int, within: KeyRange
+    ) -> dict[str, Any]:
+        """Run one batch; whatever happens, return normally so that its wave can advance."""
+        try:
+            with self._at_work(migration_id, epoch) as run:
+                return self._until_done(run, lambda: run_batch(run, index, within))
+        except Superseded:
+            return {"outcome": "superseded"}
+        except CheckpointsLost:
+            self._services.store.redrive(migration_id, epoch)
+            self._send(migration_id)
+            return {"outcome": "checkpoints_lost"}
+        except TransientError as error:  # before the run was even loaded: the watchdog drives it
+            return {"outcome": "postponed", "code": error.code}
+        except Exception as error:
+            self.fail(migration_id, epoch, error)
+            return {"outcome": "failed", "code": _as_domain_error(error).code}
+
+    def advance(self, migration_id: UUID, epoch: int, wave: int) -> None:
+        """A wave has ended: open its lane's next one."""
+        checkpoints = self._services.checkpoints
+        try:
+            with self._at_work(migration_id, epoch) as run:
+                plan = checkpoints.plan(migration_id)
+                if plan is None:
+                    raise CheckpointsLost
+                self._keep_totals(run)
+                open_next(run, plan, wave + self._services.settings.waves_in_flight)
+        except CheckpointsLost:
+            self._services.store.redrive(migration_id, epoch)
+        self._send(migration_id)
+
+    def _keep_totals(self, run: Run) -> None:
+        """A copy of the counters in PostgreSQL, so that progress survives Redis."""
+        counters = self._services.checkpoints.counters(run.migration.id)
+        totals = {"processed_chunks": counters.processed, "failed_chunks": counters.failed}
+        self._services.store.note(run.migration.id, run.migration.epoch, totals=totals)
+
+    # --- backward --------------------------------------------------------
+
+    def fail(self, migration_id: UUID, epoch: int, error: Exception) -> None:
+        """Turn the migration round, once, for whatever reason."""
+        log.error("migration_failed", code=_as_domain_error(error).code, exc_info=error)
+        self._services.store.turn_round(migration_id, epoch, _as_domain_error(error))
+        self._send(migration_id)
+
+    def quiesce(self, migration_id: UUID, epoch: int) -> None:
+        """Wait until no batch is in flight, so that nothing is written while undoing.
+
+        A dead worker's batch holds its lease until it expires; waiting longer than
+        ``quiesce_seconds`` for it gains nothing: its late write fails on a dropped target.
+        """
+        with self._at_work(migration_id, epoch) as run:
+            deadline = run.services.clock.monotonic() + run.services.settings.quiesce_seconds
+            while run.services.clock.monotonic() < deadline:
+                run.beat.check()
+                try:
+                    if run.services.checkpoints.in_flight(migration_id) == 0:
+                        return
+                except TransientError:
+                    pass  # without Redis nobody can hold a lease
+                run.services.clock.sleep(0.2)
+
+    def undo_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
+        """Undo one phase; a failing undo is recorded and does not stop the others."""
+        with self._at_work(migration_id, epoch) as run:
+            failure = self._try_undo(run, phase)
+            self._services.store.record_undo(migration_id, epoch, phase, failure)
+
+    def _try_undo(self, run: Run, phase: Phase) -> str | None:
+        tries = run.migration.config.max_retries + 1
+        for attempt in range(tries):
+            try:
+                failpoint(f"{phase}.before_undo", migration_id=run.migration.id)
+                WORK[phase].undo(run)
+                return None
+            except Superseded:
+                raise
+            except Exception as error:
+                log.warning("undo_failed", phase=phase.value, attempt=attempt, exc_info=error)
+                failure = f"{type(error).__name__}: {error}"
+            if attempt + 1 < tries:
+                run.beat.wait(backoff_seconds(run.migration.config.retry_delay, attempt))
+        return failure
+
+    def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
+        """All undos have ended."""
+        return self._services.store.finish_rollback(migration_id, epoch)
+
+    # --- shared ----------------------------------------------------------
+
+    def _drive(
+        self, migration_id: UUID, epoch: int, phase: Phase, body: Callable[[Run], None]
+    ) -> None:
+        try:
+            self._patiently_begin(migration_id, epoch, phase)
+            with self._as_runner(migration_id, epoch) as run:
+                self._until_done(run, lambda: body(run))
+        except Superseded:
+            raise
+        except Exception as error:
+            self.fail(migration_id, epoch, error)
+            raise _as_domain_error(error) from error
+
+    def _patiently_begin(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
+        for attempt in range(1000):
+            try:
+                self._services.store.begin_phase(migration_id, epoch, phase)
+                return
+            except TransientError:
+                self._services.clock.sleep(backoff_seconds(0.5, attempt))
+
+    def _complete(self, run: Run, phase: Phase, values: dict[str, Any]) -> None:
+        self._services.store.complete_phase(run.migration.id, run.migration.epoch, phase, **values)
+
+    def _until_done(self, run: Run, body: Callable[[], T]) -> T:
+        """Phases and batches are idempotent: a passing fault that reaches here repeats them."""
+
+        def unless_lost() -> T | CheckpointsLost:
+            try:
+                return body()
+            except CheckpointsLost as error:  # repeating does not bring them back
+                return error
+
+        result = run.patiently(unless_lost)
+        if isinstance(result, CheckpointsLost):
+            raise result
+        return result
+
+    @contextmanager
+    def _at_work(self, migration_id: UUID, epoch: int) -> Iterator[Run]:
+        """Work that any number of workers may do at the same time."""
+        store = self._services.store
+        say = lambda: store.heartbeat(migration_id, epoch)  # noqa: E731
+        with self._services.pulse.hold((migration_id, epoch), say) as beat:
+            yield self._load(migration_id, beat)
+
+    @contextmanager
+    def _as_runner(self, migration_id: UUID, epoch: int) -> Iterator[Run]:
+        """Work for one at a time: a doubled delivery finds the runner's lease taken."""
+        store, settings = self._services.store, self._services.settings
+        runner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+        seconds = int(settings.stalled_after_seconds) + 1
+
+        def say() -> bool:
+            return store.take_runner(migration_id, epoch, runner, seconds) and store.heartbeat(
+                migration_id, epoch
+            )
+
+        with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
+            try:
+                yield self._load(migration_id, beat)
+            finally:
+                _quietly(lambda: store.release_runner(migration_id, runner))
+
+    def _load(self, migration_id: UUID, beat: Beat) -> Run:
+        migration = self._services.store.migration(migration_id)
+        bot = self._services.store.bot(migration.bot_id)
+        structlog.contextvars.bind_contextvars(bot_id=bot.bot_id)
+        return Run(self._services, migration, bot, beat)
+
+    def _send(self, migration_id: UUID) -> None:
+        outbox.send_of(self._services, migration_id)
+
+
+def _quietly(action: Callable[[], None]) -> None:
+    """For what is only tidiness: the lease also ends by itself."""
+    try:
+        action()
+    except TransientError as error:
+        log.warning("tidying_failed", reason=error.message)
+
+
+def _as_domain_error(error: Exception) -> ReembedError:
+    """An unexpected exception is a bug; the migration is still turned round with its words."""
+    if isinstance(error, (PermanentError, RequestError, TransientError, TransitionRefused)):
+        return error
+    return PermanentError(f"Unexpected {type(error).__name__}: {error}")

@@ -1,0 +1,37 @@
+"""Send what was recorded: at least once, after the commit that recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from migrations.entities import OutboxMessage
+from migrations.errors import ReembedError
+from migrations.services import Services
+
+log = structlog.get_logger(__name__)
+
+#: A message this old was not sent by whoever recorded it.
+FORGOTTEN_AFTER_SECONDS = 3.0
+
+
+def send_of(services: Services, migration_id: UUID) -> None:
+    """Send a migration's messages now; what fails is left to the sweep."""
+    try:
+        _send(services, services.store.unsent_of(migration_id))
+    except ReembedError as error:
+        log.warning("sending_postponed", reason=error.message)
+
+
+def sweep(services: Services) -> int:
+    """Send every message that was forgotten; the number sent."""
+    return _send(services, services.store.unsent(FORGOTTEN_AFTER_SECONDS))
+
+
+def _send(services: Services, pending: Sequence[OutboxMessage]) -> int:
+    for message in pending:
+        services.dispatcher.send(message.body)
+        services.store.mark_sent([message.id])
+    return len(pending)

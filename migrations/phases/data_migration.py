@@ -1,0 +1,105 @@
+"""Phase 4: cut the key space into batches, embed them in waves, then catch up.
+
+``run`` plans and opens the first waves; the last wave's advance starts
+``catch_up``, which completes the phase. Borders are stored, never only an
+index: cutting again would give other borders and lose chunks between them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from migrations import messages
+from migrations.chunks import Key
+from migrations.comparison import catch_up_once
+from migrations.entities import Step
+from migrations.errors import TooManyFailedChunks
+from migrations.failpoints import failpoint
+from migrations.ports import Plan
+from migrations.run import Run
+from migrations.states import Kind
+from migrations.waves import open_lanes
+
+log = structlog.get_logger(__name__)
+
+
+def run(run: Run) -> dict[str, Any]:
+    """Plan what is not planned yet and open the waves, or go straight to catching up."""
+    migration, store = run.migration, run.services.store
+    follow_up = messages.catch_up(migration.id, migration.epoch)
+    if migration.kind is Kind.REVERSE:  # the target holds nearly everything already
+        store.take_step(migration.id, migration.epoch, Step.CATCHING_UP, follow_up)
+        return {}
+    plan = run.services.checkpoints.plan(migration.id)
+    if plan is None or not plan.complete:
+        store.take_step(migration.id, migration.epoch, Step.PLANNING)
+        plan = _plan(run)
+    totals = {"total_chunks": plan.total_chunks, "total_batches": plan.total_batches}
+    store.note(migration.id, migration.epoch, totals=totals)
+    store.take_step(migration.id, migration.epoch, Step.BACKFILLING)
+    failpoint("data_migration.planned", migration_id=migration.id)
+    open_lanes(run, plan)
+    return {}
+
+
+def _plan(run: Run) -> Plan:
+    """Cut the keys, as they are now, into ranges of ``batch_size``; later keys are caught up."""
+    checkpoints, migration_id = run.services.checkpoints, run.migration.id
+    size = run.migration.config.batch_size
+    checkpoints.start_plan(migration_id, size)
+    waiting: list[Key] = []
+    for page in run.services.vectors.scan_keys(run.source):
+        run.check()
+        waiting += page
+        whole = len(waiting) - len(waiting) % size
+        if whole:
+            checkpoints.append_borders(migration_id, waiting[size - 1 : whole : size], whole)
+            waiting = waiting[whole:]
+    if waiting:
+        checkpoints.append_borders(migration_id, [waiting[-1]], len(waiting))
+    return checkpoints.seal_plan(migration_id)
+
+
+def catch_up(run: Run) -> dict[str, Any]:
+    """Compare and apply until a pass is quiet.
+
+    Raises:
+        TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
+    """
+    settings = run.services.settings
+    warnings: list[str] = []
+    for number in range(1, settings.catch_up_max_passes + 1):
+        result = run.patiently(lambda: catch_up_once(run))
+        if result.changes <= settings.catch_up_quiet_chunks:
+            break
+    else:
+        warnings.append(
+            f"Writers did not pause in {number} catch-up passes; "
+            f"the last one still applied {result.changes} changes."
+        )
+    failed = _judge_failures(run, result.rows)
+    totals = {
+        "total_chunks": result.rows,
+        "processed_chunks": result.rows - failed,
+        "failed_chunks": failed,
+    }
+    return {"totals": totals, "warnings": warnings}
+
+
+def _judge_failures(run: Run, rows: int) -> int:
+    failed = run.services.store.count_failed_chunks(run.migration.id)
+    allowed = run.migration.config.max_failed_ratio
+    if failed > allowed * rows:
+        raise TooManyFailedChunks(
+            f"{failed} of {rows} chunks could not be embedded; max_failed_ratio allows "
+            f"{allowed:.2%}. Mend or delete them, or allow more, and start again.",
+            failed=[vars(c) for c in run.services.store.failed_chunks(run.migration.id, 20)],
+        )
+    return failed
+
+
+def undo(run: Run) -> None:
+    """The rows go with the target; the checkpoints go here."""
+    run.services.checkpoints.forget(run.migration.id)

@@ -1,0 +1,52 @@
+"""Phase 6: the last catching up, the switch, and the alias behind it.
+
+PostgreSQL first, alias second: only PostgreSQL can compare and set, so readers
+of the bot's row are never wrong, and the alias is brought to what the row says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from migrations.aliases import reconcile
+from migrations.comparison import catch_up_once
+from migrations.errors import VerificationFailed
+from migrations.failpoints import failpoint
+from migrations.readiness import make_ready
+from migrations.run import Run
+from migrations.states import Status
+
+log = structlog.get_logger(__name__)
+
+
+def run(run: Run) -> dict[str, Any]:
+    """Catch up, switch, point the alias.
+
+    Raises:
+        VerificationFailed: the target is not ready; SourceChanged: the bot moved meanwhile.
+    """
+    migration, store = run.migration, run.services.store
+    if migration.status in {Status.PENDING, Status.RUNNING}:
+        run.patiently(lambda: _last_preparations(run))
+        failpoint("finalization.before_intent", migration_id=migration.id)
+        store.begin_switch(migration.id, migration.epoch)
+    failpoint("finalization.before_switch", migration_id=migration.id)
+    bot = store.switch(migration.id, migration.epoch, run.services.settings.retention_hours)
+    failpoint("finalization.after_switch", migration_id=migration.id)
+    log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
+    run.patiently(lambda: reconcile(run.services, bot.bot_id))
+    failpoint("finalization.after_alias", migration_id=migration.id)
+    return {}
+
+
+def _last_preparations(run: Run) -> None:
+    catch_up_once(run)
+    make_ready(run)
+    if not run.services.vectors.is_loaded(run.target.name):
+        raise VerificationFailed("The target is not loaded; switching would leave no answers.")
+
+
+def undo(run: Run) -> None:
+    """Before the switch nothing was changed; after it the way back is a reverse run."""

@@ -1,0 +1,53 @@
+"""Phase 1: is everything there that the run needs? Nothing is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migrations.checks import examine
+from migrations.errors import ValidationFailed
+from migrations.run import Run
+from migrations.states import Kind
+
+
+def run(run: Run) -> dict[str, Any]:
+    """Try both models, the source and the alias.
+
+    Raises:
+        ValidationFailed: with one sentence per thing that stands in the way.
+    """
+    config = run.migration.config
+    report = run.patiently(
+        lambda: examine(
+            run.services,
+            run.bot,
+            config.target,
+            max_failed_ratio=config.max_failed_ratio,
+            beforehand=False,
+        )
+    )
+    if run.migration.kind is Kind.REVERSE:
+        _examine_way_back(run, report)
+    if not report.passed:
+        raise ValidationFailed(
+            " ".join(check.message for check in report.errors),
+            checks=[check.model_dump() for check in report.checks],
+        )
+    return {
+        "validation": report.model_dump(),
+        "warnings": [check.message for check in report.warnings],
+    }
+
+
+def _examine_way_back(run: Run, report: Any) -> None:
+    there = run.services.vectors.exists(run.migration.target_collection)
+    report.add(
+        "previous_collection",
+        there,
+        f"The previous collection {run.migration.target_collection!r} "
+        + ("is there." if there else "is gone; there is nothing to go back to."),
+    )
+
+
+def undo(run: Run) -> None:
+    """Nothing was touched."""

@@ -1,0 +1,46 @@
+"""Phase 5: does the target hold what the source holds, and does it answer as well?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migrations.errors import VerificationFailed
+from migrations.quality import check_retrieval, check_vectors, sample_chunks
+from migrations.readiness import check_target_ready
+from migrations.results import Report
+from migrations.run import Run
+from migrations.sameness import check_content
+
+
+def run(run: Run) -> dict[str, Any]:
+    """Compare all keys and content, embed a sample again, ask both collections.
+
+    Raises:
+        VerificationFailed: with one sentence per check that failed.
+    """
+    report = Report()
+    if not run.migration.config.verify_migration:
+        report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
+        return _found(report)
+    run.patiently(lambda: check_content(run, report))
+    run.patiently(lambda: check_target_ready(run, report))
+    sample = run.patiently(lambda: sample_chunks(run))
+    again = check_vectors(run, sample, report)
+    run.patiently(lambda: check_retrieval(run, sample, again, report))
+    if not report.passed:
+        raise VerificationFailed(
+            " ".join(check.message for check in report.errors),
+            checks=[check.model_dump() for check in report.checks],
+        )
+    return _found(report)
+
+
+def _found(report: Report) -> dict[str, Any]:
+    return {
+        "verification": report.model_dump(),
+        "warnings": [check.message for check in report.warnings],
+    }
+
+
+def undo(run: Run) -> None:
+    """Nothing was changed."""

@@ -1,0 +1,152 @@
+"""Verification, levels two and three: right vectors, and answers as good as before.
+
+Known-item recall@k: the share of sampled chunks whose own text, embedded as a
+query, finds them (or a chunk of equal text) among the first k results. The
+measure is that of known-item search as TREC used it; it needs no labels.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from migrations.chunks import Chunk, CollectionSchema, Hit, Key, KeyRange, Vectors
+from migrations.embedding import embed
+from migrations.results import Report
+from migrations.run import Run
+
+#: Two embeddings of one text by one model may differ in the last bits; a vector
+#: of another text or model is far below this.
+SAME_VECTOR_COSINE = 0.999
+
+
+def sample_chunks(run: Run) -> list[Chunk]:
+    """Up to ``verify_sample`` chunks of the target with vectors, the same for the same run."""
+    wanted = run.services.settings.verify_sample
+    keys = _sample_keys(run, wanted)
+    return run.services.vectors.fetch(run.target, keys, with_vectors=True)
+
+
+def _sample_keys(run: Run, wanted: int) -> list[Key]:
+    """A uniform reservoir sample (Vitter's algorithm R), seeded by the migration's id."""
+    chooser = random.Random(run.migration.id.int)  # noqa: S311 # a sample, not a secret
+    kept: list[Key] = []
+    seen = 0
+    for page in run.services.vectors.scan_keys(run.target, KeyRange()):
+        run.check()
+        for key in page:
+            seen += 1
+            if len(kept) < wanted:
+                kept.append(key)
+            elif (place := chooser.randrange(seen)) < wanted:
+                kept[place] = key
+    return kept
+
+
+def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
+    """Stored vectors are finite, non-zero, of the right dimension, and of their own text.
+
+    Returns:
+        The sample embedded again, float32 of shape (len(sample), dimension).
+    """
+    dimension = run.migration.config.to_dimension
+    stored = np.stack([c.vector for c in sample]) if sample else np.empty((0, dimension))  # type: ignore[arg-type]  # asked for with vectors
+    well_formed = bool(
+        stored.shape[1] == dimension
+        and np.isfinite(stored).all()
+        and (np.linalg.norm(stored, axis=1) > 0).all()
+    )
+    report.add(
+        "vectors",
+        well_formed,
+        f"{len(sample)} sampled vectors: {dimension} dimensions, finite and non-zero."
+        if well_formed
+        else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
+    )
+    outcome = _embed_again(run, sample)
+    alike = cosine(stored, outcome) if well_formed and len(sample) else np.empty(0)
+    wrong = [str(c.key) for c, value in zip(sample, alike, strict=False) if value < SAME_VECTOR_COSINE]
+    report.add(
+        "vectors_of_their_text",
+        not wrong,
+        f"{len(alike) - len(wrong)} of {len(alike)} sampled vectors are the embedding of their text.",
+        lowest_cosine=float(alike.min()) if len(alike) else None,
+        examples=wrong[:10],
+    )
+    return outcome
+
+
+def _embed_again(run: Run, sample: Sequence[Chunk]) -> Vectors:
+    vectors = np.zeros((len(sample), run.migration.config.to_dimension), dtype=np.float32)
+    place = {chunk.key: i for i, chunk in enumerate(sample)}
+    size = run.migration.config.batch_size
+    for start in range(0, len(sample), size):
+        outcome = embed(run, sample[start : start + size], purpose="verification")
+        for chunk, vector in zip(outcome.chunks, outcome.vectors, strict=True):
+            vectors[place[chunk.key]] = vector
+    return vectors
+
+
+def cosine(a: Vectors, b: Vectors) -> Vectors:
+    """Row by row; 0 where a row is zero."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    dots = np.einsum("ij,ij->i", a, b)
+    return np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+
+
+def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: Report) -> None:
+    """Ask old and new for the sampled chunks by their own text and compare the answers."""
+    if not sample:
+        report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
+        return
+    k = run.services.settings.recall_at
+    olds = {
+        c.key: c.vector
+        for c in run.services.vectors.fetch(run.source, [c.key for c in sample], with_vectors=True)
+    }
+    both = [(c, i) for i, c in enumerate(sample) if olds.get(c.key) is not None]
+    old_hits = _ask(run, run.source, np.stack([olds[c.key] for c, _ in both]), k)  # type: ignore[misc]  # None was left out
+    new_hits = _ask(run, run.target, again[[i for _, i in both]], k)
+    chunks = [c for c, _ in both]
+    old, new = _recall(run, chunks, old_hits), _recall(run, chunks, new_hits)
+    floor = run.services.settings.min_known_item_recall * old
+    report.add(
+        "retrieval",
+        new >= floor,
+        f"Known-item recall@{k}: {old:.3f} before, {new:.3f} after (at least {floor:.3f} wanted).",
+        recall_before=old,
+        recall_after=new,
+        overlap=_overlap(old_hits, new_hits),
+        queries=len(chunks),
+        k=k,
+    )
+
+
+def _ask(run: Run, schema: CollectionSchema, queries: Vectors, k: int) -> list[list[Hit]]:
+    hits: list[list[Hit]] = []
+    for start in range(0, len(queries), 100):
+        run.check()
+        hits += run.services.vectors.search(
+            schema, queries[start : start + 100], limit=k, output_fields=[run.bot.text_field]
+        )
+    return hits
+
+
+def _recall(run: Run, chunks: Sequence[Chunk], answers: Sequence[Sequence[Hit]]) -> float:
+    found = 0
+    for chunk, hits in zip(chunks, answers, strict=True):
+        text = run.text_of(chunk)
+        found += any(h.key == chunk.key or h.fields.get(run.bot.text_field) == text for h in hits)
+    return found / len(chunks) if chunks else 1.0
+
+
+def _overlap(old: Sequence[Sequence[Hit]], new: Sequence[Sequence[Hit]]) -> float:
+    """Mean share of the old results that the new ones contain too."""
+    shares = [
+        len({h.key for h in a} & {h.key for h in b}) / len(a)
+        for a, b in zip(old, new, strict=True)
+        if a
+    ]
+    return float(np.mean(shares)) if shares else 1.0

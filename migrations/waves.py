@@ -1,0 +1,59 @@
+"""Waves: bounded groups of batches, a few in flight, each opening its successor.
+
+Wave w always holds the batches [w x size, (w + 1) x size), so a doubled or late
+message can only ask for what is claimed already. With n waves in flight there
+are n lanes: wave w opens w + n. The lane that ends last starts catching up.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from migrations import messages
+from migrations.chunks import KeyRange
+from migrations.entities import Step
+from migrations.failpoints import failpoint
+from migrations.ports import Plan
+from migrations.run import Run
+
+log = structlog.get_logger(__name__)
+
+
+def open_lanes(run: Run, plan: Plan) -> None:
+    """Open the first wave of every lane."""
+    for lane in range(run.services.settings.waves_in_flight):
+        open_next(run, plan, lane)
+
+
+def open_next(run: Run, plan: Plan, number: int) -> None:
+    """Open wave ``number`` or the next of its lane that has something to do."""
+    settings, checkpoints = run.services.settings, run.services.checkpoints
+    migration = run.migration
+    while number * settings.wave_size < plan.total_batches:
+        todo = _undone(run, plan, number)
+        if todo and checkpoints.claim(migration.id, f"{migration.epoch}:wave:{number}"):
+            failpoint("wave.before_dispatch", migration_id=migration.id, wave=number)
+            run.services.dispatcher.send(
+                messages.wave(migration.id, migration.epoch, number, todo)
+            )
+            return
+        if todo:  # a doubled message; whoever claimed the wave sends it
+            return
+        number += settings.waves_in_flight
+    _end_lane(run, plan)
+
+
+def _undone(run: Run, plan: Plan, number: int) -> list[tuple[int, KeyRange]]:
+    checkpoints, size = run.services.checkpoints, run.services.settings.wave_size
+    first, end = number * size, min((number + 1) * size, plan.total_batches)
+    indexes = [i for i in checkpoints.undone(run.migration.id, first, size) if i < end]
+    return [(i, checkpoints.batch_range(run.migration.id, i)) for i in indexes]
+
+
+def _end_lane(run: Run, plan: Plan) -> None:
+    migration = run.migration
+    if run.services.checkpoints.done_count(migration.id) < plan.total_batches:
+        return  # another lane is still at it, or the watchdog will drive what is left again
+    message = messages.catch_up(migration.id, migration.epoch)
+    if run.services.store.take_step(migration.id, migration.epoch, Step.CATCHING_UP, message):
+        log.info("backfill_ended", batches=plan.total_batches)
