@@ -70,6 +70,16 @@ class Connection:
                 dedicated=True,
             )
 
+    def call(self, method: str, *args: Any, **options: Any) -> Any:
+        """One method of MilvusClient, with the timeout, its errors translated.
+
+        The first argument, where there is one, is the collection or alias it is about.
+        """
+        client = self.client
+        options.setdefault("timeout", self.timeout_seconds)
+        with translated(method, str(args[0]) if args else ""):
+            return getattr(client, method)(*args, **options)
+
     def stub(self) -> Any:
         """The raw gRPC service, None when this pymilvus keeps it elsewhere."""
         handler = getattr(self.client, "_handler", None)

@@ -70,7 +70,7 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
 
 
 def _read(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
-    rows = sorted(source.read(span, size), key=source.key_of)  # type: ignore[arg-type]  # one key type per collection
+    rows = sorted(source.read(span, size), key=source.key_of)
     keys = [source.key_of(row) for row in rows]
     _refuse_strangers(keys, span)
     distinct = len(set(keys)) == len(keys)
@@ -95,7 +95,7 @@ def _refuse_strangers(keys: Sequence[Key], span: KeyRange) -> None:
 
 def _cut(source: Source[Row], span: KeyRange, page: _Page[Row], size: int) -> list[KeyRange]:
     """The two parts of a range, the left one last; the range itself to read it again."""
-    seen = sorted({key for key in page.keys if key != span.upto})  # type: ignore[type-var]  # one key type
+    seen = sorted({key for key in page.keys if key != span.upto})
     if not seen:
         _read_stubbornly(source, span, size)
         return [span]

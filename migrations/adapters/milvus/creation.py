@@ -1,0 +1,56 @@
+"""From a description to what pymilvus takes to create the same collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymilvus import DataType, MilvusClient
+
+from migrations.adapters.milvus.schema import FLOAT_VECTOR, OWNER_PROPERTY
+from migrations.chunks import CollectionSchema
+
+
+def collection_request(source: CollectionSchema, dimension: int, owner_tag: str) -> dict[str, Any]:
+    """The arguments of ``create_collection`` besides the name."""
+    described = source.description
+    schema = MilvusClient.create_schema(
+        auto_id=False,
+        enable_dynamic_field=described["enable_dynamic_field"],
+        description=described["description"],
+    )
+    for field in described["fields"]:
+        schema.add_field(field["name"], DataType[field["type"]], **_field_options(field, dimension))
+    return {
+        "schema": schema,
+        "num_shards": described["num_shards"],
+        "consistency_level": described["consistency_level"],
+        "properties": {**described["properties"], OWNER_PROPERTY: owner_tag},
+    }
+
+
+def _field_options(field: Mapping[str, Any], dimension: int) -> dict[str, Any]:
+    options = {"description": field["description"], **field["params"]}
+    if field["type"] == FLOAT_VECTOR:
+        options["dim"] = dimension
+    if "element_type" in field:
+        options["element_type"] = DataType[field["element_type"]]
+    if "default_value" in field:
+        options["default_value"] = field["default_value"]
+    for flag in ("is_primary", "nullable"):
+        if field[flag]:
+            options[flag] = True
+    return options
+
+
+def index_request(index: Mapping[str, Any]) -> Any:
+    """The IndexParams of one index; its parameters travel exactly as they were described."""
+    params = dict(index["params"])
+    request = MilvusClient.prepare_index_params()
+    request.add_index(
+        index["field_name"],
+        index_type=params.pop("index_type", ""),
+        index_name=index["index_name"],
+        params=params,
+    )
+    return request

@@ -1,0 +1,350 @@
+"""The vector store's port on Milvus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pymilvus.client.types import LoadState
+
+from migrations.adapters.milvus import creation, faults, filters, rows, writing
+from migrations.adapters.milvus.client import Connection
+from migrations.adapters.milvus.scan import Source, proven_pages
+from migrations.adapters.milvus.schema import collection_schema, owner_of
+from migrations.chunks import (
+    ALL_KEYS,
+    Chunk,
+    CollectionSchema,
+    Hit,
+    IndexState,
+    Key,
+    KeyRange,
+    Vectors,
+)
+from migrations.errors import (
+    CollectionNotFound,
+    ForeignCollection,
+    SchemaNotReproduced,
+    VectorStoreRefused,
+)
+
+#: Milvus refuses a larger offset + limit.
+LARGEST_PAGE = 16_384
+#: A batch's range holds at most batch_size keys when it is planned; this leaves
+#: room for what was written into it since, and more than this is read in pages.
+BATCH_PAGE = 4_096
+#: Keys in one filter; the grammar's parser is the limit, not the network.
+KEYS_PER_FILTER = 1_000
+#: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
+LARGEST_REQUEST_BYTES = 32 * 2**20
+#: Loading and flushing wait for work on every row, so they may take this many timeouts.
+SLOW = 10
+
+
+class MilvusVectorStore:
+    """Implements :class:`migrations.ports.VectorStore`; threads and forks may share it.
+
+    ``timeout_seconds`` bounds every call; loading and flushing take up to ten times it.
+    """
+
+    def __init__(
+        self, uri: str, token: str = "", database: str = "", timeout_seconds: float = 30.0
+    ) -> None:
+        self._connection = Connection(uri, token, database, timeout_seconds)
+        self._call = self._connection.call
+        self._slow_seconds = SLOW * timeout_seconds
+
+    # --- collections ------------------------------------------------------------
+
+    def ping(self) -> str:
+        return str(self._call("get_server_version"))
+
+    def exists(self, collection: str) -> bool:
+        return bool(self._call("has_collection", collection))
+
+    def describe(self, collection: str) -> CollectionSchema:
+        described = self._described(collection)
+        return collection_schema(described, self._indexes(described["collection_name"]))
+
+    def _described(self, collection: str) -> Mapping[str, Any]:
+        described: Mapping[str, Any] = self._call("describe_collection", collection)
+        return described
+
+    def _indexes(self, collection: str) -> list[Mapping[str, Any]]:
+        names = self._call("list_indexes", collection)
+        found = (self._call("describe_index", collection, name) for name in names)
+        return [index for index in found if index is not None]
+
+    def owner_tag(self, collection: str) -> str | None:
+        return owner_of(self._described(collection))
+
+    def create_like(
+        self, source: CollectionSchema, name: str, dimension: int, owner_tag: str
+    ) -> CollectionSchema:
+        if not self._adoptable(name, owner_tag):
+            self._create(source, name, dimension, owner_tag)
+        self._index_like(source, name)
+        self.load(name)
+        made = self.describe(name)
+        differences = source.differences(made)
+        if made.dimension != dimension:
+            differences.append(f"dimension: {dimension} became {made.dimension}")
+        if differences:
+            raise SchemaNotReproduced(
+                f"'{name}' is not like '{source.name}': {'; '.join(differences)}",
+                differences=differences,
+            )
+        return made
+
+    def _adoptable(self, name: str, owner_tag: str) -> bool:
+        """Whether ``name`` is there and is the caller's.
+
+        Raises:
+            ForeignCollection: it is there and is somebody else's, or is an alias.
+        """
+        try:
+            described = self._described(name)
+        except CollectionNotFound:
+            return False
+        found = owner_of(described)
+        if found == owner_tag and described["collection_name"] == name:
+            return True
+        raise ForeignCollection(
+            f"'{name}' exists and its owner is {found!r}, not {owner_tag!r}.", owner=found
+        )
+
+    def _create(self, source: CollectionSchema, name: str, dimension: int, owner_tag: str) -> None:
+        request = creation.collection_request(source, dimension, owner_tag)
+        try:
+            self._call("create_collection", name, **request)
+        except VectorStoreRefused:
+            # Another worker with the same task may have been first.
+            if not self._adoptable(name, owner_tag):
+                raise
+
+    def _index_like(self, source: CollectionSchema, name: str) -> None:
+        """Make the indexes that are not there yet; an earlier attempt may have died half-way."""
+        there = {index["field_name"] for index in self._indexes(name)}
+        for index in source.description["indexes"]:
+            if index["field_name"] not in there:
+                self._call("create_index", name, creation.index_request(index))
+
+    def drop(self, collection: str) -> None:
+        try:
+            physical = self._described(collection)["collection_name"]
+        except CollectionNotFound:
+            return
+        if physical != collection:
+            # milvus-lite would drop what the alias points to.
+            raise VectorStoreRefused(f"'{collection}' is an alias of '{physical}'; drop that.")
+        self._call("drop_collection", collection)
+
+    def is_loaded(self, collection: str) -> bool:
+        state = self._call("get_load_state", collection)["state"]
+        if state == LoadState.NotExist:
+            raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
+        return bool(state == LoadState.Loaded)
+
+    def load(self, collection: str) -> None:
+        self._call("load_collection", collection, timeout=self._slow_seconds)
+
+    def flush(self, collection: str) -> None:
+        self._require(collection)
+        self._call("flush", collection, timeout=self._slow_seconds)
+
+    def _require(self, collection: str) -> None:
+        """milvus-lite answers some calls on a collection that is gone as if all were well."""
+        if not self.exists(collection):
+            raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
+
+    def index_state(self, collection: str) -> IndexState:
+        schema = self.describe(collection)
+        for index in self._indexes(collection):
+            if index["field_name"] == schema.vector_field:
+                return IndexState(
+                    total_rows=int(index["total_rows"]),
+                    indexed_rows=int(index["indexed_rows"]),
+                    pending_rows=int(index["pending_index_rows"]),
+                )
+        return IndexState(total_rows=0, indexed_rows=0, pending_rows=0)
+
+    # --- aliases ----------------------------------------------------------------
+
+    def resolve_alias(self, alias: str) -> str | None:
+        try:
+            return str(self._call("describe_alias", alias)["collection_name"])
+        except (CollectionNotFound, VectorStoreRefused) as error:
+            if faults.code_of(error.__cause__) in faults.NO_SUCH_ALIAS:
+                return None
+            raise
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        self._require(collection)
+        try:
+            self._call("alter_alias", collection, alias)
+        except (CollectionNotFound, VectorStoreRefused) as error:
+            if faults.code_of(error.__cause__) not in faults.NO_SUCH_ALIAS:
+                raise
+            self._call("create_alias", collection, alias)
+
+    def drop_alias(self, alias: str) -> None:
+        self._call("drop_alias", alias)
+
+    def aliases_of(self, collection: str) -> list[str]:
+        self._require(collection)
+        answer = self._call("list_aliases", collection)
+        names = answer["aliases"] if isinstance(answer, Mapping) else answer
+        return sorted(map(str, names))
+
+    # --- reading ----------------------------------------------------------------
+
+    def _query(
+        self,
+        collection: str,
+        filter_: str,
+        fields: list[str],
+        level: str = "Strong",
+        **options: Any,
+    ) -> Any:
+        return self._call(
+            "query",
+            collection,
+            filter=filter_,
+            output_fields=fields,
+            consistency_level=level,
+            **options,
+        )
+
+    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+        fields = self._described(collection)["fields"]
+        key = next(field for field in fields if field.get("is_primary"))
+        return self._count(collection, key["name"], key["type"].name == "VARCHAR", within)
+
+    def _count(self, collection: str, key: str, key_is_string: bool, within: KeyRange) -> int:
+        condition = filters.in_range(key, within, key_is_string=key_is_string)
+        return int(self._query(collection, condition, ["count(*)"])[0]["count(*)"])
+
+    def _count_of(self, schema: CollectionSchema, within: KeyRange) -> int:
+        return self._count(schema.name, schema.key_field, schema.key_is_string, within)
+
+    def _page(
+        self,
+        schema: CollectionSchema,
+        fields: list[str],
+        within: KeyRange,
+        size: int,
+        level: str = "Strong",
+    ) -> Any:
+        condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
+        # "iterator" makes milvus-lite sort the range before it cuts it to the
+        # limit. It must be a string: pymilvus puts it into the request as it is.
+        return self._query(schema.name, condition, fields, level, limit=size, iterator="True")
+
+    def scan_keys(
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+    ) -> Iterator[list[Key]]:
+        def read(span: KeyRange, size: int) -> list[Key]:
+            page = self._page(schema, [schema.key_field], span, size)
+            return [row[schema.key_field] for row in page]
+
+        source = Source(read, partial(self._count_of, schema), lambda key: key)
+        return proven_pages(source, within, min(page_size, LARGEST_PAGE))
+
+    def scan(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 1000,
+        with_vectors: bool = False,
+    ) -> Iterator[list[Chunk]]:
+        source = Source(
+            partial(self._read_page, schema, with_vectors=with_vectors),
+            partial(self._count_of, schema),
+            lambda chunk: chunk.key,
+        )
+        return proven_pages(source, within, min(page_size, LARGEST_PAGE))
+
+    def _read_page(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange,
+        size: int,
+        level: str = "Strong",
+        *,
+        with_vectors: bool,
+    ) -> list[Chunk]:
+        fields = rows.output_fields(schema, with_vectors=with_vectors)
+        page = self._page(schema, fields, within, size, level)
+        return rows.chunks_from(schema, page, with_vectors=with_vectors)
+
+    def read(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange,
+        *,
+        with_vectors: bool = False,
+        strong: bool = False,
+    ) -> list[Chunk]:
+        if not strong:
+            # A strongly consistent read waits for the server's next time tick
+            # (0.2 s) and its proof for another; what this one misses is found by
+            # the catch-up passes, which are proven.
+            chunks = self._read_page(
+                schema, within, BATCH_PAGE, "Bounded", with_vectors=with_vectors
+            )
+            if len({chunk.key for chunk in chunks}) == len(chunks) < BATCH_PAGE:
+                return rows.in_key_order(chunks)
+        pages = self.scan(schema, within, page_size=BATCH_PAGE, with_vectors=with_vectors)
+        return [chunk for page in pages for chunk in page]
+
+    def fetch(
+        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+    ) -> list[Chunk]:
+        fields = rows.output_fields(schema, with_vectors=with_vectors)
+        found: list[Chunk] = []
+        for part in _parts(rows.distinct(keys)):
+            page = self._query(schema.name, filters.one_of(schema.key_field, part), fields)
+            found += rows.chunks_from(schema, page, with_vectors=with_vectors)
+        return rows.in_key_order(found)
+
+    def search(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        *,
+        limit: int,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        answer = self._call(
+            "search",
+            schema.name,
+            data=vectors.tolist(),
+            anns_field=schema.vector_field,
+            limit=limit,
+            output_fields=list(output_fields),
+            search_params={"metric_type": schema.metric, "params": {}},
+            consistency_level="Strong",
+        )
+        return [[_hit(schema, found) for found in hits] for hits in answer]
+
+    # --- writing ----------------------------------------------------------------
+
+    def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        writing.upsert(self._connection, schema, chunks, vectors)
+
+    def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
+        for part in _parts(rows.distinct(keys)):
+            self._call("delete", schema.name, filter=filters.one_of(schema.key_field, part))
+
+
+def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in range(0, len(keys), KEYS_PER_FILTER):
+        yield keys[start : start + KEYS_PER_FILTER]
+
+
+def _hit(schema: CollectionSchema, found: Mapping[str, Any]) -> Hit:
+    fields = dict(found["entity"])
+    key = found[schema.key_field] if schema.key_field in found else found["id"]
+    return Hit(key=key, score=float(found["distance"]), fields=fields)
