@@ -1,0 +1,390 @@
+"""A vector store in this process' memory, with the promises of the real one."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from migrations.adapters.milvus.scan import Source, proven_pages
+from migrations.chunks import (
+    ALL_KEYS,
+    Chunk,
+    CollectionSchema,
+    Hit,
+    IndexState,
+    Key,
+    KeyRange,
+    Vectors,
+)
+from migrations.errors import (
+    CollectionNotFound,
+    DimensionMismatch,
+    ForeignCollection,
+    VectorStoreRefused,
+)
+
+KEY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
+
+#: A row: its fields without the vector, and the vector.
+Row = tuple[dict[str, Any], Vectors]
+
+
+@dataclass
+class _Collection:
+    schema: CollectionSchema
+    owner_tag: str | None = None
+    loaded: bool = True
+    rows: dict[Key, Row] = field(default_factory=dict)
+    #: What a read sees that is not strong, while ``lagging``.
+    settled: dict[Key, Row] = field(default_factory=dict)
+
+
+class FakeVectorStore:
+    """Safe for threads.
+
+    ``unordered``: pages come from the engine in any order and from anywhere in
+    the range, as milvus-lite's do. ``lagging``: reads that are not strong see
+    only what was there at the last flush.
+    """
+
+    def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
+        self.unordered = unordered
+        self.lagging = lagging
+        #: How often each method was called.
+        self.calls: Counter[str] = Counter()
+        self._faults: dict[str, list[Exception | Callable[[], None]]] = {}
+        self._collections: dict[str, _Collection] = {}
+        self._aliases: dict[str, str] = {}
+        self._random = random.Random(1)
+        self._lock = RLock()
+
+    # --- what only a fake can do ------------------------------------------------
+
+    def fail(self, method: str, error: Exception, times: int = 1) -> None:
+        """The next ``times`` calls of ``method`` raise ``error`` and do nothing."""
+        self._faults.setdefault(method, []).extend([error] * times)
+
+    def before(self, method: str, action: Callable[[], None]) -> None:
+        """The next call of ``method`` first does ``action``: a write that falls in between."""
+        self._faults.setdefault(method, []).append(action)
+
+    def seed(
+        self,
+        collection: str,
+        rows: Iterable[Mapping[str, Any]],
+        dim: int,
+        alias: str | None = None,
+        **schema: Any,
+    ) -> CollectionSchema:
+        """Make a collection of rows like ``{"pk": "a", "text": "…", "title": "…"}``.
+
+        A row may bring its ``vector``; without one it gets a random unit vector.
+        ``schema`` replaces members of the CollectionSchema.
+        """
+        given = [dict(row) for row in rows]
+        made = replace(
+            _schema_of(collection, dim, isinstance(given[0][KEY_FIELD], str) if given else True),
+            **schema,
+        )
+        with self._lock:
+            self._collections[collection] = _Collection(made)
+            if alias is not None:
+                self._aliases[alias] = collection
+        for row in given:
+            self.put(collection, row)
+        self.flush(collection)
+        return made
+
+    def put(self, collection: str, row: Mapping[str, Any]) -> None:
+        """What a foreign writer does: one row, past everything of ours."""
+        fields = dict(row)
+        with self._lock:
+            held = self._held(collection)
+            schema = held.schema
+            vector = fields.pop(schema.vector_field, None)
+            if vector is None:
+                vector = _unit(np.random.default_rng(len(held.rows)).normal(size=schema.dimension))
+            held.rows[fields[schema.key_field]] = (fields, np.asarray(vector, dtype=np.float32))
+
+    def remove(self, collection: str, key: Key) -> None:
+        """What a foreign writer does."""
+        with self._lock:
+            self._held(collection).rows.pop(key, None)
+
+    def names(self) -> list[str]:
+        """Every collection there is."""
+        return sorted(self._collections)
+
+    def release(self, collection: str) -> None:
+        self._held(collection).loaded = False
+
+    # --- collections ------------------------------------------------------------
+
+    def ping(self) -> str:
+        with self._call("ping"):
+            return "fake"
+
+    def exists(self, collection: str) -> bool:
+        with self._call("exists"):
+            return self._physical(collection) in self._collections
+
+    def describe(self, collection: str) -> CollectionSchema:
+        with self._call("describe"):
+            return self._held(collection).schema
+
+    def create_like(
+        self, source: CollectionSchema, name: str, dimension: int, owner_tag: str
+    ) -> CollectionSchema:
+        with self._call("create_like"):
+            there = self._collections.get(self._physical(name))
+            if there is None:
+                made = replace(source, name=name, dimension=dimension)
+                self._collections[name] = _Collection(made, owner_tag)
+                return made
+            if there.owner_tag != owner_tag or there.schema.name != name:
+                raise ForeignCollection(f"'{name}' exists and is not {owner_tag!r}'s.")
+            there.loaded = True
+            return there.schema
+
+    def owner_tag(self, collection: str) -> str | None:
+        with self._call("owner_tag"):
+            return self._held(collection).owner_tag
+
+    def drop(self, collection: str) -> None:
+        with self._call("drop"):
+            if collection in self._aliases:
+                raise VectorStoreRefused(f"'{collection}' is an alias.")
+            self._collections.pop(collection, None)
+
+    def is_loaded(self, collection: str) -> bool:
+        with self._call("is_loaded"):
+            return self._held(collection).loaded
+
+    def load(self, collection: str) -> None:
+        with self._call("load"):
+            self._held(collection).loaded = True
+
+    def flush(self, collection: str) -> None:
+        with self._call("flush"):
+            held = self._held(collection)
+            held.settled = dict(held.rows)
+
+    def index_state(self, collection: str) -> IndexState:
+        with self._call("index_state"):
+            rows = len(self._held(collection).rows)
+            return IndexState(total_rows=rows, indexed_rows=rows, pending_rows=0)
+
+    # --- aliases ----------------------------------------------------------------
+
+    def resolve_alias(self, alias: str) -> str | None:
+        with self._call("resolve_alias"):
+            return self._aliases.get(alias)
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        with self._call("point_alias"):
+            if alias in self._collections:
+                raise VectorStoreRefused(f"'{alias}' is a collection.")
+            self._aliases[alias] = self._held(collection).schema.name
+
+    def drop_alias(self, alias: str) -> None:
+        with self._call("drop_alias"):
+            self._aliases.pop(alias, None)
+
+    def aliases_of(self, collection: str) -> list[str]:
+        with self._call("aliases_of"):
+            name = self._held(collection).schema.name
+            return sorted(alias for alias, target in self._aliases.items() if target == name)
+
+    # --- reading ----------------------------------------------------------------
+
+    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+        with self._call("count"):
+            return sum(key in within for key in self._loaded(collection).rows)
+
+    def scan_keys(
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+    ) -> Iterator[list[Key]]:
+        for page in self._pages("scan_keys", schema, within, page_size, with_vectors=False):
+            yield [chunk.key for chunk in page]
+
+    def scan(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 1000,
+        with_vectors: bool = False,
+    ) -> Iterator[list[Chunk]]:
+        return self._pages("scan", schema, within, page_size, with_vectors=with_vectors)
+
+    def read(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange,
+        *,
+        with_vectors: bool = False,
+        strong: bool = False,
+    ) -> list[Chunk]:
+        with self._call("read"):
+            held = self._loaded(schema.name)
+            seen = held.settled if self.lagging and not strong else held.rows
+            keys = _in_order(key for key in seen if key in within)
+            return [_chunk(schema, seen[key], with_vectors) for key in keys]
+
+    def fetch(
+        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+    ) -> list[Chunk]:
+        with self._call("fetch"):
+            rows = self._loaded(schema.name).rows
+            found = _in_order(rows.keys() & set(keys))
+            return [_chunk(schema, rows[key], with_vectors) for key in found]
+
+    def search(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        *,
+        limit: int,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        with self._call("search"):
+            rows = list(self._loaded(schema.name).rows.values())
+            return [_nearest(schema, rows, vector, limit, output_fields) for vector in vectors]
+
+    def _pages(
+        self,
+        method: str,
+        schema: CollectionSchema,
+        within: KeyRange,
+        page_size: int,
+        *,
+        with_vectors: bool,
+    ) -> Iterator[list[Chunk]]:
+        source = Source(
+            partial(self._page, method, schema, with_vectors),
+            lambda span: sum(key in span for key in self._loaded(schema.name).rows),
+            lambda chunk: chunk.key,
+        )
+        return proven_pages(source, within, page_size)
+
+    def _page(
+        self, method: str, schema: CollectionSchema, with_vectors: bool, span: KeyRange, size: int
+    ) -> list[Chunk]:
+        with self._call(method):
+            rows = self._loaded(schema.name).rows
+            keys = _in_order(key for key in rows if key in span)
+            if self.unordered:
+                self._random.shuffle(keys)
+            return [_chunk(schema, rows[key], with_vectors) for key in keys[:size]]
+
+    # --- writing ----------------------------------------------------------------
+
+    def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        with self._call("upsert"):
+            if len({chunk.key for chunk in chunks}) != len(chunks):
+                raise ValueError("The keys of one upsert must be distinct.")
+            if vectors.shape != (len(chunks), schema.dimension):
+                raise DimensionMismatch(f"{vectors.shape} into dimension {schema.dimension}")
+            held = self._held(schema.name)
+            for chunk, vector in zip(chunks, vectors, strict=True):
+                fields = {**copy.deepcopy(dict(chunk.fields)), schema.key_field: chunk.key}
+                held.rows[chunk.key] = (fields, np.array(vector, dtype=np.float32))
+
+    def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
+        with self._call("delete"):
+            rows = self._held(schema.name).rows
+            for key in keys:
+                rows.pop(key, None)
+
+    # --- within -----------------------------------------------------------------
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        self.calls[method] += 1
+        waiting = self._faults.get(method)
+        fault = waiting.pop(0) if waiting else None
+        if isinstance(fault, Exception):
+            raise fault
+        if fault is not None:
+            fault()
+        with self._lock:
+            yield
+
+    def _physical(self, name: str) -> str:
+        return self._aliases.get(name, name)
+
+    def _held(self, name: str) -> _Collection:
+        try:
+            return self._collections[self._physical(name)]
+        except KeyError:
+            raise CollectionNotFound(f"Milvus has no collection or alias '{name}'.") from None
+
+    def _loaded(self, name: str) -> _Collection:
+        held = self._held(name)
+        if not held.loaded:
+            raise VectorStoreRefused(f"'{name}' is not loaded.")
+        return held
+
+
+def _schema_of(name: str, dimension: int, key_is_string: bool) -> CollectionSchema:
+    return CollectionSchema(
+        name=name,
+        key_field=KEY_FIELD,
+        key_is_string=key_is_string,
+        vector_field=VECTOR_FIELD,
+        dimension=dimension,
+        metric="COSINE",
+        text_candidates=(TEXT_FIELD,),
+        description={"enable_dynamic_field": True, "fields": [KEY_FIELD, TEXT_FIELD, VECTOR_FIELD]},
+    )
+
+
+def _in_order(keys: Iterable[Key]) -> list[Key]:
+    return sorted(keys)
+
+
+def _chunk(schema: CollectionSchema, row: Row, with_vectors: bool) -> Chunk:
+    fields, vector = row
+    text = fields.get(schema.text_candidates[0]) if schema.text_candidates else None
+    return Chunk(
+        key=fields[schema.key_field],
+        text=text,
+        fields=copy.deepcopy(fields),
+        vector=vector.copy() if with_vectors else None,
+    )
+
+
+def _nearest(
+    schema: CollectionSchema, rows: Sequence[Row], vector: Any, limit: int, fields: Sequence[str]
+) -> list[Hit]:
+    scored = sorted(
+        ((_score(schema.metric, vector, theirs), row) for row, theirs in rows),
+        key=lambda pair: pair[0],
+        reverse=schema.metric != "L2",
+    )
+    return [
+        Hit(row[schema.key_field], score, {name: row[name] for name in fields if name in row})
+        for score, row in scored[:limit]
+    ]
+
+
+def _score(metric: str, mine: Any, theirs: Any) -> float:
+    if metric == "L2":
+        return float(np.sum((mine - theirs) ** 2))
+    product = float(np.dot(mine, theirs))
+    if metric == "IP":
+        return product
+    return product / (float(np.linalg.norm(mine) * np.linalg.norm(theirs)) or 1.0)
+
+
+def _unit(vector: Any) -> Any:
+    return vector / (np.linalg.norm(vector) or 1.0)
