@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Vectors
+from migrations.chunks import Chunk, CollectionSchema, Vectors, stacked
 from migrations.config import EmbeddingRef
 from migrations.entities import Bot
 from migrations.errors import PermanentError, ReembedError, RequestError, TransientError
@@ -87,7 +87,8 @@ def _check_source(exam: Examination) -> None:
     exam.report.add(
         "schema",
         not schema.unsupported,
-        " ".join(schema.unsupported) or "Everything in the collection's schema can be carried over.",
+        " ".join(schema.unsupported)
+        or "Everything in the collection's schema can be carried over.",
     )
     exam.report.add(
         "source_dimension",
@@ -185,7 +186,10 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
         sample = _sample(exam, schema)
         alike = _reproduced(old, sample, exam.bot.text_field)
     except ReembedError as error:
-        message = f"The old model does not answer ({error.message}); rolling back later cannot embed new writes."
+        message = (
+            f"The old model does not answer ({error.message}); "
+            "rolling back later cannot embed new writes."
+        )
         exam.report.add("fidelity", False, message, severity="warning", code=error.code)
         return
     median = float(np.median(alike)) if len(alike) else 1.0
@@ -202,7 +206,7 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
 
 
 def _sample(exam: Examination, schema: CollectionSchema) -> list[Chunk]:
-    page = next(iter(exam.services.vectors.scan_keys(schema, ALL_KEYS)), [])
+    page = next(iter(exam.services.vectors.scan_keys(schema)), [])
     keys = list(islice(page, 0, None, max(1, len(page) // FIDELITY_SAMPLE)))[:FIDELITY_SAMPLE]
     chunks = exam.services.vectors.fetch(schema, keys, with_vectors=True) if keys else []
     return [c for c in chunks if c.fields.get(exam.bot.text_field)]
@@ -211,6 +215,6 @@ def _sample(exam: Examination, schema: CollectionSchema) -> list[Chunk]:
 def _reproduced(old: Embedder, sample: list[Chunk], text_field: str) -> Vectors:
     if not sample:
         return np.empty(0, dtype=np.float32)
-    stored = np.stack([c.vector for c in sample])  # type: ignore[arg-type]  # asked for with vectors
+    stored = stacked(sample, old.ref.dimension)
     again = old.embed([str(c.fields[text_field]) for c in sample]).vectors
     return cosine(stored, again)

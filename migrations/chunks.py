@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,13 @@ class Chunk:
             dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
         )
         return hashlib.blake2b(canonical, digest_size=16).digest()
+
+
+def stacked(chunks: Sequence[Chunk], dimension: int) -> Vectors:
+    """The chunks' vectors, which must have been read, as one array of (len(chunks), dimension)."""
+    if not chunks:
+        return np.empty((0, dimension), dtype=np.float32)
+    return np.stack([np.asarray(chunk.vector, dtype=np.float32) for chunk in chunks])
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
+from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, stacked
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
 from migrations.ports import VectorStore
@@ -125,13 +124,13 @@ def copy_vectors(run: Run, chunks: Sequence[Chunk]) -> int:
     if not chunks:
         return 0
     held = {
-        c.key: c.vector
+        c.key: c
         for c in run.services.vectors.fetch(run.target, [c.key for c in chunks], with_vectors=True)
     }
-    kept = [c for c in chunks if held.get(c.key) is not None]
+    kept = [c for c in chunks if c.key in held]
     if kept:
-        stack = np.stack([held[c.key] for c in kept]).astype(np.float32)  # type: ignore[misc]  # None was left out
-        run.services.vectors.upsert(run.target, kept, stack)
+        vectors = stacked([held[c.key] for c in kept], run.target.dimension)
+        run.services.vectors.upsert(run.target, kept, vectors)
     return len(kept)
 
 

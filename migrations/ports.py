@@ -139,7 +139,12 @@ class VectorStore(Protocol):
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None: ...
 
     def search(
-        self, schema: CollectionSchema, vectors: Vectors, *, limit: int, output_fields: Sequence[str]
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        *,
+        limit: int,
+        output_fields: Sequence[str],
     ) -> list[list[Hit]]:
         """The nearest chunks of each vector, best first, strongly consistent."""
         ...
@@ -201,6 +206,10 @@ class Embedders(Protocol):
         """The catalogue's entry, None for a model it does not list."""
         ...
 
+    def catalogue(self) -> tuple[ModelInfo, ...]:
+        """Every known model of the configured providers."""
+        ...
+
     def find_dimension(self, provider: str, model: str) -> int:
         """The model's own dimension: from the catalogue, else by asking the model.
 
@@ -241,6 +250,8 @@ class Checkpoints(Protocol):
     Methods raise CheckpointsUnavailable when Redis does not answer and
     CheckpointsLost when the plan they need is gone.
     """
+
+    def ping(self) -> None: ...
 
     def start_plan(self, migration_id: UUID, batch_size: int) -> None:
         """Forget any earlier plan and begin an empty one."""
@@ -324,7 +335,7 @@ class RateLimiter(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Celery, by task name. Sending twice is harmless; losing a message is repaired by the watchdog."""
+    """Celery, by task name. Sending twice is harmless; the watchdog makes up for a lost message."""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Publish one outbox message, see :mod:`migrations.messages`."""

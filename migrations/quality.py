@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from migrations.chunks import Chunk, CollectionSchema, Hit, Key, KeyRange, Vectors
+from migrations.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.embedding import embed
 from migrations.results import Report
 from migrations.run import Run
@@ -34,7 +34,7 @@ def _sample_keys(run: Run, wanted: int) -> list[Key]:
     chooser = random.Random(run.migration.id.int)  # noqa: S311 # a sample, not a secret
     kept: list[Key] = []
     seen = 0
-    for page in run.services.vectors.scan_keys(run.target, KeyRange()):
+    for page in run.services.vectors.scan_keys(run.target):
         run.check()
         for key in page:
             seen += 1
@@ -52,7 +52,7 @@ def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
         The sample embedded again, float32 of shape (len(sample), dimension).
     """
     dimension = run.migration.config.to_dimension
-    stored = np.stack([c.vector for c in sample]) if sample else np.empty((0, dimension))  # type: ignore[arg-type]  # asked for with vectors
+    stored = stacked(sample, dimension)
     well_formed = bool(
         stored.shape[1] == dimension
         and np.isfinite(stored).all()
@@ -66,12 +66,16 @@ def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
     )
     outcome = _embed_again(run, sample)
-    alike = cosine(stored, outcome) if well_formed and len(sample) else np.empty(0)
-    wrong = [str(c.key) for c, value in zip(sample, alike, strict=False) if value < SAME_VECTOR_COSINE]
+    alike = (
+        cosine(stored, outcome) if well_formed and len(sample) else np.empty(0, dtype=np.float32)
+    )
+    wrong = [
+        str(c.key) for c, value in zip(sample, alike, strict=False) if value < SAME_VECTOR_COSINE
+    ]
     report.add(
         "vectors_of_their_text",
         not wrong,
-        f"{len(alike) - len(wrong)} of {len(alike)} sampled vectors are the embedding of their text.",
+        f"{len(alike) - len(wrong)} of {len(alike)} sampled vectors are of their own text.",
         lowest_cosine=float(alike.min()) if len(alike) else None,
         examples=wrong[:10],
     )
@@ -93,7 +97,8 @@ def cosine(a: Vectors, b: Vectors) -> Vectors:
     """Row by row; 0 where a row is zero."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     dots = np.einsum("ij,ij->i", a, b)
-    return np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+    quotients: Vectors = np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+    return quotients
 
 
 def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: Report) -> None:
@@ -103,11 +108,12 @@ def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: R
         return
     k = run.services.settings.recall_at
     olds = {
-        c.key: c.vector
+        c.key: c
         for c in run.services.vectors.fetch(run.source, [c.key for c in sample], with_vectors=True)
     }
-    both = [(c, i) for i, c in enumerate(sample) if olds.get(c.key) is not None]
-    old_hits = _ask(run, run.source, np.stack([olds[c.key] for c, _ in both]), k)  # type: ignore[misc]  # None was left out
+    both = [(c, i) for i, c in enumerate(sample) if c.key in olds]
+    queries = stacked([olds[c.key] for c, _ in both], run.source.dimension)
+    old_hits = _ask(run, run.source, queries, k)
     new_hits = _ask(run, run.target, again[[i for _, i in both]], k)
     chunks = [c for c, _ in both]
     old, new = _recall(run, chunks, old_hits), _recall(run, chunks, new_hits)

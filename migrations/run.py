@@ -86,8 +86,8 @@ class Run:
                 self._pause(error, attempt)
                 attempt += 1
                 continue
-            if attempt:
-                self.services.store.note(self.migration.id, self.migration.epoch, waiting_for=None)
+            if attempt > 1:
+                self._tell(None)
             return result
 
     def _pause(self, error: TransientError, attempt: int) -> None:
@@ -96,10 +96,16 @@ class Run:
         )
         log.warning("waiting", code=error.code, reason=error.message, seconds=round(seconds, 2))
         if attempt >= 1:  # a single hiccup is not news
-            self.services.store.note(
-                self.migration.id, self.migration.epoch, waiting_for=error.message
-            )
+            self._tell(error.message)
         self.wait(seconds)
+
+    def _tell(self, waiting_for: str | None) -> None:
+        try:
+            self.services.store.note(
+                self.migration.id, self.migration.epoch, waiting_for=waiting_for
+            )
+        except TransientError as error:  # PostgreSQL itself may be what is waited for
+            log.warning("note_failed", reason=error.message)
 
     def wait(self, seconds: float) -> None:
         """Sleep in slices short enough to notice a cancel within a second."""

@@ -30,7 +30,11 @@ def check_content(run: Run, report: Report) -> None:
         found.same,
         f"{found.rows} chunks compared: {found.missing} missing, {found.changed} different, "
         f"{found.extra} too many.",
-        **found.details(),
+        rows=found.rows,
+        missing=found.missing,
+        changed=found.changed,
+        extra=found.extra,
+        examples=found.examples,
     )
 
 
@@ -53,12 +57,3 @@ class Findings:
     @property
     def same(self) -> bool:
         return self.missing <= self.permitted and self.changed == 0 and self.extra == 0
-
-    def details(self) -> dict[str, object]:
-        return {
-            "rows": self.rows,
-            "missing": self.missing,
-            "changed": self.changed,
-            "extra": self.extra,
-            "examples": self.examples,
-        }

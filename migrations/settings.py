@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     stalled_after_seconds: float = Field(
         default=12, gt=0, description="Silence after which a migration is driven again"
     )
+    quiesce_seconds: float = Field(
+        default=30, ge=0, description="Longest wait for batches in flight before undoing begins"
+    )
     watch_every_seconds: float = Field(
         default=2, gt=0, description="How often the watchdog looks for silent migrations"
     )

@@ -27,7 +27,6 @@ from migrations.entities import (
     Step,
 )
 from migrations.errors import ReembedError
-from migrations.results import RollbackInfo
 from migrations.states import Phase, Status
 
 
@@ -68,6 +67,10 @@ class RunStore(Protocol):
         Raises:
             MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict.
         """
+        ...
+
+    def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
+        """The migration an earlier request of this key made, and that request's digest."""
         ...
 
     def migration(self, migration_id: UUID) -> Migration:
@@ -113,7 +116,7 @@ class RunStore(Protocol):
         ...
 
     def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
-        """Update ``waiting_for`` or ``totals`` or add ``warnings``; silently nothing when superseded."""
+        """Update ``waiting_for``, ``totals`` or add ``warnings``; nothing when superseded."""
         ...
 
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:

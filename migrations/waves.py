@@ -33,9 +33,7 @@ def open_next(run: Run, plan: Plan, number: int) -> None:
         todo = _undone(run, plan, number)
         if todo and checkpoints.claim(migration.id, f"{migration.epoch}:wave:{number}"):
             failpoint("wave.before_dispatch", migration_id=migration.id, wave=number)
-            run.services.dispatcher.send(
-                messages.wave(migration.id, migration.epoch, number, todo)
-            )
+            run.services.dispatcher.send(messages.wave(migration.id, migration.epoch, number, todo))
             return
         if todo:  # a doubled message; whoever claimed the wave sends it
             return

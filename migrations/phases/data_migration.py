@@ -70,13 +70,13 @@ def catch_up(run: Run) -> dict[str, Any]:
     """
     settings = run.services.settings
     warnings: list[str] = []
-    for number in range(1, settings.catch_up_max_passes + 1):
+    for _ in range(settings.catch_up_max_passes):
         result = run.patiently(lambda: catch_up_once(run))
         if result.changes <= settings.catch_up_quiet_chunks:
             break
     else:
         warnings.append(
-            f"Writers did not pause in {number} catch-up passes; "
+            f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
             f"the last one still applied {result.changes} changes."
         )
     failed = _judge_failures(run, result.rows)

@@ -1,0 +1,108 @@
+"""From messages to Celery canvases, by task name.
+
+Task ids are made from the migration's id, so a revoke of any of them can be
+understood, and the root task of a run has the migration's id itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Celery, chain, chord, group
+from celery.canvas import Signature
+from kombu.exceptions import OperationalError
+
+from migrations import task_names as names
+from migrations.chunks import KeyRange
+from migrations.errors import CheckpointsUnavailable
+from migrations.messages import AFTER_WAVES, UP_TO_WAVES
+from migrations.states import Phase
+
+
+class CeleryDispatcher:
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Publish one message. Raises CheckpointsUnavailable when the broker does not answer."""
+        canvas = _CANVASES[message["kind"]](self._app, message)
+        stamps = {"migration_id": message["migration_id"]}
+        try:
+            canvas.apply_async(stamped_headers=list(stamps), **stamps)
+        except (OperationalError, ConnectionError) as error:
+            raise CheckpointsUnavailable("The broker does not answer.") from error
+
+
+def _signature(
+    app: Celery,
+    message: Mapping[str, Any],
+    task: str,
+    what: str,
+    within: KeyRange | None = None,
+    task_id: str | None = None,
+    **more: Any,
+) -> Signature:
+    migration_id, epoch = message["migration_id"], message["epoch"]
+    signature = app.signature(
+        task, kwargs={"migration_id": migration_id, "epoch": epoch, **more}, immutable=True
+    )
+    queue = names.BATCH_QUEUE if task == names.BATCH else names.CONTROL_QUEUE
+    return signature.set(  # type: ignore[call-arg]  # the stubs do not know the two reprs
+        task_id=task_id or names.task_id(migration_id, epoch, what.replace(" ", "_")),
+        queue=queue,
+        argsrepr="",
+        kwargsrepr=names.described(migration_id, epoch, what, within),
+    )
+
+
+def _run(app: Celery, message: Mapping[str, Any]) -> Signature:
+    start = Phase(message["start"])
+    phases = UP_TO_WAVES if start in UP_TO_WAVES else AFTER_WAVES
+    rest = phases[phases.index(start) :]
+    # The root of the first chain carries the migration's own id, for Flower and for revoking.
+    root = message["migration_id"] if message["epoch"] == 1 else None
+    tasks = [
+        _signature(app, message, names.phase_task(p), p.value, task_id=root if p is start else None)
+        for p in rest
+    ]
+    return chain(*tasks)
+
+
+def _catch_up(app: Celery, message: Mapping[str, Any]) -> Signature:
+    first = _signature(app, message, names.CATCH_UP, "catch up")
+    rest = [_signature(app, message, names.phase_task(p), p.value) for p in AFTER_WAVES]
+    return chain(first, *rest)
+
+
+def _wave(app: Celery, message: Mapping[str, Any]) -> Signature:
+    number = message["number"]
+    batches = [
+        _signature(
+            app,
+            message,
+            names.BATCH,
+            f"batch {index}",
+            KeyRange(after, upto),
+            index=index,
+            after=after,
+            upto=upto,
+        )
+        for index, after, upto in message["batches"]
+    ]
+    body = _signature(app, message, names.ADVANCE, f"advance wave {number}", wave=number)
+    return chord(group(batches), body, app=app)
+
+
+def _compensate(app: Celery, message: Mapping[str, Any]) -> Signature:
+    undos = [
+        _signature(app, message, names.undo_task(Phase(p)), f"undo {p}") for p in message["phases"]
+    ]
+    return chain(
+        _signature(app, message, names.QUIESCE, "quiesce"),
+        *undos,
+        _signature(app, message, names.FINISH_ROLLBACK, "finish rollback"),
+    )
+
+
+_CANVASES = {"run": _run, "catch_up": _catch_up, "wave": _wave, "compensate": _compensate}

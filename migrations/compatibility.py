@@ -1,0 +1,82 @@
+"""What a change of embedding would mean for a bot, before and while it happens."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from migrations.checks import examine
+from migrations.entities import Caller
+from migrations.errors import SameModel
+from migrations.estimation import estimate
+from migrations.progress import MigrationProgress
+from migrations.requests import (
+    BotEstimate,
+    ChangeValidation,
+    DimensionInfo,
+    EstimateRequest,
+    Started,
+    StartRequest,
+)
+from migrations.services import Services
+from migrations.system import EmbeddingMigrationSystem
+
+
+class EmbeddingCompatibilityManager:
+    """Validation, dimensions and estimates, and the way to start, watch and take back."""
+
+    def __init__(self, services: Services, system: EmbeddingMigrationSystem) -> None:
+        self._services = services
+        self._system = system
+
+    def validate_change(
+        self, caller: Caller, bot_id: str, provider: str, model: str, dimension: int | None = None
+    ) -> ChangeValidation:
+        """Run the checks that open a migration, touching nothing.
+
+        Raises:
+            BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
+            InvalidConfiguration.
+        """
+        bot = self._system.bot(caller, bot_id)
+        target = self._system.target_of(provider, model, dimension)
+        if target == bot.live.embedding:
+            raise SameModel(f"The bot uses {target} already; name another model or dimension.")
+        return ChangeValidation(bot, target, examine(self._services, bot, target))
+
+    def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
+        bot = self._system.bot(caller, bot_id)
+        embedders = self._services.embedders
+        return DimensionInfo(
+            bot=bot,
+            collection_dimension=self._services.vectors.describe(bot.live.collection).dimension,
+            current=embedders.known(bot.live.embedding.provider, bot.live.embedding.model),
+            known_models=embedders.catalogue(),
+        )
+
+    def estimate_migration_time(self, caller: Caller, request: EstimateRequest) -> BotEstimate:
+        """Chunks, tokens, money and time; without a model, for the present one once more."""
+        bot = self._system.bot(caller, request.bot_id)
+        target = bot.live.embedding
+        if request.provider or request.model:
+            target = self._system.target_of(
+                request.provider or target.provider,
+                request.model or target.model,
+                request.dimension,
+            )
+        batch_size = request.batch_size or self._services.settings.default_batch_size
+        return BotEstimate(bot, target, estimate(self._services, bot, target, batch_size))
+
+    def start_migration_with_progress(
+        self, caller: Caller, request: StartRequest, idempotency_key: str | None = None
+    ) -> MigrationProgress:
+        """Start a migration and answer its first progress. Raises as ``start_migration``."""
+        started = self._system.start_migration(caller, request, idempotency_key)
+        return self._system.progress(caller, started.migration.id)
+
+    def get_migration_progress_detailed(
+        self, caller: Caller, migration_id: UUID
+    ) -> MigrationProgress:
+        return self._system.progress(caller, migration_id)
+
+    def rollback_migration(self, caller: Caller, migration_id: UUID) -> Started:
+        return self._system.rollback(caller, migration_id)

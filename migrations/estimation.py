@@ -1,0 +1,96 @@
+"""What a migration would take: measured where that is cheap, and every figure says how."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from migrations.chunks import Chunk
+from migrations.config import EmbeddingRef
+from migrations.entities import Bot
+from migrations.errors import ReembedError
+from migrations.results import Estimate
+from migrations.services import Services
+
+#: Chunks whose texts are counted in tokens.
+SAMPLE = 500
+#: Texts embedded to measure the provider's pace; paid for like any others.
+PROBE_TEXTS = 20
+#: Share of the whole run that is not data migration; measured on small collections.
+OVERHEAD = 1.3
+
+
+def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:
+    """Estimate re-embedding the bot's collection with ``target`` in batches of ``batch_size``.
+
+    Raises:
+        VectorStoreUnavailable, CollectionNotFound.
+    """
+    schema = services.vectors.describe(bot.live.collection)
+    chunks = services.vectors.count(schema.name)
+    sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))
+    texts = [_text(bot, chunk) for chunk in sample]
+    tokens = _tokens(services, target, texts, chunks)
+    seconds, how = _seconds(services, target, texts, chunks, batch_size)
+    cost, cost_how = _cost(services, target, tokens)
+    return Estimate(
+        chunks=chunks,
+        batches=-(-chunks // batch_size),
+        tokens=tokens,
+        cost_usd=cost,
+        duration_seconds=round(seconds, 1),
+        vector_bytes=chunks * target.dimension * 4,
+        sampled_chunks=len(sample),
+        basis=[
+            f"Tokens: {len(sample)} chunks counted, scaled to {chunks}.",
+            how,
+            cost_how,
+        ],
+    )
+
+
+def _text(bot: Bot, chunk: Chunk) -> str:
+    return str(chunk.fields.get(bot.text_field) or "")
+
+
+def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: int) -> int:
+    if not texts:
+        return 0
+    count = services.embedders.count_tokens
+    return round(
+        sum(count(target.provider, target.model, text) for text in texts) * chunks / len(texts)
+    )
+
+
+def _seconds(
+    services: Services, target: EmbeddingRef, texts: list[str], chunks: int, batch_size: int
+) -> tuple[float, str]:
+    """One timed request, scaled: all batches, divided by the batches in flight."""
+    probe = [text for text in texts if text][:PROBE_TEXTS]
+    if not probe:
+        return 0.0, "Time: there is nothing to embed."
+    begun = services.clock.monotonic()
+    try:
+        services.embedders.get(target).embed(probe)
+    except ReembedError as error:
+        return 0.0, f"Time: unknown, because the model did not answer ({error.message})."
+    per_request = services.clock.monotonic() - begun
+    requests = -(-chunks // batch_size)
+    in_flight = min(services.settings.batch_concurrency, max(1, requests))
+    return (
+        OVERHEAD * requests * per_request / in_flight,
+        (
+            f"Time: one request of {len(probe)} texts took {per_request:.3f} s; {requests} "
+            f"requests, {in_flight} at a time, times {OVERHEAD} for the other phases."
+        ),
+    )
+
+
+def _cost(services: Services, target: EmbeddingRef, tokens: int) -> tuple[float | None, str]:
+    info = services.embedders.known(target.provider, target.model)
+    if info is None or info.price_per_million_tokens_usd is None:
+        return None, "Money: the catalogue has no price for this model."
+    price = info.price_per_million_tokens_usd
+    return (
+        round(tokens * price / 1e6, 4),
+        f"Money: ${price} per million tokens by the catalogue; your contract may differ.",
+    )

@@ -1,0 +1,103 @@
+"""Take an existing collection under our care: find its fields, give it an alias, record it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from migrations.chunks import CollectionSchema
+from migrations.config import EmbeddingRef
+from migrations.entities import Bot, Caller, LivePair
+from migrations.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
+from migrations.requests import BotRegistration
+from migrations.services import Services
+
+
+def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
+    """Record the bot; its alias exists afterwards.
+
+    Raises:
+        CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists,
+        UnknownProvider.
+    """
+    schema = services.vectors.describe(wish.collection)
+    if schema.unsupported:
+        raise CollectionUnsupported(" ".join(schema.unsupported))
+    embedding = _embedding(services, wish, schema)
+    now = datetime.now(UTC)
+    bot = services.store.add_bot(
+        Bot(
+            bot_id=wish.bot_id,
+            owner=caller.owner,
+            alias=_alias(services, wish, schema),
+            live=LivePair(collection=schema.name, embedding=embedding, generation=1),
+            key_field=schema.key_field,
+            text_field=_text_field(wish, schema),
+            vector_field=_vector_field(wish, schema),
+            previous=None,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    if services.vectors.resolve_alias(bot.alias) is None:
+        services.vectors.point_alias(bot.alias, schema.name)
+    return bot
+
+
+def _embedding(services: Services, wish: BotRegistration, schema: CollectionSchema) -> EmbeddingRef:
+    ref = EmbeddingRef(
+        provider=wish.provider, model=wish.model, dimension=wish.dimension or schema.dimension
+    )
+    if ref.dimension != schema.dimension:
+        raise InvalidConfiguration(
+            f"The collection holds {schema.dimension} dimensions, not {ref.dimension}."
+        )
+    check_dimension(services, ref)
+    return ref
+
+
+def check_dimension(services: Services, ref: EmbeddingRef) -> None:
+    """Raises UnknownProvider; InvalidConfiguration when the catalogue knows better."""
+    if ref.provider not in services.embedders.providers():
+        names = ", ".join(sorted(services.embedders.providers()))
+        raise UnknownProvider(f"There is no provider {ref.provider!r}; there are: {names}.")
+    info = services.embedders.known(ref.provider, ref.model)
+    if info and not info.supports(ref.dimension):
+        offered = ", ".join(map(str, info.dimensions or (f"1 to {info.default_dimension}",)))
+        raise InvalidConfiguration(
+            f"{ref.provider}/{ref.model} cannot give {ref.dimension} dimensions, only {offered}."
+        )
+
+
+def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) -> str:
+    """The alias asked for, the alias the collection was named by, or a new one."""
+    if wish.alias is None and wish.collection != schema.name:
+        return wish.collection
+    alias = wish.alias or f"{schema.name}_live"
+    actual = services.vectors.resolve_alias(alias)
+    if actual not in {None, schema.name}:
+        raise InvalidConfiguration(f"The alias {alias!r} points to another collection, {actual!r}.")
+    if actual is None and services.vectors.exists(alias):
+        raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
+    return alias
+
+
+def _text_field(wish: BotRegistration, schema: CollectionSchema) -> str:
+    names = schema.text_candidates
+    if wish.text_field:
+        if wish.text_field not in names:
+            raise InvalidConfiguration(
+                f"The collection has no text field {wish.text_field!r}; it has: {', '.join(names)}."
+            )
+        return wish.text_field
+    if not names:
+        raise InvalidConfiguration("The collection has no VARCHAR field that could hold the text.")
+    return names[0]
+
+
+def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:
+    if wish.vector_field and wish.vector_field != schema.vector_field:
+        raise InvalidConfiguration(
+            f"The collection has no float vector field {wish.vector_field!r}; "
+            f"it has {schema.vector_field!r}."
+        )
+    return schema.vector_field

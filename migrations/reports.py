@@ -1,0 +1,100 @@
+"""Put together what a caller sees of a migration: PostgreSQL's row and Redis' counters."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from migrations.entities import Migration
+from migrations.errors import TransientError
+from migrations.ports import Counters, Plan
+from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
+from migrations.results import MigrationResult
+from migrations.services import Services
+from migrations.states import Phase
+
+
+def progress_of(services: Services, migration: Migration) -> MigrationProgress:
+    """A snapshot; without Redis it shows what PostgreSQL last heard."""
+    plan, counters, done = _checkpoint(services, migration.id)
+    totals = migration.totals
+    processed = max(counters.processed, totals.get("processed_chunks", 0))
+    total = plan.total_chunks if plan else totals.get("total_chunks", 0)
+    rate = _rate(services, migration, processed)
+    return MigrationProgress(
+        migration_id=migration.id,
+        bot_id=migration.bot_id,
+        kind=migration.kind,
+        status=migration.status,
+        phase=migration.phase,
+        epoch=migration.epoch,
+        total_chunks=max(total, totals.get("total_chunks", 0)),
+        processed_chunks=processed,
+        failed_chunks=services.store.count_failed_chunks(migration.id),
+        current_batch=done if plan else totals.get("total_batches", 0),
+        total_batches=plan.total_batches if plan else totals.get("total_batches", 0),
+        chunks_per_second=rate,
+        tokens_used=services.store.tokens_used(migration.id),
+        started_at=migration.started_at,
+        updated_at=migration.updated_at,
+        finished_at=migration.finished_at,
+        estimated_completion=_estimate(services, migration, total - processed, rate),
+        waiting_for=migration.waiting_for,
+        error=migration.error,
+        warnings=list(migration.warnings),
+        failed=[ChunkError(**vars(c)) for c in services.store.failed_chunks(migration.id)],
+        phases=[_phase_times(migration, phase) for phase in Phase],
+    )
+
+
+def _checkpoint(services: Services, migration_id: UUID) -> tuple[Plan | None, Counters, int]:
+    checkpoints = services.checkpoints
+    try:
+        plan = checkpoints.plan(migration_id)
+        if plan is None:
+            return None, Counters(), 0
+        return plan, checkpoints.counters(migration_id), checkpoints.done_count(migration_id)
+    except TransientError:
+        return None, Counters(), 0
+
+
+def _phase_times(migration: Migration, phase: Phase) -> PhaseProgress:
+    times = migration.phase_times.get(phase.value, {})
+    return PhaseProgress(phase, _time(times.get("started_at")), _time(times.get("finished_at")))
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _rate(services: Services, migration: Migration, processed: int) -> float:
+    """Chunks per second over the data migration phase, so far or as a whole."""
+    times = _phase_times(migration, Phase.DATA_MIGRATION)
+    if times.started_at is None or not processed:
+        return 0.0
+    end = times.finished_at or migration.finished_at or services.clock.now()
+    seconds = (end - times.started_at).total_seconds()
+    return round(processed / seconds, 2) if seconds > 0 else 0.0
+
+
+def _estimate(services: Services, migration: Migration, left: int, rate: float) -> datetime | None:
+    """When the data will have moved; what follows is short beside it."""
+    if migration.finished_at is not None or rate <= 0:
+        return None
+    return services.clock.now() + timedelta(seconds=max(0, left) / rate)
+
+
+def result_of(services: Services, migration: Migration) -> MigrationResult:
+    """How a migration ended, or stands now."""
+    return MigrationResult(
+        migration_id=migration.id,
+        bot_id=migration.bot_id,
+        status=migration.status,
+        total_chunks=migration.totals.get("total_chunks", 0),
+        failed_chunks=services.store.count_failed_chunks(migration.id),
+        tokens_used=services.store.tokens_used(migration.id),
+        started_at=migration.started_at,
+        finished_at=migration.finished_at,
+        generation=migration.new_generation,
+        error=migration.error,
+    )

@@ -1,0 +1,111 @@
+"""The way back after the switch: when it is open, and the reverse run that takes it."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from migrations.config import MigrationConfig
+from migrations.entities import Bot, Migration, NewMigration
+from migrations.errors import (
+    AlreadyRolledBack,
+    NoActiveMigration,
+    ProviderKeyMissing,
+    RequestError,
+    RollbackUnavailable,
+    SwitchInProgress,
+)
+from migrations.requests import RollbackReadiness
+from migrations.services import Services
+from migrations.states import LIVE, Kind, Status
+
+
+def refuse_unless_switched(services: Services, migration: Migration) -> None:
+    """Only a completed run can be taken back; everything else gets its own sentence.
+
+    Raises:
+        AlreadyRolledBack, SwitchInProgress, NoActiveMigration.
+    """
+    if migration.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
+        raise AlreadyRolledBack
+    reverse = services.store.reverse_of(migration.id)
+    if reverse is not None and reverse.status in LIVE:
+        raise AlreadyRolledBack(
+            f"Its rollback {reverse.id} is running already.", migration_id=str(reverse.id)
+        )
+    if migration.status in {Status.SWITCHING, Status.SWITCHED}:
+        raise SwitchInProgress
+    if migration.status is not Status.COMPLETED:
+        raise NoActiveMigration(
+            f"The migration is {migration.status.value}; there is nothing to roll back."
+        )
+
+
+def readiness(services: Services, bot: Bot) -> RollbackReadiness:
+    """Whether the bot's last switch can be taken back now."""
+    previous = bot.previous
+    if previous is None:
+        return RollbackReadiness(False, ("The bot has no previous collection.",), None, None)
+    blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
+    blockers += _model_blockers(services, bot)
+    latest = services.store.latest(bot.bot_id)
+    total = latest.totals.get("total_chunks") if latest else None
+    return RollbackReadiness(not blockers, tuple(blockers), previous.expires_at, total)
+
+
+def _time_blockers(services: Services, bot: Bot) -> list[str]:
+    assert bot.previous is not None  # noqa: S101 # the caller looked
+    if services.clock.now() <= bot.previous.expires_at:
+        return []
+    return [f"The retention window closed at {bot.previous.expires_at.isoformat()}."]
+
+
+def _collection_blockers(services: Services, bot: Bot) -> list[str]:
+    assert bot.previous is not None  # noqa: S101 # the caller looked
+    name = bot.previous.collection
+    if services.vectors.exists(name):
+        return []
+    return [f"The previous collection {name!r} is gone."]
+
+
+def _model_blockers(services: Services, bot: Bot) -> list[str]:
+    assert bot.previous is not None  # noqa: S101 # the caller looked
+    try:
+        services.embedders.get(bot.previous.embedding)
+    except (ProviderKeyMissing, RequestError) as error:
+        return [f"The previous model cannot be used: {error.message}"]
+    return []
+
+
+def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
+    """The run that takes ``undone`` back. Raises RollbackUnavailable."""
+    if bot.previous is None or bot.live.generation != undone.new_generation:
+        raise RollbackUnavailable(
+            "The bot has switched again since; only its last switch can be rolled back."
+        )
+    return NewMigration(
+        id=uuid4(),
+        bot_id=bot.bot_id,
+        requested_by=requested_by,
+        kind=Kind.REVERSE,
+        config=_turned(undone.config),
+        source_collection=bot.live.collection,
+        target_collection=bot.previous.collection,
+        source_generation=bot.live.generation,
+        reverses=undone.id,
+        target_is_kept=True,
+        target_adopted=True,
+    )
+
+
+def _turned(config: MigrationConfig) -> MigrationConfig:
+    return config.model_copy(
+        update={
+            "from_provider": config.to_provider,
+            "from_model": config.to_model,
+            "from_dimension": config.to_dimension,
+            "to_provider": config.from_provider,
+            "to_model": config.from_model,
+            "to_dimension": config.from_dimension,
+            "enable_rollback": True,
+        }
+    )

@@ -1,0 +1,233 @@
+"""The callers' use cases. The API, the commands and the demo all come through here."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+
+from migrations import outbox, rollback
+from migrations.config import EmbeddingRef, MigrationConfig
+from migrations.entities import Bot, Caller, Migration, NewMigration, Role, target_name
+from migrations.errors import (
+    BotNotFound,
+    IdempotencyConflict,
+    MigrationNotFound,
+    NoActiveMigration,
+    NotAllowed,
+    RollbackUnavailable,
+)
+from migrations.progress import MigrationProgress
+from migrations.registration import check_dimension, register
+from migrations.reports import progress_of, result_of
+from migrations.requests import BotRegistration, BotStatus, Started, StartRequest
+from migrations.results import MigrationResult
+from migrations.services import Services
+from migrations.states import COMPENSABLE, Kind
+
+log = structlog.get_logger(__name__)
+Number = TypeVar("Number", int, float)
+
+
+class EmbeddingMigrationSystem:
+    """Register bots, start migrations, watch, cancel and roll back.
+
+    Every method takes the caller first; a bot or migration of another owner is
+    answered as if it did not exist.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- bots ------------------------------------------------------------
+
+    def register_bot(self, caller: Caller, registration: BotRegistration) -> Bot:
+        """Raises CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists."""
+        bot = register(self._services, caller, registration)
+        log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
+        return bot
+
+    def bots(self, caller: Caller) -> list[Bot]:
+        return self._services.store.bots(None if caller.role is Role.ADMIN else caller.owner)
+
+    def bot(self, caller: Caller, bot_id: str) -> Bot:
+        """Raises BotNotFound."""
+        bot = self._services.store.bot(bot_id)
+        if not caller.may_touch(bot.owner):
+            raise BotNotFound
+        return bot
+
+    def status(self, caller: Caller, bot_id: str) -> BotStatus:
+        bot = self.bot(caller, bot_id)
+        return BotStatus(
+            bot=bot,
+            migration=self._services.store.latest(bot_id),
+            rollback=rollback.readiness(self._services, bot),
+        )
+
+    # --- forward ---------------------------------------------------------
+
+    def start_migration(
+        self, caller: Caller, request: StartRequest, idempotency_key: str | None = None
+    ) -> Started:
+        """Record a migration and wake the workers.
+
+        An ``idempotency_key`` used before for the same request gives the migration it made.
+
+        Raises:
+            BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
+            InvalidConfiguration, MigrationInProgress, TooManyMigrations, IdempotencyConflict.
+        """
+        bot = self.bot(caller, request.bot_id)
+        digest = _digest(request)
+        if idempotency_key is not None and (earlier := self._earlier(bot, idempotency_key, digest)):
+            return earlier
+        config = self._config(bot, request)
+        config.check()
+        migration_id = uuid4()
+        return self._create(
+            NewMigration(
+                id=migration_id,
+                bot_id=bot.bot_id,
+                requested_by=caller.owner,
+                kind=Kind.FORWARD,
+                config=config,
+                source_collection=bot.live.collection,
+                target_collection=target_name(bot.alias, bot.live.generation + 1, migration_id),
+                source_generation=bot.live.generation,
+                idempotency_key=idempotency_key,
+                request_digest=digest,
+            )
+        )
+
+    def _earlier(self, bot: Bot, key: str, digest: str) -> Started | None:
+        """An old request is answered as it was, not checked against today's bot."""
+        found = self._services.store.by_idempotency_key(bot.bot_id, key)
+        if found is None:
+            return None
+        migration, its_digest = found
+        if its_digest != digest:
+            raise IdempotencyConflict
+        return Started(migration, created=False)
+
+    def _create(self, new: NewMigration) -> Started:
+        migration, created = self._services.store.create(
+            new, self._services.settings.max_concurrent_migrations
+        )
+        outbox.send_of(self._services, migration.id)
+        log.info("migration_started", migration_id=str(migration.id), kind=migration.kind.value)
+        return Started(migration, created)
+
+    def _config(self, bot: Bot, request: StartRequest) -> MigrationConfig:
+        settings, live = self._services.settings, bot.live.embedding
+        target = self.target_of(request.provider, request.model, request.dimension)
+        return MigrationConfig(
+            bot_id=bot.bot_id,
+            from_provider=live.provider,
+            from_model=live.model,
+            from_dimension=live.dimension,
+            to_provider=target.provider,
+            to_model=target.model,
+            to_dimension=target.dimension,
+            batch_size=_or(request.batch_size, settings.default_batch_size),
+            max_retries=_or(request.max_retries, settings.max_retries),
+            retry_delay=_or(request.retry_delay, settings.retry_delay),
+            timeout_seconds=_or(request.timeout_seconds, settings.default_timeout_seconds),
+            enable_rollback=request.enable_rollback,
+            verify_migration=request.verify_migration,
+            max_failed_ratio=request.max_failed_ratio,
+        )
+
+    def target_of(self, provider: str, model: str, dimension: int | None) -> EmbeddingRef:
+        """The embedding asked for; without a dimension the model's own is found out.
+
+        Raises:
+            UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration and
+            the provider's own faults when it must be asked.
+        """
+        embedders = self._services.embedders
+        if dimension is None:
+            dimension = embedders.find_dimension(provider, model)
+        ref = EmbeddingRef(provider=provider, model=model, dimension=dimension)
+        check_dimension(self._services, ref)
+        embedders.get(ref)
+        return ref
+
+    # --- watching ----------------------------------------------------------
+
+    def migration(self, caller: Caller, migration_id: UUID) -> Migration:
+        """Raises MigrationNotFound."""
+        migration = self._services.store.migration(migration_id)
+        if not caller.may_touch(migration.owner):
+            raise MigrationNotFound
+        return migration
+
+    def progress(self, caller: Caller, migration_id: UUID) -> MigrationProgress:
+        return progress_of(self._services, self.migration(caller, migration_id))
+
+    def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
+        return result_of(self._services, self.migration(caller, migration_id))
+
+    def active(self, caller: Caller) -> list[MigrationProgress]:
+        """Every live migration. Raises NotAllowed unless the caller is an admin."""
+        if caller.role is not Role.ADMIN:
+            raise NotAllowed
+        return [progress_of(self._services, m) for m in self._services.store.active()]
+
+    # --- back ----------------------------------------------------------------
+
+    def cancel(self, caller: Caller, bot_id: str) -> Migration:
+        """Turn the bot's live migration round; asking twice is answered like asking once.
+
+        Raises:
+            NoActiveMigration, SwitchInProgress, AlreadySwitched.
+        """
+        bot = self.bot(caller, bot_id)
+        live = self._services.store.live(bot.bot_id)
+        if live is None:
+            raise NoActiveMigration
+        return self.cancel_migration(live.id, by=caller.owner)
+
+    def cancel_migration(self, migration_id: UUID, by: str) -> Migration:
+        """The same, for those who have the migration's id. Raises as :meth:`cancel`."""
+        cancelled = self._services.store.request_cancel(migration_id, by)
+        outbox.send_of(self._services, migration_id)
+        log.info("migration_cancelled", migration_id=str(migration_id), by=by)
+        return cancelled
+
+    def rollback(self, caller: Caller, migration_id: UUID) -> Started:
+        """Take a migration back: cancelling before the switch, a reverse run after it.
+
+        Raises:
+            AlreadyRolledBack, SwitchInProgress, NoActiveMigration, RollbackUnavailable,
+            MigrationInProgress, TooManyMigrations.
+        """
+        migration = self.migration(caller, migration_id)
+        if migration.status in COMPENSABLE:
+            return Started(self.cancel_migration(migration.id, by=caller.owner), created=False)
+        rollback.refuse_unless_switched(self._services, migration)
+        bot = self._services.store.bot(migration.bot_id)
+        new = rollback.reverse_run(bot, migration, caller.owner)
+        readiness = rollback.readiness(self._services, bot)
+        if not readiness.ready:
+            raise RollbackUnavailable(" ".join(readiness.blockers))
+        return self._create(new)
+
+    def repair(self, migration_id: UUID) -> Migration:
+        """Run the compensation of a stuck migration again. Raises TransitionRefused."""
+        repaired = self._services.store.repair(migration_id)
+        outbox.send_of(self._services, migration_id)
+        return repaired
+
+
+def _or(asked: Number | None, default: Number) -> Number:
+    return default if asked is None else asked
+
+
+def _digest(request: StartRequest) -> str:
+    canonical = orjson.dumps(asdict(request), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()

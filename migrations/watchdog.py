@@ -1,0 +1,85 @@
+"""Notices what nobody else can: dead workers, passed deadlines, unsent messages, a strayed alias.
+
+Every worker carries one in a thread of its own, so it works while all task
+slots are busy. An advisory lock in PostgreSQL lets one act at a time; it would
+do no harm if two did, because every act is a guarded update.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from migrations import outbox
+from migrations.aliases import reconcile
+from migrations.errors import ReembedError, TimedOut
+from migrations.purge import purge_expired
+from migrations.services import Services
+
+log = structlog.get_logger(__name__)
+
+
+class Watchdog:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="reembed-watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._services.settings.watch_every_seconds):
+            self.look()
+
+    def look(self) -> None:
+        """One round. A duty that fails is logged and does not keep the others from theirs."""
+        try:
+            with self._services.store.watch() as mine:
+                if not mine:
+                    return
+                for duty in (self.redrive_stalled, self.end_overdue, self.sweep_outbox):
+                    self._guarded(duty)
+                self._guarded(self.repair_aliases)
+                self._guarded(lambda: purge_expired(self._services))
+        except ReembedError as error:
+            log.warning("watch_failed", reason=error.message)
+
+    def _guarded(self, duty: Callable[[], object]) -> None:
+        try:
+            duty()
+        except Exception as error:
+            log.warning(
+                "duty_failed", reason=str(error), exc_info=not isinstance(error, ReembedError)
+            )
+
+    def redrive_stalled(self) -> None:
+        """Drive again, at the next epoch, what no worker has spoken of for a while."""
+        store = self._services.store
+        for migration in store.stalled(self._services.settings.stalled_after_seconds):
+            if store.redrive(migration.id, migration.epoch):
+                log.warning(
+                    "migration_redriven",
+                    migration_id=str(migration.id),
+                    phase=migration.phase.value,
+                    epoch=migration.epoch + 1,
+                )
+
+    def end_overdue(self) -> None:
+        """Turn round what has not switched in its time, even if every task of it is stuck."""
+        for migration in self._services.store.overdue():
+            seconds = migration.config.timeout_seconds
+            error = TimedOut(f"The migration did not switch within {seconds} seconds.")
+            self._services.store.turn_round(migration.id, migration.epoch, error)
+
+    def sweep_outbox(self) -> None:
+        outbox.sweep(self._services)
+
+    def repair_aliases(self) -> None:
+        """A bot's alias says what its row says, whoever moved it."""
+        for bot in self._services.store.bots():
+            reconcile(self._services, bot.bot_id)

@@ -1,0 +1,38 @@
+"""The Celery application and what happens when a worker starts and stops."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, cast
+
+from celery import Celery
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+
+from migrations.bootstrap import Assembly, build_system
+from migrations.logs import configure
+from migrations.settings import get_settings
+from worker.base import MigrationTask
+
+app = Celery("reembed", task_cls=MigrationTask, include=["worker.tasks"])
+app.config_from_object("celeryconfig")
+
+
+@lru_cache(maxsize=1)
+def assembly() -> Assembly:
+    """This process's services, made when the first task needs them."""
+    return build_system(get_settings(), cast("Celery", app))
+
+
+@setup_logging.connect
+def _configure_logging(**_: Any) -> None:
+    configure(get_settings())
+
+
+@worker_ready.connect
+def _start_watchdog(**_: Any) -> None:
+    assembly().watchdog.start()
+
+
+@worker_shutting_down.connect
+def _stop_watchdog(**_: Any) -> None:
+    assembly().watchdog.stop()

@@ -1,0 +1,62 @@
+"""All tasks. Each gets the services and calls one use case."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from migrations import task_names as names
+from migrations.chunks import Key, KeyRange
+from migrations.states import Phase
+from worker.application import app, assembly
+
+
+def _phase_task(phase: Phase) -> None:
+    @app.task(name=names.phase_task(phase))
+    def run_phase(migration_id: str, epoch: int) -> dict[str, Any]:
+        assembly().conductor.run_phase(UUID(migration_id), epoch, phase)
+        return {"phase": phase.value, "outcome": "done"}
+
+
+def _undo_task(phase: Phase) -> None:
+    @app.task(name=names.undo_task(phase))
+    def undo_phase(migration_id: str, epoch: int) -> dict[str, Any]:
+        assembly().conductor.undo_phase(UUID(migration_id), epoch, phase)
+        return {"phase": phase.value, "outcome": "undone"}
+
+
+for _phase in Phase:
+    _phase_task(_phase)
+    _undo_task(_phase)
+
+
+@app.task(name=names.BATCH)
+def batch(
+    migration_id: str, epoch: int, index: int, after: Key | None, upto: Key | None
+) -> dict[str, Any]:
+    """Embed and store one key range; returns counts, never raises for a failed chunk."""
+    return assembly().conductor.run_batch(UUID(migration_id), epoch, index, KeyRange(after, upto))
+
+
+@app.task(name=names.ADVANCE)
+def advance(migration_id: str, epoch: int, wave: int) -> None:
+    """A wave has ended; open the next of its lane, or start catching up."""
+    assembly().conductor.advance(UUID(migration_id), epoch, wave)
+
+
+@app.task(name=names.CATCH_UP)
+def catch_up(migration_id: str, epoch: int) -> None:
+    """Apply the writes made during the data migration."""
+    assembly().conductor.catch_up(UUID(migration_id), epoch)
+
+
+@app.task(name=names.QUIESCE)
+def quiesce(migration_id: str, epoch: int) -> None:
+    """Wait until no batch is in flight."""
+    assembly().conductor.quiesce(UUID(migration_id), epoch)
+
+
+@app.task(name=names.FINISH_ROLLBACK)
+def finish_rollback(migration_id: str, epoch: int) -> str:
+    """All undos have ended; say how."""
+    return assembly().conductor.finish_rollback(UUID(migration_id), epoch).value
