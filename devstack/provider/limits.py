@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -85,4 +86,4 @@ class Limits:
 
 def retry_headers(seconds: float) -> dict[str, str]:
     """Both forms OpenAI sends; the one in whole seconds is rounded up."""
-    return {"retry-after-ms": f"{seconds * 1000:.0f}", "retry-after": str(-(-seconds // 1))[:-2]}
+    return {"retry-after-ms": f"{seconds * 1000:.0f}", "retry-after": str(math.ceil(seconds))}

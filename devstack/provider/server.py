@@ -66,6 +66,11 @@ class StubProvider:
         self.faults = Faults()
         self.statistics = Statistics()
         self.stopping = threading.Event()
+        #: How many connections were opened to us, and the headers of the last request.
+        self.connections_made = 0
+        self.last_headers: dict[str, str] = {}
+        #: Set to a list to have the JSON of every embeddings request put there.
+        self.requests_seen: list[dict[str, Any]] | None = None
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.provider = self
         self._thread: threading.Thread | None = None
@@ -155,6 +160,8 @@ class StubProvider:
         """
         if self.accepted_key is not None and key != self.accepted_key:
             raise Refused(401, "invalid_api_key", f"Incorrect API key provided: {key}.")
+        if self.requests_seen is not None:
+            self.requests_seen.append(request)
         model, texts, dimension = self._checked(request)
         tokens = sum(map(tokens_of, texts))
         wait, headers = self.limits.take(tokens)
@@ -218,6 +225,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
+        self.provider.connections_made += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -272,6 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _embeddings(self, body: bytes) -> None:
         provider = self.server.provider
         provider.statistics.asked()
+        provider.last_headers = {name.lower(): value for name, value in self.headers.items()}
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
         try:
             answer, headers, fault = provider.embed(orjson.loads(body), key)

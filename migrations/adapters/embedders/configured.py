@@ -73,6 +73,11 @@ class ConfiguredEmbedders:
     def __repr__(self) -> str:
         return f"ConfiguredEmbedders({', '.join(self.providers())})"
 
+    def close(self) -> None:
+        """Close this process's connections; the next call opens them again."""
+        for connection in self._connections.values():
+            connection.close()
+
     def get(self, ref: EmbeddingRef) -> Embedder:
         """The embedder of a model; nothing is sent yet.
 
@@ -105,6 +110,21 @@ class ConfiguredEmbedders:
         if listed is not None and not own.dimensions_supported:
             return replace(listed, dimensions=(listed.default_dimension,))
         return listed
+
+    def catalogue(self) -> tuple[ModelInfo, ...]:
+        """Models listed for a provider that is configured, and those the settings name."""
+        named = [
+            (provider, model)
+            for provider, own in self._settings.providers.items()
+            for model in own.models
+        ]
+        listed = [(info.provider, info.model) for info in catalogue.MODELS]
+        infos = (
+            self.known(provider, model)
+            for provider, model in dict.fromkeys([*listed, *named])
+            if provider in self.providers()
+        )
+        return tuple(info for info in infos if info is not None)
 
     def find_dimension(self, provider: str, model: str) -> int:
         info = self.known(provider, model)

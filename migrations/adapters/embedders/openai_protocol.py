@@ -73,6 +73,14 @@ class Connection:
                 self._client = self._connect()
             return self._client
 
+    def close(self) -> None:
+        """Close this process's client; the next call makes another."""
+        if self._pid == os.getpid():
+            with self._lock:
+                client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
     def _forked(self) -> None:
         """Begin anew in a child: sockets shared with the parent would mix up answers.
 

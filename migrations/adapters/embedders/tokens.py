@@ -8,6 +8,12 @@ The estimate counts what byte-pair vocabularies have in common: a short word
 with the space before it is one token, a long or unusual word is cut into
 pieces, digits go in threes, punctuation in small runs, and outside ASCII
 tokens follow the UTF-8 bytes.
+
+Measured on the 6,600 passages of ``devstack.corpus`` against the Llama 2
+tokenizer that wordllama carries: 0.94 of its total, 0.77 to 1.08 for the middle
+nine tenths of passages, 0.81 on Python code. Its 32,000 words cut finer than
+the 100,000 of OpenAI's, so lying below it is right; against OpenAI's own
+vocabulary it has not been measured. 34 µs for a passage of 320 characters.
 """
 
 from __future__ import annotations

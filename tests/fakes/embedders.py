@@ -1,0 +1,160 @@
+"""Embedding models without a provider: the vectors the stub provider would give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from devstack.provider import tokens_of, vectors_for
+from migrations import catalogue
+from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
+from migrations.chunks import Embedded
+from migrations.config import EmbeddingRef
+from migrations.errors import (
+    InvalidConfiguration,
+    ProviderKeyMissing,
+    ReembedError,
+    TextRefused,
+    UnknownModel,
+    UnknownProvider,
+)
+from migrations.ports import Embedder, ModelInfo
+
+#: Small models of the provider "fake", so that tests can look at whole vectors.
+FAKE_MODELS = {"small": 8, "large": 16}
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: ReembedError
+    times: int | None
+    containing: str | None
+
+    def concerns(self, texts: Sequence[str]) -> bool:
+        return self.containing is None or any(self.containing in text for text in texts)
+
+
+class FakeEmbedders:
+    """See :class:`migrations.ports.Embedders`.
+
+    Providers are ``fake`` with ``models`` (name and dimension), and ``openai`` and
+    ``local`` with what the catalogue knows. ``calls`` and ``texts`` count what was
+    asked for, ``embedded`` how often each (model, text) was answered.
+    ``on_embed`` is called with the texts of each call before anything else.
+    """
+
+    def __init__(self, models: Mapping[str, int] | None = None) -> None:
+        self.models = dict(FAKE_MODELS if models is None else models)
+        self.keyless: set[str] = set()
+        self.calls = 0
+        self.texts = 0
+        self.embedded: Counter[tuple[str, str]] = Counter()
+        self.on_embed: Callable[[Sequence[str]], None] | None = None
+        self._versions: dict[str, str] = {}
+        self._faults: list[_Fault] = []
+
+    def fail(
+        self, error: ReembedError, *, times: int | None = 1, containing: str | None = None
+    ) -> None:
+        """Raise ``error`` from calls with a text holding ``containing``; times None is for ever."""
+        self._faults.append(_Fault(error, times, containing))
+
+    def refuse(self, containing: str) -> None:
+        """From now on refuse every request with such a text, as a provider's 400 does."""
+        self.fail(TextRefused(f"refused: {containing}"), times=None, containing=containing)
+
+    def recover(self) -> None:
+        self._faults.clear()
+
+    def change_version(self, model: str) -> None:
+        """The provider changes the model without a word: same name, other vectors."""
+        self._versions[model] = "@another-version"
+
+    def without_key(self, provider: str) -> None:
+        self.keyless.add(provider)
+
+    def get(self, ref: EmbeddingRef) -> Embedder:
+        self._check_provider(ref.provider)
+        info = self.known(ref.provider, ref.model)
+        if info is None and ref.provider in (LOCAL_PROVIDER, "fake"):
+            raise UnknownModel(f"{ref.provider} does not know {ref.model}.")
+        if info is not None and not info.supports(ref.dimension):
+            raise InvalidConfiguration(f"{ref} cannot be had.")
+        return _FakeEmbedder(ref, self)
+
+    def providers(self) -> Mapping[str, bool]:
+        return {name: name not in self.keyless for name in ("openai", "fake", LOCAL_PROVIDER)}
+
+    def known(self, provider: str, model: str) -> ModelInfo | None:
+        if provider == "fake":
+            dimension = self.models.get(model)
+            if dimension is None:
+                return None
+            return ModelInfo("fake", model, dimension, None, 8192, 0.0)
+        return catalogue.known(provider, model)
+
+    def catalogue(self) -> tuple[ModelInfo, ...]:
+        fakes = [self.known("fake", model) for model in self.models]
+        listed = [info for info in catalogue.MODELS if info.provider in self.providers()]
+        return tuple(info for info in (*fakes, *listed) if info is not None)
+
+    def find_dimension(self, provider: str, model: str) -> int:
+        self._check_provider(provider)
+        info = self.known(provider, model)
+        if info is None:
+            raise UnknownModel(f"{provider} does not know {model}.")
+        return info.default_dimension
+
+    def count_tokens(self, provider: str, model: str, text: str) -> int:
+        return tokens_of(text)
+
+    def answer(self, ref: EmbeddingRef, texts: Sequence[str]) -> Embedded:
+        if self.on_embed is not None:
+            self.on_embed(texts)
+        self.calls += 1
+        self.texts += len(texts)
+        self._raise_fault(texts)
+        if "" in texts:
+            raise TextRefused("A text is empty.", position=list(texts).index(""))
+        if self.known(ref.provider, ref.model) is None:
+            raise UnknownModel(f"{ref.provider} does not know {ref.model}.")
+        self.embedded.update((ref.model, text) for text in texts)
+        model = ref.model + self._versions.get(ref.model, "")
+        return Embedded(vectors_for(model, texts, ref.dimension), sum(map(tokens_of, texts)))
+
+    def _check_provider(self, provider: str) -> None:
+        if provider not in self.providers():
+            raise UnknownProvider(f"There is no provider {provider}.")
+        if provider in self.keyless:
+            raise ProviderKeyMissing(f"The key of {provider} is not set.")
+
+    def _raise_fault(self, texts: Sequence[str]) -> None:
+        for position, fault in enumerate(self._faults):
+            if fault.concerns(texts):
+                self._use_up(position, fault)
+                raise fault.error
+
+    def _use_up(self, position: int, fault: _Fault) -> None:
+        if fault.times is None:
+            return
+        if fault.times <= 1:
+            del self._faults[position]
+        else:
+            self._faults[position] = replace(fault, times=fault.times - 1)
+
+
+@dataclass(frozen=True)
+class _FakeEmbedder:
+    ref: EmbeddingRef
+    _embedders: FakeEmbedders
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        return self._embedders.answer(self.ref, texts)
+
+
+#: The local model under its own name, for tests that go from or to it.
+LOCAL_64 = EmbeddingRef(provider=LOCAL_PROVIDER, model=LOCAL_MODEL, dimension=64)
+LOCAL_256 = EmbeddingRef(provider=LOCAL_PROVIDER, model=LOCAL_MODEL, dimension=256)
+SMALL = EmbeddingRef(provider="fake", model="small", dimension=8)
+LARGE = EmbeddingRef(provider="fake", model="large", dimension=16)
