@@ -1,0 +1,28 @@
+"""The authority: PostgreSQL behind :class:`migrations.state_store.MigrationStore`."""
+
+from __future__ import annotations
+
+from migrations.store.bots import SqlBots
+from migrations.store.engine import Database
+from migrations.store.ledger import SqlLedger
+from migrations.store.starts import SqlStarts
+from migrations.store.tokens import SqlTokens
+from migrations.store.turns import SqlTurns
+from migrations.store.watch import SqlWatch
+
+__all__ = ["SqlMigrationStore"]
+
+
+class SqlMigrationStore(SqlBots, SqlStarts, SqlTurns, SqlLedger, SqlWatch, SqlTokens):
+    """Every method is one transaction; safe for threads and across forks.
+
+    ``database_url`` is SQLAlchemy's, e.g. ``postgresql+psycopg2://user:pw@host/db``.
+    Nothing is connected before the first call.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._database = Database(database_url)
+
+    def close(self) -> None:
+        """Close this process's idle connections; the store can be used again afterwards."""
+        self._database.close()

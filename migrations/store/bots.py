@@ -1,0 +1,147 @@
+"""Bots: which collection and model each answers from, and where it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, exists, false, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from migrations.entities import Bot
+from migrations.errors import BotExists, BotNotFound
+from migrations.states import LIVE, Status
+from migrations.store.engine import Database
+from migrations.store.guarded import has_status, lock_collection
+from migrations.store.records import BotRecord, MigrationRecord, as_bot, clock, pair_columns
+
+#: Live migrations that still mean to use their collections; one that rolls back
+#: gives its target up.
+HEADING_FOR_SWITCH = LIVE - {Status.ROLLING_BACK, Status.NEEDS_OPERATOR}
+
+
+class SqlBots:
+    """Implements :class:`migrations.state_store.BotStore`."""
+
+    _database: Database
+
+    def add_bot(self, bot: Bot) -> Bot:
+        with self._database.transaction() as session:
+            lock_collection(session, bot.live.collection)
+            if _user_of(session, bot.live.collection) is not None:
+                raise BotExists(
+                    f"The collection {bot.live.collection!r} belongs to a registered bot already."
+                )
+            row = BotRecord(
+                bot_id=bot.bot_id,
+                owner=bot.owner,
+                alias=bot.alias,
+                key_field=bot.key_field,
+                text_field=bot.text_field,
+                vector_field=bot.vector_field,
+                **pair_columns(bot),
+            )
+            session.add(row)
+            try:
+                session.flush()
+            except IntegrityError as error:
+                raise _already(bot, error) from error
+            return as_bot(row)
+
+    def bot(self, bot_id: str) -> Bot:
+        with self._database.transaction() as session:
+            row = session.get(BotRecord, bot_id)
+            if row is None:
+                raise BotNotFound
+            return as_bot(row)
+
+    def bots(self, owner: str | None = None) -> list[Bot]:
+        wanted = select(BotRecord).order_by(BotRecord.bot_id)
+        if owner is not None:
+            wanted = wanted.where(BotRecord.owner == owner)
+        with self._database.transaction() as session:
+            return [as_bot(row) for row in session.scalars(wanted)]
+
+    def collection_in_use(self, collection: str) -> str | None:
+        with self._database.transaction() as session:
+            return _user_of(session, collection)
+
+    def previous_expired(self) -> list[Bot]:
+        wanted = select(BotRecord).where(
+            BotRecord.previous_expires_at <= clock(), ~_has_live_migration()
+        )
+        with self._database.transaction() as session:
+            return [as_bot(row) for row in session.scalars(wanted.order_by(BotRecord.bot_id))]
+
+    @contextmanager
+    def hold_for_drop(self, collection: str, bot_id: str | None = None) -> Iterator[bool]:
+        # Registering, starting and switching take the same lock, so that none of
+        # them can make the collection somebody's while the block drops it.
+        with self._database.transaction() as session:
+            lock_collection(session, collection)
+            is_nobodys = not _is_wanted(session, collection, bot_id)
+            yield is_nobodys
+            if is_nobodys and bot_id is not None:
+                _forget_previous(session, collection, bot_id)
+
+
+def _already(bot: Bot, error: IntegrityError) -> BotExists:
+    if "alias" in str(error.orig).splitlines()[0]:
+        return BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
+    return BotExists()
+
+
+def _user_of(session: Session, collection: str) -> str | None:
+    return session.scalars(
+        select(BotRecord.bot_id).where(
+            (BotRecord.live_collection == collection)
+            | (BotRecord.previous_collection == collection)
+        )
+    ).first()
+
+
+def _has_live_migration() -> ColumnElement[bool]:
+    return exists().where(MigrationRecord.bot_id == BotRecord.bot_id, has_status(*LIVE))
+
+
+def _is_wanted(session: Session, collection: str, bot_id: str | None) -> bool:
+    """Whether a bot answers from it or may go back to it, or a run is heading for it."""
+    of_a_bot = (BotRecord.live_collection == collection) | (
+        (BotRecord.previous_collection == collection) & ~_given_up(bot_id)
+    )
+    of_a_run = has_status(*HEADING_FOR_SWITCH) & (
+        (MigrationRecord.source_collection == collection)
+        | (MigrationRecord.target_collection == collection)
+    )
+    wanted = exists().where(of_a_bot) | exists().where(of_a_run)
+    return bool(session.execute(select(wanted)).scalar_one())
+
+
+def _given_up(bot_id: str | None) -> ColumnElement[bool]:
+    """True of the bot ``bot_id`` once its window has closed and nothing of it is running."""
+    if bot_id is None:
+        return false()
+    return (
+        (BotRecord.bot_id == bot_id)
+        & (BotRecord.previous_expires_at <= clock())
+        & ~_has_live_migration()
+    )
+
+
+def _forget_previous(session: Session, collection: str, bot_id: str) -> None:
+    nothing = dict.fromkeys(
+        (
+            "previous_collection",
+            "previous_provider",
+            "previous_model",
+            "previous_dimension",
+            "previous_expires_at",
+        )
+    )
+    session.execute(
+        update(BotRecord)
+        .where(BotRecord.bot_id == bot_id, BotRecord.previous_collection == collection)
+        .values(**nothing, updated_at=clock()),
+        execution_options={"synchronize_session": False},
+    )

@@ -1,0 +1,126 @@
+"""Connections to PostgreSQL: one engine per process, and a limit on every wait."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2 import extensions
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from migrations.errors import StateStoreUnavailable
+
+CONNECT_SECONDS = 5
+#: The server gives up a statement, waits for locks included.
+STATEMENT_SECONDS = 30
+#: We give up a server that is silent for longer than it would work on a statement.
+SILENCE_SECONDS = STATEMENT_SECONDS + 5
+POOL_SECONDS = 10
+
+UNDEFINED_TABLE = "42P01"
+
+
+class Database:
+    """Transactions on one database, from any thread and on either side of a fork."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = driver_url(database_url)
+        self._engines: dict[int, Engine] = {}
+
+    @property
+    def engine(self) -> Engine:
+        """This process's engine. A forked child must not touch its parent's sockets."""
+        pid = os.getpid()
+        engine = self._engines.get(pid)
+        if engine is None:
+            # Making one opens nothing, so that losing this race costs nothing.
+            engine = self._engines.setdefault(pid, make_engine(self._url))
+        return engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Commit at the end of the block, roll back on any error.
+
+        Raises:
+            StateStoreUnavailable: PostgreSQL does not answer, or not in time.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except PoolTimeout as error:
+            raise StateStoreUnavailable("All connections to PostgreSQL are busy.") from error
+        except DBAPIError as error:
+            unavailable = as_unavailable(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+    def close(self) -> None:
+        """Close this process's idle connections."""
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
+
+
+def as_unavailable(error: DBAPIError) -> StateStoreUnavailable | None:
+    """None for an error that trying again does not cure."""
+    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+        return StateStoreUnavailable()
+    if getattr(error.orig, "pgcode", None) == UNDEFINED_TABLE:
+        return StateStoreUnavailable(
+            "PostgreSQL does not have reembed's tables; run its schema revisions."
+        )
+    return None
+
+
+def driver_url(database_url: str) -> URL:
+    """The URL with our driver, which a bare ``postgresql://`` does not name."""
+    url = make_url(database_url)
+    if url.drivername in {"postgres", "postgresql"}:
+        return url.set(drivername="postgresql+psycopg2")
+    return url
+
+
+def make_engine(url: URL) -> Engine:
+    # psycopg2 has one wait function per process; ours is the only use of it here.
+    extensions.set_wait_callback(wait_with_limit)
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=20,
+        pool_timeout=POOL_SECONDS,
+        connect_args={
+            "application_name": "reembed",
+            "connect_timeout": CONNECT_SECONDS,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+        },
+    )
+
+
+def wait_with_limit(connection: extensions.connection) -> None:
+    """Wait for PostgreSQL like psycopg2 does, but not for ever.
+
+    ``statement_timeout`` bounds a server that works; only this bounds one that
+    is frozen or cut off, whose TCP connection may stay open for hours.
+    """
+    connecting = connection.status == extensions.STATUS_SETUP
+    limit_seconds = CONNECT_SECONDS if connecting else SILENCE_SECONDS
+    while (state := connection.poll()) != extensions.POLL_OK:
+        if not _ready(connection.fileno(), state, limit_seconds):
+            # psycopg2 closes the connection when its wait function raises.
+            raise psycopg2.OperationalError(f"no answer within {limit_seconds} seconds")
+
+
+def _ready(descriptor: int, state: int, limit_seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN if state == extensions.POLL_READ else select.POLLOUT)
+    return bool(poller.poll(limit_seconds * 1000))

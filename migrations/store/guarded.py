@@ -1,0 +1,161 @@
+"""The one way a migration's row is changed: lock, decide, one guarded update, event, message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from migrations.entities import Migration
+from migrations.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
+from migrations.states import Phase, Status
+from migrations.store.changes import Change, Held, is_transition
+from migrations.store.records import (
+    BotRecord,
+    EventRecord,
+    MigrationRecord,
+    OutboxRecord,
+    as_migration,
+    clock,
+)
+
+#: First key of our advisory locks; the second says what is locked.
+COLLECTION_LOCKS = 0x7EE1
+SYSTEM_LOCKS = 0x7EE2
+LIMIT_LOCK, WATCH_LOCK = 1, 2
+
+
+def hold(session: Session, migration_id: UUID) -> Held:
+    """Lock the row until the transaction ends. Raises MigrationNotFound."""
+    row = session.scalars(
+        select(MigrationRecord).where(MigrationRecord.id == migration_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise MigrationNotFound
+    undone = tuple(Phase(name) for name in row.undone_phases)
+    return Held(as_migration(row), undone, now(session))
+
+
+def now(session: Session) -> datetime:
+    return session.execute(select(clock())).scalar_one()
+
+
+def apply(session: Session, held: Held, change: Change) -> Migration:
+    """Write ``change``, provided the row still is what was decided about.
+
+    Raises:
+        TransitionRefused: the table of transitions does not have this one.
+        Superseded: the row is another one by now.
+    """
+    before = held.migration
+    after = change.values.get("status", before.status)
+    if not is_transition(before.status, after):
+        raise TransitionRefused(f"A migration that is {before.status} cannot become {after}.")
+    moved = as_migration(_guarded_update(session, before, change.values))
+    if change.supersedes:
+        _forget_unsent(session, before.id)
+    if change.event is not None:
+        _tell(session, moved, change.event, change.detail, change.phase)
+    if change.message is not None:
+        post(session, before.id, change.message)
+    return moved
+
+
+def _guarded_update(
+    session: Session, before: Migration, values: Mapping[str, Any]
+) -> MigrationRecord:
+    row = session.scalars(
+        update(MigrationRecord)
+        .where(
+            MigrationRecord.id == before.id,
+            MigrationRecord.epoch == before.epoch,
+            MigrationRecord.status == before.status.value,
+            MigrationRecord.phase == before.phase.value,
+        )
+        .values(**{name: column_value(v) for name, v in values.items()}, updated_at=clock())
+        .returning(MigrationRecord),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    ).one_or_none()
+    if row is None:
+        raise Superseded
+    return row
+
+
+def column_value(value: Any) -> Any:
+    """A field of an entity as its column takes it."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [column_value(item) for item in value]
+    return value
+
+
+def _tell(
+    session: Session,
+    migration: Migration,
+    event: str,
+    detail: dict[str, Any],
+    phase: Phase | None = None,
+) -> None:
+    session.add(
+        EventRecord(
+            migration_id=migration.id,
+            name=event,
+            phase=(phase or migration.phase).value,
+            epoch=migration.epoch,
+            detail=detail,
+        )
+    )
+
+
+def started(session: Session, migration: Migration) -> None:
+    """The first line of a migration's history."""
+    _tell(session, migration, "started", {"by": migration.requested_by})
+
+
+def post(session: Session, migration_id: UUID, message: Mapping[str, Any]) -> None:
+    """Put a message into the outbox, to be sent once this transaction is committed."""
+    session.add(OutboxRecord(migration_id=migration_id, epoch=message["epoch"], body=dict(message)))
+
+
+def _forget_unsent(session: Session, migration_id: UUID) -> None:
+    session.execute(
+        delete(OutboxRecord).where(
+            OutboxRecord.migration_id == migration_id, OutboxRecord.sent_at.is_(None)
+        )
+    )
+
+
+def hold_bot(session: Session, bot_id: str) -> BotRecord:
+    """Lock the bot's row until the transaction ends. Raises BotNotFound."""
+    row = session.scalars(
+        select(BotRecord).where(BotRecord.bot_id == bot_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise BotNotFound
+    return row
+
+
+def lock_collection(session: Session, collection: str) -> None:
+    """Wait for whoever makes this collection live, aims at it or drops it.
+
+    Taken before any row is locked, everywhere, so that nobody waits in a circle.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(COLLECTION_LOCKS, func.hashtext(collection))))
+
+
+def lock_limit(session: Session) -> None:
+    """One start at a time is counted against the system-wide limit."""
+    session.execute(select(func.pg_advisory_xact_lock(SYSTEM_LOCKS, LIMIT_LOCK)))
+
+
+def has_status(*statuses: Status) -> ColumnElement[bool]:
+    return MigrationRecord.status.in_([status.value for status in statuses])

@@ -1,0 +1,90 @@
+"""What a run could not embed, and what it paid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from migrations.entities import FailedChunk
+from migrations.store.changes import storable
+from migrations.store.engine import Database
+from migrations.store.records import FailedChunkRecord, SpendRecord, clock
+
+
+class SqlLedger:
+    """The part of :class:`migrations.state_store.RunStore` that only adds up."""
+
+    _database: Database
+
+    def record_failed_chunk(self, migration_id: UUID, key: str, code: str, message: str) -> None:
+        values = {"code": code, "message": storable(message)}
+        new = insert(FailedChunkRecord).values(
+            migration_id=migration_id,
+            key_digest=_digest(key),
+            key=storable(key),
+            attempts=1,
+            **values,
+        )
+        again = new.on_conflict_do_update(
+            index_elements=["migration_id", "key_digest"],
+            set_={**values, "attempts": FailedChunkRecord.attempts + 1, "updated_at": clock()},
+        )
+        with self._database.transaction() as session:
+            session.execute(again)
+
+    def resolve_failed_chunks(self, migration_id: UUID, keys: Sequence[str]) -> None:
+        if not keys:
+            return
+        resolved = delete(FailedChunkRecord).where(
+            FailedChunkRecord.migration_id == migration_id,
+            FailedChunkRecord.key_digest.in_([_digest(key) for key in keys]),
+        )
+        with self._database.transaction() as session:
+            session.execute(resolved, execution_options={"synchronize_session": False})
+
+    def failed_chunks(self, migration_id: UUID, limit: int = 100) -> list[FailedChunk]:
+        wanted = (
+            select(FailedChunkRecord)
+            .where(FailedChunkRecord.migration_id == migration_id)
+            .order_by(FailedChunkRecord.key.collate("C"))
+            .limit(limit)
+        )
+        with self._database.transaction() as session:
+            return [
+                FailedChunk(key=row.key, code=row.code, message=row.message, attempts=row.attempts)
+                for row in session.scalars(wanted)
+            ]
+
+    def count_failed_chunks(self, migration_id: UUID) -> int:
+        wanted = select(func.count()).where(FailedChunkRecord.migration_id == migration_id)
+        with self._database.transaction() as session:
+            return session.execute(wanted).scalar_one()
+
+    def record_spend(
+        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        with self._database.transaction() as session:
+            session.add(
+                SpendRecord(
+                    migration_id=migration_id,
+                    provider=provider,
+                    model=model,
+                    purpose=purpose,
+                    tokens=tokens,
+                )
+            )
+
+    def tokens_used(self, migration_id: UUID) -> int:
+        wanted = select(func.coalesce(func.sum(SpendRecord.tokens), 0)).where(
+            SpendRecord.migration_id == migration_id
+        )
+        with self._database.transaction() as session:
+            return int(session.execute(wanted).scalar_one())
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

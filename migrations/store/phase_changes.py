@@ -1,0 +1,202 @@
+"""What a run may do on its way forward, up to the switch and on to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from migrations.entities import Bot, LivePair, Migration, PreviousPair, Step
+from migrations.errors import SourceChanged, Superseded
+from migrations.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.store.changes import PHASES, Change, Held, findings, jsonable, require
+
+STEPS = tuple(Step)
+
+
+def begin_phase(held: Held, epoch: int, phase: Phase) -> Change:
+    """Enter ``phase``, or enter it again after a redrive or with a doubled message."""
+    migration = held.migration
+    require(migration, epoch, statuses_to_begin(phase))
+    _require_turn_of(migration, phase)
+    first_time = phase not in migration.phase_times
+    values: dict[str, Any] = {
+        "phase": phase,
+        "heartbeat_at": held.now,
+        "waiting_for": None,
+        "phase_times": _timed(held, phase, "started_at"),
+    }
+    if first_time:
+        values["step"] = None
+    if migration.status is Status.PENDING:
+        values |= {"status": Status.RUNNING, "started_at": held.now}
+    return Change(values, "phase_begun" if first_time else None)
+
+
+def statuses_to_begin(phase: Phase) -> frozenset[Status]:
+    match phase:
+        case Phase.CLEANUP:
+            return frozenset({Status.SWITCHED})
+        case Phase.FINALIZATION:  # driven again, it finds its own switch begun or made
+            return COMPENSABLE | {Status.SWITCHING, Status.SWITCHED}
+        case _:
+            return COMPENSABLE
+
+
+def _require_turn_of(migration: Migration, phase: Phase) -> None:
+    if phase in migration.completed_phases:
+        raise Superseded(f"The phase {phase} is completed already; this work stops.")
+    in_turn = phase is migration.phase or (
+        migration.phase in migration.completed_phases and phase is successor(migration.phase)
+    )
+    if not in_turn:
+        raise Superseded(f"The migration is in {migration.phase}, so {phase} is not next.")
+
+
+def successor(phase: Phase) -> Phase:
+    """The next phase; the last one is its own successor."""
+    return PHASES[min(PHASES.index(phase) + 1, len(PHASES) - 1)]
+
+
+def complete_phase(
+    held: Held, epoch: int, phase: Phase, warnings: Sequence[str], values: dict[str, Any]
+) -> Change | None:
+    migration = held.migration
+    if migration.epoch == epoch and phase in migration.completed_phases:
+        return None  # a commit whose reply was lost
+    require(migration, epoch, statuses_to_complete(phase))
+    if phase is not migration.phase:
+        raise Superseded(f"The migration is in {migration.phase}; {phase} is not to be completed.")
+    return Change(
+        {
+            **findings(migration, list(warnings), values),
+            "completed_phases": (*migration.completed_phases, phase),
+            "phase_times": _timed(held, phase, "finished_at"),
+            "heartbeat_at": held.now,
+            "waiting_for": None,
+        },
+        "phase_completed",
+    )
+
+
+def statuses_to_complete(phase: Phase) -> frozenset[Status]:
+    """Finalization is not complete without the switch."""
+    after_switch = phase in {Phase.FINALIZATION, Phase.CLEANUP}
+    return frozenset({Status.SWITCHED if after_switch else Status.RUNNING})
+
+
+def _timed(held: Held, phase: Phase, which: str) -> dict[str, dict[str, str]]:
+    """Phase times with ``which`` of ``phase`` set, unless it was set before."""
+    times = held.migration.phase_times
+    mine = {which: held.now.isoformat(), **times.get(phase, {})}
+    return {**times, phase.value: mine}
+
+
+def take_step(
+    held: Held, epoch: int, step: Step, message: Mapping[str, Any] | None
+) -> Change | None:
+    """Forwards only; None when it was taken before or the work has no part in it any more."""
+    migration = held.migration
+    if (migration.epoch, migration.status) != (epoch, Status.RUNNING):
+        return None
+    if migration.phase is not Phase.DATA_MIGRATION or migration.phase in migration.completed_phases:
+        return None
+    if migration.step is not None and STEPS.index(step) <= STEPS.index(migration.step):
+        return None
+    values = {"step": step, "heartbeat_at": held.now}
+    return Change(values, "step_taken", {"step": step.value}, message)
+
+
+def note(held: Held, epoch: int, values: dict[str, Any]) -> Change | None:
+    """No event: notes are about what goes on, not about what has changed."""
+    migration = held.migration
+    if migration.epoch != epoch or migration.status not in DRIVEN:
+        return None
+    values = dict(values)
+    noted: dict[str, Any] = {}
+    if "waiting_for" in values:
+        noted["waiting_for"] = jsonable(values.pop("waiting_for"))
+    return Change(noted | findings(migration, list(values.pop("warnings", ())), values))
+
+
+def begin_switch(held: Held, epoch: int) -> Change | None:
+    migration = held.migration
+    begun = {Status.SWITCHING, Status.SWITCHED, Status.COMPLETED}
+    if migration.epoch == epoch and migration.status in begun:
+        return None  # repeated after a lost reply, or driven again
+    require(migration, epoch, sources_of(Status.SWITCHING))
+    if migration.phase is not Phase.FINALIZATION:
+        raise Superseded(f"The migration is in {migration.phase}; only finalization switches.")
+    return Change({"status": Status.SWITCHING, "heartbeat_at": held.now}, "switch_begun")
+
+
+def switch(held: Held, epoch: int, bot: Bot) -> Change | None:
+    """None when this epoch has switched already. Raises SourceChanged."""
+    migration = held.migration
+    switched = {Status.SWITCHED, Status.COMPLETED}
+    if migration.epoch == epoch and migration.status in switched:
+        return None
+    require(migration, epoch, sources_of(Status.SWITCHED))
+    require_source(bot, migration.source_collection, migration.source_generation)
+    generation = bot.live.generation + 1
+    return Change(
+        {
+            "status": Status.SWITCHED,
+            "new_generation": generation,
+            "switched_at": held.now,
+            "heartbeat_at": held.now,
+            "waiting_for": None,
+        },
+        "switched",
+        {"collection": migration.target_collection, "generation": generation},
+    )
+
+
+def require_source(bot: Bot, collection: str, generation: int) -> None:
+    """Raises SourceChanged unless the bot is live where a run starts from."""
+    live = bot.live
+    if (live.collection, live.generation) != (collection, generation):
+        raise SourceChanged(
+            f"The bot is live in {live.collection!r}, generation {live.generation}; the migration "
+            f"starts from {collection!r}, generation {generation}. Start a new migration.",
+            collection=live.collection,
+            generation=live.generation,
+        )
+
+
+def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours: float) -> Bot:
+    """The bot after the switch: target live, source kept for the retention window."""
+    return replace(
+        bot,
+        live=LivePair(
+            collection=migration.target_collection,
+            embedding=migration.config.target,
+            generation=bot.live.generation + 1,
+        ),
+        previous=PreviousPair(
+            collection=migration.source_collection,
+            embedding=migration.config.source,
+            expires_at=now + timedelta(hours=retention_hours),
+        ),
+        updated_at=now,
+    )
+
+
+def finish(held: Held, epoch: int, values: dict[str, Any]) -> Change | None:
+    migration = held.migration
+    if migration.epoch == epoch and migration.status is Status.COMPLETED:
+        return None
+    require(migration, epoch, sources_of(Status.COMPLETED))
+    values = dict(values)
+    found = findings(migration, list(values.pop("warnings", ())), values)
+    done = {"status": Status.COMPLETED, "finished_at": held.now, "waiting_for": None}
+    return Change({**found, **done}, "completed")
+
+
+def taken_back(held: Held, by: UUID) -> Change | None:
+    """What happens to a completed migration when its reverse run ``by`` completes."""
+    if held.migration.status is not Status.COMPLETED:
+        return None
+    return Change({"status": Status.ROLLED_BACK}, "rolled_back", {"by": str(by)})

@@ -1,0 +1,319 @@
+"""The tables, and how their rows become the domain's entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Function,
+    Identity,
+    Index,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from migrations.config import EmbeddingRef, MigrationConfig
+from migrations.entities import Bot, LivePair, Migration, PreviousPair, Role, Step
+from migrations.results import RollbackInfo
+from migrations.states import LIVE, Kind, Phase, Status
+
+ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
+ONE_KEY_PER_BOT = "idempotency_key_per_bot"
+
+
+class Record(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "%(table_name)s_by_%(column_0_N_name)s",
+            "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+            "ck": "%(table_name)s_%(constraint_name)s",
+            "fk": "%(table_name)s_%(column_0_name)s_exists",
+            "pk": "%(table_name)s_pkey",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> str:
+    names = ", ".join(f"'{value}'" for value in sorted(values))
+    return f"{column} IN ({names})"
+
+
+def clock() -> Function[datetime]:
+    """The database's clock, read when the row is written (now() is when its transaction began)."""
+    return func.clock_timestamp(type_=DateTime(timezone=True))
+
+
+class BotRecord(Record):
+    __tablename__ = "bots"
+    __table_args__ = (
+        CheckConstraint("generation >= 1", name="generation_counts_from_one"),
+        CheckConstraint("dimension > 0", name="dimension_positive"),
+        CheckConstraint(
+            "num_nulls(previous_collection, previous_provider, previous_model,"
+            " previous_dimension, previous_expires_at) IN (0, 5)",
+            name="previous_all_or_none",
+        ),
+    )
+
+    bot_id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    alias: Mapped[str] = mapped_column(unique=True)
+    live_collection: Mapped[str] = mapped_column(unique=True)
+    provider: Mapped[str]
+    model: Mapped[str]
+    dimension: Mapped[int]
+    generation: Mapped[int]
+    key_field: Mapped[str]
+    text_field: Mapped[str]
+    vector_field: Mapped[str]
+    previous_collection: Mapped[str | None]
+    previous_provider: Mapped[str | None]
+    previous_model: Mapped[str | None]
+    previous_dimension: Mapped[int | None]
+    previous_expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=clock())
+    updated_at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
+class MigrationRecord(Record):
+    __tablename__ = "migrations"
+    __table_args__ = (
+        CheckConstraint(one_of("status", Status), name="status_known"),
+        CheckConstraint(one_of("phase", Phase), name="phase_known"),
+        CheckConstraint(one_of("step", Step), name="step_known"),
+        CheckConstraint(one_of("kind", Kind), name="kind_known"),
+        CheckConstraint("epoch >= 1", name="epoch_counts_from_one"),
+        UniqueConstraint("bot_id", "idempotency_key", name=ONE_KEY_PER_BOT),
+        Index(
+            ONE_LIVE_MIGRATION,
+            "bot_id",
+            unique=True,
+            postgresql_where=text(one_of("status", LIVE)),
+        ),
+        Index(None, "bot_id", "created_at"),
+        Index(None, "reverses"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    bot_id: Mapped[str] = mapped_column(ForeignKey("bots.bot_id"))
+    owner: Mapped[str]
+    requested_by: Mapped[str]
+    kind: Mapped[str]
+    reverses: Mapped[UUID | None] = mapped_column(ForeignKey("migrations.id"))
+    config: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    phase: Mapped[str]
+    step: Mapped[str | None]
+    epoch: Mapped[int]
+    source_collection: Mapped[str]
+    target_collection: Mapped[str]
+    source_generation: Mapped[int]
+    new_generation: Mapped[int | None]
+    target_is_kept: Mapped[bool]
+    target_adopted: Mapped[bool]
+    completed_phases: Mapped[list[str]] = mapped_column(server_default="{}")
+    undone_phases: Mapped[list[str]] = mapped_column(server_default="{}")
+    phase_times: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    rollback_info: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    validation: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    verification: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    warnings: Mapped[list[str]] = mapped_column(server_default="{}")
+    waiting_for: Mapped[str | None]
+    totals: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    undo_errors: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    idempotency_key: Mapped[str | None]
+    request_digest: Mapped[str | None]
+    runner: Mapped[str | None]
+    runner_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    switched_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    deadline_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class EventRecord(Record):
+    __tablename__ = "migration_events"
+    __table_args__ = (Index(None, "migration_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+    name: Mapped[str]
+    phase: Mapped[str | None]
+    epoch: Mapped[int]
+    detail: Mapped[dict[str, Any]]
+
+
+class FailedChunkRecord(Record):
+    __tablename__ = "failed_chunks"
+
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    #: SHA-256 of the key: a Milvus key may be longer than an index entry can be.
+    key_digest: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    code: Mapped[str]
+    message: Mapped[str]
+    attempts: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
+class SpendRecord(Record):
+    __tablename__ = "spend"
+    __table_args__ = (Index(None, "migration_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
+    provider: Mapped[str]
+    model: Mapped[str]
+    purpose: Mapped[str]
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
+class OutboxRecord(Record):
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("outbox_unsent", "created_at", postgresql_where=text("sent_at IS NULL")),
+        Index(None, "migration_id"),
+        Index("outbox_sent", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
+    epoch: Mapped[int]
+    #: json, not jsonb: a key range must come back character by character, and
+    #: jsonb refuses some characters that a Milvus key may hold.
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(server_default=clock())
+    sent_at: Mapped[datetime | None]
+
+
+class TokenRecord(Record):
+    __tablename__ = "tokens"
+    __table_args__ = (CheckConstraint(one_of("role", Role), name="role_known"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    name: Mapped[str]
+    owner: Mapped[str]
+    role: Mapped[str]
+    #: SHA-256 of the token, hex; the token itself is kept nowhere.
+    digest: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=clock())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+def as_bot(row: BotRecord) -> Bot:
+    return Bot(
+        bot_id=row.bot_id,
+        owner=row.owner,
+        alias=row.alias,
+        live=LivePair(
+            collection=row.live_collection,
+            embedding=EmbeddingRef(provider=row.provider, model=row.model, dimension=row.dimension),
+            generation=row.generation,
+        ),
+        key_field=row.key_field,
+        text_field=row.text_field,
+        vector_field=row.vector_field,
+        previous=_previous(row),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _previous(row: BotRecord) -> PreviousPair | None:
+    if row.previous_collection is None:
+        return None
+    # The check constraint previous_all_or_none answers for the other four.
+    return PreviousPair(
+        collection=row.previous_collection,
+        embedding=EmbeddingRef.model_validate(
+            {
+                "provider": row.previous_provider,
+                "model": row.previous_model,
+                "dimension": row.previous_dimension,
+            }
+        ),
+        expires_at=row.previous_expires_at,  # type: ignore[arg-type]  # as above
+    )
+
+
+def pair_columns(bot: Bot) -> dict[str, Any]:
+    """The columns that a switch changes."""
+    previous, live = bot.previous, bot.live
+    return {
+        "live_collection": live.collection,
+        "provider": live.embedding.provider,
+        "model": live.embedding.model,
+        "dimension": live.embedding.dimension,
+        "generation": live.generation,
+        "previous_collection": previous.collection if previous else None,
+        "previous_provider": previous.embedding.provider if previous else None,
+        "previous_model": previous.embedding.model if previous else None,
+        "previous_dimension": previous.embedding.dimension if previous else None,
+        "previous_expires_at": previous.expires_at if previous else None,
+    }
+
+
+def as_migration(row: MigrationRecord) -> Migration:
+    return Migration(
+        id=row.id,
+        bot_id=row.bot_id,
+        owner=row.owner,
+        requested_by=row.requested_by,
+        kind=Kind(row.kind),
+        reverses=row.reverses,
+        config=MigrationConfig.model_validate(row.config),
+        status=Status(row.status),
+        phase=Phase(row.phase),
+        step=Step(row.step) if row.step else None,
+        epoch=row.epoch,
+        source_collection=row.source_collection,
+        target_collection=row.target_collection,
+        source_generation=row.source_generation,
+        new_generation=row.new_generation,
+        target_is_kept=row.target_is_kept,
+        target_adopted=row.target_adopted,
+        completed_phases=tuple(Phase(name) for name in row.completed_phases),
+        phase_times=row.phase_times,
+        rollback_info=RollbackInfo.model_validate(row.rollback_info) if row.rollback_info else None,
+        validation=row.validation,
+        verification=row.verification,
+        error=row.error,
+        warnings=tuple(row.warnings),
+        waiting_for=row.waiting_for,
+        totals=row.totals,
+        undo_errors=row.undo_errors,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        switched_at=row.switched_at,
+        finished_at=row.finished_at,
+        deadline_at=row.deadline_at,
+        heartbeat_at=row.heartbeat_at,
+        updated_at=row.updated_at,
+    )

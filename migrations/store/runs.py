@@ -1,0 +1,141 @@
+"""A run on its way forward: reading it, its phases and steps, its heartbeat and its runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
+
+from migrations.entities import Event, Migration, Step
+from migrations.errors import MigrationNotFound
+from migrations.states import DRIVEN, LIVE, Phase
+from migrations.store import phase_changes
+from migrations.store.engine import Database
+from migrations.store.guarded import apply, has_status, hold
+from migrations.store.records import EventRecord, MigrationRecord, as_migration, clock
+
+
+class SqlRuns:
+    """The reading and advancing part of :class:`migrations.state_store.RunStore`."""
+
+    _database: Database
+
+    def migration(self, migration_id: UUID) -> Migration:
+        with self._database.transaction() as session:
+            row = session.get(MigrationRecord, migration_id)
+            if row is None:
+                raise MigrationNotFound
+            return as_migration(row)
+
+    def latest(self, bot_id: str) -> Migration | None:
+        return self._newest(MigrationRecord.bot_id == bot_id)
+
+    def live(self, bot_id: str) -> Migration | None:
+        return self._newest(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
+
+    def reverse_of(self, migration_id: UUID) -> Migration | None:
+        return self._newest(MigrationRecord.reverses == migration_id)
+
+    def active(self) -> list[Migration]:
+        wanted = select(MigrationRecord).where(has_status(*DRIVEN))
+        with self._database.transaction() as session:
+            rows = session.scalars(wanted.order_by(MigrationRecord.created_at))
+            return [as_migration(row) for row in rows]
+
+    def _newest(self, *conditions: ColumnElement[bool]) -> Migration | None:
+        newest = MigrationRecord.created_at.desc()
+        with self._database.transaction() as session:
+            row = session.scalars(
+                select(MigrationRecord).where(*conditions).order_by(newest).limit(1)
+            ).one_or_none()
+            return as_migration(row) if row is not None else None
+
+    def events(self, migration_id: UUID) -> list[Event]:
+        wanted = select(EventRecord).where(EventRecord.migration_id == migration_id)
+        with self._database.transaction() as session:
+            return [_as_event(row) for row in session.scalars(wanted.order_by(EventRecord.id))]
+
+    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            return apply(session, held, phase_changes.begin_phase(held, epoch, phase))
+
+    def complete_phase(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        phase: Phase,
+        *,
+        warnings: Sequence[str] = (),
+        **values: Any,
+    ) -> None:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            change = phase_changes.complete_phase(held, epoch, phase, warnings, values)
+            if change is not None:
+                apply(session, held, change)
+
+    def take_step(
+        self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
+    ) -> bool:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            change = phase_changes.take_step(held, epoch, step, message)
+            if change is not None:
+                apply(session, held, change)
+            return change is not None
+
+    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            change = phase_changes.note(held, epoch, values)
+            if change is not None:
+                apply(session, held, change)
+
+    def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
+        with self._database.transaction() as session:
+            return _touch(session, migration_id, _at_work(epoch), heartbeat_at=clock())
+
+    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
+        is_free = (
+            MigrationRecord.runner.is_(None)
+            | (MigrationRecord.runner == runner)
+            | (MigrationRecord.runner_until < clock())
+        )
+        until = clock() + timedelta(seconds=seconds)
+        with self._database.transaction() as session:
+            return _touch(
+                session, migration_id, _at_work(epoch) & is_free, runner=runner, runner_until=until
+            )
+
+    def release_runner(self, migration_id: UUID, runner: str) -> None:
+        with self._database.transaction() as session:
+            mine = MigrationRecord.runner == runner
+            _touch(session, migration_id, mine, runner=None, runner_until=None)
+
+
+def _at_work(epoch: int) -> ColumnElement[bool]:
+    return (MigrationRecord.epoch == epoch) & has_status(*DRIVEN)
+
+
+def _touch(
+    session: Session, migration_id: UUID, condition: ColumnElement[bool], **values: Any
+) -> bool:
+    """One guarded update of what is no change of state: no lock before it, no event after it."""
+    touched = session.scalars(
+        update(MigrationRecord)
+        .where(MigrationRecord.id == migration_id, condition)
+        .values(**values)
+        .returning(MigrationRecord.id),
+        execution_options={"synchronize_session": False},
+    )
+    return touched.one_or_none() is not None
+
+
+def _as_event(row: EventRecord) -> Event:
+    phase = Phase(row.phase) if row.phase else None
+    return Event(at=row.at, name=row.name, phase=phase, epoch=row.epoch, detail=row.detail)

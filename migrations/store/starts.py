@@ -1,0 +1,153 @@
+"""Recording a new migration: all that must be true at its start, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from migrations import messages
+from migrations.entities import Bot, Migration, NewMigration
+from migrations.errors import (
+    IdempotencyConflict,
+    MigrationInProgress,
+    RollbackUnavailable,
+    TooManyMigrations,
+)
+from migrations.states import DRIVEN, LIVE, Kind, Phase, Status
+from migrations.store.engine import Database
+from migrations.store.guarded import (
+    has_status,
+    hold_bot,
+    lock_collection,
+    lock_limit,
+    now,
+    post,
+    started,
+)
+from migrations.store.phase_changes import require_source
+from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
+
+
+class SqlStarts:
+    """The part of :class:`migrations.state_store.RunStore` that begins a run."""
+
+    _database: Database
+
+    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+        with self._database.transaction() as session:
+            lock_collection(session, new.target_collection)
+            bot = as_bot(hold_bot(session, new.bot_id))
+            earlier = _same_request(session, new)
+            if earlier is not None:
+                return earlier, False
+            _require_no_live_migration(session, new.bot_id)
+            require_startable(bot, new)
+            _require_room(session, limit)
+            migration = _insert(session, bot, new)
+            started(session, migration)
+            post(session, new.id, messages.run(new.id, 1, Phase.VALIDATION))
+            return migration, True
+
+
+def _same_request(session: Session, new: NewMigration) -> Migration | None:
+    if new.idempotency_key is None:
+        return None
+    row = session.scalars(
+        select(MigrationRecord).where(
+            MigrationRecord.bot_id == new.bot_id,
+            MigrationRecord.idempotency_key == new.idempotency_key,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != new.request_digest:
+        raise IdempotencyConflict(migration_id=str(row.id))
+    return as_migration(row)
+
+
+def _require_no_live_migration(session: Session, bot_id: str) -> None:
+    live = session.scalars(
+        select(MigrationRecord).where(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
+    ).one_or_none()
+    if live is not None:
+        raise in_progress(as_migration(live))
+
+
+def in_progress(live: Migration) -> MigrationInProgress:
+    return MigrationInProgress(
+        f"The bot's migration {live.id} is {live.status}; wait for it or cancel it first.",
+        migration_id=str(live.id),
+    )
+
+
+def require_startable(bot: Bot, new: NewMigration) -> None:
+    """Raises SourceChanged, or RollbackUnavailable when the way back has been purged."""
+    require_source(bot, new.source_collection, new.source_generation)
+    kept = bot.previous.collection if bot.previous else None
+    if new.kind is Kind.REVERSE and kept != new.target_collection:
+        raise RollbackUnavailable(
+            f"The collection {new.target_collection!r} is no longer kept for this bot."
+        )
+
+
+def _require_room(session: Session, limit: int) -> None:
+    lock_limit(session)
+    driven = session.execute(
+        select(func.count()).select_from(MigrationRecord).where(has_status(*DRIVEN))
+    ).scalar_one()
+    if driven >= limit:
+        raise too_many(limit)
+
+
+def too_many(limit: int) -> TooManyMigrations:
+    return TooManyMigrations(
+        f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
+        limit=limit,
+    )
+
+
+def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
+    at = now(session)
+    row = MigrationRecord(
+        id=new.id,
+        bot_id=new.bot_id,
+        owner=bot.owner,
+        requested_by=new.requested_by,
+        kind=new.kind.value,
+        reverses=new.reverses,
+        config=new.config.model_dump(mode="json"),
+        status=Status.PENDING.value,
+        phase=Phase.VALIDATION.value,
+        epoch=1,
+        source_collection=new.source_collection,
+        target_collection=new.target_collection,
+        source_generation=new.source_generation,
+        target_is_kept=new.target_is_kept,
+        target_adopted=new.target_adopted,
+        idempotency_key=new.idempotency_key,
+        request_digest=new.request_digest,
+        created_at=at,
+        deadline_at=at + timedelta(seconds=new.config.timeout_seconds),
+        heartbeat_at=at,
+        updated_at=at,
+    )
+    session.add(row)
+    with one_live_migration():
+        session.flush()
+    return as_migration(row)
+
+
+@contextmanager
+def one_live_migration() -> Iterator[None]:
+    """The unique index has the last word on who is the bot's live migration."""
+    try:
+        yield
+    except IntegrityError as error:
+        if ONE_LIVE_MIGRATION not in str(error.orig):
+            raise
+        raise MigrationInProgress from error

@@ -1,0 +1,102 @@
+"""What the watchdog asks: who stands still, who is late, which messages were not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
+from sqlalchemy.orm import aliased
+
+from migrations.entities import Migration, OutboxMessage
+from migrations.states import COMPENSABLE, DRIVEN, Phase
+from migrations.store.engine import Database
+from migrations.store.guarded import SYSTEM_LOCKS, WATCH_LOCK, has_status, now
+from migrations.store.records import MigrationRecord, OutboxRecord, as_migration, clock
+
+#: A migration whose batches wait in line behind another's has no heartbeat of its
+#: own for a while; it is given this many times the patience.
+PATIENCE_IN_LINE = 5
+SENT_KEPT_FOR = timedelta(days=1)
+
+
+class SqlWatch:
+    """Implements :class:`migrations.state_store.WatchStore`."""
+
+    _database: Database
+
+    @contextmanager
+    def watch(self) -> Iterator[bool]:
+        # The lock ends with its transaction, so with its connection too: a watchdog
+        # that dies makes way for the next.
+        with self._database.transaction() as session:
+            lock = func.pg_try_advisory_xact_lock(SYSTEM_LOCKS, WATCH_LOCK)
+            yield bool(session.execute(select(lock)).scalar_one())
+
+    def stalled(self, after_seconds: float) -> list[Migration]:
+        after = timedelta(seconds=after_seconds)
+        patience = case((_waits_in_line(after), after * PATIENCE_IN_LINE), else_=after)
+        return self._driven(MigrationRecord.heartbeat_at < clock() - patience)
+
+    def overdue(self) -> list[Migration]:
+        return self._driven(has_status(*COMPENSABLE), MigrationRecord.deadline_at < clock())
+
+    def _driven(self, *conditions: ColumnElement[bool]) -> list[Migration]:
+        wanted = select(MigrationRecord).where(has_status(*DRIVEN), *conditions)
+        with self._database.transaction() as session:
+            rows = session.scalars(wanted.order_by(MigrationRecord.heartbeat_at))
+            return [as_migration(row) for row in rows]
+
+    def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
+        long_sent = delete(OutboxRecord).where(OutboxRecord.sent_at < clock() - SENT_KEPT_FOR)
+        age = timedelta(seconds=older_than_seconds)
+        wanted = _unsent().where(OutboxRecord.created_at <= clock() - age).limit(limit)
+        with self._database.transaction() as session:
+            session.execute(long_sent, execution_options={"synchronize_session": False})
+            return [_as_message(row) for row in session.scalars(wanted)]
+
+    def unsent_of(self, migration_id: UUID) -> list[OutboxMessage]:
+        wanted = _unsent().where(OutboxRecord.migration_id == migration_id)
+        with self._database.transaction() as session:
+            return [_as_message(row) for row in session.scalars(wanted)]
+
+    def mark_sent(self, message_ids: Sequence[int]) -> None:
+        sent = (
+            update(OutboxRecord)
+            .where(OutboxRecord.id.in_(message_ids), OutboxRecord.sent_at.is_(None))
+            .values(sent_at=clock())
+        )
+        with self._database.transaction() as session:
+            session.execute(sent, execution_options={"synchronize_session": False})
+
+    def now(self) -> datetime:
+        with self._database.transaction() as session:
+            return now(session)
+
+
+def _waits_in_line(after: timedelta) -> ColumnElement[bool]:
+    """In data migration while another migration's batches keep the workers busy."""
+    other = aliased(MigrationRecord)
+    busy = exists().where(
+        other.id != MigrationRecord.id,
+        other.phase == Phase.DATA_MIGRATION.value,
+        other.status.in_([status.value for status in DRIVEN]),
+        other.heartbeat_at >= clock() - after,
+    )
+    return (MigrationRecord.phase == Phase.DATA_MIGRATION.value) & busy
+
+
+def _unsent() -> Select[OutboxRecord]:
+    """Messages of the epoch that owns the migration now, oldest first."""
+    return (
+        select(OutboxRecord)
+        .join(MigrationRecord, MigrationRecord.id == OutboxRecord.migration_id)
+        .where(OutboxRecord.sent_at.is_(None), OutboxRecord.epoch == MigrationRecord.epoch)
+        .order_by(OutboxRecord.id)
+    )
+
+
+def _as_message(row: OutboxRecord) -> OutboxMessage:
+    return OutboxMessage(id=row.id, body=row.body)
