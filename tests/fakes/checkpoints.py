@@ -1,0 +1,200 @@
+"""Checkpoints in this process' memory, with the promises of the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
+from itertools import pairwise
+from threading import RLock
+from uuid import UUID, uuid4
+
+from migrations.chunks import Key, KeyRange
+from migrations.errors import CheckpointsLost, CheckpointsUnavailable
+from migrations.ports import Clock, Counters, Plan
+
+
+@dataclass
+class _Memory:
+    """All that is kept of one migration."""
+
+    batch_size: int | None = None
+    chunks: int = 0
+    complete: bool = False
+    borders: list[Key] = field(default_factory=list)
+    done: dict[int, Counters] = field(default_factory=dict)
+    notes: dict[int, Counters] = field(default_factory=dict)
+    claims: set[str] = field(default_factory=set)
+    #: (epoch, batch) to (expiry, token)
+    leases: dict[tuple[int, int], tuple[float, UUID]] = field(default_factory=dict)
+    beat: float | None = None
+
+
+class FakeCheckpoints:
+    """Safe for threads. ``reachable = False`` makes every call fail."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.reachable = True
+        self._clock = clock
+        self._lock = RLock()
+        self._kept: dict[UUID, _Memory] = {}
+        self._any_beat: float | None = None
+
+    def lose_everything(self) -> None:
+        """What FLUSHALL does."""
+        with self._lock:
+            self._kept.clear()
+            self._any_beat = None
+
+    # --- the plan ---------------------------------------------------------------
+
+    def start_plan(self, migration_id: UUID, batch_size: int) -> None:
+        with self._memory(migration_id) as memory:
+            self._kept[migration_id] = _Memory(
+                batch_size=batch_size,
+                claims=memory.claims,
+                leases=memory.leases,
+                beat=memory.beat,
+            )
+
+    def append_borders(self, migration_id: UUID, borders: Sequence[Key], chunks: int) -> None:
+        with self._planned(migration_id) as memory:
+            if memory.complete:
+                raise CheckpointsLost
+            ascending = [*memory.borders[-1:], *borders]
+            if any(not upper > lower for lower, upper in pairwise(ascending)):  # type: ignore[operator]
+                raise ValueError("Borders must ascend; the scan that yields them does not.")
+            memory.borders += borders
+            memory.chunks += chunks
+
+    def seal_plan(self, migration_id: UUID) -> Plan:
+        with self._planned(migration_id) as memory:
+            memory.complete = True
+            return _plan_of(memory)
+
+    def plan(self, migration_id: UUID) -> Plan | None:
+        with self._memory(migration_id) as memory:
+            return None if memory.batch_size is None else _plan_of(memory)
+
+    def batch_range(self, migration_id: UUID, batch: int) -> KeyRange:
+        with self._batch(migration_id, batch) as memory:
+            after = memory.borders[batch - 1] if batch else None
+            return KeyRange(after, memory.borders[batch])
+
+    # --- what is done -----------------------------------------------------------
+
+    def undone(self, migration_id: UUID, start: int, limit: int) -> list[int]:
+        with self._planned(migration_id) as memory:
+            batches = range(max(0, start), len(memory.borders))
+            return [batch for batch in batches if batch not in memory.done][:limit]
+
+    def done_count(self, migration_id: UUID) -> int:
+        with self._planned(migration_id) as memory:
+            return len(memory.done)
+
+    def note_slice(self, migration_id: UUID, batch: int, counters: Counters) -> None:
+        with self._batch(migration_id, batch) as memory:
+            if batch not in memory.done:
+                memory.notes[batch] = counters
+
+    def mark_done(
+        self, migration_id: UUID, batch: int, counters: Counters, *, worked: KeyRange | None = None
+    ) -> bool:
+        with self._batch(migration_id, batch) as memory:
+            if worked is not None and worked != self.batch_range(migration_id, batch):
+                raise CheckpointsLost(part="range")
+            if batch in memory.done:
+                return False
+            memory.done[batch] = counters
+            memory.notes.pop(batch, None)
+            return True
+
+    def counters(self, migration_id: UUID) -> Counters:
+        with self._planned(migration_id) as memory:
+            rows = [astuple(part) for part in (*memory.done.values(), *memory.notes.values())]
+            return Counters(*(sum(column) for column in zip(*rows, strict=True)))
+
+    # --- who is at work ---------------------------------------------------------
+
+    def claim(self, migration_id: UUID, what: str) -> bool:
+        with self._memory(migration_id) as memory:
+            won = what not in memory.claims
+            memory.claims.add(what)
+            return won
+
+    @contextmanager
+    def lease(self, migration_id: UUID, epoch: int, batch: int, seconds: int) -> Iterator[bool]:
+        token = uuid4()
+        held = self._take(migration_id, (epoch, batch), token, seconds)
+        try:
+            yield held
+        finally:
+            self._drop(migration_id, (epoch, batch), token)
+
+    def _take(self, migration_id: UUID, name: tuple[int, int], token: UUID, seconds: int) -> bool:
+        with self._memory(migration_id) as memory:
+            now = self._clock.monotonic()
+            if name in memory.leases and memory.leases[name][0] > now:
+                return False
+            memory.leases[name] = (now + seconds, token)
+            return True
+
+    def _drop(self, migration_id: UUID, name: tuple[int, int], token: UUID) -> None:
+        with self._lock:
+            memory = self._kept.get(migration_id)
+            if memory is not None and memory.leases.get(name, (0.0, None))[1] == token:
+                del memory.leases[name]
+
+    def in_flight(self, migration_id: UUID) -> int:
+        with self._memory(migration_id) as memory:
+            now = self._clock.monotonic()
+            return sum(expiry > now for expiry, _ in memory.leases.values())
+
+    def beat(self, migration_id: UUID) -> None:
+        with self._memory(migration_id) as memory:
+            memory.beat = self._any_beat = self._clock.monotonic()
+
+    def seconds_since_beat(self, migration_id: UUID) -> float | None:
+        with self._memory(migration_id) as memory:
+            return None if memory.beat is None else self._clock.monotonic() - memory.beat
+
+    def seconds_since_any_beat(self) -> float | None:
+        with self._answering():
+            return None if self._any_beat is None else self._clock.monotonic() - self._any_beat
+
+    def forget(self, migration_id: UUID) -> None:
+        with self._answering():
+            self._kept.pop(migration_id, None)
+
+    # --- access -----------------------------------------------------------------
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        if not self.reachable:
+            raise CheckpointsUnavailable
+        with self._lock:
+            yield
+
+    @contextmanager
+    def _memory(self, migration_id: UUID) -> Iterator[_Memory]:
+        with self._answering():
+            yield self._kept.setdefault(migration_id, _Memory())
+
+    @contextmanager
+    def _planned(self, migration_id: UUID) -> Iterator[_Memory]:
+        with self._memory(migration_id) as memory:
+            if memory.batch_size is None:
+                raise CheckpointsLost
+            yield memory
+
+    @contextmanager
+    def _batch(self, migration_id: UUID, batch: int) -> Iterator[_Memory]:
+        with self._planned(migration_id) as memory:
+            if not 0 <= batch < len(memory.borders):
+                raise CheckpointsLost(part="batch")
+            yield memory
+
+
+def _plan_of(memory: _Memory) -> Plan:
+    assert memory.batch_size is not None
+    return Plan(memory.batch_size, memory.chunks, len(memory.borders), memory.complete)

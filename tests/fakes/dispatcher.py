@@ -1,0 +1,19 @@
+"""A dispatcher that keeps what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class FakeDispatcher:
+    """``sent`` holds every message, oldest first; ``fails_with`` is raised instead when set."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.fails_with: Exception | None = None
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        self.sent.append(dict(message))
