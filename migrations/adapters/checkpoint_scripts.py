@@ -131,7 +131,7 @@ redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":false,"proces
 )
 
 #: ARGV: as NOTE_SLICE, then whether a range is given, whether it has a lower bound,
-#: lower bound, upper bound.
+#: lower bound, upper bound, seconds to keep.
 MARK_DONE = (
     SOUND
     + KNOWN_BATCH
@@ -148,6 +148,7 @@ redis.call('HINCRBY', KEYS[4], 'batches', 1)
 for position, name in ipairs({'processed', 'failed', 'skipped', 'tokens'}) do
   redis.call('HINCRBY', KEYS[4], name, ARGV[position + 1])
 end
+for part = 1, 4 do redis.call('EXPIRE', KEYS[part], ARGV[11]) end
 redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":true,"processed":'
   .. ARGV[2] .. ',"failed":' .. ARGV[3] .. '}')
 return 1

@@ -25,7 +25,8 @@ INT64 keys. The contract tests hold it below 4.
 
 **Keys** are ``reembed:{<migration id>}:<part>``; the braces put all parts of one
 migration on one node of a Redis Cluster, so the scripts may touch them together.
-Every key expires two weeks after the last plan or beat.
+The plan's keys expire two weeks after the last border, mark or beat, the others two
+weeks after their last use or beat.
 """
 
 from __future__ import annotations
@@ -194,6 +195,7 @@ class RedisCheckpoints:
             *astuple(counters),
             channel,
             *_range_arguments(worked),
+            KEEP_SECONDS,
         )
         return bool(marked)
 
