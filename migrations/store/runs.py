@@ -41,7 +41,7 @@ class SqlRuns:
         return self._newest(MigrationRecord.reverses == migration_id)
 
     def active(self) -> list[Migration]:
-        wanted = select(MigrationRecord).where(has_status(*DRIVEN))
+        wanted = select(MigrationRecord).where(has_status(*LIVE))
         with self._database.transaction() as session:
             rows = session.scalars(wanted.order_by(MigrationRecord.created_at))
             return [as_migration(row) for row in rows]

@@ -53,16 +53,24 @@ class SqlStarts:
             post(session, new.id, messages.run(new.id, 1, Phase.VALIDATION))
             return migration, True
 
+    def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
+        with self._database.transaction() as session:
+            row = _of_key(session, bot_id, key)
+            return (as_migration(row), row.request_digest) if row is not None else None
 
-def _same_request(session: Session, new: NewMigration) -> Migration | None:
-    if new.idempotency_key is None:
-        return None
-    row = session.scalars(
+
+def _of_key(session: Session, bot_id: str, key: str) -> MigrationRecord | None:
+    return session.scalars(
         select(MigrationRecord).where(
-            MigrationRecord.bot_id == new.bot_id,
-            MigrationRecord.idempotency_key == new.idempotency_key,
+            MigrationRecord.bot_id == bot_id, MigrationRecord.idempotency_key == key
         )
     ).one_or_none()
+
+
+def _same_request(session: Session, new: NewMigration) -> Migration | None:
+    row = None
+    if new.idempotency_key is not None:
+        row = _of_key(session, new.bot_id, new.idempotency_key)
     if row is None:
         return None
     if row.request_digest != new.request_digest:

@@ -11,6 +11,7 @@ from migrations.errors import (
     NoActiveMigration,
     ReembedError,
     SwitchInProgress,
+    TimedOut,
     TransitionRefused,
 )
 from migrations.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
@@ -58,7 +59,9 @@ def request_cancel(held: Held, by: str) -> Change | None:
 def turn_round(held: Held, epoch: int, error: ReembedError) -> Change | None:
     """None when the migration is no longer at this epoch before the switch."""
     migration = held.migration
-    if migration.epoch != epoch or migration.status not in TURNABLE:
+    # The deadline is the switch: a timeout that comes while it completes is too late.
+    turnable = COMPENSABLE if isinstance(error, TimedOut) else TURNABLE
+    if migration.epoch != epoch or migration.status not in turnable:
         return None
     told = {
         "code": error.code,

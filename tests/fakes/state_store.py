@@ -1,0 +1,373 @@
+"""The state store in memory: the same decisions as PostgreSQL's, on dicts under one lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from migrations import messages
+from migrations.entities import (
+    Bot,
+    Caller,
+    Event,
+    FailedChunk,
+    Migration,
+    NewMigration,
+    OutboxMessage,
+    Role,
+    Step,
+)
+from migrations.errors import (
+    BotExists,
+    IdempotencyConflict,
+    MigrationInProgress,
+    ReembedError,
+)
+from migrations.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
+from migrations.store import phase_changes, turn_changes
+from migrations.store.bots import HEADING_FOR_SWITCH
+from migrations.store.changes import storable
+from migrations.store.starts import in_progress, require_startable, too_many
+from migrations.store.watch import PATIENCE_IN_LINE
+from tests.fakes.state_rows import (
+    Row,
+    StateRows,
+    Token,
+    collections_of,
+    newest,
+    started_migration,
+)
+
+
+class FakeMigrationStore(StateRows):
+    """``reachable = False`` makes every call fail. Time is the given clock's alone."""
+
+    # --- bots ----------------------------------------------------------------
+
+    def add_bot(self, bot: Bot) -> Bot:
+        with self._collections[bot.live.collection], self._transaction() as now:
+            if bot.bot_id in self._bots:
+                raise BotExists
+            if any(bot.alias == other.alias for other in self._bots.values()):
+                raise BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
+            if self._user_of(bot.live.collection) is not None:
+                raise BotExists("The collection belongs to a registered bot already.")
+            self._bots[bot.bot_id] = replace(bot, created_at=now, updated_at=now)
+            return self._bots[bot.bot_id]
+
+    def bot(self, bot_id: str) -> Bot:
+        with self._transaction():
+            return self._bot(bot_id)
+
+    def bots(self, owner: str | None = None) -> list[Bot]:
+        with self._transaction():
+            mine = [bot for bot in self._bots.values() if owner in {None, bot.owner}]
+            return sorted(mine, key=lambda bot: bot.bot_id)
+
+    def collection_in_use(self, collection: str) -> str | None:
+        with self._transaction():
+            return self._user_of(collection)
+
+    def previous_expired(self) -> list[Bot]:
+        with self._transaction() as now:
+            return [bot for bot in self.bots() if self._has_given_up_previous(bot, now)]
+
+    def _has_given_up_previous(self, bot: Bot, now: datetime) -> bool:
+        expired = bot.previous is not None and bot.previous.expires_at <= now
+        return expired and self._live(bot.bot_id) is None
+
+    @contextmanager
+    def hold_for_drop(self, collection: str, bot_id: str | None = None) -> Iterator[bool]:
+        with self._collections[collection]:
+            with self._transaction() as now:
+                is_nobodys = not self._is_wanted(collection, bot_id, now)
+            yield is_nobodys
+            with self._transaction():
+                bot = self._bots.get(bot_id) if is_nobodys and bot_id is not None else None
+                if bot is not None and bot.previous and bot.previous.collection == collection:
+                    self._bots[bot.bot_id] = replace(bot, previous=None)
+
+    def _is_wanted(self, collection: str, bot_id: str | None, now: datetime) -> bool:
+        for bot in self._bots.values():
+            given_up = bot.bot_id == bot_id and self._has_given_up_previous(bot, now)
+            kept = {bot.live.collection} if given_up else collections_of(bot)
+            if collection in kept:
+                return True
+        heading = (m for m in self._all() if m.status in HEADING_FOR_SWITCH)
+        return any(collection in {m.source_collection, m.target_collection} for m in heading)
+
+    # --- runs ----------------------------------------------------------------
+
+    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+        with self._collections[new.target_collection], self._transaction() as now:
+            bot = self._bot(new.bot_id)
+            earlier = self._same_request(new)
+            if earlier is not None:
+                return earlier, False
+            live = self._live(new.bot_id)
+            if live is not None:
+                raise in_progress(live)
+            require_startable(bot, new)
+            if sum(m.status in DRIVEN for m in self._all()) >= limit:
+                raise too_many(limit)
+            migration = started_migration(new, bot, now)
+            self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
+            self._tell(migration, "started", {"by": new.requested_by}, now)
+            self._post(new.id, messages.run(new.id, 1, Phase.VALIDATION), now)
+            return migration, True
+
+    def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
+        with self._transaction():
+            for row in self._rows.values():
+                if (row.migration.bot_id, row.idempotency_key) == (bot_id, key):
+                    return row.migration, row.request_digest
+            return None
+
+    def _same_request(self, new: NewMigration) -> Migration | None:
+        key = new.idempotency_key
+        found = None if key is None else self.by_idempotency_key(new.bot_id, key)
+        if found is None:
+            return None
+        migration, digest = found
+        if digest != new.request_digest:
+            raise IdempotencyConflict(migration_id=str(migration.id))
+        return migration
+
+    def migration(self, migration_id: UUID) -> Migration:
+        with self._transaction():
+            return self._row(migration_id).migration
+
+    def latest(self, bot_id: str) -> Migration | None:
+        with self._transaction():
+            return newest(m for m in self._all() if m.bot_id == bot_id)
+
+    def live(self, bot_id: str) -> Migration | None:
+        with self._transaction():
+            return self._live(bot_id)
+
+    def active(self) -> list[Migration]:
+        with self._transaction():
+            return [m for m in self._all() if m.status in LIVE]
+
+    def reverse_of(self, migration_id: UUID) -> Migration | None:
+        with self._transaction():
+            return newest(m for m in self._all() if m.reverses == migration_id)
+
+    def events(self, migration_id: UUID) -> list[Event]:
+        with self._transaction():
+            return list(self._events[migration_id])
+
+    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, phase_changes.begin_phase(held, epoch, phase))
+
+    def complete_phase(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        phase: Phase,
+        *,
+        warnings: Sequence[str] = (),
+        **values: Any,
+    ) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, phase_changes.complete_phase(held, epoch, phase, warnings, values))
+
+    def take_step(
+        self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
+    ) -> bool:
+        with self._held(migration_id) as held:
+            change = phase_changes.take_step(held, epoch, step, message)
+            self._apply(held, change)
+            return change is not None
+
+    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, phase_changes.note(held, epoch, values))
+
+    def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
+        with self._transaction() as now:
+            row = self._at_work(migration_id, epoch)
+            if row is not None:
+                self._rows[migration_id] = replace(
+                    row, migration=replace(row.migration, heartbeat_at=now)
+                )
+            return row is not None
+
+    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
+        with self._transaction() as now:
+            row = self._at_work(migration_id, epoch)
+            if row is None:
+                return False
+            if row.runner not in {None, runner} and (row.runner_until or now) >= now:
+                return False
+            until = now + timedelta(seconds=seconds)
+            self._rows[migration_id] = replace(row, runner=runner, runner_until=until)
+            return True
+
+    def release_runner(self, migration_id: UUID, runner: str) -> None:
+        with self._transaction():
+            row = self._rows.get(migration_id)
+            if row is not None and row.runner == runner:
+                self._rows[migration_id] = replace(row, runner=None, runner_until=None)
+
+    def record_failed_chunk(self, migration_id: UUID, key: str, code: str, message: str) -> None:
+        with self._transaction():
+            earlier = self._failed[migration_id].get(key)
+            attempts = earlier.attempts + 1 if earlier else 1
+            chunk = FailedChunk(storable(key), code, storable(message), attempts)
+            self._failed[migration_id][key] = chunk
+
+    def resolve_failed_chunks(self, migration_id: UUID, keys: Sequence[str]) -> None:
+        with self._transaction():
+            for key in keys:
+                self._failed[migration_id].pop(key, None)
+
+    def failed_chunks(self, migration_id: UUID, limit: int = 100) -> list[FailedChunk]:
+        with self._transaction():
+            failed = self._failed[migration_id].values()
+            return sorted(failed, key=lambda chunk: chunk.key)[:limit]
+
+    def count_failed_chunks(self, migration_id: UUID) -> int:
+        with self._transaction():
+            return len(self._failed[migration_id])
+
+    def record_spend(
+        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        with self._transaction():
+            self._tokens_used[migration_id] += tokens
+
+    def tokens_used(self, migration_id: UUID) -> int:
+        with self._transaction():
+            return self._tokens_used[migration_id]
+
+    # --- turns ---------------------------------------------------------------
+
+    def begin_switch(self, migration_id: UUID, epoch: int) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, phase_changes.begin_switch(held, epoch))
+
+    def switch(self, migration_id: UUID, epoch: int, retention_hours: float) -> Bot:
+        target = self.migration(migration_id).target_collection
+        with self._collections[target], self._held(migration_id) as held:
+            bot = self._bot(held.migration.bot_id)
+            change = phase_changes.switch(held, epoch, bot)
+            if change is not None:
+                bot = phase_changes.switched_bot(bot, held.migration, held.now, retention_hours)
+                self._apply(held, change)
+                self._bots[bot.bot_id] = bot
+            return bot
+
+    def finish(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        with self._held(migration_id) as held:
+            change = phase_changes.finish(held, epoch, values)
+            self._apply(held, change)
+            if change is not None and held.migration.reverses is not None:
+                with self._held(held.migration.reverses) as reversed_one:
+                    self._apply(reversed_one, phase_changes.taken_back(reversed_one, migration_id))
+
+    def request_cancel(self, migration_id: UUID, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, turn_changes.request_cancel(held, by))
+
+    def turn_round(self, migration_id: UUID, epoch: int, error: ReembedError) -> bool:
+        with self._held(migration_id) as held:
+            change = turn_changes.turn_round(held, epoch, error)
+            self._apply(held, change)
+            return change is not None
+
+    def record_undo(self, migration_id: UUID, epoch: int, phase: Phase, error: str | None) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, turn_changes.record_undo(held, epoch, phase, error))
+
+    def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
+        with self._held(migration_id) as held:
+            return self._apply(held, turn_changes.finish_rollback(held, epoch)).status
+
+    def repair(self, migration_id: UUID) -> Migration:
+        with self._held(migration_id) as held:
+            change = turn_changes.repair(held)
+            live = self._live(held.migration.bot_id)
+            if live is not None and live.id != migration_id:
+                raise MigrationInProgress
+            return self._apply(held, change)
+
+    def redrive(self, migration_id: UUID, epoch: int) -> bool:
+        with self._held(migration_id) as held:
+            change = turn_changes.redrive(held, epoch)
+            self._apply(held, change)
+            return change is not None
+
+    # --- watching ------------------------------------------------------------
+
+    @contextmanager
+    def watch(self) -> Iterator[bool]:
+        acts = self._watch.acquire(blocking=False)
+        try:
+            yield acts
+        finally:
+            if acts:
+                self._watch.release()
+
+    def stalled(self, after_seconds: float) -> list[Migration]:
+        with self._transaction() as now:
+            after = timedelta(seconds=after_seconds)
+            return [
+                m for m in self._driven() if m.heartbeat_at < now - self._patience(m, after, now)
+            ]
+
+    def _patience(self, migration: Migration, after: timedelta, now: datetime) -> timedelta:
+        waits_in_line = migration.phase is Phase.DATA_MIGRATION and any(
+            m.id != migration.id
+            and m.phase is Phase.DATA_MIGRATION
+            and m.heartbeat_at >= now - after
+            for m in self._driven()
+        )
+        return after * PATIENCE_IN_LINE if waits_in_line else after
+
+    def overdue(self) -> list[Migration]:
+        with self._transaction() as now:
+            before = [m for m in self._driven() if m.status in COMPENSABLE]
+            return [m for m in before if m.deadline_at < now]
+
+    def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
+        with self._transaction() as now:
+            since = now - timedelta(seconds=older_than_seconds)
+            return [p.message for p in self._unsent() if p.created_at <= since][:limit]
+
+    def unsent_of(self, migration_id: UUID) -> list[OutboxMessage]:
+        with self._transaction():
+            return [p.message for p in self._unsent() if p.migration_id == migration_id]
+
+    def mark_sent(self, message_ids: Sequence[int]) -> None:
+        with self._transaction():
+            for number in self._outbox.keys() & set(message_ids):
+                self._outbox[number] = replace(self._outbox[number], sent=True)
+
+    def now(self) -> datetime:
+        with self._transaction() as now:
+            return now
+
+    # --- tokens --------------------------------------------------------------
+
+    def add_token(
+        self, name: str, owner: str, role: Role, digest: str, expires_at: datetime | None
+    ) -> None:
+        with self._transaction():
+            self._tokens[digest] = Token(Caller(owner, role), expires_at)
+
+    def caller_of(self, digest: str) -> Caller | None:
+        with self._transaction() as now:
+            token = self._tokens.get(digest)
+            if token is None or (token.expires_at is not None and token.expires_at <= now):
+                return None
+            return token.caller
+
+    def ping(self) -> None:
+        with self._transaction():
+            pass
