@@ -8,6 +8,7 @@ they are in, so that no settings object can leak them.
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -179,5 +180,8 @@ class Settings(BaseSettings):
 
 
 def get_settings() -> Settings:
-    """Read the environment and ``.env`` now; a later change needs another call."""
-    return Settings()
+    """Read the environment and ``.env`` now; a later change needs another call.
+
+    ``REEMBED_ENV_FILE`` names another file than ``.env``; set but empty, it names none.
+    """
+    return Settings(_env_file=os.environ.get("REEMBED_ENV_FILE", ".env") or None)

@@ -67,6 +67,17 @@ def test_the_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch)
     assert (8, 82) == (settings.wave_size, settings.port)
 
 
+def test_another_env_file_or_none_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"REEMBED_{name.upper()}={value}" for name, value in REQUIRED.items()]
+    Path("other.env").write_text("\n".join([*lines, "REEMBED_PORT=83"]))
+    Path(".env").write_text("\n".join([*lines, "REEMBED_PORT=81"]))
+    monkeypatch.setenv("REEMBED_ENV_FILE", "other.env")
+    assert 83 == get_settings().port
+    monkeypatch.setenv("REEMBED_ENV_FILE", "")
+    with pytest.raises(ValidationError, match="milvus_uri"):
+        get_settings()
+
+
 def test_providers_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "REEMBED_PROVIDERS",
