@@ -42,7 +42,7 @@ class Passage:
 
 def python_corpus() -> list[Passage]:
     """All passages, always in the same order: the reference's topics, then the library."""
-    return [*_distinct(_reference()), *_distinct(_library())]
+    return [*distinct(_reference()), *distinct(_library())]
 
 
 def _reference() -> Iterator[Passage]:
@@ -134,7 +134,7 @@ def _short_lines(line: str) -> list[str]:
     return [line[start : start + LONGEST] for start in range(0, len(line), LONGEST)] or [""]
 
 
-def _distinct(passages: Iterable[Passage]) -> Iterator[Passage]:
+def distinct(passages: Iterable[Passage]) -> Iterator[Passage]:
     """A name defined more than once, such as under if and else, is numbered from the second on."""
     seen: Counter[str] = Counter()
     for passage in passages:

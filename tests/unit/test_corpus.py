@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from devstack.corpus import LONGEST, Passage, pieces, python_corpus
+from devstack.corpus import LONGEST, Passage, distinct, pieces, python_corpus
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,14 @@ def test_the_corpus_is_the_same_at_every_call(corpus: list[Passage]) -> None:
 
 def test_ids_are_distinct(corpus: list[Passage]) -> None:
     assert len(corpus) == len({passage.id for passage in corpus})
+
+
+def test_a_name_that_comes_again_is_numbered() -> None:
+    twice = [Passage("stdlib/os.open", "os.open", text) for text in ("one", "two", "three")]
+
+    assert ["stdlib/os.open", "stdlib/os.open~2", "stdlib/os.open~3"] == [
+        passage.id for passage in distinct(twice)
+    ]
 
 
 def test_no_passage_is_empty_or_too_long_for_a_small_text_field(corpus: list[Passage]) -> None:

@@ -78,6 +78,14 @@ def test_what_is_no_vector_is_invalid(embedding: Any) -> None:
         decode(body_of(embedding))
 
 
+@pytest.mark.parametrize("embeddings", [[], [packed(1, 2)] * 2])
+def test_another_number_of_vectors_than_of_texts_is_invalid(embeddings: list[str]) -> None:
+    items = [{"index": 0, "embedding": one} for one in embeddings]
+
+    with pytest.raises(InvalidVectors, match=f"with {len(embeddings)} vectors"):
+        decode(orjson.dumps({"data": items}))
+
+
 @pytest.mark.parametrize(
     "indexes", [[0, 0], [1, 2], [0, None], [0, "1"], [-1, 0], [True, 0], [0.0, 1]]
 )
