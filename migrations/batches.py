@@ -36,13 +36,13 @@ def run_batch(run: Run, index: int, within: KeyRange) -> dict[str, Any]:
     """
     migration, checkpoints = run.migration, run.services.checkpoints
     if index not in checkpoints.undone(migration.id, index, 1):
-        return {"outcome": "done_before"}
+        return {"outcome": "done_before"}  # or of a plan that is no more
     with checkpoints.lease(migration.id, migration.epoch, index, LEASE_SECONDS) as mine:
         if not mine:
             return {"outcome": "taken"}
         counters = _move(run, index, within)
         failpoint("batch.before_mark", migration_id=migration.id, batch=index)
-        checkpoints.mark_done(migration.id, index, counters)
+        checkpoints.mark_done(migration.id, index, counters, worked=within)
         failpoint("batch.after_mark", migration_id=migration.id, batch=index)
     return {"outcome": "done", **vars(counters)}
 

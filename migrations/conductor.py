@@ -130,17 +130,29 @@ class Conductor:
 
         A dead worker's batch holds its lease until it expires; waiting longer than
         ``quiesce_seconds`` for it gains nothing: its late write fails on a dropped target.
+        Where Redis has lost the leases, every worker still hears of the new epoch
+        within two heartbeats.
         """
+        clock, settings = self._services.clock, self._services.settings
+        begun = clock.monotonic()
         with self._at_work(migration_id, epoch) as run:
-            deadline = run.services.clock.monotonic() + run.services.settings.quiesce_seconds
-            while run.services.clock.monotonic() < deadline:
+            while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
                 run.beat.check()
-                try:
-                    if run.services.checkpoints.in_flight(migration_id) == 0:
-                        return
-                except TransientError:
-                    pass  # without Redis nobody can hold a lease
-                run.services.clock.sleep(0.2)
+                in_flight = self._in_flight(migration_id)
+                if in_flight == 0:
+                    return
+                if in_flight is None and waited > 2 * settings.heartbeat_seconds:
+                    return
+                clock.sleep(0.2)
+
+    def _in_flight(self, migration_id: UUID) -> int | None:
+        """Batches that hold a lease; None when Redis cannot know."""
+        checkpoints = self._services.checkpoints
+        try:
+            known = checkpoints.plan(migration_id) is not None
+            return checkpoints.in_flight(migration_id) if known else None
+        except TransientError:
+            return None
 
     def undo_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
         """Undo one phase; a failing undo is recorded and does not stop the others."""

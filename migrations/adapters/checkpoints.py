@@ -95,6 +95,10 @@ class RedisCheckpoints:
         self._planning: dict[UUID, _Planning] = {}
         self._scripts: dict[str, Any] = {}
 
+    def ping(self) -> None:
+        with _translated():
+            self._redis.ping()
+
     # --- the plan ---------------------------------------------------------------
 
     def start_plan(self, migration_id: UUID, batch_size: int) -> None:
