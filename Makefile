@@ -20,7 +20,8 @@ down: .venv/.installed-local  ## stop what `make up` started
 	$(BIN)/python -m devstack down
 
 test: lint  ## run every check: lint and all tests
-	$(BIN)/python -m pytest
+	mkdir -p build/tmp
+	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest
 
 lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check

@@ -46,17 +46,24 @@ class Child:
         self._stop_steps = stop_steps
         self._uid = uid
         self._process: subprocess.Popen[bytes] | None = None
+        self._stop_requested = False
 
     def start(
-        self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str] | None = None,
+        *,
+        folder: Path | None = None,
     ) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._stop_requested = False
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self._launched(), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                cwd=folder,
                 env=None if environment is None else dict(environment),
                 start_new_session=True,
             )
@@ -70,6 +77,11 @@ class Child:
     def pid(self) -> int | None:
         """The process while it runs, else None."""
         return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started and not stopped by us since."""
+        return self._process is not None
 
     def check(self) -> None:
         """Raise ChildDied, with the end of the log, unless the process runs."""
@@ -87,14 +99,20 @@ class Child:
             os.kill(self.pid, number)
 
     def request_stop(self) -> None:
-        """Send the first stop signal and return at once."""
-        if self._stop_steps:
+        """Send the first stop signal, once, and return.
+
+        Redis and Milvus Lite take a second one as leave to drop everything.
+        """
+        if self._stop_steps and not self._stop_requested:
+            self._stop_requested = True
             self.signal(self._stop_steps[0][0])
 
     def stop(self) -> None:
         """Stop it, more firmly step by step; returns when nothing of it is left."""
-        for number, seconds in self._stop_steps:
-            self.signal(number)
+        self.request_stop()
+        for step, (number, seconds) in enumerate(self._stop_steps):
+            if step > 0:
+                self.signal(number)
             if self._ended_within(seconds):
                 break
         self.kill()
@@ -157,9 +175,10 @@ def end_leftover(file: Path) -> None:
 
 
 def _end(process: psutil.Process) -> None:
-    process.send_signal(signal.SIGINT)  # a fast, clean stop for every server we start
-    try:
-        process.wait(10)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(5)
+    """It was told to stop when its parent died: wait for that before insisting."""
+    for insist in (process.terminate, process.kill):
+        with suppress(psutil.TimeoutExpired):
+            process.wait(10)
+            return
+        insist()
+    process.wait(5)

@@ -17,7 +17,11 @@ class RedisServer(Server):
 
     @property
     def url(self) -> str:
-        return f"redis://{LOOPBACK}:{self.port}/0"
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        """One of its 16 databases."""
+        return f"redis://{LOOPBACK}:{self.port}/{database}"
 
     def healthy(self) -> bool:
         try:

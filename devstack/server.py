@@ -105,6 +105,10 @@ class Server(ABC):
             self.port = free_port()
         self.launch()
 
+    def check(self) -> None:
+        """Raise ChildDied unless it runs."""
+        self._child.check()
+
     def request_stop(self) -> None:
         self._child.request_stop()
 

@@ -73,6 +73,8 @@ class EmbeddedStack:
         except BlockingIOError:
             os.close(lock)
             raise DataInUse from None
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
         self._lock = lock
 
     def stop(self) -> None:
@@ -91,7 +93,9 @@ class EmbeddedStack:
             "REEMBED_DATABASE_URL": self.postgres.url,
             "REEMBED_REDIS_URL": self.redis.url,
             "REEMBED_MILVUS_URI": self.milvus.url,
-            # A .env of the user's speaks of servers of their own.
+            # What a user's .env says is about servers of their own.
+            "REEMBED_MILVUS_TOKEN": "",
+            "REEMBED_MILVUS_DB": "",
             "REEMBED_ENV_FILE": "",
         }
 
@@ -108,16 +112,16 @@ class EmbeddedStack:
         self.stop()
 
 
-def in_use(data: Path) -> bool:
-    """Whether a stack runs on the folder, told by its lock."""
+def holder(data: Path) -> int | None:
+    """The process whose stack runs on the folder, told by its lock; None when none does."""
     try:
         lock = os.open(data / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return int(os.read(lock, 20) or b"0") or None
     finally:
         os.close(lock)
-    return False
+    return None
