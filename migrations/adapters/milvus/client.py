@@ -33,6 +33,7 @@ class Connection:
         self.timeout_seconds = timeout_seconds
         self._client: MilvusClient | None = None
         self._inherited: list[MilvusClient] = []
+        self._lite: bool | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -79,6 +80,13 @@ class Connection:
         options.setdefault("timeout", self.timeout_seconds)
         with translated(method, str(args[0]) if args else ""):
             return getattr(client, method)(*args, **options)
+
+    def is_milvus_lite(self) -> bool:
+        """Whether the server is the pure Python engine, which differs where it matters."""
+        if self._lite is None:
+            # The real server's embedded build says "v2.3.5-lite".
+            self._lite = str(self.call("get_server_version")).startswith("milvus_lite")
+        return self._lite
 
     def stub(self) -> Any:
         """The raw gRPC service, None when this pymilvus keeps it elsewhere."""

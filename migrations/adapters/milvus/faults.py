@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import grpc  # type: ignore[import-untyped]  # it ships neither types nor stubs
+import grpc  # type: ignore[import-untyped,unused-ignore]  # its stubs are a package apart
 from pymilvus.exceptions import MilvusException
 
 from migrations.errors import (

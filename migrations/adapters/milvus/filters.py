@@ -1,15 +1,13 @@
 """Filter expressions: the one place that puts a primary key into one.
 
-A filter is a string and keys are foreign input, so a key becomes a literal by
-JSON's escapes, which the filter grammars of Milvus and of milvus-lite both
-read; neither of the versions tested reads pymilvus' filter templates. Text
-outside ASCII stays as it is, because ``\\u`` escapes are not understood for
-characters above U+FFFF.
+A filter is a string and keys are foreign input, so a key becomes a literal with
+the few escapes that the grammars of Milvus and of milvus-lite both read. All
+other characters stand for themselves: milvus-lite reads no ``\\u`` escape.
+Neither engine, in the versions tested, reads pymilvus' filter templates.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from migrations.chunks import Key, KeyRange
@@ -18,12 +16,13 @@ INT64_MIN = -(2**63)
 #: The smallest number the grammar can write: it reads a minus and then a number,
 #: and 2**63 itself is no INT64.
 _LEAST_LITERAL = INT64_MIN + 1
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
 def literal(key: Key) -> str:
     """A key as the filter grammar writes it."""
     if isinstance(key, str):
-        return json.dumps(key, ensure_ascii=False)
+        return f'"{key.translate(_ESCAPES)}"'
     return str(int(key))
 
 

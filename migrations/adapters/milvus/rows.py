@@ -138,17 +138,18 @@ def can_pack(schema: CollectionSchema) -> bool:
     )
 
 
-def packed_request(schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> Any:
-    """An UpsertRequest of the same rows, by column."""
+def packed_request(
+    schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors, *, insert: bool = False
+) -> Any:
+    """An UpsertRequest (or InsertRequest) of the same rows, by column."""
     rows = [_complete(schema, chunk) for chunk in chunks]
     declared = scalar_fields(schema)
     columns = [_column(field, [row[field["name"]] for row in rows]) for field in declared]
     columns.append(_vector_column(schema, vectors))
     if schema.description["enable_dynamic_field"]:
         columns.append(_dynamic_column({field["name"] for field in declared}, rows))
-    return milvus_pb2.UpsertRequest(
-        collection_name=schema.name, num_rows=len(rows), fields_data=columns
-    )
+    request = milvus_pb2.InsertRequest if insert else milvus_pb2.UpsertRequest
+    return request(collection_name=schema.name, num_rows=len(rows), fields_data=columns)
 
 
 def _complete(schema: CollectionSchema, chunk: Chunk) -> dict[str, Any]:

@@ -237,9 +237,14 @@ class MilvusVectorStore:
         level: str = "Strong",
     ) -> Any:
         condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
-        # "iterator" makes milvus-lite sort the range before it cuts it to the
-        # limit. It must be a string: pymilvus puts it into the request as it is.
-        return self._query(schema.name, condition, fields, level, limit=size, iterator="True")
+        options: dict[str, Any] = {"limit": size}
+        if self._connection.is_milvus_lite():
+            # It then sorts the range before it cuts it to the limit. Only there:
+            # pymilvus drops the consistency level of such a request, and a real
+            # server would answer from the past. A string, because pymilvus puts
+            # it into the request as it is.
+            options["iterator"] = "True"
+        return self._query(schema.name, condition, fields, level, **options)
 
     def scan_keys(
         self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000

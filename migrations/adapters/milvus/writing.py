@@ -19,13 +19,20 @@ LARGEST_REQUEST_BYTES = 32 * 2**20
 def upsert(
     connection: Connection, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors
 ) -> None:
-    """Write the rows; never by insert, which on Milvus keeps a second row of the same key."""
+    """Write whole rows: what a row held before is gone.
+
+    By upsert, because an insert of an existing key keeps both rows on Milvus.
+    On milvus-lite it is the other way round: its upsert merges the new row into
+    the old one, members of the dynamic field that are gone included, and its
+    insert replaces.
+    """
     if not chunks:
         return
     checked = rows.check_rows(schema, chunks, vectors)
     stub = connection.stub()
     if stub is None or not rows.can_pack(schema):
-        connection.call("upsert", schema.name, data=rows.plain_rows(schema, chunks, checked))
+        verb = "insert" if connection.is_milvus_lite() else "upsert"
+        connection.call(verb, schema.name, data=rows.plain_rows(schema, chunks, checked))
     else:
         _send(connection, stub, schema, chunks, checked)
 
@@ -37,17 +44,17 @@ def _send(
     chunks: Sequence[Chunk],
     vectors: Vectors,
 ) -> None:
-    request = rows.packed_request(schema, chunks, vectors)
+    lite = connection.is_milvus_lite()
+    request = rows.packed_request(schema, chunks, vectors, insert=lite)
     if request.ByteSize() > LARGEST_REQUEST_BYTES and len(chunks) > 1:
         half = len(chunks) // 2
         _send(connection, stub, schema, chunks[:half], vectors[:half])
         _send(connection, stub, schema, chunks[half:], vectors[half:])
         return
     with translated("upsert", schema.name):
-        response = stub.Upsert(
-            request, timeout=connection.timeout_seconds, metadata=connection.metadata()
-        )
-        _check(response.status)
+        call = stub.Insert if lite else stub.Upsert
+        answer = call(request, timeout=connection.timeout_seconds, metadata=connection.metadata())
+        _check(answer.status)
 
 
 def _check(status: Any) -> None:

@@ -1,0 +1,136 @@
+"""What the contract suite needs of an engine beside the port: collections somebody else made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from pymilvus import DataType, MilvusClient
+
+from migrations.adapters.milvus import MilvusVectorStore
+from migrations.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.ports import VectorStore
+from tests.fakes.vector_store import FakeVectorStore
+
+DIMENSION = 8
+#: Columns as (name, type, options of add_field).
+Column = tuple[str, DataType, dict[str, Any]]
+SCALARS: list[Column] = [
+    ("i8", DataType.INT8, {}),
+    ("i16", DataType.INT16, {}),
+    ("i32", DataType.INT32, {}),
+    ("i64", DataType.INT64, {}),
+    ("flag", DataType.BOOL, {}),
+    ("single", DataType.FLOAT, {}),
+    ("double", DataType.DOUBLE, {}),
+    ("meta", DataType.JSON, {}),
+    ("numbers", DataType.ARRAY, {"element_type": DataType.INT64, "max_capacity": 8}),
+    ("bytes", DataType.ARRAY, {"element_type": DataType.INT8, "max_capacity": 8}),
+    ("singles", DataType.ARRAY, {"element_type": DataType.FLOAT, "max_capacity": 8}),
+    ("flags", DataType.ARRAY, {"element_type": DataType.BOOL, "max_capacity": 8}),
+    (
+        "words",
+        DataType.ARRAY,
+        {"element_type": DataType.VARCHAR, "max_capacity": 8, "max_length": 64},
+    ),
+]
+FULL_ROW = {
+    "i8": -128,
+    "i16": -32768,
+    "i32": 2**31 - 1,
+    "i64": -(2**53) - 1,
+    "flag": True,
+    "single": 0.1,
+    "double": 0.1,
+    "meta": {"deep": [1, {"a": None, "b": 'é"\\\n'}], "number": 1.5, "empty": {}},
+    "numbers": [1, -(2**62)],
+    "bytes": [-1, 127],
+    "singles": [0.1, -2.5],
+    "flags": [True, False],
+    "words": ["é", 'a"b', ""],
+}
+
+
+@dataclass
+class World:
+    """One engine under test. ``client`` is None for the fake."""
+
+    store: VectorStore
+    client: MilvusClient | None = None
+    made: list[str] = field(default_factory=list)
+
+    def name(self) -> str:
+        """A collection or alias name of this test's own, dropped after it."""
+        self.made.append(f"c_{uuid4().hex[:12]}")
+        return self.made[-1]
+
+    def collection(
+        self, *, strings: bool = True, columns: Sequence[Column] = (), **options: Any
+    ) -> CollectionSchema:
+        """An empty collection with a key, a text and a vector, made past the port."""
+        name = self.name()
+        if self.client is None:
+            assert isinstance(self.store, FakeVectorStore)
+            self.store.seed(name, [{"pk": "" if strings else 0}], DIMENSION)
+            self.store.remove(name, "" if strings else 0)
+        else:
+            make_collection(self.client, name, strings, columns, **options)
+        return self.store.describe(name)
+
+    def clean(self) -> None:
+        for name in self.made:
+            self.store.drop_alias(name)
+        for name in self.made:
+            self.store.drop(name)
+
+
+def make_collection(
+    client: MilvusClient,
+    name: str,
+    strings: bool = True,
+    columns: Sequence[Column] = (),
+    *,
+    dynamic: bool = True,
+    metric: str = "COSINE",
+    **options: Any,
+) -> None:
+    schema = client.create_schema(enable_dynamic_field=dynamic, description="what users wrote")
+    if strings:
+        schema.add_field("pk", DataType.VARCHAR, is_primary=True, max_length=512)
+    else:
+        schema.add_field("pk", DataType.INT64, is_primary=True)
+    schema.add_field("text", DataType.VARCHAR, max_length=4096)
+    for column, kind, params in columns:
+        schema.add_field(column, kind, **params)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIMENSION)
+    indexes = client.prepare_index_params()
+    indexes.add_index(
+        "vector", index_type="HNSW", metric_type=metric, params={"M": 8, "efConstruction": 64}
+    )
+    client.create_collection(name, schema=schema, index_params=indexes, timeout=60, **options)
+
+
+def chunk(key: Key, text: str = "a text", **fields: Any) -> Chunk:
+    return Chunk(key=key, text=text, fields={"pk": key, "text": text, **fields})
+
+
+def vectors(rows: int, dimension: int = DIMENSION, seed: int = 7) -> Vectors:
+    """Unit vectors, shape (rows, dimension)."""
+    made = np.random.default_rng(seed).normal(size=(rows, dimension))
+    return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+def write(store: VectorStore, schema: CollectionSchema, chunks: Sequence[Chunk]) -> Vectors:
+    written = vectors(len(chunks), schema.dimension)
+    store.upsert(schema, chunks, written)
+    return written
+
+
+def open_world(kind: str, url_of: Callable[[str], str]) -> World:
+    if kind == "fake":
+        return World(FakeVectorStore())
+    url = url_of("milvus_lite_server" if kind == "milvus-lite" else "milvus_standalone_server")
+    return World(MilvusVectorStore(url), MilvusClient(uri=url, timeout=30, dedicated=True))
