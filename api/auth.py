@@ -1,0 +1,33 @@
+"""From a bearer token to a caller, once per request and before anything else is read."""
+
+from __future__ import annotations
+
+import structlog
+from flask import g, request
+
+from api.services import services
+from migrations.entities import Caller
+from migrations.errors import NotAuthenticated
+
+
+def authenticate() -> None:
+    """Give the request its caller.
+
+    Raises:
+        NotAuthenticated: no bearer token was sent, or nobody holds it.
+    """
+    g.caller = services().access.authenticate(_bearer_token())
+    structlog.contextvars.bind_contextvars(owner=g.caller.owner)
+
+
+def current_caller() -> Caller:
+    caller = g.caller
+    assert isinstance(caller, Caller)  # noqa: S101 -- set by authenticate or the request has ended
+    return caller
+
+
+def _bearer_token() -> str:
+    sent = request.authorization
+    if sent is None or sent.type != "bearer" or not sent.token:
+        raise NotAuthenticated
+    return sent.token

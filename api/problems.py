@@ -1,0 +1,270 @@
+"""Every error as an RFC 9457 problem document, from one table.
+
+``type`` is ``/problems/<code>``: a relative reference, so that it is the same
+for every installation. GET it and a short page explains it. ``detail`` is the
+error's own sentence and the error's details follow as further members.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from pydantic_core import to_json
+from werkzeug import exceptions as http
+
+from migrations import errors as domain
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "/problems/"
+
+#: Asked to wait, without being told for how long.
+_RETRY_AFTER_SECONDS = 5
+#: A migration takes minutes; asking sooner whether one has ended is wasted.
+_RETRY_AFTER_MIGRATIONS_SECONDS = 30
+
+_log = structlog.get_logger(__name__)
+
+
+class RequestInvalid(domain.RequestError):
+    """A value in the request breaks a rule; 'errors' names each one."""
+
+    code = "request-invalid"
+
+
+class BodyMalformed(domain.RequestError):
+    """The body is not valid JSON; check its commas and quotes."""
+
+    code = "body-malformed"
+
+
+class NotReady(domain.TransientError):
+    """A service that reembed needs does not answer; 'dependencies' says which and why."""
+
+    code = "not-ready"
+
+
+class ProblemUnknown(domain.RequestError):
+    """There is no problem of this name; the 'type' of a problem document has it."""
+
+    code = "problem-unknown"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the table knows about a class of errors."""
+
+    status: int
+    title: str
+
+
+#: Domain errors, and this package's own. A subclass that is missing here would be
+#: answered like its parent; a test sees to it that none is missing.
+TABLE: dict[type[domain.ReembedError], Kind] = {
+    domain.ReembedError: Kind(500, "Unexpected error"),
+    # The caller's fault.
+    domain.RequestError: Kind(400, "Request refused"),
+    domain.BotNotFound: Kind(404, "Bot not found"),
+    domain.BotExists: Kind(409, "Bot exists already"),
+    domain.MigrationNotFound: Kind(404, "Migration not found"),
+    domain.UnknownProvider: Kind(422, "Unknown provider"),
+    domain.UnknownModel: Kind(422, "Unknown model"),
+    domain.ProviderKeyMissing: Kind(422, "Provider key missing"),
+    domain.SameModel: Kind(422, "Same model and dimension"),
+    domain.CollectionUnsupported: Kind(422, "Collection not supported"),
+    domain.InvalidConfiguration: Kind(422, "Invalid configuration"),
+    domain.CollectionNotFound: Kind(422, "Collection not found"),
+    domain.NotAuthenticated: Kind(401, "Not authenticated"),
+    domain.NotAllowed: Kind(403, "Not allowed"),
+    domain.IdempotencyConflict: Kind(422, "Idempotency key used for another request"),
+    RequestInvalid: Kind(422, "Request invalid"),
+    BodyMalformed: Kind(400, "Body malformed"),
+    ProblemUnknown: Kind(404, "Problem unknown"),
+    # The state does not allow it now.
+    domain.TransitionRefused: Kind(409, "Not possible in this state"),
+    domain.MigrationInProgress: Kind(409, "Migration in progress"),
+    domain.TooManyMigrations: Kind(429, "Too many migrations"),
+    domain.NoActiveMigration: Kind(409, "No active migration"),
+    domain.SwitchInProgress: Kind(409, "Switch completing"),
+    domain.AlreadySwitched: Kind(409, "Already switched"),
+    domain.AlreadyRolledBack: Kind(409, "Already rolled back"),
+    domain.RollbackUnavailable: Kind(409, "Rollback unavailable"),
+    domain.Superseded: Kind(409, "Superseded"),
+    # Passing faults of what stands behind us. A provider's rate limit is ours,
+    # not the caller's, so it is no 429.
+    domain.TransientError: Kind(503, "Temporarily unavailable"),
+    domain.ProviderUnavailable: Kind(503, "Provider unavailable"),
+    domain.ProviderRateLimited: Kind(503, "Provider rate limited"),
+    domain.VectorStoreUnavailable: Kind(503, "Vector store unavailable"),
+    domain.StateStoreUnavailable: Kind(503, "State store unavailable"),
+    domain.CheckpointsUnavailable: Kind(503, "Checkpoints unavailable"),
+    domain.CheckpointsLost: Kind(503, "Checkpoints lost"),
+    NotReady: Kind(503, "Not ready"),
+    # Lasting faults: 422 and 409 where another request helps, 502 where what
+    # stands behind us answers wrongly.
+    domain.PermanentError: Kind(422, "Cannot succeed"),
+    domain.ProviderAuthenticationFailed: Kind(502, "Provider refuses the key"),
+    domain.ProviderQuotaExhausted: Kind(502, "Provider quota exhausted"),
+    domain.DimensionMismatch: Kind(422, "Dimension mismatch"),
+    domain.InvalidVectors: Kind(502, "Provider answers with invalid vectors"),
+    domain.TextRefused: Kind(502, "Provider refuses the text"),
+    domain.ValidationFailed: Kind(422, "Validation failed"),
+    domain.VerificationFailed: Kind(422, "Verification failed"),
+    domain.TooManyFailedChunks: Kind(422, "Too many failed chunks"),
+    domain.ForeignCollection: Kind(409, "Collection of this name exists"),
+    domain.SchemaNotReproduced: Kind(422, "Schema not reproduced"),
+    domain.ScanInconsistent: Kind(502, "Vector store contradicts itself"),
+    domain.SourceChanged: Kind(409, "Source changed"),
+    domain.VectorStoreRefused: Kind(502, "Vector store refuses"),
+    domain.TimedOut: Kind(504, "Timed out"),
+    domain.CompensationFailed: Kind(500, "An operator is needed"),
+}
+
+
+@dataclass(frozen=True)
+class HttpKind:
+    """As Kind, for what Flask refuses by itself before a route is reached."""
+
+    code: str
+    title: str
+    detail: str
+
+
+HTTP_TABLE: dict[int, HttpKind] = {
+    400: HttpKind("bad-request", "Bad request", "The request is not valid HTTP for this API."),
+    404: HttpKind("not-found", "Not found", "There is nothing at this path; see /openapi."),
+    405: HttpKind(
+        "method-not-allowed",
+        "Method not allowed",
+        "This path takes other methods; the Allow header lists them.",
+    ),
+    413: HttpKind("body-too-large", "Body too large", "The body is 64 KiB or larger; send less."),
+    415: HttpKind(
+        "media-type-unsupported",
+        "Media type not supported",
+        "Send the body as JSON, with 'Content-Type: application/json'.",
+    ),
+    500: HttpKind(
+        "internal-error",
+        "Internal error",
+        "Something unforeseen went wrong; the log tells more under this request_id.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem document; ``members`` never replace the standard ones."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+    members: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        standard = {
+            "type": TYPE_PREFIX + self.code,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": request.path,
+            "request_id": g.get("request_id"),
+        }
+        document = standard | {k: v for k, v in self.members.items() if k not in standard}
+        body = to_json(document, inf_nan_mode="null", fallback=str)
+        return Response(body, self.status, self.headers, content_type=MEDIA_TYPE)
+
+
+def kind_of(error_class: type[domain.ReembedError]) -> Kind:
+    """The entry of the class or of its nearest mapped parent."""
+    return next(TABLE[parent] for parent in error_class.__mro__ if parent in TABLE)
+
+
+def of_domain(error: domain.ReembedError) -> Problem:
+    kind = kind_of(type(error))
+    return Problem(
+        code=error.code,
+        status=kind.status,
+        title=kind.title,
+        detail=error.message,
+        members=dict(error.details),
+        headers=_headers(error, kind),
+    )
+
+
+def of_http(error: http.HTTPException) -> Problem:
+    status = error.code or 500
+    known = HTTP_TABLE.get(status)
+    headers = dict(error.get_headers())  # Allow, above all; the media type becomes ours
+    if known is None:
+        name = error.name.lower().replace(" ", "-")
+        return Problem(name, status, error.name, f"{error.name}.", headers=headers)
+    return Problem(known.code, status, known.title, known.detail, headers=headers)
+
+
+def explain(code: str) -> tuple[int, str, str] | None:
+    """Status, title and sentence of a problem; None when there is none of this code."""
+    for error_class, kind in TABLE.items():
+        if error_class.code == code:
+            return kind.status, kind.title, domain.first_sentence(error_class)
+    for status, http_kind in HTTP_TABLE.items():
+        if http_kind.code == code:
+            return status, http_kind.title, http_kind.detail
+    return None
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(domain.ReembedError, _answer_domain)
+    app.register_error_handler(http.HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_unknown)
+
+
+def _answer_domain(error: domain.ReembedError) -> Response:
+    problem = of_domain(error)
+    g.problem = problem.code
+    if problem.status >= 500:
+        _note(error)
+    return problem.response()
+
+
+def _note(error: domain.ReembedError) -> None:
+    # What passes is expected, and a probe may meet it every second: no stack for it.
+    stack = None if isinstance(error, domain.TransientError) else error
+    _log.warning(
+        "request_failed",
+        code=error.code,
+        error=error.message,
+        cause=type(error.__cause__).__name__,
+        details=error.details,
+        exc_info=stack,
+    )
+
+
+def _answer_http(error: http.HTTPException) -> Response:
+    problem = of_http(error)
+    g.problem = problem.code
+    return problem.response()
+
+
+def _answer_unknown(error: Exception) -> Response:
+    # Its words may hold anything, a password in a URL included: only the log gets them.
+    _log.error("request_crashed", exc_info=error)
+    return _answer_http(http.InternalServerError())
+
+
+def _headers(error: domain.ReembedError, kind: Kind) -> dict[str, str]:
+    if kind.status == 401:
+        # RFC 6750: the error is named only to those who did send a token.
+        invalid = ', error="invalid_token"' if "Authorization" in request.headers else ""
+        return {"WWW-Authenticate": f'Bearer realm="reembed"{invalid}'}
+    if isinstance(error, domain.TransientError):
+        wait = error.retry_after_seconds
+        return {"Retry-After": str(_RETRY_AFTER_SECONDS if wait is None else math.ceil(wait))}
+    if kind.status == 429:
+        return {"Retry-After": str(_RETRY_AFTER_MIGRATIONS_SECONDS)}
+    return {}

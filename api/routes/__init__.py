@@ -1,0 +1,10 @@
+"""Routes parse, authorise, call one use case and answer; nothing else."""
+
+from __future__ import annotations
+
+from api.routes.bots import bots
+from api.routes.embeddings import embeddings
+from api.routes.health import health
+from api.routes.migrations import migrations
+
+BLUEPRINTS = (bots, embeddings, migrations, health)

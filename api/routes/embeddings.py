@@ -1,0 +1,156 @@
+"""One bot's embedding: can it change, what would it take, start, watch and cancel."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from api.answers import accepted, answer
+from api.auth import current_caller
+from api.description import refusals
+from api.routes.guarded import guarded_blueprint
+from api.schemas import (
+    BotPath,
+    DimensionInfoResponse,
+    EmbeddingValidationRequest,
+    EmbeddingValidationResponse,
+    IdempotencyHeader,
+    MigrationActionRequest,
+    MigrationActionResponse,
+    MigrationEstimateRequest,
+    MigrationEstimateResponse,
+    MigrationStartRequest,
+    MigrationStatusResponse,
+)
+from api.services import services
+from migrations import errors
+
+embeddings = guarded_blueprint("embeddings", __name__, "What a bot is embedded with.")
+
+_TARGET_REFUSALS = (
+    errors.BotNotFound,
+    errors.UnknownProvider,
+    errors.UnknownModel,
+    errors.ProviderKeyMissing,
+    errors.InvalidConfiguration,
+    errors.ProviderAuthenticationFailed,
+    errors.ProviderUnavailable,
+    errors.VectorStoreUnavailable,
+)
+
+
+@embeddings.post(
+    "/bots/<bot_id>/embeddings/validate-change",
+    responses={
+        200: EmbeddingValidationResponse,
+        **refusals(*_TARGET_REFUSALS, errors.SameModel, body=True),
+    },
+)
+def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response:
+    """Check whether a bot could change its embedding
+
+    Makes the checks that open a migration, and changes nothing. That the bot cannot change
+    is an answer (200 with `compatible: false`), not a problem.
+    """
+    found = services().compatibility.validate_change(
+        current_caller(), path.bot_id, body.provider, body.model, body.dimension
+    )
+    return answer(EmbeddingValidationResponse.of(found))
+
+
+@embeddings.post(
+    "/bots/<bot_id>/embeddings/estimate-migration",
+    responses={200: MigrationEstimateResponse, **refusals(*_TARGET_REFUSALS, body=True)},
+)
+def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Response:
+    """Estimate tokens, money and time of a migration
+
+    Without provider and model, and without a body at all, the estimate is for the
+    embedding the bot has now.
+    """
+    found = services().compatibility.estimate_migration_time(
+        current_caller(), body.estimate(path.bot_id)
+    )
+    return answer(MigrationEstimateResponse.of(found))
+
+
+@embeddings.post(
+    "/bots/<bot_id>/embeddings/start-migration",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(
+            *_TARGET_REFUSALS,
+            errors.SameModel,
+            errors.IdempotencyConflict,
+            errors.MigrationInProgress,
+            errors.TooManyMigrations,
+            body=True,
+        ),
+    },
+)
+def start_migration(
+    path: BotPath, header: IdempotencyHeader, body: MigrationStartRequest
+) -> Response:
+    """Start a migration
+
+    Answers at once; the work is done by workers and watched at the `Location`. A request
+    repeated with its `Idempotency-Key` starts nothing: it is answered 202 as the first was,
+    with the same migration, `created: false` and the header `Idempotent-Replayed: true`.
+    """
+    started = services().system.start_migration(
+        current_caller(), body.start(path.bot_id), idempotency_key=header.idempotency_key
+    )
+    if started.created:
+        message = "The migration is enqueued; the bot keeps answering from its old collection."
+    else:
+        message = "An earlier request with this Idempotency-Key started this migration."
+    action = MigrationActionResponse.of(started.migration, message, created=started.created)
+    return accepted(action, replayed=not started.created)
+
+
+@embeddings.get(
+    "/bots/<bot_id>/embeddings/migration-status",
+    endpoint="migration_status",
+    responses={200: MigrationStatusResponse, **refusals(errors.BotNotFound)},
+)
+def get_migration_status(path: BotPath) -> Response:
+    """See a bot, its newest migration and the way back"""
+    found = services().system.status(current_caller(), path.bot_id)
+    return answer(MigrationStatusResponse.of(found))
+
+
+@embeddings.post(
+    "/bots/<bot_id>/embeddings/cancel-migration",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(
+            errors.BotNotFound,
+            errors.NoActiveMigration,
+            errors.SwitchInProgress,
+            errors.AlreadySwitched,
+            body=True,
+        ),
+    },
+)
+def cancel_migration(path: BotPath, body: MigrationActionRequest) -> Response:
+    """Cancel the bot's live migration
+
+    Its batches stop, then what was done is undone: it ends as `rolled_back`. After the
+    switch use its rollback.
+    """
+    cancelled = services().system.cancel(current_caller(), path.bot_id)
+    message = "The migration stops; what it has done so far is being undone."
+    return accepted(MigrationActionResponse.of(cancelled, message))
+
+
+@embeddings.get(
+    "/bots/<bot_id>/embeddings/dimension-info",
+    endpoint="dimension_info",
+    responses={
+        200: DimensionInfoResponse,
+        **refusals(errors.BotNotFound, errors.CollectionNotFound, errors.VectorStoreUnavailable),
+    },
+)
+def get_dimension_info(path: BotPath) -> Response:
+    """See the bot's dimension and those known models can give"""
+    found = services().compatibility.dimension_info(current_caller(), path.bot_id)
+    return answer(DimensionInfoResponse.of(found))

@@ -1,0 +1,75 @@
+"""Migrations by their id, and all that are live."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from api.answers import accepted, answer
+from api.auth import current_caller
+from api.description import refusals
+from api.routes.guarded import guarded_blueprint
+from api.schemas import (
+    ActiveMigrationsResponse,
+    MigrationActionRequest,
+    MigrationActionResponse,
+    MigrationPath,
+    MigrationProgressResponse,
+)
+from api.services import services
+from migrations import errors
+from migrations.states import Kind
+
+migrations = guarded_blueprint("migrations", __name__, "Runs from one embedding to another.")
+
+
+@migrations.get(
+    "/embeddings/migration/<migration_id>/progress",
+    endpoint="progress",
+    responses={200: MigrationProgressResponse, **refusals(errors.MigrationNotFound)},
+)
+def get_progress(path: MigrationPath) -> Response:
+    """See how far a migration is"""
+    found = services().system.progress(current_caller(), path.migration_id)
+    return answer(MigrationProgressResponse.of(found))
+
+
+@migrations.post(
+    "/embeddings/migration/<migration_id>/rollback",
+    endpoint="rollback",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(
+            errors.MigrationNotFound,
+            errors.AlreadyRolledBack,
+            errors.RollbackUnavailable,
+            errors.NoActiveMigration,
+            errors.MigrationInProgress,
+            errors.SwitchInProgress,
+            errors.TooManyMigrations,
+            body=True,
+        ),
+    },
+)
+def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Response:
+    """Take a migration back
+
+    Before the switch this undoes what was done. After it, within the retention window, a
+    reverse run returns to the old collection and keeps what was written since: that run is
+    the migration in the answer, and `Location` is where to watch it.
+    """
+    started = services().system.rollback(current_caller(), path.migration_id)
+    if started.migration.kind is Kind.REVERSE and started.created:
+        message = "A reverse run is enqueued; it keeps what was written since the switch."
+    else:
+        message = "The migration stops; what it has done so far is being undone."
+    return accepted(MigrationActionResponse.of(started.migration, message, created=started.created))
+
+
+@migrations.get(
+    "/embeddings/migrations/active",
+    endpoint="active",
+    responses={200: ActiveMigrationsResponse, **refusals(errors.NotAllowed)},
+)
+def list_active_migrations() -> Response:
+    """List every live migration (admin)"""
+    return answer(ActiveMigrationsResponse.of(services().system.active(current_caller())))

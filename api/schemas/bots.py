@@ -1,0 +1,108 @@
+"""Bots as callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from flask import url_for
+from pydantic import Field
+
+from api.schemas.parts import EmbeddingItem, ResponseBody
+from migrations.entities import Bot, PreviousPair
+
+
+class PreviousItem(ResponseBody):
+    """Where the bot was before its last switch."""
+
+    collection: str = Field(
+        description="The physical collection, kept as it is.", examples=["support_docs"]
+    )
+    embedding: EmbeddingItem = Field(
+        description="What its vectors are.",
+        examples=[{"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}],
+    )
+    expires_at: datetime = Field(
+        description="Until when one can go back to it.", examples=["2026-11-06T09:30:00Z"]
+    )
+
+    @classmethod
+    def of(cls, previous: PreviousPair) -> PreviousItem:
+        return cls(
+            collection=previous.collection,
+            embedding=EmbeddingItem.of(previous.embedding),
+            expires_at=previous.expires_at,
+        )
+
+
+class BotResponse(ResponseBody):
+    """A registered bot, and what it answers from now."""
+
+    bot_id: str = Field(description="Its id.", examples=["support-bot"])
+    owner: str = Field(description="Whose it is.", examples=["acme"])
+    alias: str = Field(
+        description="The Milvus alias that follows the live collection.",
+        examples=["support_docs_live"],
+    )
+    collection: str = Field(
+        description="The live physical collection.", examples=["support_docs_live__g2_6f1f4a52"]
+    )
+    embedding: EmbeddingItem = Field(
+        description="The live embedding: queries must be embedded with it.",
+        examples=[{"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}],
+    )
+    generation: int = Field(description="Counts the switches, forth and back.", examples=[2])
+    key_field: str = Field(description="The collection's primary key.", examples=["id"])
+    text_field: str = Field(description="The field that is embedded.", examples=["text"])
+    vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
+    previous: PreviousItem | None = Field(
+        description="What a rollback would return to; null when there is nothing.",
+        examples=[None],
+    )
+    created_at: datetime = Field(
+        description="When it was registered.", examples=["2026-11-01T08:00:00Z"]
+    )
+    updated_at: datetime = Field(
+        description="When it last changed.", examples=["2026-11-03T09:30:00Z"]
+    )
+    links: dict[str, str] = Field(
+        description="Where to go from here, by name.",
+        examples=[{"self": "/bots/support-bot"}],
+    )
+
+    @classmethod
+    def of(cls, bot: Bot) -> BotResponse:
+        return cls(
+            bot_id=bot.bot_id,
+            owner=bot.owner,
+            alias=bot.alias,
+            collection=bot.live.collection,
+            embedding=EmbeddingItem.of(bot.live.embedding),
+            generation=bot.live.generation,
+            key_field=bot.key_field,
+            text_field=bot.text_field,
+            vector_field=bot.vector_field,
+            previous=PreviousItem.of(bot.previous) if bot.previous else None,
+            created_at=bot.created_at,
+            updated_at=bot.updated_at,
+            links=_links(bot.bot_id),
+        )
+
+
+class BotListResponse(ResponseBody):
+    """The bots the caller may see."""
+
+    count: int = Field(description="How many there are.", examples=[1])
+    bots: list[BotResponse] = Field(description="Each of them.", examples=[[]])
+
+    @classmethod
+    def of(cls, bots: Sequence[Bot]) -> BotListResponse:
+        return cls(count=len(bots), bots=[BotResponse.of(bot) for bot in bots])
+
+
+def _links(bot_id: str) -> dict[str, str]:
+    return {
+        "self": url_for("bots.bot", bot_id=bot_id),
+        "status": url_for("embeddings.migration_status", bot_id=bot_id),
+        "dimension": url_for("embeddings.dimension_info", bot_id=bot_id),
+    }

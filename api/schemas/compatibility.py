@@ -1,0 +1,167 @@
+"""Answers to questions that change nothing: can it go, what would it take, which fit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.schemas.parts import EmbeddingItem, ResponseBody
+from migrations.ports import ModelInfo
+from migrations.requests import BotEstimate, ChangeValidation, DimensionInfo
+from migrations.results import Check, Report
+
+_CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
+_TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
+
+
+class CheckItem(ResponseBody):
+    """One thing that was looked at, and what was found."""
+
+    name: str = Field(description="What was looked at.", examples=["target_model_answers"])
+    passed: bool = Field(description="Whether it is as it should be.", examples=[True])
+    severity: Literal["error", "warning"] = Field(
+        description="Whether not passing stops a migration (error) or not (warning).",
+        examples=["error"],
+    )
+    message: str = Field(
+        description="What was found, in a sentence.",
+        examples=["The target model answers with 3072 dimensions, as expected."],
+    )
+    details: dict[str, Any] = Field(
+        description="Figures behind the sentence.", examples=[{"dimension": 3072}]
+    )
+
+    @classmethod
+    def of(cls, check: Check) -> CheckItem:
+        return cls(
+            name=check.name,
+            passed=check.passed,
+            severity="error" if check.severity == "error" else "warning",
+            message=check.message,
+            details=check.details,
+        )
+
+    @classmethod
+    def all_of(cls, report: Report) -> list[CheckItem]:
+        return [cls.of(check) for check in report.checks]
+
+
+class EmbeddingValidationResponse(ResponseBody):
+    """Whether the bot could go to the embedding now."""
+
+    bot_id: str = Field(description="The bot that was looked at.", examples=["support-bot"])
+    compatible: bool = Field(
+        description="True when no check of severity 'error' failed.", examples=[True]
+    )
+    current: EmbeddingItem = Field(description="What the bot has.", examples=[_CURRENT])
+    target: EmbeddingItem = Field(description="What it would have.", examples=[_TARGET])
+    checks: list[CheckItem] = Field(
+        description="Every check, the same ones that open a migration.", examples=[[]]
+    )
+    errors: list[str] = Field(description="The sentences that stand in the way.", examples=[[]])
+    warnings: list[str] = Field(
+        description="The sentences to know about.",
+        examples=[["2 chunks have no text and are left out."]],
+    )
+
+    @classmethod
+    def of(cls, found: ChangeValidation) -> EmbeddingValidationResponse:
+        return cls(
+            bot_id=found.bot.bot_id,
+            compatible=found.report.passed,
+            current=EmbeddingItem.of(found.bot.live.embedding),
+            target=EmbeddingItem.of(found.target),
+            checks=CheckItem.all_of(found.report),
+            errors=[check.message for check in found.report.errors],
+            warnings=[check.message for check in found.report.warnings],
+        )
+
+
+class MigrationEstimateResponse(ResponseBody):
+    """What a migration would take."""
+
+    bot_id: str = Field(description="The bot.", examples=["support-bot"])
+    target: EmbeddingItem = Field(description="What it would go to.", examples=[_TARGET])
+    chunks: int = Field(description="Chunks to embed.", examples=[20000])
+    batches: int = Field(description="Batches they make.", examples=[400])
+    tokens: int = Field(description="Tokens they have together.", examples=[5200000])
+    cost_usd: float | None = Field(
+        description="US dollars by the catalogue's price; null for a model it does not know.",
+        examples=[0.68],
+    )
+    duration_seconds: float = Field(description="Seconds it would take.", examples=[840.0])
+    vector_bytes: int = Field(
+        description="Bytes of the new vectors alone: chunks x dimension x 4.", examples=[245760000]
+    )
+    sampled_chunks: int = Field(description="Chunks the figures were taken from.", examples=[200])
+    basis: list[str] = Field(
+        description="How each figure was come by.",
+        examples=[["Tokens: 260 in the mean of 200 sampled chunks."]],
+    )
+
+    @classmethod
+    def of(cls, found: BotEstimate) -> MigrationEstimateResponse:
+        return cls(
+            bot_id=found.bot.bot_id,
+            target=EmbeddingItem.of(found.target),
+            **found.estimate.model_dump(),
+        )
+
+
+class KnownModel(ResponseBody):
+    """A model of the catalogue."""
+
+    provider: str = Field(description="Who offers it.", examples=["openai"])
+    model: str = Field(description="Its name.", examples=["text-embedding-3-large"])
+    default_dimension: int = Field(description="Its own dimension.", examples=[3072])
+    dimensions: list[int] | None = Field(
+        description="Those it can be asked for; null: any from 1 to its own.", examples=[None]
+    )
+    max_input_tokens: int = Field(description="Tokens a text may have.", examples=[8191])
+    price_per_million_tokens_usd: float | None = Field(
+        description="US dollars; 0 for a local model, null when not known.", examples=[0.13]
+    )
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> KnownModel:
+        return cls(
+            provider=info.provider,
+            model=info.model,
+            default_dimension=info.default_dimension,
+            dimensions=None if info.dimensions is None else list(info.dimensions),
+            max_input_tokens=info.max_input_tokens,
+            price_per_million_tokens_usd=info.price_per_million_tokens_usd,
+        )
+
+
+class DimensionInfoResponse(ResponseBody):
+    """The bot's dimension, and those known models can give."""
+
+    bot_id: str = Field(description="The bot.", examples=["support-bot"])
+    embedding: EmbeddingItem = Field(description="What the bot has.", examples=[_CURRENT])
+    collection: str = Field(description="The live collection.", examples=["support_docs"])
+    collection_dimension: int = Field(
+        description="The dimension of its vector field, as Milvus says.", examples=[1536]
+    )
+    consistent: bool = Field(
+        description="Whether bot and collection agree on the dimension.", examples=[True]
+    )
+    current_model: KnownModel | None = Field(
+        description="The catalogue's entry of the bot's model; null when it has none.",
+        examples=[None],
+    )
+    known_models: list[KnownModel] = Field(description="Models the bot could go to.", examples=[[]])
+
+    @classmethod
+    def of(cls, found: DimensionInfo) -> DimensionInfoResponse:
+        live = found.bot.live
+        return cls(
+            bot_id=found.bot.bot_id,
+            embedding=EmbeddingItem.of(live.embedding),
+            collection=live.collection,
+            collection_dimension=found.collection_dimension,
+            consistent=live.embedding.dimension == found.collection_dimension,
+            current_model=KnownModel.of(found.current) if found.current else None,
+            known_models=[KnownModel.of(info) for info in found.known_models],
+        )

@@ -1,0 +1,180 @@
+"""Migrations and what can be done with them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import url_for
+from pydantic import Field
+
+from api.schemas.bots import BotResponse
+from api.schemas.links import migration_links
+from api.schemas.parts import EmbeddingItem, ResponseBody
+from api.schemas.progress import ErrorItem
+from migrations.entities import Migration, Step
+from migrations.requests import BotStatus
+from migrations.states import LIVE, Kind, Phase, Status
+
+_CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
+_TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
+
+
+class MigrationItem(ResponseBody):
+    """One run that takes a bot from one embedding to another."""
+
+    migration_id: UUID = Field(
+        description="Its id.", examples=["6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"]
+    )
+    bot_id: str = Field(description="Its bot.", examples=["support-bot"])
+    kind: Kind = Field(description="Forward, or back again (reverse).", examples=["forward"])
+    reverses: UUID | None = Field(
+        description="The migration a reverse run takes back; else null.", examples=[None]
+    )
+    status: Status = Field(description="Where it stands as a whole.", examples=["pending"])
+    phase: Phase = Field(description="The step it is in.", examples=["validation"])
+    step: Step | None = Field(
+        description="Where it is within data_migration; else null.", examples=["backfilling"]
+    )
+    source: EmbeddingItem = Field(description="What the bot comes from.", examples=[_CURRENT])
+    target: EmbeddingItem = Field(description="What it goes to.", examples=[_TARGET])
+    source_collection: str = Field(
+        description="The physical collection that is read.", examples=["support_docs"]
+    )
+    target_collection: str = Field(
+        description="The physical collection that is filled.",
+        examples=["support_docs_live__g2_6f1f4a52"],
+    )
+    requested_by: str = Field(description="Who asked for it.", examples=["acme"])
+    waiting_for: str | None = Field(
+        description="Why nothing moves right now; null when it does.", examples=[None]
+    )
+    errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
+    warnings: list[str] = Field(description="What to know about.", examples=[[]])
+    validation: dict[str, Any] | None = Field(
+        description="The report of the validation phase; null before it.", examples=[None]
+    )
+    verification: dict[str, Any] | None = Field(
+        description="The report of the verification phase; null before it.", examples=[None]
+    )
+    created_at: datetime = Field(
+        description="When it was asked for.", examples=["2026-11-03T09:00:00Z"]
+    )
+    started_at: datetime | None = Field(
+        description="When a worker began.", examples=["2026-11-03T09:00:02Z"]
+    )
+    switched_at: datetime | None = Field(
+        description="When the bot began to answer from the new collection.", examples=[None]
+    )
+    finished_at: datetime | None = Field(description="When it ended.", examples=[None])
+    deadline_at: datetime = Field(
+        description="When it is rolled back unless it has switched by then.",
+        examples=["2026-11-03T10:00:00Z"],
+    )
+    links: dict[str, str] = Field(
+        description="What can be asked or done next, by name.",
+        examples=[{"self": "/embeddings/migration/6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11/progress"}],
+    )
+
+    @classmethod
+    def of(cls, migration: Migration) -> MigrationItem:
+        return cls(
+            migration_id=migration.id,
+            bot_id=migration.bot_id,
+            kind=migration.kind,
+            reverses=migration.reverses,
+            status=migration.status,
+            phase=migration.phase,
+            step=migration.step,
+            source=EmbeddingItem.of(migration.config.source),
+            target=EmbeddingItem.of(migration.config.target),
+            source_collection=migration.source_collection,
+            target_collection=migration.target_collection,
+            requested_by=migration.requested_by,
+            waiting_for=migration.waiting_for,
+            errors=[ErrorItem.of(migration.error)] if migration.error else [],
+            warnings=list(migration.warnings),
+            validation=migration.validation,
+            verification=migration.verification,
+            created_at=migration.created_at,
+            started_at=migration.started_at,
+            switched_at=migration.switched_at,
+            finished_at=migration.finished_at,
+            deadline_at=migration.deadline_at,
+            links=migration_links(migration.id, migration.bot_id, migration.status),
+        )
+
+
+class MigrationActionResponse(ResponseBody):
+    """What a start, a cancel or a rollback has set going."""
+
+    message: str = Field(
+        description="What happens now, in a sentence.",
+        examples=["The migration has been enqueued; its progress is at links.progress."],
+    )
+    created: bool = Field(
+        description="Whether this request made the migration, or an earlier one did.",
+        examples=[True],
+    )
+    migration: MigrationItem = Field(description="The migration that acts now.", examples=[{}])
+    links: dict[str, str] = Field(
+        description="Where to watch it.",
+        examples=[
+            {"progress": "/embeddings/migration/6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11/progress"}
+        ],
+    )
+
+    @classmethod
+    def of(
+        cls, migration: Migration, message: str, *, created: bool = False
+    ) -> MigrationActionResponse:
+        return cls(
+            message=message,
+            created=created,
+            migration=MigrationItem.of(migration),
+            links={
+                "progress": url_for("migrations.progress", migration_id=migration.id),
+                "status": url_for("embeddings.migration_status", bot_id=migration.bot_id),
+            },
+        )
+
+
+class MigrationStatusResponse(ResponseBody):
+    """A bot, its newest migration, and whether its last switch can be taken back now."""
+
+    bot: BotResponse = Field(description="The bot as it answers now.", examples=[{}])
+    migrating: bool = Field(
+        description="Whether it has a live migration, so that no other can start.",
+        examples=[False],
+    )
+    migration: MigrationItem | None = Field(
+        description="Its newest migration; null when it never had one.", examples=[None]
+    )
+    rollback_ready: bool = Field(
+        description="Whether the last switch can be taken back now.", examples=[True]
+    )
+    rollback_blockers: list[str] = Field(
+        description="What stands in the way, each in a sentence.", examples=[[]]
+    )
+    rollback_expires_at: datetime | None = Field(
+        description="Until when it can be taken back; null when there is nothing to take back.",
+        examples=["2026-11-06T09:30:00Z"],
+    )
+    rollback_chunks_to_compare: int | None = Field(
+        description="Chunks on both sides, which a rollback compares; null when not known.",
+        examples=[40000],
+    )
+
+    @classmethod
+    def of(cls, found: BotStatus) -> MigrationStatusResponse:
+        newest, back = found.migration, found.rollback
+        return cls(
+            bot=BotResponse.of(found.bot),
+            migrating=newest is not None and newest.status in LIVE,
+            migration=MigrationItem.of(newest) if newest else None,
+            rollback_ready=back.ready,
+            rollback_blockers=list(back.blockers),
+            rollback_expires_at=back.expires_at,
+            rollback_chunks_to_compare=back.chunks_to_compare,
+        )

@@ -1,0 +1,78 @@
+"""Problem documents and the answers of the probes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.parts import ResponseBody
+
+
+class InvalidField(ResponseBody):
+    """One value of a request that breaks a rule."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
+
+    in_: Literal["body", "path", "header"] = Field(
+        serialization_alias="in", description="Where it was sent.", examples=["body"]
+    )
+    path: str = Field(description="Its JSON path there.", examples=["$.batch_size"])
+    code: str = Field(description="A stable word.", examples=["greater_than_equal"])
+    message: str = Field(
+        description="What it must be, in a sentence.", examples=["Must be at least 1."]
+    )
+
+
+class ProblemDetails(ResponseBody):
+    """An RFC 9457 problem document; further members depend on its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(
+        description="Which problem: stable, and to be read at this path.",
+        examples=["/problems/bot-not-found"],
+    )
+    title: str = Field(
+        description="The same for every problem of the type.", examples=["Bot not found"]
+    )
+    status: int = Field(description="The HTTP status.", examples=[404])
+    detail: str = Field(
+        description="What happened and what to do, in a sentence.",
+        examples=["There is no such bot, or it is not yours; list yours with GET /bots."],
+    )
+    instance: str = Field(description="The path that was asked.", examples=["/bots/support-bot"])
+    request_id: str = Field(
+        description="Also in the header X-Request-ID and in every log line of the request.",
+        examples=["0d6f2f1c9b114a529a530d6f2f1c9b11"],
+    )
+    errors: list[InvalidField] | None = Field(
+        default=None,
+        description="Only for /problems/request-invalid: every value that breaks a rule.",
+        examples=[
+            [
+                {
+                    "in": "body",
+                    "path": "$.batch_size",
+                    "code": "greater_than_equal",
+                    "message": "Must be at least 1.",
+                }
+            ]
+        ],
+    )
+
+
+class LivenessResponse(ResponseBody):
+    """The process answers."""
+
+    status: Literal["alive"] = Field(description="Always this.", examples=["alive"])
+
+
+class ReadinessResponse(ResponseBody):
+    """Everything the API needs answers."""
+
+    status: Literal["ready"] = Field(description="Always this.", examples=["ready"])
+    dependencies: dict[str, None] = Field(
+        description="What was asked; null says that it is fine.",
+        examples=[{"postgresql": None, "redis": None, "milvus": None}],
+    )

@@ -1,0 +1,176 @@
+"""How far a migration is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.links import migration_links
+from api.schemas.parts import ResponseBody
+from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
+from migrations.states import Kind, Phase, Status
+
+
+class ErrorItem(ResponseBody):
+    """What ended or holds up a migration; further members say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str = Field(
+        description="A stable word, explained at /problems/<code>.", examples=["provider-quota"]
+    )
+    message: str = Field(
+        description="What happened and what to do, in a sentence.",
+        examples=["The embedding provider's quota or credit is used up; top it up."],
+    )
+
+    @classmethod
+    def of(cls, error: dict[str, Any]) -> ErrorItem:
+        return cls(**{"code": "error", "message": "Something went wrong; see the log."} | error)
+
+
+class FailedChunkItem(ResponseBody):
+    """One chunk that could not be migrated."""
+
+    key: str = Field(description="Its primary key.", examples=["doc-17-3"])
+    code: str = Field(description="A stable word.", examples=["text-refused"])
+    message: str = Field(
+        description="Why, in a sentence.", examples=["The provider refuses this text."]
+    )
+    attempts: int = Field(description="How often it was tried.", examples=[3])
+
+    @classmethod
+    def of(cls, failed: ChunkError) -> FailedChunkItem:
+        return cls(
+            key=failed.key, code=failed.code, message=failed.message, attempts=failed.attempts
+        )
+
+
+class PhaseItem(ResponseBody):
+    """When a phase began and ended."""
+
+    phase: Phase = Field(description="Which of the seven.", examples=["data_migration"])
+    started_at: datetime | None = Field(
+        description="Null while it has not begun.", examples=["2026-11-03T09:00:04Z"]
+    )
+    finished_at: datetime | None = Field(
+        description="Null while it has not ended.", examples=["2026-11-03T09:14:21Z"]
+    )
+    duration_seconds: float | None = Field(
+        description="Seconds it took; null while it has not ended.", examples=[857.0]
+    )
+
+    @classmethod
+    def of(cls, phase: PhaseProgress) -> PhaseItem:
+        began, ended = phase.started_at, phase.finished_at
+        return cls(
+            phase=phase.phase,
+            started_at=began,
+            finished_at=ended,
+            duration_seconds=(ended - began).total_seconds() if began and ended else None,
+        )
+
+
+class MigrationProgressResponse(ResponseBody):
+    """A snapshot of one migration. Counts are chunks unless named otherwise."""
+
+    migration_id: UUID = Field(
+        description="The migration.", examples=["6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"]
+    )
+    bot_id: str = Field(description="Its bot.", examples=["support-bot"])
+    kind: Kind = Field(description="Forward, or back again (reverse).", examples=["forward"])
+    status: Status = Field(description="Where it stands as a whole.", examples=["running"])
+    phase: Phase = Field(description="The step it is in.", examples=["data_migration"])
+    finished: bool = Field(
+        description="Whether nothing more happens unless somebody asks.", examples=[False]
+    )
+    percent: float = Field(description="Share of chunks processed, 0 to 100.", examples=[41.5])
+    total_chunks: int = Field(description="All chunks found so far.", examples=[20000])
+    processed_chunks: int = Field(
+        description="Chunks in the new collection, with those that were there already.",
+        examples=[8300],
+    )
+    failed_chunks: int = Field(description="Chunks that could not be migrated.", examples=[1])
+    failed_chunk_errors: list[FailedChunkItem] = Field(
+        description="Those chunks and why; the first ones when there are many.", examples=[[]]
+    )
+    current_batch: int = Field(description="Batches done.", examples=[166])
+    total_batches: int = Field(description="All batches planned so far.", examples=[400])
+    chunks_per_second: float = Field(description="The recent rate.", examples=[24.3])
+    tokens_used: int = Field(
+        description="Tokens the provider has counted for this migration.", examples=[2158000]
+    )
+    started_at: datetime | None = Field(
+        description="When a worker began; null while none has.", examples=["2026-11-03T09:00:02Z"]
+    )
+    updated_at: datetime = Field(
+        description="When this was last true.", examples=["2026-11-03T09:05:42Z"]
+    )
+    finished_at: datetime | None = Field(
+        description="When it ended; null while it has not.", examples=[None]
+    )
+    estimated_completion: datetime | None = Field(
+        description="When it will have ended at this rate; null while there is no rate.",
+        examples=["2026-11-03T09:14:00Z"],
+    )
+    waiting_for: str | None = Field(
+        description="Why nothing moves right now; null when it does.",
+        examples=["The provider's rate limit; goes on in 12 s."],
+    )
+    errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
+    warnings: list[str] = Field(
+        description="What to know about.", examples=[["2 chunks have no text."]]
+    )
+    phases: list[PhaseItem] = Field(description="The phases in order.", examples=[[]])
+    links: dict[str, str] = Field(
+        description="What can be asked or done next, by name.",
+        examples=[{"self": "/embeddings/migration/6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11/progress"}],
+    )
+
+    @classmethod
+    def of(cls, progress: MigrationProgress) -> MigrationProgressResponse:
+        return cls(
+            migration_id=progress.migration_id,
+            bot_id=progress.bot_id,
+            kind=progress.kind,
+            status=progress.status,
+            phase=progress.phase,
+            finished=progress.finished_at is not None,
+            percent=progress.percent,
+            total_chunks=progress.total_chunks,
+            processed_chunks=progress.processed_chunks,
+            failed_chunks=progress.failed_chunks,
+            failed_chunk_errors=[FailedChunkItem.of(failed) for failed in progress.failed],
+            current_batch=progress.current_batch,
+            total_batches=progress.total_batches,
+            chunks_per_second=progress.chunks_per_second,
+            tokens_used=progress.tokens_used,
+            started_at=progress.started_at,
+            updated_at=progress.updated_at,
+            finished_at=progress.finished_at,
+            estimated_completion=progress.estimated_completion,
+            waiting_for=progress.waiting_for,
+            errors=[ErrorItem.of(progress.error)] if progress.error else [],
+            warnings=progress.warnings,
+            phases=[PhaseItem.of(phase) for phase in progress.phases],
+            links=migration_links(progress.migration_id, progress.bot_id, progress.status),
+        )
+
+
+class ActiveMigrationsResponse(ResponseBody):
+    """Every live migration of every owner."""
+
+    count: int = Field(description="How many there are.", examples=[1])
+    migrations: list[MigrationProgressResponse] = Field(
+        description="How far each is.", examples=[[]]
+    )
+
+    @classmethod
+    def of(cls, active: Sequence[MigrationProgress]) -> ActiveMigrationsResponse:
+        return cls(
+            count=len(active), migrations=[MigrationProgressResponse.of(one) for one in active]
+        )

@@ -1,0 +1,212 @@
+"""What callers send."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+
+from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
+from migrations.config import MAX_BATCH_SIZE
+from migrations.requests import BotRegistration, EstimateRequest, StartRequest
+
+#: Keeps the deadline a date that PostgreSQL and Python can both hold.
+_THIRTY_DAYS_SECONDS = 30 * 24 * 3600
+
+
+class BotPath(RequestPart):
+    place: ClassVar[str] = "path"
+
+    bot_id: BotId = Field(
+        description="The bot's id, as it was registered.",
+        json_schema_extra={"example": "support-bot"},
+    )
+
+
+class MigrationPath(RequestPart):
+    place: ClassVar[str] = "path"
+
+    migration_id: UUID = Field(
+        description="The migration's id, as start-migration answered it.",
+        json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
+    )
+
+
+class ProblemPath(RequestPart):
+    place: ClassVar[str] = "path"
+
+    code: str = Field(
+        description="The last part of a problem document's 'type'.",
+        json_schema_extra={"example": "bot-not-found"},
+    )
+
+
+class IdempotencyHeader(RequestPart):
+    place: ClassVar[str] = "header"
+
+    idempotency_key: VisibleText | None = Field(
+        default=None,
+        alias="Idempotency-Key",
+        description=(
+            "Any text that is new for each wish, such as a UUID. Sent again with the same body, "
+            "the request starts nothing and is answered with the migration it started first."
+        ),
+        json_schema_extra={"example": "2f0c2f9e-7b1f-4a63-8f0e-6d2b0a4f5c77"},
+    )
+
+
+class BotRegistrationRequest(RequestBody):
+    """An existing Milvus collection, to be looked after as a bot."""
+
+    bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
+    collection: VisibleText = Field(
+        description="Name of the collection, or of an alias that points to it.",
+        examples=["support_docs"],
+    )
+    provider: VisibleText = Field(
+        description="Who made the vectors that are in it: openai, local or a configured provider.",
+        examples=["openai"],
+    )
+    model: VisibleText = Field(
+        description="The model that made them.", examples=["text-embedding-3-small"]
+    )
+    dimension: Dimension | None = Field(
+        default=None,
+        description="Their dimension; left out, it is read from the collection.",
+        examples=[1536],
+    )
+    alias: VisibleText | None = Field(
+        default=None,
+        description=(
+            "The Milvus alias that readers use. Left out, it is the alias given as collection, "
+            "else '<collection>_live'."
+        ),
+        examples=["support_docs_live"],
+    )
+    text_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the text that was embedded; found by itself where it can be.",
+        examples=["text"],
+    )
+    vector_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the vectors; found by itself where there is only one.",
+        examples=["vector"],
+    )
+
+    def registration(self) -> BotRegistration:
+        return BotRegistration(**self.model_dump())
+
+
+class _Target(RequestBody):
+    provider: VisibleText = Field(
+        description="Who shall embed: openai, local or a configured provider.", examples=["openai"]
+    )
+    model: VisibleText = Field(description="With which model.", examples=["text-embedding-3-large"])
+    dimension: Dimension | None = Field(
+        default=None, description="Left out, it is the model's own.", examples=[3072]
+    )
+
+
+class EmbeddingValidationRequest(_Target):
+    """The embedding a bot might be moved to."""
+
+
+class MigrationStartRequest(_Target):
+    """The embedding the bot is to be moved to, and how carefully."""
+
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BATCH_SIZE,
+        description="Chunks in a batch; left out, the system's default.",
+        examples=[50],
+    )
+    max_retries: int | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="Tries of a failed call beyond the first; left out, the system's default.",
+        examples=[3],
+    )
+    retry_delay: float | None = Field(
+        default=None,
+        ge=0,
+        le=300,
+        description=(
+            "Seconds before the first retry, doubled each time; left out, the system's default."
+        ),
+        examples=[2.0],
+    )
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=_THIRTY_DAYS_SECONDS,
+        description=(
+            "Seconds until a migration that has not switched is rolled back; "
+            "left out, the system's default."
+        ),
+        examples=[3600],
+    )
+    enable_rollback: bool = Field(
+        default=True,
+        description="Whether a failure before the switch undoes what was done.",
+        examples=[True],
+    )
+    verify_migration: bool = Field(
+        default=True,
+        description="Whether both collections are compared before the switch.",
+        examples=[True],
+    )
+    max_failed_ratio: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of chunks that may be missing afterwards; 0 loses none.",
+        examples=[0.0],
+    )
+
+    def start(self, bot_id: str) -> StartRequest:
+        return StartRequest(bot_id=bot_id, **self.model_dump())
+
+
+class _OptionalBody(RequestBody):
+    """A body that may be absent."""
+
+    model_config = ConfigDict(
+        openapi_extra={"required": False},  # type: ignore[typeddict-unknown-key] # flask-openapi3's
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_is_empty(cls, sent: Any) -> Any:
+        return {} if sent is None else sent
+
+
+class MigrationEstimateRequest(_OptionalBody):
+    """What to estimate for; left out, the bot's current embedding."""
+
+    provider: VisibleText | None = Field(
+        default=None, description="Who would embed.", examples=["openai"]
+    )
+    model: VisibleText | None = Field(
+        default=None, description="With which model.", examples=["text-embedding-3-large"]
+    )
+    dimension: Dimension | None = Field(
+        default=None, description="In how many dimensions.", examples=[3072]
+    )
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_BATCH_SIZE,
+        description="Chunks in a batch; left out, the system's default.",
+        examples=[50],
+    )
+
+    def estimate(self, bot_id: str) -> EstimateRequest:
+        return EstimateRequest(bot_id=bot_id, **self.model_dump())
+
+
+class MigrationActionRequest(_OptionalBody):
+    """Nothing: the path says it all. A body with fields is refused, not ignored."""
