@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
 from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
-from migrations.states import Kind, Phase, Status
+from migrations.states import DRIVEN, Kind, Phase, Status
 
 
 class ErrorItem(ResponseBody):
@@ -139,7 +139,7 @@ class MigrationProgressResponse(ResponseBody):
             kind=progress.kind,
             status=progress.status,
             phase=progress.phase,
-            finished=progress.finished_at is not None,
+            finished=progress.status not in DRIVEN,
             percent=progress.percent,
             total_chunks=progress.total_chunks,
             processed_chunks=progress.processed_chunks,

@@ -204,6 +204,25 @@ def test_progress_shows_counts_rate_errors_and_the_timeline(api: Api) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        (Status.RUNNING, False),
+        (Status.SWITCHED, False),
+        (Status.ROLLING_BACK, False),
+        (Status.COMPLETED, True),
+        (Status.ROLLED_BACK, True),
+        (Status.NEEDS_OPERATOR, True),
+    ],
+)
+def test_a_watcher_is_told_when_nothing_more_will_happen(
+    api: Api, status: Status, finished: bool
+) -> None:
+    migration_id = api.start().id
+    api.services.system.move(migration_id, status)
+    assert finished == api.get(f"/embeddings/migration/{migration_id}/progress").json["finished"]
+
+
 def test_a_rollback_before_the_switch_is_watched_at_the_same_place(api: Api) -> None:
     migration_id = api.start().id
     answer = api.post(f"/embeddings/migration/{migration_id}/rollback")
