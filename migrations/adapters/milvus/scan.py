@@ -20,8 +20,7 @@ from migrations.errors import ScanInconsistent
 
 Row = TypeVar("Row")
 
-#: A range of at most one known key is read this often before it is given up:
-#: somebody may be writing just there.
+#: How often a range that cannot be cut is read before it is given up.
 ATTEMPTS = 3
 #: How full the left part of a cut should be; below 1 because the rows seen are
 #: only a sample of the range.
@@ -60,13 +59,16 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
     while pending:
         span = pending.pop()
         page = _read(source, span, page_size)
-        if not page.proven:
-            pending.extend(_cut(source, span, page, page_size))
+        parts = [] if page.proven else _parts(span, page, page_size)
+        if parts:
+            pending.extend(parts)
             continue
+        if not page.proven:
+            page = _read_stubbornly(source, span, page.counted)
         if page.rest is not None:
             pending.append(page.rest)
-        if page.rows:
-            yield page.rows
+        for start in range(0, len(page.rows), page_size):
+            yield page.rows[start : start + page_size]
 
 
 def _read(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
@@ -93,22 +95,23 @@ def _refuse_strangers(keys: Sequence[Key], span: KeyRange) -> None:
         raise ScanInconsistent(f"{strangers} rows outside the key range {span} were returned.")
 
 
-def _cut(source: Source[Row], span: KeyRange, page: _Page[Row], size: int) -> list[KeyRange]:
-    """The two parts of a range, the left one last; the range itself to read it again."""
+def _parts(span: KeyRange, page: _Page[Row], size: int) -> list[KeyRange]:
+    """The range cut in two at a key that was seen, the left part last; nothing if none will do."""
     seen = sorted({key for key in page.keys if key != span.upto})
     if not seen:
-        _read_stubbornly(source, span, size)
-        return [span]
+        return []
     wanted = int(len(seen) * min(0.5, _FILL * size / max(page.counted, 1)))
     pivot = seen[max(0, min(wanted, len(seen) - 2))]
     return [KeyRange(pivot, span.upto), KeyRange(span.after, pivot)]
 
 
-def _read_stubbornly(source: Source[Row], span: KeyRange, size: int) -> None:
+def _read_stubbornly(source: Source[Row], span: KeyRange, counted: int) -> _Page[Row]:
+    """A range that cannot be cut, read whole; again, because somebody may be writing just there."""
     for _ in range(ATTEMPTS):
-        page = _read(source, span, size)
-        if page.proven or any(key != span.upto for key in page.keys):
-            return
+        page = _read(source, span, counted + 1)
+        if page.proven:
+            return page
+        counted = page.counted
     raise ScanInconsistent(
         f"The key range {span} holds {page.counted} rows by Milvus' count and"
         f" {len(page.rows)} by reading; a key may stand twice (insert instead of upsert),"

@@ -1,0 +1,440 @@
+"""What only real engines can show: columns of every type, broken promises, lost servers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymilvus import DataType
+
+from migrations.adapters.milvus import MilvusVectorStore, rows
+from migrations.adapters.milvus.client import Connection
+from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, Vectors
+from migrations.errors import (
+    ForeignCollection,
+    ScanInconsistent,
+    SchemaNotReproduced,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
+from tests.contract.vector_store_world import (
+    DIMENSION,
+    FULL_ROW,
+    SCALARS,
+    World,
+    chunk,
+    make_collection,
+    open_world,
+    vectors,
+    write,
+)
+
+
+@pytest.fixture(scope="module", params=["milvus-lite", "milvus-standalone"])
+def engine(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Shared by the module, collections and all: making one takes Milvus seconds."""
+    world = open_world(request.param, lambda name: str(request.getfixturevalue(name).url))
+    yield world
+    world.clean()
+
+
+@pytest.fixture(scope="module")
+def full(engine: World) -> CollectionSchema:
+    """A collection with a column of every type that is carried over."""
+    return engine.collection(columns=SCALARS)
+
+
+@pytest.fixture(scope="module")
+def strings(engine: World) -> CollectionSchema:
+    return engine.collection(strings=True)
+
+
+@pytest.fixture
+def lite(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = open_world("milvus-lite", lambda name: str(request.getfixturevalue(name).url))
+    yield world
+    world.clean()
+
+
+def everything(store: Any, schema: CollectionSchema, **options: Any) -> list[Chunk]:
+    return [each for page in store.scan(schema, **options) for each in page]
+
+
+def emptied(engine: World, schema: CollectionSchema) -> CollectionSchema:
+    for page in engine.store.scan_keys(schema):
+        engine.store.delete(schema, page)
+    return schema
+
+
+# --- rows -----------------------------------------------------------------------
+
+
+def test_packed_and_plain_rows_read_back_equal(
+    engine: World, full: CollectionSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied(engine, full)
+    extra = {"title": "é", "deep": {"list": [1, None]}, "page": 2**53 + 1}
+    given_chunks = [
+        chunk("a", **FULL_ROW, **extra),
+        chunk("b", **{**FULL_ROW, "numbers": [], "words": [], "flag": False, "meta": {}}),
+    ]
+    packed = write(engine.store, full, given_chunks)
+    by_packing = everything(engine.store, full, with_vectors=True)
+    emptied(engine, full)
+    monkeypatch.setattr(rows, "milvus_pb2", None)
+    write(engine.store, full, given_chunks)
+    by_client = everything(engine.store, full, with_vectors=True)
+
+    assert [c.digest() for c in by_client] == [c.digest() for c in by_packing]
+    for one, other, written in zip(by_client, by_packing, packed, strict=True):
+        assert one.fields == other.fields
+        assert np.array_equal(one.vector, other.vector)
+        assert np.array_equal(written, one.vector)
+    expected = {**given_chunks[0].fields, "single": float(np.float32(0.1))}
+    expected["singles"] = [float(np.float32(0.1)), -2.5]
+    assert expected == by_packing[0].fields
+
+
+def test_rows_travel_by_the_client_when_pymilvus_hides_its_stub(
+    engine: World, strings: CollectionSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "stub", lambda self: None)
+
+    write(engine.store, strings, [chunk("by client", page=1)])
+
+    [found] = engine.store.fetch(strings, ["by client"])
+    assert {"pk": "by client", "text": "a text", "page": 1} == found.fields
+
+
+def test_a_copied_row_has_the_digest_of_its_source(engine: World, full: CollectionSchema) -> None:
+    emptied(engine, full)
+    write(engine.store, full, [chunk(f"k{i}", **FULL_ROW, n=i / 3) for i in range(20)])
+    target = engine.store.create_like(full, engine.name(), 16, "migration 1")
+
+    for page in engine.store.scan(full, page_size=7):
+        write(engine.store, target, page)
+
+    source_rows, target_rows = everything(engine.store, full), everything(engine.store, target)
+    assert [c.digest() for c in source_rows] == [c.digest() for c in target_rows]
+    assert 20 == len({c.digest() for c in target_rows})
+
+
+def test_a_row_too_large_for_one_message_with_its_neighbours_is_sent_in_parts(
+    engine: World, strings: CollectionSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrations.adapters.milvus.writing.LARGEST_REQUEST_BYTES", 10_000)
+    emptied(engine, strings)
+
+    written = write(engine.store, strings, [chunk(f"k{i:02}", "x" * 4000) for i in range(9)])
+
+    found = everything(engine.store, strings, with_vectors=True)
+    assert [f"k{i:02}" for i in range(9)] == [c.key for c in found]
+    assert np.array_equal(written, np.stack([c.vector for c in found]))
+
+
+@pytest.mark.parametrize("path", ["packed", "plain"])
+def test_a_row_that_does_not_fit_the_columns_is_refused_by_name(
+    engine: World, full: CollectionSchema, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path == "plain":
+        monkeypatch.setattr(rows, "milvus_pb2", None)
+    lacking = {name: value for name, value in FULL_ROW.items() if name != "i16"}
+
+    with pytest.raises(VectorStoreRefused, match="i16"):
+        write(engine.store, full, [chunk("a", **lacking)])
+
+
+def test_a_strong_read_sees_every_write_before_it(engine: World, strings: CollectionSchema) -> None:
+    emptied(engine, strings)
+    seen = []
+    for round_ in range(5):
+        write(engine.store, strings, [chunk("same", f"text {round_}")])
+        seen.append(engine.store.read(strings, ALL_KEYS, strong=True)[0].text)
+        seen.append(everything(engine.store, strings)[0].text)
+        seen.append(engine.store.fetch(strings, ["same"])[0].text)
+
+    assert [f"text {round_}" for round_ in range(5) for _ in range(3)] == seen
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(
+            lambda key: len(key.encode()) <= 512
+        ),
+        min_size=1,
+        max_size=30,
+        unique=True,
+    )
+)
+def test_any_text_is_a_key_that_filters_find(
+    engine: World, strings: CollectionSchema, keys: list[str]
+) -> None:
+    emptied(engine, strings)
+    write(engine.store, strings, [chunk(key) for key in keys])
+    ordered = sorted(keys)
+    middle = ordered[len(ordered) // 2]
+
+    assert [ordered] == list(engine.store.scan_keys(strings))
+    assert ordered == [c.key for c in engine.store.fetch(strings, keys)]
+    assert ordered.index(middle) + 1 == engine.store.count(strings.name, KeyRange(None, middle))
+    engine.store.delete(strings, keys)
+    assert 0 == engine.store.count(strings.name)
+
+
+# --- collections ----------------------------------------------------------------
+
+
+def test_every_column_type_index_and_option_is_reproduced(engine: World) -> None:
+    name, copy = engine.name(), engine.name()
+    assert engine.client is not None
+    make_collection(
+        engine.client,
+        name,
+        columns=SCALARS,
+        dynamic=False,
+        metric="IP",
+        consistency_level="Session",
+        properties={"collection.autocompaction.enabled": "true"},
+    )
+    indexes = engine.client.prepare_index_params()
+    scalar_index = "INVERTED" if engine.store.ping().startswith("milvus_lite") else "STL_SORT"
+    indexes.add_index("i64", index_type=scalar_index, index_name="by_number")
+    engine.client.create_index(name, indexes, timeout=30)
+    source = engine.store.describe(name)
+
+    made = engine.store.create_like(source, copy, 16, "migration 1")
+
+    assert [] == source.differences(made)
+    assert ("IP", (), 2) == (made.metric, made.unsupported, len(made.description["indexes"]))
+    assert {"collection.autocompaction.enabled": "true"} == made.description["properties"]
+
+
+def test_a_copy_that_died_before_its_index_is_finished_by_the_next_attempt(
+    engine: World, strings: CollectionSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = engine.name()
+
+    def die(*_: Any) -> None:
+        raise VectorStoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusVectorStore, "_index_like", die)
+        with pytest.raises(VectorStoreUnavailable):
+            engine.store.create_like(strings, name, 16, "migration 1")
+    made = engine.store.create_like(strings, name, 16, "migration 1")
+
+    assert [] == strings.differences(made)
+    assert engine.store.is_loaded(name)
+
+
+def test_an_adopted_copy_of_another_dimension_is_not_passed_off_as_the_right_one(
+    engine: World, strings: CollectionSchema
+) -> None:
+    name = engine.name()
+    engine.store.create_like(strings, name, 16, "migration 1")
+
+    with pytest.raises(SchemaNotReproduced, match="dimension: 32 became 16"):
+        engine.store.create_like(strings, name, 32, "migration 1")
+
+
+def test_a_copy_that_the_engine_makes_otherwise_is_refused_by_what_differs(lite: World) -> None:
+    source = lite.collection()
+    sharded = replace(source, description={**source.description, "num_shards": 2})
+
+    with pytest.raises(SchemaNotReproduced, match="num_shards: 2 became 1") as refusal:
+        lite.store.create_like(sharded, lite.name(), 16, "migration 1")
+
+    assert ["num_shards: 2 became 1"] == refusal.value.details["differences"]
+
+
+def test_two_workers_that_create_one_copy_both_get_it(
+    engine: World, strings: CollectionSchema
+) -> None:
+    name = engine.name()
+    create = engine.store.create_like
+    with ThreadPoolExecutor(4) as pool:
+        attempts = [pool.submit(create, strings, name, 16, "migration 1") for _ in range(4)]
+        made = [attempt.result() for attempt in attempts]
+
+    assert [made[0]] * 4 == made
+
+
+def test_two_owners_that_race_for_one_name_do_not_share_it(
+    engine: World, strings: CollectionSchema
+) -> None:
+    name = engine.name()
+    create = engine.store.create_like
+    with ThreadPoolExecutor(2) as pool:
+        attempts = {tag: pool.submit(create, strings, name, 16, tag) for tag in ("one", "other")}
+        errors = {tag: attempt.exception() for tag, attempt in attempts.items()}
+
+    owner = engine.store.owner_tag(name)
+    assert owner is not None
+    assert errors.pop(owner) is None
+    assert [ForeignCollection] == [type(error) for error in errors.values()]
+
+
+def test_an_auto_id_key_is_described_as_unsupported(engine: World) -> None:
+    name = engine.name()
+    assert engine.client is not None
+    engine.client.create_collection(name, dimension=DIMENSION, auto_id=True, timeout=30)
+
+    [reason] = engine.store.describe(name).unsupported
+
+    assert "auto_id" in reason
+
+
+def test_nullable_columns_and_defaults_keep_their_values_where_the_engine_has_them(
+    lite: World,
+) -> None:
+    source = lite.collection(
+        columns=[
+            ("maybe", DataType.INT64, {"nullable": True}),
+            ("words", DataType.VARCHAR, {"nullable": True, "max_length": 50}),
+            ("preset", DataType.INT32, {"default_value": 7}),
+        ]
+    )
+    given_chunks = [
+        chunk("a", maybe=None, words="w", preset=1),
+        chunk("b", maybe=5, words=None, preset=7),
+    ]
+    write(lite.store, source, given_chunks)
+    target = lite.store.create_like(source, lite.name(), 16, "migration 1")
+
+    write(lite.store, target, lite.store.read(source, ALL_KEYS, strong=True))
+    write(lite.store, target, [chunk("a", words="only words", preset=1)])
+
+    a, b = lite.store.read(target, ALL_KEYS, strong=True)
+    assert given_chunks[1].fields == b.fields
+    assert {"pk": "a", "text": "a text", "maybe": None, "words": "only words", "preset": 1} == (
+        a.fields
+    )
+
+
+# --- broken promises --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drop", [0, 5, -1], ids=["first", "middle", "last"])
+def test_a_row_missing_from_a_page_raises_instead_of_being_lost(
+    engine: World, strings: CollectionSchema, drop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied(engine, strings)
+    write(engine.store, strings, [chunk(f"k{i:02}") for i in range(12)])
+    victim = f"k{list(range(12))[drop]:02}"
+    honest = MilvusVectorStore._page
+
+    def page(*args: Any, **options: Any) -> list[Any]:
+        return [row for row in honest(*args, **options) if row["pk"] != victim]
+
+    monkeypatch.setattr(MilvusVectorStore, "_page", page)
+
+    for scan in (engine.store.scan_keys, engine.store.scan):
+        with pytest.raises(ScanInconsistent):
+            list(scan(strings, page_size=5))
+
+
+def test_keys_that_stand_twice_are_found_out(request: pytest.FixtureRequest) -> None:
+    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
+    made = world.collection()
+    assert world.client is not None
+    row = {"pk": "k3", "text": "again", "vector": vectors(1)[0].tolist()}
+    write(world.store, made, [chunk(f"k{i}") for i in range(9)])
+    world.client.insert(made.name, [row], timeout=30)
+
+    with pytest.raises(ScanInconsistent, match="twice"):
+        list(world.store.scan_keys(made))
+    world.clean()
+
+
+# --- servers and processes --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.ping(),
+        lambda store: store.exists("c"),
+        lambda store: store.describe("c"),
+        lambda store: store.load("c"),
+        lambda store: store.point_alias("a", "c"),
+    ],
+    ids=["ping", "exists", "describe", "load", "point_alias"],
+)
+def test_a_server_that_is_not_there_is_unavailable_within_the_timeout(
+    call: Callable[[MilvusVectorStore], Any],
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: refuses
+        store = MilvusVectorStore(f"http://127.0.0.1:{nobody.getsockname()[1]}", timeout_seconds=2)
+        before = time.monotonic()
+        with pytest.raises(VectorStoreUnavailable) as caught:
+            call(store)
+
+    assert time.monotonic() - before < 3
+    assert caught.value.__cause__ is not None
+
+
+def test_a_server_that_never_answers_is_unavailable_after_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = MilvusVectorStore(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=1)
+        before = time.monotonic()
+        with pytest.raises(VectorStoreUnavailable):
+            store.ping()
+
+    assert time.monotonic() - before < 3
+
+
+def test_errors_are_logged_by_nobody_but_us(
+    engine: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert engine.store.resolve_alias("nobody_has_this_alias") is None
+
+    assert ([], "", "") == (caplog.records, *capfd.readouterr())
+
+
+def _count_in_child(store: MilvusVectorStore, collection: str, answer: Any) -> None:
+    answer.put(store.count(collection))
+
+
+def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone(
+    engine: World, strings: CollectionSchema
+) -> None:
+    emptied(engine, strings)
+    write(engine.store, strings, [chunk(key) for key in "abc"])
+    context = multiprocessing.get_context("fork")
+    answer: Any = context.Queue()
+    child = context.Process(target=_count_in_child, args=(engine.store, strings.name, answer))
+
+    child.start()
+    in_child = answer.get(timeout=30)
+    child.join(30)
+
+    assert (3, 0) == (in_child, child.exitcode)
+    assert 3 == engine.store.count(strings.name)
+
+
+def test_threads_share_one_client(engine: World, strings: CollectionSchema) -> None:
+    emptied(engine, strings)
+    keys: list[Key] = [f"k{i:03}" for i in range(200)]
+
+    def put(part: Sequence[Key]) -> Vectors:
+        return write(engine.store, strings, [chunk(key) for key in part])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, [keys[i : i + 10] for i in range(0, 200, 10)]))
+
+    assert [keys] == list(engine.store.scan_keys(strings))

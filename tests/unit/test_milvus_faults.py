@@ -1,0 +1,59 @@
+"""Which of Milvus' errors pass by themselves, and which do not."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from pymilvus.exceptions import MilvusException
+
+from migrations.adapters.milvus.faults import translated
+from migrations.errors import (
+    CollectionNotFound,
+    ReembedError,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
+
+
+class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
+    def __init__(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "said the channel"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MilvusException(100, "collection not found"), CollectionNotFound),
+        (MilvusException(8, "rate limit exceeded"), VectorStoreUnavailable),
+        (MilvusException(9, "memory quota exceeded"), VectorStoreUnavailable),
+        (MilvusException(2, "Fail connecting to server"), VectorStoreUnavailable),
+        (MilvusException(1, "service not ready[proxy=1]"), VectorStoreUnavailable),
+        (MilvusException(1, "[query] Retry timeout: 30s"), VectorStoreUnavailable),
+        (MilvusException(grpc.StatusCode.UNAVAILABLE, "gone"), VectorStoreUnavailable),
+        (MilvusException(65535, "find no available rootcoord"), VectorStoreUnavailable),
+        (MilvusException(5, "passing", retriable=True), VectorStoreUnavailable),
+        (MilvusException(65535, "cannot parse expression"), VectorStoreRefused),
+        (MilvusException(1, "alias 'a' already exists"), VectorStoreRefused),
+        (MilvusException(101, "collection not loaded"), VectorStoreRefused),
+        (MilvusException(1100, "invalid parameter"), VectorStoreRefused),
+        (Failed(grpc.StatusCode.UNAVAILABLE), VectorStoreUnavailable),
+        (Failed(grpc.StatusCode.DEADLINE_EXCEEDED), VectorStoreUnavailable),
+        (Failed(grpc.StatusCode.UNAUTHENTICATED), VectorStoreRefused),
+        (ValueError("not JSON"), VectorStoreRefused),
+    ],
+)
+def test_an_error_of_milvus_becomes_one_of_ours_and_keeps_its_cause(
+    error: Exception, expected: type[ReembedError]
+) -> None:
+    with pytest.raises(ReembedError) as caught, translated("query", "docs"):
+        raise error
+
+    assert expected is type(caught.value)
+    assert error is caught.value.__cause__
+    assert "docs" in caught.value.message

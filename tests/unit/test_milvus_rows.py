@@ -1,0 +1,125 @@
+"""Chunks as rows: what is checked before anything is sent, and how it is packed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pymilvus.grpc_gen import milvus_pb2
+
+from migrations.adapters.milvus.rows import (
+    can_pack,
+    check_rows,
+    packed_request,
+    plain_rows,
+)
+from migrations.chunks import Chunk, CollectionSchema
+from migrations.errors import DimensionMismatch, VectorStoreRefused
+
+
+def field(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "nullable": False, **more}
+
+
+SCHEMA = CollectionSchema(
+    name="docs",
+    key_field="pk",
+    key_is_string=True,
+    vector_field="vector",
+    dimension=3,
+    metric="COSINE",
+    text_candidates=("text",),
+    description={
+        "enable_dynamic_field": True,
+        "fields": [
+            field("pk", "VARCHAR"),
+            field("text", "VARCHAR"),
+            field("meta", "JSON"),
+            field("vector", "FLOAT_VECTOR"),
+        ],
+    },
+)
+
+
+def strict() -> CollectionSchema:
+    return replace(SCHEMA, description={**SCHEMA.description, "enable_dynamic_field": False})
+
+
+def chunk(key: str, **fields: Any) -> Chunk:
+    return Chunk(key, "t", {"pk": key, "text": "t", "meta": {}, **fields})
+
+
+def test_vectors_are_sent_bit_for_bit_in_one_buffer() -> None:
+    vectors = np.random.default_rng(1).normal(size=(300, 3)).astype(np.float32)
+    chunks = [chunk(f"k{i}") for i in range(300)]
+
+    sent = packed_request(SCHEMA, chunks, vectors)
+
+    wire = milvus_pb2.UpsertRequest.FromString(sent.SerializeToString())
+    column = next(c for c in wire.fields_data if c.field_name == "vector")
+    assert (300, 3) == (wire.num_rows, column.vectors.dim)
+    assert vectors.ravel().tolist() == list(column.vectors.float_vector.data)
+
+
+def test_vectors_of_another_type_or_order_are_made_float32_rows() -> None:
+    columns_first = np.asfortranarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+
+    checked = check_rows(SCHEMA, [chunk("a"), chunk("b")], columns_first)  # type: ignore[arg-type]
+
+    assert (np.float32, True) == (checked.dtype, checked.flags.c_contiguous)
+    assert [[1, 2, 3], [4, 5, 6]] == checked.tolist()
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 3), (3,)])
+def test_vectors_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DimensionMismatch):
+        check_rows(SCHEMA, [chunk("a")], np.zeros(shape, dtype=np.float32))
+
+
+def test_a_key_twice_in_one_call_is_an_error() -> None:
+    with pytest.raises(ValueError, match="distinct"):
+        check_rows(SCHEMA, [chunk("a"), chunk("a")], np.zeros((2, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize("make", [packed_request, plain_rows])
+def test_fields_without_a_column_need_a_dynamic_field(make: Any) -> None:
+    vectors = np.zeros((1, 3), dtype=np.float32)
+
+    with pytest.raises(VectorStoreRefused, match="title"):
+        make(strict(), [chunk("a", title="x")], vectors)
+
+    assert make(SCHEMA, [chunk("a", title="x")], vectors)
+
+
+def test_the_client_is_given_json_values_as_json_text_when_they_are_text() -> None:
+    vectors = np.zeros((2, 3), dtype=np.float32)
+
+    rows = plain_rows(SCHEMA, [chunk("a", meta="plain"), chunk("b", meta={"a": 1})], vectors)
+
+    assert ['"plain"', '{"a":1}'] == [row["meta"] for row in rows]
+
+
+def test_numbers_beyond_64_bits_pass_through_json() -> None:
+    vectors = np.zeros((1, 3), dtype=np.float32)
+
+    sent = packed_request(SCHEMA, [chunk("a", meta={"n": 2**70})], vectors)
+
+    column = next(c for c in sent.fields_data if c.field_name == "meta")
+    assert [b'{"n": %d}' % 2**70] == list(column.scalars.json_data.data)
+
+
+def test_nullable_columns_and_defaults_are_left_to_the_client() -> None:
+    nullable = field("maybe", "INT64") | {"nullable": True}
+    preset = field("preset", "INT64", default_value=7)
+
+    def with_column(column: dict[str, Any]) -> CollectionSchema:
+        fields = [*SCHEMA.description["fields"], column]
+        return replace(SCHEMA, description={**SCHEMA.description, "fields": fields})
+
+    assert [True, False, False] == [
+        can_pack(SCHEMA),
+        can_pack(with_column(nullable)),
+        can_pack(with_column(preset)),
+    ]
