@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -41,10 +43,14 @@ from migrations.waves import open_next
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+#: Epochs whose facts a worker keeps in memory for its batches.
+REMEMBERED_RUNS = 32
+
 
 class Conductor:
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._batch_facts: OrderedDict[tuple[UUID, int], Run] = OrderedDict()
 
     # --- forward ---------------------------------------------------------
 
@@ -83,7 +89,7 @@ class Conductor:
     ) -> dict[str, Any]:
         """Run one batch; whatever happens, return normally so that its wave can advance."""
         try:
-            with self._at_work(migration_id, epoch) as run:
+            with self._at_work(migration_id, epoch, remembered=True) as run:
                 return self._until_done(run, lambda: run_batch(run, index, within))
         except Superseded:
             return {"outcome": "superseded"}
@@ -221,12 +227,29 @@ class Conductor:
         return result
 
     @contextmanager
-    def _at_work(self, migration_id: UUID, epoch: int) -> Iterator[Run]:
-        """Work that any number of workers may do at the same time."""
+    def _at_work(
+        self, migration_id: UUID, epoch: int, *, remembered: bool = False
+    ) -> Iterator[Run]:
+        """Work that any number of workers may do at the same time.
+
+        ``remembered``: what was loaded for the last batch of this epoch will do.
+        """
         store = self._services.store
         say = lambda: store.heartbeat(migration_id, epoch)  # noqa: E731
         with self._services.pulse.hold((migration_id, epoch), say) as beat:
-            yield self._load(migration_id, beat)
+            if remembered:
+                yield self._remember(migration_id, epoch, beat)
+            else:
+                yield self._load(migration_id, beat)
+
+    def _remember(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
+        """A batch needs only what cannot change within its epoch."""
+        known = self._batch_facts.get((migration_id, epoch))
+        if known is None:
+            known = self._batch_facts[migration_id, epoch] = self._load(migration_id, beat)
+            while len(self._batch_facts) > REMEMBERED_RUNS:
+                self._batch_facts.popitem(last=False)
+        return replace(known, beat=beat)
 
     @contextmanager
     def _as_runner(self, migration_id: UUID, epoch: int) -> Iterator[Run]:

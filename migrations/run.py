@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeVar
 
 import structlog
@@ -39,17 +38,24 @@ class Run:
     migration: Migration
     bot: Bot
     beat: Beat
-    warnings: list[str] = field(default_factory=list)
+    #: By collection; shared by the batches of an epoch, which would each ask again.
+    schemas: dict[str, CollectionSchema] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def source(self) -> CollectionSchema:
-        return self.services.vectors.describe(self.migration.source_collection)
+        return self._schema(self.migration.source_collection)
 
-    @cached_property
+    @property
     def target(self) -> CollectionSchema:
-        return self.services.vectors.describe(self.migration.target_collection)
+        return self._schema(self.migration.target_collection)
 
-    @cached_property
+    def _schema(self, collection: str) -> CollectionSchema:
+        found = self.schemas.get(collection)
+        if found is None:
+            found = self.schemas[collection] = self.services.vectors.describe(collection)
+        return found
+
+    @property
     def embedder(self) -> Embedder:
         """The model of the target collection."""
         return self.services.embedders.get(self.migration.config.target)
