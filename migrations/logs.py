@@ -37,5 +37,5 @@ def configure(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     # Celery's line per received and finished task says less than our events and Flower do.
-    for name in ("celery.worker.strategy", "celery.app.trace", "httpx", "openai"):
+    for name in ("celery.worker.strategy", "celery.app.trace", "httpx", "httpx2", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
