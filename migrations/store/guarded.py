@@ -33,13 +33,14 @@ LIMIT_LOCK, WATCH_LOCK = 1, 2
 
 def hold(session: Session, migration_id: UUID) -> Held:
     """Lock the row until the transaction ends. Raises MigrationNotFound."""
-    row = session.scalars(
-        select(MigrationRecord).where(MigrationRecord.id == migration_id).with_for_update()
+    found = session.execute(
+        select(MigrationRecord, clock()).where(MigrationRecord.id == migration_id).with_for_update()
     ).one_or_none()
-    if row is None:
+    if found is None:
         raise MigrationNotFound
+    row, at = found
     undone = tuple(Phase(name) for name in row.undone_phases)
-    return Held(as_migration(row), undone, now(session))
+    return Held(as_migration(row), undone, at)
 
 
 def now(session: Session) -> datetime:

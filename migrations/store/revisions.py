@@ -15,6 +15,8 @@ from alembic.config import Config
 
 from migrations.store.engine import Database
 
+SCRIPTS = str(Path(__file__).parent / "schema")
+
 #: Alembic's environment is global to the process; between processes a lock of
 #: PostgreSQL decides (schema/env.py).
 _one_at_a_time = threading.Lock()
@@ -39,10 +41,7 @@ def _with_connection(database_url: str, run: Callable[[Config], None]) -> None:
     try:
         with _one_at_a_time, database.transaction() as session:
             config = Config()
-            folder = str(Path(__file__).parent / "schema").replace(
-                "%", "%%"
-            )  # configparser's escape
-            config.set_main_option("script_location", folder)
+            config.set_main_option("script_location", SCRIPTS.replace("%", "%%"))
             config.set_main_option("path_separator", "os")
             config.attributes["connection"] = session.connection()
             run(config)

@@ -1,0 +1,37 @@
+"""The state stores that its contract suite runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.postgres import PostgresServer
+from migrations.store import SqlMigrationStore
+from tests.contract.state_store_world import World, emptied, in_memory, on_postgres
+from tests.services.databases import fresh_database
+
+
+@pytest.fixture(scope="session")
+def state_database(postgres_server: PostgresServer, database_template: str) -> Iterator[str]:
+    """A database with our tables, for all tests of the state store."""
+    with fresh_database(postgres_server, database_template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sql_store(state_database: str) -> Iterator[SqlMigrationStore]:
+    """One for all, as in a worker: a new one compiles every statement anew."""
+    store = SqlMigrationStore(state_database)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def state(request: pytest.FixtureRequest) -> World:
+    """An empty state store: the fake, then the real one."""
+    if request.param == "fake":
+        return in_memory()
+    url = request.getfixturevalue("state_database")
+    emptied(url)
+    return on_postgres(request.getfixturevalue("sql_store"), url)

@@ -1,0 +1,333 @@
+"""Starting a run and taking it forward: phases, steps, notes, the heartbeat and the runner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from migrations import messages
+from migrations.config import EmbeddingRef
+from migrations.entities import Step
+from migrations.errors import (
+    BotNotFound,
+    IdempotencyConflict,
+    MigrationInProgress,
+    MigrationNotFound,
+    RollbackUnavailable,
+    SourceChanged,
+    Superseded,
+    TooManyMigrations,
+)
+from migrations.results import RollbackInfo
+from migrations.states import LIVE, Kind, Phase, Status
+from tests.contract.state_store_world import (
+    LIMIT,
+    UNKNOWN,
+    World,
+    a_bot,
+    a_config,
+    a_reverse,
+    a_start,
+)
+
+INFO = RollbackInfo(
+    bot_id="bot",
+    collection="bot_g1",
+    embedding=EmbeddingRef(provider="local", model="small", dimension=64),
+    generation=1,
+    alias="bot_live",
+    collection_schema={"fields": [{"name": "id"}]},
+    chunk_count=7,
+    content_digest="ab" * 16,
+)
+
+
+def test_a_new_migration_is_pending_and_its_first_message_waits_to_be_sent(state: World) -> None:
+    new = a_start(state.bot(), config=a_config(timeout_seconds=60))
+    migration, created = state.store.create(new, LIMIT)
+    assert created
+    assert migration == state.now(migration)
+    assert (Status.PENDING, Phase.VALIDATION, 1) == (
+        migration.status,
+        migration.phase,
+        migration.epoch,
+    )
+    assert new.config == migration.config
+    assert ("owner", "somebody") == (migration.owner, migration.requested_by)
+    assert timedelta(seconds=60) == migration.deadline_at - migration.created_at
+    assert ["started"] == state.told(migration)
+    assert [messages.run(migration.id, 1, Phase.VALIDATION)] == state.messages(migration)
+
+
+def test_the_same_request_under_the_same_key_is_answered_with_the_first_migration(
+    state: World,
+) -> None:
+    bot = state.bot()
+    key = {"idempotency_key": "k", "request_digest": "d"}
+    first, _ = state.store.create(a_start(bot, **key), LIMIT)
+    assert (first, False) == state.store.create(a_start(bot, **key), LIMIT)
+    assert (first, "d") == state.store.by_idempotency_key(bot.bot_id, "k")
+    assert ["started"] == state.told(first)
+
+
+def test_another_request_under_a_used_key_is_refused(state: World) -> None:
+    bot = state.bot()
+    state.start(bot, idempotency_key="k", request_digest="d")
+    with pytest.raises(IdempotencyConflict):
+        state.store.create(a_start(bot, idempotency_key="k", request_digest="other"), LIMIT)
+
+
+def test_a_key_belongs_to_one_bot(state: World) -> None:
+    key = {"idempotency_key": "k", "request_digest": "d"}
+    first = state.start(state.bot("one"), **key)
+    second = state.start(state.bot("two"), **key)
+    assert first.id != second.id
+    assert state.store.by_idempotency_key("three", "k") is None
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_second_start_is_refused_exactly_while_the_first_migration_lives(
+    state: World, status: Status
+) -> None:
+    first = state.reach(status)
+    bot = state.store.bot(first.bot_id)
+    if status not in LIVE:
+        assert Status.PENDING is state.start(bot).status
+        return
+    with pytest.raises(MigrationInProgress, match=str(first.id)) as refusal:
+        state.start(bot)
+    assert str(first.id) == refusal.value.details["migration_id"]
+
+
+def test_one_more_than_the_limit_is_refused_until_one_has_ended(state: World) -> None:
+    first, *_ = [state.start(state.bot(f"bot{n}")) for n in range(LIMIT)]
+    late = state.bot("late")
+    with pytest.raises(TooManyMigrations, match=str(LIMIT)):
+        state.start(late)
+    state.store.turn_round(first.id, 1, Superseded())
+    state.store.finish_rollback(first.id, 2)
+    assert Status.PENDING is state.start(late).status
+
+
+@pytest.mark.parametrize(
+    "stale", [{"source_generation": 2}, {"source_collection": "elsewhere"}], ids=str
+)
+def test_a_start_from_where_the_bot_is_not_is_refused(state: World, stale: dict[str, Any]) -> None:
+    bot = state.bot()
+    with pytest.raises(SourceChanged):
+        state.start(bot, **stale)
+    assert state.store.latest(bot.bot_id) is None
+
+
+def test_a_start_for_an_unknown_bot_is_refused(state: World) -> None:
+    with pytest.raises(BotNotFound):
+        state.store.create(a_start(a_bot("nobody")), LIMIT)
+
+
+def test_a_reverse_run_to_a_collection_that_is_no_longer_kept_is_refused(state: World) -> None:
+    forward = state.reach(Status.COMPLETED)
+    bot = state.store.bot(forward.bot_id)
+    gone = replace(a_reverse(bot, forward), target_collection="dropped")
+    with pytest.raises(RollbackUnavailable):
+        state.store.create(gone, LIMIT)
+
+
+def test_a_migration_is_found_by_its_bot_by_its_reverse_and_among_the_live(state: World) -> None:
+    forward = state.reach(Status.COMPLETED)
+    assert state.store.reverse_of(forward.id) is None
+    assert state.store.live(forward.bot_id) is None
+    back = state.start_back(forward)
+    assert back == state.store.reverse_of(forward.id)
+    assert back == state.store.live(forward.bot_id) == state.store.latest(forward.bot_id)
+    assert [back] == state.store.active()
+    assert (Kind.REVERSE, forward.id, True) == (back.kind, back.reverses, back.target_is_kept)
+
+
+def test_an_unknown_migration_is_said_to_be_unknown(state: World) -> None:
+    for ask in (
+        lambda: state.store.migration(UNKNOWN),
+        lambda: state.store.begin_phase(UNKNOWN, 1, Phase.VALIDATION),
+        lambda: state.store.request_cancel(UNKNOWN, "somebody"),
+        lambda: state.store.switch(UNKNOWN, 1, 1.0),
+    ):
+        with pytest.raises(MigrationNotFound):
+            ask()
+
+
+def test_phases_are_entered_in_their_order_and_timed(state: World) -> None:
+    migration = state.start()
+    for phase in list(Phase)[:5]:
+        begun = state.store.begin_phase(migration.id, 1, phase)
+        assert (phase, Status.RUNNING) == (begun.phase, begun.status)
+        state.store.complete_phase(migration.id, 1, phase)
+    done = state.now(migration)
+    assert tuple(Phase)[:5] == done.completed_phases
+    assert {"started_at", "finished_at"} == set(done.phase_times[Phase.VERIFICATION])
+    assert done.started_at is not None
+    assert ["phase_begun", "phase_completed"] * 5 == state.told(migration)[1:]
+
+
+def test_entering_a_phase_again_keeps_its_first_start_and_tells_nothing_new(state: World) -> None:
+    migration = state.start()
+    first = state.store.begin_phase(migration.id, 1, Phase.VALIDATION)
+    state.pass_time(5)
+    first_times = state.now(migration).phase_times
+    again = state.store.begin_phase(migration.id, 1, Phase.VALIDATION)
+    assert first_times == again.phase_times == first.phase_times
+    assert ["started", "phase_begun"] == state.told(migration)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [Phase.VALIDATION, Phase.NEW_COLLECTION_CREATION, Phase.FINALIZATION, Phase.CLEANUP],
+)
+def test_a_phase_that_is_done_or_not_yet_next_is_not_entered(state: World, phase: Phase) -> None:
+    migration = state.drive(state.start(), Phase.BACKUP_CREATION)
+    with pytest.raises(Superseded):
+        state.store.begin_phase(migration.id, 1, phase)
+
+
+def test_the_next_phase_is_not_entered_before_this_one_is_complete(state: World) -> None:
+    migration = state.drive(state.start(), Phase.VALIDATION)
+    with pytest.raises(Superseded):
+        state.store.begin_phase(migration.id, 1, Phase.BACKUP_CREATION)
+
+
+def test_only_the_phase_at_work_can_be_completed(state: World) -> None:
+    migration = state.drive(state.start(), Phase.BACKUP_CREATION)
+    with pytest.raises(Superseded):
+        state.store.complete_phase(migration.id, 1, Phase.DATA_MIGRATION)
+
+
+def test_completing_twice_counts_once_and_keeps_the_first_findings(state: World) -> None:
+    migration = state.drive(state.start(), Phase.VALIDATION)
+    state.store.complete_phase(migration.id, 1, Phase.VALIDATION, validation={"first": True})
+    state.store.complete_phase(migration.id, 1, Phase.VALIDATION, validation={"first": False})
+    assert {"first": True} == state.now(migration).validation
+    assert 1 == state.told(migration).count("phase_completed")
+
+
+def test_what_a_phase_found_is_kept_with_the_migration(state: World) -> None:
+    migration = state.drive(state.start(), Phase.VALIDATION)
+    state.store.note(migration.id, 1, waiting_for="a provider", totals={"total_chunks": 9})
+    state.store.complete_phase(
+        migration.id,
+        1,
+        Phase.VALIDATION,
+        warnings=["2 chunks have no text."],
+        rollback_info=INFO,
+        validation={"checks": [{"passed": True}]},
+        verification={"rows": 9},
+        totals={"processed_chunks": 3},
+        target_adopted=True,
+    )
+    kept = state.now(migration)
+    assert kept.rollback_info == INFO
+    assert {"checks": [{"passed": True}]} == kept.validation
+    assert {"rows": 9} == kept.verification
+    assert {"total_chunks": 9, "processed_chunks": 3} == kept.totals
+    assert kept.target_adopted
+    assert ("2 chunks have no text.",) == kept.warnings
+    assert kept.waiting_for is None
+
+
+def test_a_finding_that_nobody_keeps_is_a_slip_of_the_caller(state: World) -> None:
+    migration = state.drive(state.start(), Phase.VALIDATION)
+    with pytest.raises(TypeError, match="verificatoin"):
+        state.store.complete_phase(migration.id, 1, Phase.VALIDATION, verificatoin={})
+
+
+def test_findings_that_postgresql_cannot_hold_are_kept_in_other_words(state: World) -> None:
+    migration = state.drive(state.start(), Phase.VALIDATION)
+    state.store.complete_phase(
+        migration.id,
+        1,
+        Phase.VALIDATION,
+        validation={"rate": math.nan, "text\x00": "\x00 \ud800", "id": uuid4()},
+        warnings=["\x00"],
+    )
+    kept = state.now(migration).validation
+    assert kept is not None
+    assert ("nan", "␀ ?") == (kept["rate"], kept["text␀"])
+    assert ("␀",) == state.now(migration).warnings
+
+
+def test_notes_replace_what_is_waited_for_and_add_warnings_once(state: World) -> None:
+    migration = state.drive(state.start(), Phase.DATA_MIGRATION)
+    told = state.told(migration)
+    state.store.note(migration.id, 1, waiting_for="a provider", warnings=["slow", "slow"])
+    state.store.note(migration.id, 1, warnings=["slow", "dear"], totals={"failed_chunks": 1})
+    noted = state.now(migration)
+    assert ("a provider", ("slow", "dear")) == (noted.waiting_for, noted.warnings)
+    assert {"failed_chunks": 1} == noted.totals
+    state.store.note(migration.id, 1, waiting_for=None)
+    assert state.now(migration).waiting_for is None
+    assert told == state.told(migration)
+
+
+def test_steps_are_taken_forwards_and_each_only_once(state: World) -> None:
+    migration = state.drive(state.start(), Phase.DATA_MIGRATION)
+    follow_up = messages.catch_up(migration.id, 1)
+    take = state.store.take_step
+    assert take(migration.id, 1, Step.PLANNING)
+    assert not take(migration.id, 1, Step.PLANNING)
+    assert take(migration.id, 1, Step.CATCHING_UP, follow_up)
+    assert not take(migration.id, 1, Step.CATCHING_UP, follow_up)
+    assert not take(migration.id, 1, Step.BACKFILLING)
+    assert Step.CATCHING_UP is state.now(migration).step
+    assert 1 == state.messages(migration).count(follow_up)
+
+
+def test_no_step_is_taken_outside_data_migration(state: World) -> None:
+    migration = state.drive(state.start(), Phase.NEW_COLLECTION_CREATION)
+    assert not state.store.take_step(migration.id, 1, Step.PLANNING)
+    state.drive(migration, Phase.DATA_MIGRATION)
+    state.store.complete_phase(migration.id, 1, Phase.DATA_MIGRATION)
+    assert not state.store.take_step(migration.id, 1, Step.PLANNING)
+
+
+def test_a_message_comes_out_of_the_outbox_character_by_character(state: World) -> None:
+    migration = state.drive(state.start(), Phase.DATA_MIGRATION)
+    odd = {"kind": "wave", "epoch": 1, "batches": [[0, "\x00'\\\ud800é", 2**63 - 1]]}
+    state.store.take_step(migration.id, 1, Step.CATCHING_UP, odd)
+    assert odd == state.messages(migration)[-1]
+
+
+def test_a_heartbeat_moves_the_time_of_the_last_sign_of_life(state: World) -> None:
+    migration = state.start()
+    state.pass_time(30)
+    before = state.now(migration).heartbeat_at
+    assert state.store.heartbeat(migration.id, 1)
+    assert timedelta(seconds=30) <= state.now(migration).heartbeat_at - before
+
+
+def test_one_runner_at_a_time_until_its_lease_ends(state: World) -> None:
+    migration = state.start()
+    take = state.store.take_runner
+    assert take(migration.id, 1, "me", 10)
+    assert take(migration.id, 1, "me", 10)
+    assert not take(migration.id, 1, "you", 10)
+    state.pass_time(11)
+    assert take(migration.id, 1, "you", 10)
+    assert not take(migration.id, 1, "me", 10)
+
+
+def test_a_released_runner_makes_room_and_nobody_releases_anothers(state: World) -> None:
+    migration = state.start()
+    state.store.take_runner(migration.id, 1, "me", 10)
+    state.store.release_runner(migration.id, "you")
+    assert not state.store.take_runner(migration.id, 1, "you", 10)
+    state.store.release_runner(migration.id, "me")
+    assert state.store.take_runner(migration.id, 1, "you", 10)
+
+
+def test_a_redriven_migration_is_free_for_a_new_runner(state: World) -> None:
+    migration = state.start()
+    state.store.take_runner(migration.id, 1, "me", 600)
+    state.store.redrive(migration.id, 1)
+    assert state.store.take_runner(migration.id, 2, "you", 10)

@@ -1,0 +1,343 @@
+"""Two writers at once on the real PostgreSQL: exactly one effect, and one line of history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from migrations import messages
+from migrations.entities import Migration, Step
+from migrations.errors import (
+    MigrationInProgress,
+    PermanentError,
+    ReembedError,
+    RollbackUnavailable,
+    Superseded,
+    SwitchInProgress,
+    TooManyMigrations,
+    TransitionRefused,
+)
+from migrations.states import DRIVEN, Phase, Status
+from migrations.store import SqlMigrationStore
+from migrations.store.changes import Change
+from migrations.store.engine import Database
+from migrations.store.guarded import apply, hold
+from tests.contract.state_store_world import (
+    LIMIT,
+    RETENTION_HOURS,
+    World,
+    a_start,
+    emptied,
+    on_postgres,
+)
+
+#: A race has to be run more than once to be a race; each round has a bot of its own.
+ROUNDS = 8
+Action = Callable[[], Any]
+
+
+@pytest.fixture(scope="module")
+def store(module_database_url: str) -> Iterator[SqlMigrationStore]:
+    store = SqlMigrationStore(module_database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def state(store: SqlMigrationStore, module_database_url: str) -> World:
+    emptied(module_database_url)
+    return on_postgres(store, module_database_url)
+
+
+def at_once(*actions: Action) -> list[Any]:
+    """Answers (or errors) of actions that begin at the same moment, in their order."""
+    line = threading.Barrier(len(actions))
+
+    def run(action: Action) -> Any:
+        line.wait()
+        try:
+            return action()
+        except ReembedError as error:
+            return error
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(run, actions))
+
+
+def kinds(answers: list[Any]) -> list[str]:
+    return sorted(type(answer).__name__ for answer in answers)
+
+
+def test_of_two_starts_of_a_bot_one_is_refused(state: World) -> None:
+    for _ in range(ROUNDS):
+        bot = state.bot(f"bot-{uuid4()}")
+        news = [a_start(bot), a_start(bot)]
+        answers = at_once(*(lambda new=new: state.store.create(new, 1000) for new in news))
+        assert ["MigrationInProgress", "tuple"] == kinds(answers)
+        live = state.store.live(bot.bot_id)
+        assert live is not None
+        assert ["started"] == state.told(live)
+        (refusal,) = (answer for answer in answers if isinstance(answer, MigrationInProgress))
+        assert str(live.id) == refusal.details["migration_id"]
+
+
+def test_of_two_equal_requests_under_one_key_both_get_the_one_migration(state: World) -> None:
+    for _ in range(ROUNDS):
+        bot = state.bot(f"bot-{uuid4()}")
+        news = [a_start(bot, idempotency_key="k", request_digest="d") for _ in range(2)]
+        answers = at_once(*(lambda new=new: state.store.create(new, 1000) for new in news))
+        assert [False, True] == sorted(created for _, created in answers)
+        assert 1 == len({migration.id for migration, _ in answers})
+
+
+def test_starts_of_many_bots_together_do_not_pass_the_limit(state: World) -> None:
+    for _ in range(3):
+        bots = [state.bot(f"bot-{uuid4()}") for _ in range(LIMIT + 3)]
+        answers = at_once(
+            *(lambda bot=bot: state.store.create(a_start(bot), LIMIT) for bot in bots)
+        )
+        assert 3 == sum(isinstance(answer, TooManyMigrations) for answer in answers)
+        driven = [m for m in state.store.active() if m.status in DRIVEN]
+        assert LIMIT == len(driven)
+        for migration in driven:
+            state.store.request_cancel(migration.id, "somebody")
+            state.store.finish_rollback(migration.id, 2)
+
+
+def test_two_workers_switch_once(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.SWITCHING)
+        first, second = twice(lambda m=migration: state.store.switch(m.id, 1, RETENTION_HOURS))
+        assert first == second == state.store.bot(migration.bot_id)
+        assert 2 == first.live.generation
+        assert 1 == state.told(migration).count("switched")
+
+
+def test_either_the_intent_to_switch_or_the_cancel_comes_first(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.RUNNING)
+        begun, cancelled = at_once(
+            lambda m=migration: state.store.begin_switch(m.id, 1),
+            lambda m=migration: state.store.request_cancel(m.id, "somebody"),
+        )
+        if state.now(migration).status is Status.SWITCHING:
+            assert (None, SwitchInProgress) == (begun, type(cancelled))
+        else:
+            assert (Superseded, Status.ROLLING_BACK) == (type(begun), cancelled.status)
+        assert 1 == len({"switch_begun", "cancel_requested"} & set(state.told(migration)))
+
+
+def test_either_the_switch_or_the_turning_round_happens(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.SWITCHING)
+        switched, turned = at_once(
+            lambda m=migration: state.store.switch(m.id, 1, RETENTION_HOURS),
+            lambda m=migration: state.store.turn_round(m.id, 1, PermanentError()),
+        )
+        bot = state.store.bot(migration.bot_id)
+        if turned:
+            assert (Superseded, 1) == (type(switched), bot.live.generation)
+            assert Status.ROLLING_BACK is state.now(migration).status
+        else:
+            assert (bot, 2) == (switched, bot.live.generation)
+            assert Status.SWITCHED is state.now(migration).status
+
+
+def test_two_cancels_turn_round_once(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.RUNNING)
+        first, second = twice(lambda m=migration: state.store.request_cancel(m.id, "somebody"))
+        assert first == second == state.now(migration)
+        assert 2 == first.epoch
+        assert 1 == state.told(migration).count("cancel_requested")
+        assert 1 == len(state.messages(migration))
+
+
+def test_two_watchdogs_redrive_once(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.RUNNING)
+        assert [False, True] == sorted(twice(lambda m=migration: state.store.redrive(m.id, 1)))
+        assert 2 == state.now(migration).epoch
+        assert 1 == state.told(migration).count("redriven")
+
+
+def test_a_redrive_goes_on_behind_a_phase_that_was_completed_just_before(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = state.drive(state.start(state.bot(f"bot-{uuid4()}")), Phase.VERIFICATION)
+        completed, redriven = at_once(
+            lambda m=migration: state.store.complete_phase(m.id, 1, Phase.VERIFICATION),
+            lambda m=migration: state.store.redrive(m.id, 1),
+        )
+        assert redriven
+        done = Phase.VERIFICATION in state.now(migration).completed_phases
+        assert (completed is None) is done
+        start = Phase.FINALIZATION if done else Phase.VERIFICATION
+        assert [messages.run(migration.id, 2, start)] == state.messages(migration)
+        end(state, migration)
+
+
+def test_two_workers_finish_once(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.SWITCHED)
+        assert [None, None] == twice(lambda m=migration: state.store.finish(m.id, 1))
+        assert 1 == state.told(migration).count("completed")
+
+
+def test_two_ends_of_a_rollback_are_answered_alike(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.ROLLING_BACK)
+        answers = twice(lambda m=migration: state.store.finish_rollback(m.id, 2))
+        assert [Status.ROLLED_BACK] * 2 == answers
+        assert 1 == state.told(migration).count("rolled_back")
+
+
+def test_the_last_two_batches_start_catching_up_once(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = state.drive(state.start(state.bot(f"bot-{uuid4()}")), Phase.DATA_MIGRATION)
+        follow_up = messages.catch_up(migration.id, 1)
+        answers = twice(
+            lambda m=migration, f=follow_up: state.store.take_step(m.id, 1, Step.CATCHING_UP, f)
+        )
+        assert [False, True] == sorted(answers)
+        assert 1 == state.messages(migration).count(follow_up)
+        end(state, migration)
+
+
+def test_one_of_two_workers_becomes_the_runner(state: World) -> None:
+    for _ in range(ROUNDS):
+        migration = ready(state, Status.RUNNING)
+        answers = at_once(
+            *(
+                lambda m=migration, name=name: state.store.take_runner(m.id, 1, name, 60)
+                for name in ("me", "you")
+            )
+        )
+        assert [False, True] == sorted(answers)
+
+
+def test_a_chunk_that_fails_in_two_batches_at_once_is_one_with_two_attempts(state: World) -> None:
+    migration = ready(state, Status.RUNNING)
+    at_once(
+        *[lambda: state.store.record_failed_chunk(migration.id, "key", "text-refused", "no")] * 4
+    )
+    assert [4] == [chunk.attempts for chunk in state.store.failed_chunks(migration.id)]
+
+
+def test_a_watchdog_in_another_process_does_not_act_meanwhile(
+    state: World, module_database_url: str
+) -> None:
+    other = SqlMigrationStore(module_database_url)
+    with state.store.watch() as first, other.watch() as second:
+        assert (True, False) == (first, second)
+    with other.watch() as third:
+        assert third
+    other.close()
+
+
+def test_a_way_back_waits_for_the_purge_of_its_collection_and_is_then_refused(
+    state: World,
+) -> None:
+    forward = state.complete(ready(state, Status.SWITCHING))
+    state.pass_time(RETENTION_HOURS * 3600)
+    with ThreadPoolExecutor(1) as pool:
+        with state.store.hold_for_drop(forward.source_collection, forward.bot_id) as is_nobodys:
+            assert is_nobodys
+            back = pool.submit(state.start_back, forward)
+            assert still_waiting(back)
+        with pytest.raises(RollbackUnavailable):
+            back.result()
+
+
+def test_a_bot_is_not_registered_on_a_collection_while_it_is_dropped(state: World) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with state.store.hold_for_drop("bot_g1") as is_nobodys:
+            assert is_nobodys
+            registered = pool.submit(state.bot)
+            assert still_waiting(registered)
+        assert "bot_g1" == registered.result().live.collection
+
+
+def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -> None:
+    """Either order is safe: the start is refused by the lock's holder, or the drop is."""
+    for _ in range(ROUNDS):
+        bot = state.bot(f"bot-{uuid4()}")
+        new = replace(a_start(bot), target_collection=f"{bot.bot_id}_kept")
+
+        def drop(collection: str = new.target_collection) -> bool:
+            with state.store.hold_for_drop(collection) as is_nobodys:
+                started = state.store.live(bot.bot_id) is not None  # noqa: B023 # called at once
+                assert started is not is_nobodys
+                return is_nobodys
+
+        at_once(lambda n=new: state.store.create(n, 1000), drop)
+
+
+def test_heartbeats_go_on_while_a_collection_is_held(state: World) -> None:
+    """An undo drops under this lock; the watchdog must not take it for dead meanwhile."""
+    migration = ready(state, Status.ROLLING_BACK)
+    with ThreadPoolExecutor(1) as pool, state.store.hold_for_drop(migration.target_collection):
+        assert pool.submit(state.store.heartbeat, migration.id, 2).result(timeout=5)
+
+
+def test_what_was_decided_about_a_row_that_has_moved_is_not_written(
+    state: World, module_database_url: str
+) -> None:
+    """The update's own guard, should the row's lock ever be forgotten."""
+    migration = ready(state, Status.RUNNING)
+    database = Database(module_database_url)
+    with database.transaction() as session:
+        held = hold(session, migration.id)
+    state.store.redrive(migration.id, 1)
+    with pytest.raises(Superseded), database.transaction() as session:
+        apply(session, held, Change({"waiting_for": "nobody"}))
+    assert state.now(migration).waiting_for is None
+    database.close()
+
+
+def test_a_change_that_the_table_of_transitions_does_not_have_is_not_written(
+    state: World, module_database_url: str
+) -> None:
+    migration = ready(state, Status.RUNNING)
+    database = Database(module_database_url)
+    with pytest.raises(TransitionRefused), database.transaction() as session:
+        apply(session, hold(session, migration.id), Change({"status": Status.COMPLETED}))
+    assert Status.RUNNING is state.now(migration).status
+    database.close()
+
+
+def ready(state: World, status: Status) -> Migration:
+    """A migration of a new bot in ``status``; those before it are out of the limit's way."""
+    for migration in state.store.active():
+        end(state, migration)
+    return state.reach(status)
+
+
+def end(state: World, migration: Migration) -> None:
+    now = state.now(migration)
+    if now.status is Status.SWITCHED:
+        state.store.finish(now.id, now.epoch)
+    elif now.status is not Status.SWITCHING:
+        turned = state.store.request_cancel(now.id, "somebody")
+        state.store.finish_rollback(turned.id, turned.epoch)
+    else:
+        state.store.turn_round(now.id, now.epoch, PermanentError())
+        state.store.finish_rollback(now.id, now.epoch + 1)
+
+
+def twice(action: Action) -> list[Any]:
+    return at_once(action, action)
+
+
+def still_waiting(future: Future[Any]) -> bool:
+    try:
+        future.result(timeout=0.3)
+    except StillWaiting:
+        return True
+    return False

@@ -1,0 +1,120 @@
+"""PostgreSQL away, silent or restarted, and stores on both sides of a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from devstack.server import free_port
+from migrations.errors import StateStoreUnavailable
+from migrations.store import SqlMigrationStore, engine
+from migrations.store.engine import Database
+from tests.contract.state_store_world import a_bot
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[SqlMigrationStore]:
+    store = SqlMigrationStore(database_url)
+    yield store
+    store.close()
+
+
+def test_a_server_that_is_not_there_is_unavailable_with_the_cause_kept() -> None:
+    store = SqlMigrationStore(f"postgresql://nobody:secret@127.0.0.1:{free_port()}/nothing")
+    with pytest.raises(StateStoreUnavailable) as refusal:
+        store.ping()
+    assert refusal.value.__cause__ is not None
+    assert "secret" not in f"{refusal.value} {refusal.value.__cause__}"
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = SqlMigrationStore(f"postgresql://x:y@127.0.0.1:{silent.getsockname()[1]}/z")
+        begun = time.monotonic()
+        with pytest.raises(StateStoreUnavailable):
+            store.ping()
+    assert time.monotonic() - begun < 5
+
+
+def test_a_server_that_falls_silent_is_given_up_and_the_next_call_connects_anew(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(database_url)
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    monkeypatch.setattr(engine, "SILENCE_SECONDS", 0.3)
+    with pytest.raises(StateStoreUnavailable), database.transaction() as session:
+        session.execute(text("SELECT pg_sleep(20)"))
+    with database.transaction() as session:
+        assert 1 == session.execute(text("SELECT 1")).scalar_one()
+    database.close()
+
+
+def test_the_server_knows_who_asks_and_how_long_a_statement_may_take(database_url: str) -> None:
+    database = Database(database_url)
+    with database.transaction() as session:
+        limit = session.execute(text("SHOW statement_timeout")).scalar_one()
+        name = session.execute(text("SHOW application_name")).scalar_one()
+    assert (f"{engine.STATEMENT_SECONDS}s", "reembed") == (limit, name)
+    database.close()
+
+
+def test_a_statement_that_the_server_gives_up_is_unavailable(database_url: str) -> None:
+    database = Database(database_url)
+    impatient = text("SET LOCAL statement_timeout = '100ms'; SELECT pg_sleep(20)")
+    with pytest.raises(StateStoreUnavailable), database.transaction() as session:
+        session.execute(impatient)
+    database.close()
+
+
+def test_connections_that_the_server_has_cut_are_replaced_without_an_error(
+    store: SqlMigrationStore, database_url: str
+) -> None:
+    store.ping()
+    cut = create_engine(database_url)
+    with cut.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    cut.dispose()
+    store.ping()
+
+
+def test_a_database_without_the_tables_is_unavailable_and_says_what_is_missing(
+    empty_database_url: str,
+) -> None:
+    store = SqlMigrationStore(empty_database_url)
+    with pytest.raises(StateStoreUnavailable, match="schema revisions"):
+        store.ping()
+    store.close()
+
+
+def test_a_forked_child_and_its_parent_do_not_disturb_each_other(
+    store: SqlMigrationStore,
+) -> None:
+    store.add_bot(a_bot("parents"))
+    names = [f"child-{uuid4()}" for _ in range(3)]
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=lambda name=name: store.add_bot(a_bot(name))) for name in names
+    ]
+    for child in children:
+        child.start()
+    for _ in range(50):
+        assert "parents" == store.bot("parents").bot_id
+    for child in children:
+        child.join(30)
+    assert [0, 0, 0] == [child.exitcode for child in children]
+    assert sorted([*names, "parents"]) == [bot.bot_id for bot in store.bots()]
