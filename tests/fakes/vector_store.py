@@ -73,6 +73,10 @@ class FakeVectorStore:
         """The next ``times`` calls of ``method`` raise ``error`` and do nothing."""
         self._faults.setdefault(method, []).extend([error] * times)
 
+    def recover(self) -> None:
+        """Forget what :meth:`fail` and :meth:`before` asked for."""
+        self._faults.clear()
+
     def before(self, method: str, action: Callable[[], None]) -> None:
         """The next call of ``method`` first does ``action``: a write that falls in between."""
         self._faults.setdefault(method, []).append(action)

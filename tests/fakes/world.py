@@ -1,0 +1,397 @@
+"""The whole domain on fakes, and a driver that plays Celery within one process.
+
+A ``World`` has one bot, ``bot``, whose chunks are embedded by the model "small",
+and the system, conductor and watchdog that work on it. Messages that the domain
+sends become tasks as the dispatcher and the worker would make them: chains stop
+at an exception, a wave is its batches and then its advance. Nothing runs until a
+test delivers it, and a test decides in which order, how often and whether at all.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from devstack.provider import vector_for
+from migrations import failpoints, messages
+from migrations import task_names as names
+from migrations.chunks import Key, KeyRange
+from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.conductor import Conductor
+from migrations.config import EmbeddingRef
+from migrations.entities import Bot, Caller, Migration, Role
+from migrations.errors import Superseded
+from migrations.outbox import FORGOTTEN_AFTER_SECONDS
+from migrations.pulse import Beat, Pulse
+from migrations.requests import BotRegistration, StartRequest
+from migrations.run import Run
+from migrations.services import Services
+from migrations.settings import Settings
+from migrations.states import DRIVEN, Phase, Status
+from migrations.system import EmbeddingMigrationSystem
+from migrations.watchdog import Watchdog
+from tests.fakes.checkpoints import FakeCheckpoints
+from tests.fakes.clock import FakeClock
+from tests.fakes.dispatcher import FakeDispatcher
+from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
+from tests.fakes.limiter import FakeRateLimiter
+from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.vector_store import FakeVectorStore
+
+OWNER = Caller("owner")
+ADMIN = Caller("boss", Role.ADMIN)
+SOURCE, ALIAS = "source", "live"
+
+
+class WorkerKilled(BaseException):
+    """The process is gone: no handler of the domain may hear of it."""
+
+
+class AttentivePulse(Pulse):
+    """No thread: each check asks the store, so that a test decides when work hears of its end."""
+
+    def __init__(self) -> None:
+        super().__init__(every_seconds=-1.0)
+
+    def _ensure_thread(self) -> None:
+        pass
+
+
+@dataclass
+class Chord:
+    """Parts that have not ended, and what follows them; a part that ends twice counts once."""
+
+    waiting: set[int]
+    body: Task
+
+    def ended(self, part: int) -> Task | None:
+        was_waiting = part in self.waiting
+        self.waiting.discard(part)
+        return self.body if was_waiting and not self.waiting else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One Celery message: its task's name, what it does and what is sent when it has ended."""
+
+    name: str
+    call: Callable[[], object]
+    then: tuple[Task, ...] = ()
+    chord: Chord | None = None
+    part: int = 0
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{self.part}]" if self.chord else self.name
+
+    def successor(self) -> Task | None:
+        if self.chord is not None:
+            return self.chord.ended(self.part)
+        return replace(self.then[0], then=self.then[1:]) if self.then else None
+
+
+@dataclass
+class World:
+    """``texts`` are the bot's chunks, under the keys k000, k001 …; ``settings`` as in Settings."""
+
+    texts: Sequence[str] | int = 12
+    settings: dict[str, Any] = field(default_factory=dict)
+    store_class: type[FakeMigrationStore] = FakeMigrationStore
+    checkpoints_class: type[FakeCheckpoints] = FakeCheckpoints
+    embedders: FakeEmbedders = field(default_factory=FakeEmbedders)
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = self.store_class(self.clock)
+        self.vectors = FakeVectorStore()
+        self.checkpoints = self.checkpoints_class(self.clock)
+        self.limiter = FakeRateLimiter(self.clock)
+        self.dispatcher = FakeDispatcher()
+        self.services = Services(
+            store=self.store,
+            vectors=self.vectors,
+            embedders=self.embedders,
+            checkpoints=self.checkpoints,
+            limiter=self.limiter,
+            dispatcher=self.dispatcher,
+            clock=self.clock,
+            settings=_settings(self.settings),
+            pulse=AttentivePulse(),
+        )
+        self.conductor = Conductor(self.services)
+        self.system = EmbeddingMigrationSystem(self.services)
+        self.manager = EmbeddingCompatibilityManager(self.services, self.system)
+        self.watchdog = Watchdog(self.services)
+        self.queue: list[Task] = []
+        #: Names of the tasks that were run, and how they ended when not well.
+        self.ran: list[str] = []
+        self.failures: list[tuple[str, Exception]] = []
+        self._seed()
+
+    def _seed(self) -> None:
+        given = self.texts
+        texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
+        rows = [_row(f"k{i:03}", text, SMALL) for i, text in enumerate(texts)]
+        self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
+        wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model)
+        self.system.register_bot(OWNER, wish)
+
+    # --- asking ---------------------------------------------------------------
+
+    def start(self, **changes: Any) -> Migration:
+        """A migration of the bot to the model "large", in batches of three, without pauses."""
+        wish = {"provider": LARGE.provider, "model": LARGE.model, "batch_size": 3}
+        wish |= {"retry_delay": 0.0, **changes}
+        return self.system.start_migration(OWNER, StartRequest("bot", **wish)).migration
+
+    def complete(self, **changes: Any) -> Migration:
+        """A migration that has run to its end."""
+        migration = self.start(**changes)
+        self.deliver()
+        return self.now(migration)
+
+    def start_at(self, phase: Phase, **changes: Any) -> Migration:
+        """A migration whose next task is ``phase``."""
+        migration = self.start(**changes)
+        self.deliver(before=names.phase_task(phase))
+        return self.now(migration)
+
+    def now(self, migration: Migration) -> Migration:
+        return self.store.migration(migration.id)
+
+    @property
+    def bot(self) -> Bot:
+        return self.store.bot("bot")
+
+    def told(self, migration: Migration) -> list[str]:
+        """Names of its events."""
+        return [event.name for event in self.store.events(migration.id)]
+
+    def run_of(self, migration: Migration) -> Run:
+        """What a phase is given, outside any task."""
+        now = self.now(migration)
+        beat = Beat(lambda: self.store.heartbeat(now.id, now.epoch), every_seconds=-1.0)
+        return Run(self.services, now, self.store.bot(now.bot_id), beat)
+
+    # --- what foreign writers do, and what is there -------------------------------
+
+    def write(self, key: Key, text: str, *, collection: str = SOURCE, **fields: Any) -> None:
+        """Insert or replace a chunk, embedded by the model that ``collection`` is made for."""
+        ref = SMALL if collection == SOURCE else LARGE
+        self.vectors.put(collection, {**_row(key, text, ref), **fields})
+
+    def texts_of(self, collection: str) -> dict[Key, str]:
+        chunks = self._chunks(collection)
+        return {chunk.key: chunk.fields["text"] for chunk in chunks}
+
+    def contents(self, collection: str) -> dict[Key, tuple[dict[str, Any], bytes]]:
+        """All there is, bit for bit."""
+        return {c.key: (dict(c.fields), c.vector.tobytes()) for c in self._chunks(collection)}
+
+    def wrongly_embedded(self, collection: str, ref: EmbeddingRef) -> list[Key]:
+        """Keys whose vector is not that of their own text by this model."""
+        return [
+            chunk.key
+            for chunk in self._chunks(collection)
+            if not np.array_equal(
+                chunk.vector, vector_for(ref.model, chunk.fields["text"], ref.dimension)
+            )
+        ]
+
+    def _chunks(self, collection: str) -> list[Any]:
+        schema = self.vectors.describe(collection)
+        return [c for page in self.vectors.scan(schema, with_vectors=True) for c in page]
+
+    # --- playing Celery -----------------------------------------------------------
+
+    def deliver(self, *, before: str | None = None, chooser: random.Random | None = None) -> None:
+        """Run what was sent until nothing is left, or the next task is called ``before``.
+
+        With ``chooser`` the tasks come in any order.
+        """
+        while tasks := self.pending():
+            place = chooser.randrange(len(tasks)) if chooser else 0
+            if tasks[place].name == before:
+                return
+            self.work(self.queue.pop(place))
+
+    def pending(self) -> list[Task]:
+        """The queue, with what was sent meanwhile."""
+        while self.dispatcher.sent:
+            self.queue += tasks_of(self.conductor, self.dispatcher.sent.pop(0))
+        return self.queue
+
+    def work(self, task: Task) -> None:
+        """Run one task as a worker does: its successor is sent unless it raised."""
+        self.ran.append(task.name)
+        try:
+            task.call()
+        except Superseded as error:
+            self.failures.append((task.name, error))
+        except Exception as error:
+            self.failures.append((task.name, error))
+        except WorkerKilled:
+            self.queue.append(task)  # acknowledged late, so the broker gives it to another
+        else:
+            follower = task.successor()
+            self.queue += [follower] if follower else []
+
+    def settle(self, rounds: int = 60) -> None:
+        """Deliver and let the watchdog look until nobody has anything to do."""
+        for _ in range(rounds):
+            self.deliver()
+            if not self.driven():
+                return
+            self.look_later()
+        raise AssertionError(f"still {[(m.status, m.phase, m.error) for m in self.driven()]}")
+
+    def driven(self) -> list[Migration]:
+        return [m for m in self.store.active() if m.status in DRIVEN]
+
+    def look_later(self) -> None:
+        """The watchdog, after the silence that makes it act and again when its message is due."""
+        self.clock.sleep(self.services.settings.stalled_after_seconds + 1)
+        self.watchdog.look()
+        self.clock.sleep(FORGOTTEN_AFTER_SECONDS)
+        self.watchdog.look()
+
+    def elsewhere(self, action: Callable[[], object]) -> None:
+        """Do it in another worker, while this one stands where it is."""
+        raised: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                action()
+            except BaseException as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join()
+        if raised:
+            raise raised[0]
+
+    @contextmanager
+    def at(self, point: str, *actions: Callable[[], object]) -> Iterator[None]:
+        """The first times that a failpoint is reached, do these, one each."""
+        waiting = list(actions)
+
+        def reached(name: str, facts: Mapping[str, Any]) -> None:
+            if name == point and waiting:
+                waiting.pop(0)()
+
+        with failpoints_reach(reached):
+            yield
+
+
+@contextmanager
+def failpoints_reach(reached: Callable[[str, Mapping[str, Any]], None]) -> Iterator[None]:
+    """Call ``reached`` with the name and facts of every failpoint, in this process."""
+
+    def ask(address: str, name: str, facts: dict[str, Any]) -> dict[str, Any]:
+        reached(name, facts)
+        return {"action": "go"}
+
+    before = failpoints._ADDRESS, failpoints._ask
+    failpoints._ADDRESS, failpoints._ask = "this process", ask
+    try:
+        yield
+    finally:
+        failpoints._ADDRESS, failpoints._ask = before
+
+
+def kill() -> None:
+    raise WorkerKilled
+
+
+def tasks_of(conductor: Conductor, message: Mapping[str, Any]) -> list[Task]:
+    """The tasks at the head of the message's canvas."""
+    migration_id, epoch = UUID(message["migration_id"]), message["epoch"]
+    match message["kind"]:
+        case "run":
+            start = Phase(message["start"])
+            phases = messages.UP_TO_WAVES if start in messages.UP_TO_WAVES else AFTER_WAVES
+            rest = phases[phases.index(start) :]
+            return _chain([_phase(conductor, migration_id, epoch, phase) for phase in rest])
+        case "catch_up":
+            first = Task(names.CATCH_UP, lambda: conductor.catch_up(migration_id, epoch))
+            rest = [_phase(conductor, migration_id, epoch, phase) for phase in AFTER_WAVES]
+            return _chain([first, *rest])
+        case "compensate":
+            undos = [_undo(conductor, migration_id, epoch, Phase(p)) for p in message["phases"]]
+            return _chain(
+                [
+                    Task(names.QUIESCE, lambda: conductor.quiesce(migration_id, epoch)),
+                    *undos,
+                    Task(
+                        names.FINISH_ROLLBACK,
+                        lambda: conductor.finish_rollback(migration_id, epoch),
+                    ),
+                ]
+            )
+        case "wave":
+            return _wave(conductor, migration_id, epoch, message)
+    raise AssertionError(message)
+
+
+AFTER_WAVES = messages.AFTER_WAVES
+
+
+def _chain(tasks: Sequence[Task]) -> list[Task]:
+    return [replace(tasks[0], then=tuple(tasks[1:]))]
+
+
+def _phase(conductor: Conductor, migration_id: UUID, epoch: int, phase: Phase) -> Task:
+    return Task(names.phase_task(phase), lambda: conductor.run_phase(migration_id, epoch, phase))
+
+
+def _undo(conductor: Conductor, migration_id: UUID, epoch: int, phase: Phase) -> Task:
+    return Task(names.undo_task(phase), lambda: conductor.undo_phase(migration_id, epoch, phase))
+
+
+def _wave(
+    conductor: Conductor, migration_id: UUID, epoch: int, message: Mapping[str, Any]
+) -> list[Task]:
+    number, batches = message["number"], message["batches"]
+    body = Task(names.ADVANCE, lambda: conductor.advance(migration_id, epoch, number))
+    chord = Chord({index for index, _, _ in batches}, body)
+
+    def part(index: int, after: Key | None, upto: Key | None) -> Task:
+        within = KeyRange(after, upto)
+        return Task(
+            names.BATCH,
+            lambda: conductor.run_batch(migration_id, epoch, index, within),
+            chord=chord,
+            part=index,
+        )
+
+    return [part(*batch) for batch in batches]
+
+
+def _row(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
+    vector = vector_for(ref.model, text, ref.dimension)
+    return {"pk": key, "text": text, "page": 1, "vector": vector}
+
+
+def _settings(changes: Mapping[str, Any]) -> Settings:
+    """Small waves, so that a dozen chunks go through all that many would."""
+    return Settings(
+        **{
+            "database_url": "postgresql+psycopg2://nobody@nowhere/none",
+            "redis_url": "redis://nowhere/0",
+            "milvus_uri": "http://nowhere",
+            "wave_size": 2,
+            "_env_file": None,
+            **changes,
+        }
+    )
+
+
+#: A migration in one of these has ended.
+ENDED = frozenset({Status.COMPLETED, Status.ROLLED_BACK, Status.FAILED, Status.NEEDS_OPERATOR})
