@@ -6,12 +6,13 @@ from functools import lru_cache
 from typing import Any, cast
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
 from migrations.bootstrap import Assembly, build_system
 from migrations.logs import configure
 from migrations.settings import get_settings
 from worker.base import MigrationTask
+from worker.revoking import install
 
 app = Celery("reembed", task_cls=MigrationTask, include=["worker.tasks"])
 app.config_from_object("celeryconfig")
@@ -26,6 +27,11 @@ def assembly() -> Assembly:
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     configure(get_settings())
+
+
+@worker_init.connect
+def _understand_revokes(**_: Any) -> None:
+    install(lambda migration_id: assembly().system.cancel_migration(migration_id, by="celery"))
 
 
 @worker_ready.connect
