@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pymilvus import DataType
+from pymilvus import DataType, MilvusClient
 
+from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
 from migrations.adapters.milvus.client import Connection
 from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, Vectors
@@ -37,6 +39,7 @@ from tests.contract.vector_store_world import (
     vectors,
     write,
 )
+from tests.services.servers import running
 
 
 @pytest.fixture(scope="module", params=["milvus-lite", "milvus-standalone"])
@@ -438,3 +441,35 @@ def test_threads_share_one_client(engine: World, strings: CollectionSchema) -> N
         list(pool.map(put, [keys[i : i + 10] for i in range(0, 200, 10)]))
 
     assert [keys] == list(engine.store.scan_keys(strings))
+
+
+def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    with running(MilvusLiteServer(tmp_path / "lite")) as server:
+        world = World(
+            MilvusVectorStore(server.url, timeout_seconds=3),
+            MilvusClient(uri=server.url, timeout=30, dedicated=True),
+        )
+        made = world.collection()
+        write(world.store, made, [chunk("before")])
+        server.stop()
+
+        for call in (world.store.ping, lambda: write(world.store, made, [chunk("lost")])):
+            before = time.monotonic()
+            with pytest.raises(VectorStoreUnavailable):
+                call()
+            assert time.monotonic() - before < 4
+
+        server.start()
+        _patiently(lambda: world.store.load(made.name))
+        write(world.store, made, [chunk("after")])
+        assert [["after", "before"]] == list(world.store.scan_keys(made))
+
+
+def _patiently(call: Callable[[], Any]) -> None:
+    """Try again as the phases do: gRPC waits a moment before it connects anew."""
+    for _ in range(20):
+        try:
+            return call()
+        except VectorStoreUnavailable:
+            time.sleep(0.5)
+    return call()

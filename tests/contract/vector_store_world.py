@@ -130,7 +130,7 @@ def write(store: VectorStore, schema: CollectionSchema, chunks: Sequence[Chunk])
 
 
 def open_world(kind: str, url_of: Callable[[str], str]) -> World:
-    if kind == "fake":
-        return World(FakeVectorStore())
+    if kind.startswith("fake"):
+        return World(FakeVectorStore(unordered=kind == "fake-unordered"))
     url = url_of("milvus_lite_server" if kind == "milvus-lite" else "milvus_standalone_server")
     return World(MilvusVectorStore(url), MilvusClient(uri=url, timeout=30, dedicated=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -40,6 +41,9 @@ KEYS_PER_FILTER = 1_000
 LARGEST_REQUEST_BYTES = 32 * 2**20
 #: Loading and flushing wait for work on every row, so they may take this many timeouts.
 SLOW = 10
+#: A refused creation is blamed on a rival when the collection appears within this.
+APPEARANCE_SECONDS = 2.0
+APPEARANCE_CHECKS = 10
 
 
 class MilvusVectorStore:
@@ -119,16 +123,32 @@ class MilvusVectorStore:
         try:
             self._call("create_collection", name, **request)
         except VectorStoreRefused:
-            # Another worker with the same task may have been first.
-            if not self._adoptable(name, owner_tag):
+            if not self._appears(name, owner_tag):
                 raise
+        # Milvus lets a second creation of an equal schema pass in silence,
+        # whoever it is from; the tag that stayed decides whose it is.
+        self._adoptable(name, owner_tag)
+
+    def _appears(self, name: str, owner_tag: str) -> bool:
+        """Whether somebody else was first, whose collection may not be visible at once."""
+        for _ in range(APPEARANCE_CHECKS):
+            if self._adoptable(name, owner_tag):
+                return True
+            time.sleep(APPEARANCE_SECONDS / APPEARANCE_CHECKS)
+        return False
 
     def _index_like(self, source: CollectionSchema, name: str) -> None:
         """Make the indexes that are not there yet; an earlier attempt may have died half-way."""
-        there = {index["field_name"] for index in self._indexes(name)}
         for index in source.description["indexes"]:
-            if index["field_name"] not in there:
-                self._call("create_index", name, creation.index_request(index))
+            if self._lacks_index(name, index):
+                try:
+                    self._call("create_index", name, creation.index_request(index))
+                except VectorStoreRefused:
+                    if self._lacks_index(name, index):
+                        raise
+
+    def _lacks_index(self, name: str, index: Mapping[str, Any]) -> bool:
+        return all(index["field_name"] != there["field_name"] for there in self._indexes(name))
 
     def drop(self, collection: str) -> None:
         try:
