@@ -6,6 +6,7 @@ of the bot's row are never wrong, and the alias is brought to what the row says.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -28,10 +29,15 @@ def run(run: Run) -> dict[str, Any]:
         VerificationFailed: the target is not ready; SourceChanged: the bot moved meanwhile.
     """
     migration, store = run.migration, run.services.store
-    if migration.status in {Status.PENDING, Status.RUNNING}:
+    # As it is now: repeated after a lost reply this may have switched, and catching up
+    # once more would take back what has been written to the new collection since.
+    status = store.migration(migration.id).status
+    if status is not Status.SWITCHED:
         run.patiently(lambda: _last_preparations(run))
         failpoint("finalization.before_intent", migration_id=migration.id)
         store.begin_switch(migration.id, migration.epoch)
+    # From here on the deadline no longer applies.
+    run.migration = replace(migration, status=Status.SWITCHING)
     failpoint("finalization.before_switch", migration_id=migration.id)
     bot = store.switch(migration.id, migration.epoch, run.services.settings.retention_hours)
     failpoint("finalization.after_switch", migration_id=migration.id)

@@ -1,0 +1,126 @@
+"""The switch: caught up before it, never after it, and repeatable from every point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from migrations.entities import Bot
+from migrations.errors import ReembedError, StateStoreUnavailable
+from migrations.phases import finalization
+from migrations.states import Phase, Status
+from tests.fakes.embedders import LARGE
+from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.world import ALIAS, SOURCE, World, kill
+
+
+class SwitchReplyLost(FakeMigrationStore):
+    """The first switch is committed, and its caller is told that PostgreSQL is away."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def switch(self, *args: object) -> Bot:
+        bot = super().switch(*args)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+            raise StateStoreUnavailable
+        return bot
+
+
+def test_the_bot_answers_from_the_target_and_the_alias_follows() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.deliver(before="migrations.phase.cleanup")
+    live = world.bot.live
+    assert (migration.target_collection, LARGE, 2) == (
+        live.collection,
+        live.embedding,
+        live.generation,
+    )
+    assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
+
+
+def test_what_was_written_since_verification_is_caught_up_before_the_switch() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write("new", "written late")
+    world.vectors.remove(SOURCE, "k000")
+    world.deliver()
+    assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
+
+
+def test_a_repeated_switch_does_not_undo_what_was_written_to_the_new_collection() -> None:
+    world = World(store_class=SwitchReplyLost)
+    migration = world.start_at(Phase.FINALIZATION)
+    live = migration.target_collection
+    world.store.meanwhile = lambda: world.write("new", "after the switch", collection=live)
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert "after the switch" == world.texts_of(live)["new"]
+
+
+def test_what_was_written_while_the_switch_waited_for_a_new_worker_is_caught_up() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    with world.at("finalization.before_switch", kill):
+        world.work(world.pending().pop())
+    assert Status.SWITCHING == world.now(migration).status
+    world.write("new", "written between")
+    world.settle()
+    assert "written between" == world.texts_of(migration.target_collection).get("new")
+
+
+def test_a_deadline_that_passes_during_the_switch_does_not_stop_it() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    with world.at("finalization.after_switch", lambda: world.clock.sleep(4000)):
+        world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert [] == world.failures
+
+
+@pytest.mark.parametrize(
+    "point", ["before_intent", "before_switch", "after_switch", "after_alias", "after_run"]
+)
+def test_a_worker_that_dies_at_any_point_leaves_one_switch_behind(point: str) -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    with world.at(f"finalization.{point}", kill):
+        world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert 1 == world.told(migration).count("switched")
+    assert 2 == world.bot.live.generation
+    assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
+
+
+def test_undoing_it_changes_nothing() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    before = world.bot, world.vectors.names(), world.contents(migration.target_collection)
+    finalization.undo(world.run_of(migration))
+    after = world.bot, world.vectors.names(), world.contents(migration.target_collection)
+    assert before == after
+
+
+def test_a_bot_that_moved_meanwhile_is_not_switched() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    bot = world.bot
+    moved = replace(bot.live, generation=bot.live.generation + 1)
+    world.store._bots["bot"] = replace(bot, live=moved)
+    world.settle()
+    assert Status.ROLLED_BACK == world.now(migration).status
+    assert "source-changed" == (world.now(migration).error or {})["code"]
+
+
+def test_a_target_that_cannot_be_loaded_is_not_switched_to() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.vectors.load = lambda name: None  # type: ignore[method-assign]  # it says yes and does not
+    world.vectors.release(migration.target_collection)
+    with pytest.raises(ReembedError):
+        finalization.run(world.run_of(migration))
+    assert SOURCE == world.bot.live.collection
