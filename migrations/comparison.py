@@ -85,7 +85,8 @@ class PassResult:
     embedded: int = 0
     copied: int = 0
     deleted: int = 0
-    refused: int = 0
+    #: Keys of the chunks that could not be embedded, as the state store writes them.
+    refused: set[str] = field(default_factory=set)
 
     @property
     def changes(self) -> int:
@@ -100,7 +101,7 @@ def catch_up_once(run: Run) -> PassResult:
         result.rows += difference.rows
         if difference.size:
             _apply(run, difference, result)
-    log.info("catch_up_pass_ended", **vars(result))
+    log.info("catch_up_pass_ended", **{**vars(result), "refused": len(result.refused)})
     return result
 
 
@@ -143,5 +144,7 @@ def _embed_and_store(run: Run, chunks: Sequence[Chunk], result: PassResult) -> N
         store.resolve_failed_chunks(migration_id, [str(c.key) for c in outcome.chunks])
     for chunk, error in outcome.refused:
         store.record_failed_chunk(migration_id, str(chunk.key), error.code, error.message)
+        result.refused.add(str(chunk.key))
+    if outcome.refused:  # what the target may hold of them is an earlier text's
+        run.services.vectors.delete(run.target, [chunk.key for chunk, _ in outcome.refused])
     result.embedded += len(outcome.chunks)
-    result.refused += len(outcome.refused)

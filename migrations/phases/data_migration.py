@@ -13,7 +13,7 @@ import structlog
 
 from migrations import messages
 from migrations.chunks import Key
-from migrations.comparison import catch_up_once
+from migrations.comparison import PassResult, catch_up_once
 from migrations.entities import Step
 from migrations.errors import TooManyFailedChunks
 from migrations.failpoints import failpoint
@@ -79,7 +79,7 @@ def catch_up(run: Run) -> dict[str, Any]:
             f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
             f"the last one still applied {result.changes} changes."
         )
-    failed = _judge_failures(run, result.rows)
+    failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.rows,
         "processed_chunks": result.rows - failed,
@@ -88,14 +88,22 @@ def catch_up(run: Run) -> dict[str, Any]:
     return {"totals": totals, "warnings": warnings}
 
 
-def _judge_failures(run: Run, rows: int) -> int:
-    failed = run.services.store.count_failed_chunks(run.migration.id)
-    allowed = run.migration.config.max_failed_ratio
-    if failed > allowed * rows:
+def judge_failures(run: Run, last: PassResult) -> int:
+    """The number of chunks that ``last`` left out; failures it did not meet again are over.
+
+    Raises:
+        TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
+    """
+    store, migration_id = run.services.store, run.migration.id
+    recorded = store.failed_chunks(migration_id, store.count_failed_chunks(migration_id))
+    over = [chunk.key for chunk in recorded if chunk.key not in last.refused]
+    store.resolve_failed_chunks(migration_id, over)
+    failed, allowed = len(last.refused), run.migration.config.max_failed_ratio
+    if failed > allowed * last.rows:
         raise TooManyFailedChunks(
-            f"{failed} of {rows} chunks could not be embedded; max_failed_ratio allows "
+            f"{failed} of {last.rows} chunks could not be embedded; max_failed_ratio allows "
             f"{allowed:.2%}. Mend or delete them, or allow more, and start again.",
-            failed=[vars(c) for c in run.services.store.failed_chunks(run.migration.id, 20)],
+            failed=[vars(c) for c in store.failed_chunks(migration_id, 20)],
         )
     return failed
 
