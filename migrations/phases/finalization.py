@@ -15,6 +15,7 @@ from migrations.aliases import reconcile
 from migrations.comparison import catch_up_once
 from migrations.errors import VerificationFailed
 from migrations.failpoints import failpoint
+from migrations.phases.data_migration import judge_failures
 from migrations.readiness import make_ready
 from migrations.run import Run
 from migrations.states import Status
@@ -26,7 +27,8 @@ def run(run: Run) -> dict[str, Any]:
     """Catch up, switch, point the alias.
 
     Raises:
-        VerificationFailed: the target is not ready; SourceChanged: the bot moved meanwhile.
+        VerificationFailed: the target is not ready; TooManyFailedChunks: what came last
+        could not be embedded; SourceChanged: the bot moved meanwhile.
     """
     migration, store = run.migration, run.services.store
     # As it is now: repeated after a lost reply this may have switched, and catching up
@@ -48,7 +50,7 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _last_preparations(run: Run) -> None:
-    catch_up_once(run)
+    judge_failures(run, catch_up_once(run))
     make_ready(run)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")

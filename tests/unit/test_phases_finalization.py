@@ -116,6 +116,16 @@ def test_a_bot_that_moved_meanwhile_is_not_switched() -> None:
     assert "source-changed" == (world.now(migration).error or {})["code"]
 
 
+def test_a_chunk_refused_at_the_last_moment_stops_the_switch() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.embedders.refuse("poison")
+    world.write("new", "poison")
+    world.settle()
+    assert Status.ROLLED_BACK == world.now(migration).status
+    assert "too-many-failed-chunks" == (world.now(migration).error or {})["code"]
+
+
 def test_a_target_that_cannot_be_loaded_is_not_switched_to() -> None:
     world = World()
     migration = world.start_at(Phase.FINALIZATION)
