@@ -9,7 +9,7 @@ the vector of that text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -36,6 +36,8 @@ class Difference:
     changed: list[tuple[Chunk, Chunk]] = field(default_factory=list)
     #: In the target and not in the source.
     extra: list[Key] = field(default_factory=list)
+    #: The same, but by permission, see :func:`differences`.
+    left_out: list[Key] = field(default_factory=list)
 
     @property
     def size(self) -> int:
@@ -77,6 +79,27 @@ def _difference(
     return difference
 
 
+def differences(run: Run) -> Iterator[Difference]:
+    """Compare this run's source and target.
+
+    What the run that is taken back was permitted to leave out (max_failed_ratio) never
+    came to be in its target: on the way back its absence there is no deletion.
+    """
+    left_out = _left_out(run)
+    for found in compare(run.services.vectors, run.source, run.target):
+        kept = [key for key in found.extra if str(key) in left_out]
+        extra = [key for key in found.extra if str(key) not in left_out]
+        yield replace(found, extra=extra, left_out=kept) if kept else found
+
+
+def _left_out(run: Run) -> set[str]:
+    taken_back, store = run.migration.reverses, run.services.store
+    if taken_back is None:
+        return set()
+    count = store.count_failed_chunks(taken_back)
+    return {chunk.key for chunk in store.failed_chunks(taken_back, count)}
+
+
 @dataclass
 class PassResult:
     """One comparison of everything, in chunks."""
@@ -96,7 +119,7 @@ class PassResult:
 def catch_up_once(run: Run) -> PassResult:
     """Make the target equal to the source as it is now, one range at a time."""
     result = PassResult()
-    for difference in compare(run.services.vectors, run.source, run.target):
+    for difference in differences(run):
         run.check()
         result.rows += difference.rows
         if difference.size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.comparison import Difference, compare
+from migrations.comparison import Difference, differences
 from migrations.results import Report
 from migrations.run import Run
 
@@ -13,11 +13,11 @@ def check_content(run: Run, report: Report) -> None:
     Chunks recorded as failed are missing by permission (max_failed_ratio).
     """
     found = Findings(permitted=run.services.store.count_failed_chunks(run.migration.id))
-    for difference in compare(run.services.vectors, run.source, run.target):
+    for difference in differences(run):
         run.check()
         found.add(difference)
     counted = run.services.vectors.count(run.target.name)
-    expected = found.rows - found.missing + found.extra
+    expected = found.rows - found.missing + found.extra + found.left_out
     report.add(
         "target_count",
         counted == expected,
@@ -43,7 +43,7 @@ class Findings:
 
     def __init__(self, permitted: int) -> None:
         self.permitted = permitted
-        self.rows = self.missing = self.changed = self.extra = 0
+        self.rows = self.missing = self.changed = self.extra = self.left_out = 0
         self.examples: list[str] = []
 
     def add(self, difference: Difference) -> None:
@@ -51,6 +51,7 @@ class Findings:
         self.missing += len(difference.missing)
         self.changed += len(difference.changed)
         self.extra += len(difference.extra)
+        self.left_out += len(difference.left_out)
         keys = [c.key for c in difference.missing] + [c.key for c, _ in difference.changed]
         self.examples = (self.examples + [str(k) for k in keys + difference.extra])[:10]
 

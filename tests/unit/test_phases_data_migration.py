@@ -9,7 +9,7 @@ from migrations.errors import ProviderUnavailable, TextRefused
 from migrations.phases import data_migration
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
-from tests.fakes.world import SOURCE, World, kill
+from tests.fakes.world import OWNER, SOURCE, World, kill
 
 CATCH_UP = "migrations.catch_up"
 
@@ -183,6 +183,18 @@ def test_a_chunk_whose_new_text_is_refused_does_not_stay_with_its_old_text() -> 
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status
     assert "k003" not in world.texts_of(migration.target_collection)
+
+
+def test_a_chunk_the_migration_left_out_survives_its_rollback() -> None:
+    world = World()
+    world.write("k005", "poison")
+    world.embedders.refuse("poison")
+    before = world.contents(SOURCE)
+    migration = world.complete(max_failed_ratio=0.1)
+    world.system.rollback(OWNER, migration.id)
+    world.deliver()
+    assert Status.ROLLED_BACK == world.now(migration).status
+    assert before == world.contents(SOURCE)
 
 
 # --- again and backwards -----------------------------------------------------------
