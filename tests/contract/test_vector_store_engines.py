@@ -409,8 +409,9 @@ def test_errors_are_logged_by_nobody_but_us(
     assert ([], "", "") == (caplog.records, *capfd.readouterr())
 
 
-def _count_in_child(store: MilvusVectorStore, collection: str, answer: Any) -> None:
-    answer.put(store.count(collection))
+def _count_in_child(store: MilvusVectorStore, collection: str, parents: Any, answer: Any) -> None:
+    counted, own = store.count(collection), store._connection.stub()
+    answer.put((counted, own is parents))
 
 
 def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone(
@@ -418,15 +419,19 @@ def test_a_forked_child_makes_its_own_connection_and_leaves_the_parents_alone(
 ) -> None:
     emptied(engine, strings)
     write(engine.store, strings, [chunk(key) for key in "abc"])
+    assert isinstance(engine.store, MilvusVectorStore)
+    parents = engine.store._connection.stub()
     context = multiprocessing.get_context("fork")
     answer: Any = context.Queue()
-    child = context.Process(target=_count_in_child, args=(engine.store, strings.name, answer))
+    arguments = (engine.store, strings.name, parents, answer)
+    child = context.Process(target=_count_in_child, args=arguments)
 
     child.start()
     in_child = answer.get(timeout=30)
     child.join(30)
 
-    assert (3, 0) == (in_child, child.exitcode)
+    assert ((3, False), 0) == (in_child, child.exitcode)
+    assert parents is engine.store._connection.stub()
     assert 3 == engine.store.count(strings.name)
 
 

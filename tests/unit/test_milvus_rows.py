@@ -51,15 +51,16 @@ def chunk(key: str, **fields: Any) -> Chunk:
     return Chunk(key, "t", {"pk": key, "text": "t", "meta": {}, **fields})
 
 
-def test_vectors_are_sent_bit_for_bit_in_one_buffer() -> None:
-    vectors = np.random.default_rng(1).normal(size=(300, 3)).astype(np.float32)
-    chunks = [chunk(f"k{i}") for i in range(300)]
+@pytest.mark.parametrize("rows", [1, 12, 300, 1500], ids=lambda rows: f"{rows * 12} bytes")
+def test_vectors_are_sent_bit_for_bit_in_one_buffer(rows: int) -> None:
+    vectors = np.random.default_rng(1).normal(size=(rows, 3)).astype(np.float32)
+    chunks = [chunk(f"k{i}") for i in range(rows)]
 
     sent = packed_request(SCHEMA, chunks, vectors)
 
     wire = milvus_pb2.UpsertRequest.FromString(sent.SerializeToString())
     column = next(c for c in wire.fields_data if c.field_name == "vector")
-    assert (300, 3) == (wire.num_rows, column.vectors.dim)
+    assert (rows, 3) == (wire.num_rows, column.vectors.dim)
     assert vectors.ravel().tolist() == list(column.vectors.float_vector.data)
 
 

@@ -127,6 +127,18 @@ def test_a_key_that_stands_twice_raises_and_the_reader_is_told_so() -> None:
     assert {"counted": 2, "read": 1} == caught.value.details
 
 
+def test_a_key_that_stands_twice_raises_also_where_the_count_agrees() -> None:
+    with pytest.raises(ScanInconsistent):
+        Engine([1, 2, 2, 3]).pages()
+
+
+def test_a_range_that_shows_only_its_last_key_is_read_whole() -> None:
+    engine = Engine(["a", "b", "c"])
+    engine.read = lambda span, size: sorted(k for k in engine.keys if k in span)[-size:]  # type: ignore[method-assign]
+
+    assert [["a"], ["b"], ["c"]] == engine.pages(size=1)
+
+
 def test_a_key_from_outside_the_range_raises() -> None:
     engine = Engine(list(range(10)))
     engine.tamper = lambda page: [*page, 99]
