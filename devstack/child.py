@@ -161,8 +161,12 @@ def note_pid(file: Path, pid: int | None) -> None:
             file.write_text(f"{pid} {psutil.Process(pid).create_time()}")
 
 
-def end_leftover(file: Path) -> None:
-    """End the process of :func:`note_pid` if a killed run has left it behind."""
+def end_leftover(file: Path, patience_seconds: float = 10) -> None:
+    """End the process of :func:`note_pid` if a killed run has left it behind.
+
+    It was told to stop when its parent died, so it is waited for before it is
+    told again, and again before it is killed.
+    """
     if not file.exists():
         return
     pid, created = file.read_text().split()
@@ -170,15 +174,14 @@ def end_leftover(file: Path) -> None:
         process = psutil.Process(int(pid))
         # Ids are used again; a process of another age is somebody else's.
         if process.create_time() == float(created):
-            _end(process)
+            _end(process, patience_seconds)
     file.unlink()
 
 
-def _end(process: psutil.Process) -> None:
-    """It was told to stop when its parent died: wait for that before insisting."""
+def _end(process: psutil.Process, patience_seconds: float) -> None:
     for insist in (process.terminate, process.kill):
         with suppress(psutil.TimeoutExpired):
-            process.wait(10)
+            process.wait(patience_seconds)
             return
         insist()
     process.wait(5)

@@ -31,5 +31,5 @@ class MilvusStandaloneServer(Server):
         return answers(self.port)
 
     def _command(self) -> list[str | Path]:
-        script = Path(__file__).with_name("milvus_standalone_main.py")
-        return [sys.executable, script, str(self.port), self.data, self._programs]
+        program = [sys.executable, "-m", "devstack.milvus_standalone_main"]
+        return [*program, str(self.port), self.data, self._programs]

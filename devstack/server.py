@@ -10,6 +10,7 @@ from pathlib import Path
 from devstack.child import Child, ChildDied, end_leftover, note_pid
 
 LOOPBACK = "127.0.0.1"
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def free_port() -> int:
@@ -84,7 +85,7 @@ class Server(ABC):
         if self.pid is None:
             self._prepare()
             self.port = self.port or free_port()
-            self._child.start(self._command())
+            self._child.start(self._command(), folder=PROJECT)
             note_pid(self._pid_file, self._child.pid)
 
     def wait_healthy(self) -> None:

@@ -11,9 +11,8 @@ from typing import Self
 from devstack.milvus_lite import MilvusLiteServer
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
-from devstack.server import Server
+from devstack.server import PROJECT, Server
 
-PROJECT = Path(__file__).resolve().parents[1]
 #: All that the servers keep; ignored by git, removed by ``make clean``.
 DEFAULT_DATA = PROJECT / ".reembed"
 

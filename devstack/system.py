@@ -1,0 +1,88 @@
+"""All of reembed at work on the embedded stack: servers, schema, a token, processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.processes import Processes, inherited_environment
+from devstack.server import PROJECT, free_port
+from devstack.stack import EmbeddedStack
+
+
+@dataclass(frozen=True)
+class RunningSystem:
+    """What one needs to use it: the API's URL, an admin's token, and its parts."""
+
+    url: str
+    flower_url: str
+    token: str
+    environment: Mapping[str, str]
+    stack: EmbeddedStack
+    processes: Processes
+
+    def check(self) -> None:
+        """Raise ChildDied if a server or a process has ended by itself."""
+        for server in self.stack.servers:
+            server.check()
+        self.processes.check()
+
+
+@contextmanager
+def running_system(
+    data: Path, settings: Mapping[str, str] | None = None, procfile: Path = PROJECT / "Procfile"
+) -> Iterator[RunningSystem]:
+    """Start everything, wait until the API is ready, stop everything on leaving.
+
+    ``settings`` are further environment variables; ports not named there are
+    free ones. Call from the main thread. Nothing of the caller's own
+    ``REEMBED_…`` variables and ``.env`` is used.
+
+    Raises:
+        DataInUse, ChildDied, TimeoutError: with a sentence, or the end of a log.
+    """
+    with EmbeddedStack(data) as stack:
+        ports = {"REEMBED_PORT": str(free_port()), "REEMBED_FLOWER_PORT": str(free_port())}
+        environment = inherited_environment() | ports | dict(settings or {}) | stack.environment()
+        token = _prepare_database(environment, stack.data / "admin.token")
+        with Processes(environment, logs=stack.logs, procfile=procfile) as processes:
+            processes.wait_ready()
+            yield RunningSystem(
+                url=processes.url,
+                flower_url=f"http://127.0.0.1:{environment['REEMBED_FLOWER_PORT']}",
+                token=token,
+                environment=environment,
+                stack=stack,
+                processes=processes,
+            )
+
+
+def _prepare_database(environment: Mapping[str, str], token_file: Path) -> str:
+    """Bring the schema up to date; an admin's token, made at the first start and kept."""
+    from migrations.bootstrap import issue_token, upgrade_schema
+    from migrations.entities import Role
+    from migrations.settings import get_settings
+
+    with _environment(environment):
+        settings = get_settings()
+    upgrade_schema(settings)
+    if not token_file.exists():
+        token = issue_token(settings, "devstack", "admin", Role.ADMIN)
+        token_file.touch(mode=0o600)
+        token_file.write_text(token)
+    return token_file.read_text()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,150 @@
+"""``python -m devstack up``: everything starts, and nothing is left however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devstack.stack import PROJECT
+
+# Stands in for the API: what matters here is that it answers, runs and ends.
+API = """
+import http.server, os
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(os.environ["REEMBED_PORT"])), Ready).serve_forever()
+"""
+PROCFILE = "api: python api.py\nticker: python -u -c 'import time; time.sleep(3); {then}'\n"
+
+
+@dataclass
+class Up:
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def devstack(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "devstack", command, "--data", self.folder / "data"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def left(self) -> list[str]:
+        """The processes that still run in or on this folder."""
+        return [
+            process.name()
+            for process in psutil.process_iter()
+            if process.pid != self.process.pid and self._is_ours(process)
+        ]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            place = [process.cwd(), *process.cmdline()]
+        except psutil.Error:
+            return False
+        return any(str(self.folder) in part for part in place)
+
+    def wait_until_up(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if "Ctrl-C stops everything" in line:
+                return
+        raise AssertionError("it ended before it was up")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[str], Up]]:
+    started: list[Up] = []
+
+    def begin(then: str = "time.sleep(600)") -> Up:
+        (tmp_path / "api.py").write_text(API)
+        (tmp_path / "Procfile").write_text(PROCFILE.format(then=then))
+        where = ["--data", tmp_path / "data", "--procfile", tmp_path / "Procfile"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "devstack", "up", *where],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(Up(tmp_path, process))
+        return started[-1]
+
+    yield begin
+    for up in started:
+        up.process.kill()
+        up.process.communicate()
+
+
+def test_ctrl_c_stops_everything(start: Callable[[], Up]) -> None:
+    up = start()
+    up.wait_until_up()
+    names = up.left()
+    assert {"redis-server", "postgres"} <= set(names)
+    assert 4 < len(names)
+    os.kill(up.process.pid, signal.SIGINT)
+    assert 0 == up.process.wait(40)
+    assert [] == up.left()
+
+
+def test_down_stops_everything_and_status_tells(start: Callable[[], Up]) -> None:
+    up = start()
+    up.wait_until_up()
+    assert "Admin token  reembed_" in up.devstack("status").stdout
+    assert "Stopped." in up.devstack("down").stdout
+    assert 0 == up.process.wait(1)
+    assert [] == up.left()
+    assert "Nothing is running." in up.devstack("status").stdout
+
+
+def test_down_stops_what_is_only_starting(start: Callable[[], Up]) -> None:
+    up = start()
+    deadline = time.monotonic() + 30
+    while "redis-server" not in up.left():
+        assert time.monotonic() < deadline
+    assert "starting" in up.devstack("status").stdout
+    assert 0 == up.devstack("down").returncode
+    assert [] == up.left()
+
+
+def test_sigkill_leaves_nothing_and_the_data_serves_again(start: Callable[[], Up]) -> None:
+    tokens = []
+    for _ in range(2):
+        up = start()
+        up.wait_until_up()
+        tokens.append((up.folder / "data" / "admin.token").read_text())
+        up.process.kill()
+        deadline = time.monotonic() + 15
+        while up.left() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert [] == up.left()
+    assert tokens[0] == tokens[1]
+
+
+def test_the_end_of_one_process_ends_all_and_is_explained(start: Callable[[str], Up]) -> None:
+    up = start('raise SystemExit("out of luck")')
+    output, _ = up.process.communicate(timeout=60)
+    assert 1 == up.process.returncode
+    assert "ticker has ended" in output
+    assert "out of luck" in output
+    assert [] == up.left()
+
+
+def test_clean_stops_everything_and_removes_the_data(start: Callable[[], Up]) -> None:
+    up = start()
+    up.wait_until_up()
+    assert 0 == up.devstack("clean").returncode
+    assert (False, []) == ((up.folder / "data").exists(), up.left())
