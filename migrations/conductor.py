@@ -59,6 +59,7 @@ class Conductor:
 
         Raises:
             Superseded: another epoch or runner owns the migration; nothing was done.
+            TransientError: it could not begin, or its checkpoints are gone; it is driven again.
             PermanentError: it failed; compensation is recorded and enqueued.
         """
         work = WORK[phase]
@@ -171,7 +172,7 @@ class Conductor:
         for attempt in range(tries):
             try:
                 failpoint(f"{phase}.before_undo", migration_id=run.migration.id)
-                WORK[phase].undo(run)
+                run.patiently(lambda: WORK[phase].undo(run))
                 return None
             except Superseded:
                 raise
@@ -195,7 +196,11 @@ class Conductor:
             self._patiently_begin(migration_id, epoch, phase)
             with self._as_runner(migration_id, epoch) as run:
                 self._until_done(run, lambda: body(run))
-        except Superseded:
+        except CheckpointsLost:
+            self._services.store.redrive(migration_id, epoch)
+            self._send(migration_id)
+            raise
+        except (Superseded, TransientError):  # PostgreSQL was away; the watchdog drives it
             raise
         except Exception as error:
             self.fail(migration_id, epoch, error)
