@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from migrations.errors import CollectionNotFound, ForeignCollection
+from migrations.errors import CollectionNotFound, ForeignCollection, Superseded
 from migrations.failpoints import failpoint
 from migrations.run import Run
 
@@ -28,7 +29,22 @@ def run(run: Run) -> dict[str, Any]:
         run.source, migration.target_collection, migration.config.to_dimension, migration.tag
     )
     failpoint("new_collection.after_create", migration_id=migration.id)
+    _take_back_if_late(run)
     return {}
+
+
+def _take_back_if_late(run: Run) -> None:
+    """The run may have been undone while Milvus was still at it; then nobody else drops this.
+
+    Raises:
+        Superseded: another epoch owns the migration. Driven again it needs the target,
+        and dropping refuses.
+    """
+    if run.services.store.heartbeat(run.migration.id, run.migration.epoch):
+        return
+    with suppress(ForeignCollection):
+        undo(run)
+    raise Superseded
 
 
 def undo(run: Run) -> None:

@@ -393,6 +393,31 @@ def test_an_outage_is_waited_out_by_an_undo_too() -> None:
     assert [SOURCE] == world.vectors.names()
 
 
+def test_a_target_that_is_made_while_its_run_is_undone_does_not_stay_behind() -> None:
+    world = World()
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+
+    def cancelled_and_undone() -> None:
+        world.system.cancel(OWNER, "bot")
+        world.elsewhere(world.deliver)
+
+    world.vectors.before("create_like", cancelled_and_undone)
+    world.deliver()
+    assert Status.ROLLED_BACK == world.now(migration).status
+    assert [SOURCE] == world.vectors.names()
+
+
+def test_a_target_that_is_made_late_stays_when_a_new_worker_drives_the_run() -> None:
+    world = World()
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+    world.vectors.before("create_like", lambda: world.elsewhere(world.look_later))
+    world.work(world.pending().pop())
+    assert 2 == world.now(migration).epoch
+    assert world.vectors.exists(migration.target_collection)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+
+
 @pytest.mark.parametrize("point", [f"{p}.before_undo" for p in list(Phase)[:5]])
 def test_a_compensation_whose_worker_dies_is_finished_by_another(point: str) -> None:
     world = World()
