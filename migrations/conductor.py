@@ -245,13 +245,13 @@ class Conductor:
             if remembered:
                 yield self._remember(migration_id, epoch, beat)
             else:
-                yield self._load(migration_id, beat)
+                yield self._load(migration_id, epoch, beat)
 
     def _remember(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
         """A batch needs only what cannot change within its epoch."""
         known = self._batch_facts.get((migration_id, epoch))
         if known is None:
-            known = self._batch_facts[migration_id, epoch] = self._load(migration_id, beat)
+            known = self._batch_facts[migration_id, epoch] = self._load(migration_id, epoch, beat)
             while len(self._batch_facts) > REMEMBERED_RUNS:
                 self._batch_facts.popitem(last=False)
         return replace(known, beat=beat)
@@ -270,12 +270,14 @@ class Conductor:
 
         with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
             try:
-                yield self._load(migration_id, beat)
+                yield self._load(migration_id, epoch, beat)
             finally:
                 _quietly(lambda: store.release_runner(migration_id, runner))
 
-    def _load(self, migration_id: UUID, beat: Beat) -> Run:
+    def _load(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
         migration = self._services.store.migration(migration_id)
+        if migration.epoch != epoch:  # driven again since the beat asked: not this work's epoch
+            raise Superseded
         bot = self._services.store.bot(migration.bot_id)
         structlog.contextvars.bind_contextvars(bot_id=bot.bot_id)
         return Run(self._services, migration, bot, beat)

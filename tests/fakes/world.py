@@ -55,10 +55,13 @@ class WorkerKilled(BaseException):
 
 
 class AttentivePulse(Pulse):
-    """No thread: each check asks the store, so that a test decides when work hears of its end."""
+    """No thread: each check asks the store, so that a test decides when work hears of its end.
 
-    def __init__(self) -> None:
-        super().__init__(every_seconds=-1.0)
+    With ``every_seconds`` it asks once and then not again for a while.
+    """
+
+    def __init__(self, every_seconds: float = -1.0) -> None:
+        super().__init__(every_seconds)
 
     def _ensure_thread(self) -> None:
         pass
@@ -105,6 +108,7 @@ class World:
     store_class: type[FakeMigrationStore] = FakeMigrationStore
     checkpoints_class: type[FakeCheckpoints] = FakeCheckpoints
     embedders: FakeEmbedders = field(default_factory=FakeEmbedders)
+    pulse: Pulse = field(default_factory=AttentivePulse)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -122,7 +126,7 @@ class World:
             dispatcher=self.dispatcher,
             clock=self.clock,
             settings=_settings(self.settings),
-            pulse=AttentivePulse(),
+            pulse=self.pulse,
         )
         self.conductor = Conductor(self.services)
         self.system = EmbeddingMigrationSystem(self.services)

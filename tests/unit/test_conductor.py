@@ -25,7 +25,7 @@ from migrations.errors import (
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore
-from tests.fakes.world import OWNER, SOURCE, World, kill
+from tests.fakes.world import OWNER, SOURCE, AttentivePulse, World, kill
 
 QUIESCE, FINISH = names.QUIESCE, names.FINISH_ROLLBACK
 UNDO_TARGET = names.undo_task(Phase.NEW_COLLECTION_CREATION)
@@ -84,6 +84,15 @@ class RedrivenBetween(FakeMigrationStore):
             self.armed = False
             self.redrive(migration_id, 1)
         return super().migration(migration_id)
+
+
+def test_work_does_not_take_on_the_epoch_that_superseded_it() -> None:
+    world = World(store_class=RedrivenBetween, pulse=AttentivePulse(every_seconds=60))
+    world.start_at(Phase.DATA_MIGRATION)
+    world.work(world.pending().pop())
+    wave = world.pending()[0]
+    world.store.armed = True
+    assert {"outcome": "superseded"} == wave.call()
 
 
 def test_a_doubled_phase_finds_its_runner_at_work() -> None:
