@@ -1,0 +1,35 @@
+"""One running system for all end-to-end tests: its processes take seconds to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.milvus_lite import MilvusLiteServer
+from devstack.postgres import PostgresServer
+from devstack.redis import RedisServer
+from tests.harness.world import Servers, World
+from tests.services.databases import fresh_database, fresh_redis
+
+
+@pytest.fixture(scope="session")
+def running_world(
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+    milvus_lite_server: MilvusLiteServer,
+    database_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """API and workers on milvus-lite, with failpoints."""
+    with fresh_database(postgres_server, database_template) as database:
+        servers = Servers(fresh_redis(redis_server), database, milvus_lite_server.url)
+        with World(servers, tmp_path_factory.mktemp("world")) as world:
+            yield world
+
+
+@pytest.fixture
+def world(running_world: World) -> Iterator[World]:
+    """The running system, quiet before and after; a test brings a bot of its own."""
+    yield running_world
+    running_world.settle()

@@ -1,0 +1,147 @@
+"""A failure in any phase, and what is left afterwards: nothing."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+
+from devstack.stack import PROJECT
+from tests.harness.bots import BotHandle, expect
+from tests.harness.readers import BotReader
+from tests.harness.world import LARGE, SMALL, World
+
+#: Everywhere before the switch. ``finalization.before_switch`` is the last moment.
+BEFORE_THE_SWITCH = [
+    "validation.before_run",
+    "validation.after_run",
+    "backup_creation.before_run",
+    "backup_creation.after_run",
+    "new_collection_creation.before_run",
+    "new_collection.after_create",
+    "new_collection_creation.after_run",
+    "data_migration.before_run",
+    "data_migration.planned",
+    "data_migration.after_run",
+    "embed.before_call",
+    "batch.before_upsert",
+    "batch.before_mark",
+    "catch_up.before_run",
+    "verification.before_run",
+    "verification.after_run",
+    "finalization.before_run",
+    "finalization.before_intent",
+    "finalization.before_switch",
+]
+AFTER_THE_SWITCH = [
+    "finalization.after_switch",
+    "finalization.after_run",
+    "cleanup.before_run",
+    "cleanup.after_run",
+]
+
+
+def as_it_was(world: World, bot: BotHandle, row: dict[str, object]) -> None:
+    """The bot's row to the letter, its alias and rows, and no collection beside."""
+    assert row == bot.row()
+    assert (bot.collection, SMALL) == bot.pair()
+    world.assert_all_well(bot)
+
+
+@pytest.mark.parametrize("point", BEFORE_THE_SWITCH)
+def test_a_failure_before_the_switch_is_rolled_back_while_the_bot_answers(
+    world: World, point: str
+) -> None:
+    bot = world.seed_bot(40)
+    row, untouched = bot.row(), world.digest(bot)
+    world.driver.on(point, "raise")
+    with BotReader(world.servers.milvus_url, bot.pair, bot.history.initial) as reader:
+        seen = bot.start(LARGE, batch_size=10).ends("rolled_back")
+        reader.assert_answered()
+    assert ["injected-failure"] == [error["code"] for error in seen["errors"]]
+    assert world.driver.reached(point)
+    assert untouched == world.digest(bot)
+    as_it_was(world, bot, row)
+
+
+def test_a_failure_after_the_switch_is_overcome_because_nothing_may_be_undone(
+    world: World,
+) -> None:
+    bots = [world.seed_bot(10) for _ in range(3)]
+    for point in AFTER_THE_SWITCH:
+        world.driver.on(point, "raise")
+    runs = [bot.start(LARGE) for bot in bots]
+    for bot, run in zip(bots, runs, strict=True):
+        run.ends("completed")
+        assert LARGE == bot.pair()[1]
+        world.assert_all_well(bot)
+    assert all(world.driver.reached(point) for point in AFTER_THE_SWITCH)
+
+
+def test_a_bot_that_was_rolled_back_can_be_moved_again(world: World) -> None:
+    bot = world.seed_bot(40)
+    world.driver.on("verification.before_run", "raise")
+    bot.start(LARGE).ends("rolled_back")
+    bot.migrate(LARGE)
+    world.assert_all_well(bot)
+
+
+def test_a_passing_fault_is_waited_out(world: World) -> None:
+    bot = world.seed_bot(40)
+    for point in ("embed.before_call", "batch.after_upsert", "verification.before_run"):
+        world.driver.on(point, "outage", times=2)
+    bot.migrate(LARGE, batch_size=10)
+    world.assert_all_well(bot)
+
+
+def test_a_failing_undo_needs_an_operator_whose_command_mends_it(world: World) -> None:
+    bot = world.seed_bot(20)
+    row = bot.row()
+    world.driver.on("verification.before_run", "raise")
+    undo = world.driver.on("new_collection_creation.before_undo", "raise", times=None)
+    run = bot.start(LARGE, max_retries=0)
+    (error,) = run.ends("needs_operator")["errors"]
+    assert "injected-failure" == error["code"], "what turned it round is kept"
+    assert "new_collection_creation" in error["diagnosis"]
+    assert f"celery -A worker reembed repair {run.id}" == error["repair"]
+    others = {event["phase"] for event in world.oracle.events(run.id) if event["name"] == "undone"}
+    assert {"verification", "data_migration", "backup_creation", "validation"} == others
+    refused = expect(409, bot.ask_start(LARGE))
+    assert run.id == refused["migration_id"]
+
+    undo.times = 0
+    command(world, error["repair"])
+    run.ends("rolled_back")
+    as_it_was(world, bot, row)
+
+
+def test_without_rollback_a_failed_migration_is_left_as_it_stands(world: World) -> None:
+    bot = world.seed_bot(20)
+    world.driver.on("verification.before_run", "raise")
+    run = bot.start(LARGE, enable_rollback=False)
+    run.ends("failed")
+    target = bot.status()["migration"]["target_collection"]
+    assert target in world.milvus.list_collections()
+    assert (bot.collection, SMALL) == bot.pair()
+    world.assert_all_well(bot)
+    bot.migrate(LARGE)
+    command(world, f"celery -A worker reembed repair {run.id}")
+    run.ends("rolled_back")
+    assert target not in world.milvus.list_collections()
+    world.assert_all_well(bot)
+
+
+def command(world: World, line: str) -> str:
+    """What an operator types, in the system's environment."""
+    done = subprocess.run(
+        shlex.split(line),
+        env=world.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr[-2000:]
+    return done.stdout

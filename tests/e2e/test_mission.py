@@ -1,0 +1,170 @@
+"""The mission's endpoints as documented, over HTTP, on real processes."""
+
+from __future__ import annotations
+
+import urllib.request
+
+from tests.harness import rows
+from tests.harness.bots import Run, expect
+from tests.harness.oracle import wrongly_embedded
+from tests.harness.readers import BotReader
+from tests.harness.world import LARGE, OWNER, SMALL, UNLISTED, World
+from tests.services.databases import unique_name
+
+PHASES = [
+    "validation",
+    "backup_creation",
+    "new_collection_creation",
+    "data_migration",
+    "verification",
+    "finalization",
+    "cleanup",
+]
+
+
+def test_a_bot_is_moved_to_the_new_model_while_it_answers_and_nothing_is_lost(
+    world: World,
+) -> None:
+    bot = world.seed_bot(120)
+    untouched = world.digest(bot)
+    with BotReader(world.servers.milvus_url, bot.pair, bot.history.initial) as reader:
+        answer = bot.ask_start(LARGE, batch_size=10)
+        run = Run(bot.api, expect(202, answer)["migration"]["migration_id"])
+        done = run.ends("completed")
+        reader.assert_answered()
+    assert f"/embeddings/migration/{run.id}/progress" == answer.headers["Location"]
+    assert (120, 120, 0) == (done["total_chunks"], done["processed_chunks"], done["failed_chunks"])
+    assert PHASES == [phase["phase"] for phase in done["phases"] if phase["duration_seconds"]]
+    assert (answer.body["migration"]["target_collection"], LARGE) == bot.pair()
+    assert untouched == world.digest(bot), "the old collection was touched"
+    world.assert_all_well(bot)
+
+
+def test_the_progress_tells_batches_chunks_tokens_and_rate_while_it_goes_on(world: World) -> None:
+    bot = world.seed_bot(120)
+    with world.driver.paused("batch.before_read", batch=11) as held:
+        run = bot.start(LARGE, batch_size=10)
+        held.wait()
+        seen = run.wait_for(lambda seen: seen["current_batch"] == 11)
+    assert ("running", "data_migration", False) == (seen["status"], seen["phase"], seen["finished"])
+    assert (120, 110, 12) == (seen["total_chunks"], seen["processed_chunks"], seen["total_batches"])
+    assert 100 * 110 / 120 == seen["percent"] or 91.7 == round(seen["percent"], 1)
+    assert seen["chunks_per_second"] > 0
+    assert seen["estimated_completion"] is not None
+    done = run.ends("completed")
+    assert done["tokens_used"] >= world.provider.stats()["tokens"] / 2 > 0
+
+
+def test_a_collection_is_registered_as_a_bot_and_listed_for_its_owner(world: World) -> None:
+    name, bot_id = unique_name("c"), unique_name("bot")
+    rows.make_collection(world.milvus, name, SMALL.dimension)
+    wish = {"bot_id": bot_id, "collection": name, "provider": "stub", "model": SMALL.model}
+    answer = world.owner.post("/bots", wish)
+    made = expect(201, answer)
+    assert f"/bots/{bot_id}" == answer.headers["Location"]
+    expected = (OWNER, name, f"{name}_live", SMALL.model_dump(), 1, "id", "text", "vector")
+    fields = ("owner", "collection", "alias", "embedding", "generation")
+    fields += ("key_field", "text_field", "vector_field")
+    assert expected == tuple(made[field] for field in fields)
+    assert name == rows.points_to(world.milvus, made["alias"])
+    assert made == expect(200, world.owner.get(f"/bots/{bot_id}"))
+    assert bot_id in [bot["bot_id"] for bot in expect(200, world.owner.get("/bots"))["bots"]]
+
+
+def test_validation_says_that_a_bot_can_go_and_touches_nothing(world: World) -> None:
+    bot = world.seed_bot(30)
+    untouched = world.digest(bot)
+    before = set(world.milvus.list_collections())
+    found = expect(200, bot.api.post(bot.where("validate-change"), LARGE.model_dump()))
+    assert found["compatible"] is True
+    assert [] == found["errors"]
+    names = {check["name"] for check in found["checks"]}
+    assert {"schema", "source", "target_model", "alias", "texts", "fidelity"} <= names
+    assert before == set(world.milvus.list_collections())
+    assert untouched == world.digest(bot)
+
+
+def test_validation_says_why_a_bot_cannot_go(world: World) -> None:
+    bot = world.seed_bot({"a": "said", "b": ""} | {f"c{i}": f"more {i}" for i in range(8)}, LARGE)
+    found = expect(200, bot.api.post(bot.where("validate-change"), SMALL.model_dump()))
+    assert found["compatible"] is False
+    assert any("1 empty" in sentence for sentence in found["errors"])
+
+
+def test_an_estimate_counts_the_chunks_and_defaults_to_the_present_model(world: World) -> None:
+    bot = world.seed_bot(70)
+    path = bot.where("estimate-migration")
+    for_large = expect(200, bot.api.post(path, LARGE.model_dump() | {"batch_size": 20}))
+    assert (70, 4) == (for_large["chunks"], for_large["batches"])
+    assert 70 * LARGE.dimension * 4 == for_large["vector_bytes"]
+    assert for_large["duration_seconds"] > 0
+    assert for_large["tokens"] > 70
+    assert SMALL.model_dump() == expect(200, bot.api.post(path))["target"]
+
+
+def test_the_dimension_info_names_the_collections_dimension_and_the_models(world: World) -> None:
+    bot = world.seed_bot(5)
+    found = expect(200, bot.api.get(bot.where("dimension-info")))
+    assert (SMALL.dimension, True) == (found["collection_dimension"], found["consistent"])
+    assert SMALL.dimension == found["current_model"]["default_dimension"]
+    assert {SMALL.model, LARGE.model} <= {model["model"] for model in found["known_models"]}
+
+
+def test_the_status_tells_the_newest_migration_and_the_way_back(world: World) -> None:
+    bot = world.seed_bot(20)
+    assert bot.status()["migration"] is None
+    run = bot.migrate(LARGE)
+    status = bot.status()
+    assert (run.id, "completed") == (
+        status["migration"]["migration_id"],
+        status["migration"]["status"],
+    )
+    assert all(check["passed"] for check in status["migration"]["verification"]["checks"])
+    assert LARGE.model_dump() == status["bot"]["embedding"]
+    assert bot.collection == status["bot"]["previous"]["collection"]
+
+
+def test_an_admin_sees_every_live_migration(world: World) -> None:
+    bot = world.seed_bot(5)
+    with world.driver.paused("validation.before_run") as held:
+        run = bot.start(LARGE)
+        held.wait()
+        active = expect(200, world.admin.get("/embeddings/migrations/active"))
+    assert [run.id] == [one["migration_id"] for one in active["migrations"]]
+    run.ends("completed")
+    assert 0 == expect(200, world.admin.get("/embeddings/migrations/active"))["count"]
+
+
+def test_a_model_the_settings_do_not_name_is_asked_for_its_dimension(world: World) -> None:
+    bot = world.seed_bot(12)
+    wish = {"provider": UNLISTED.provider, "model": UNLISTED.model}
+    answer = bot.api.post(bot.where("start-migration"), wish)
+    Run(bot.api, expect(202, answer)["migration"]["migration_id"]).ends("completed")
+    assert UNLISTED == bot.pair()[1]
+    world.assert_all_well(bot)
+
+
+def test_an_empty_bot_and_one_with_a_single_chunk_are_moved_too(world: World) -> None:
+    empty, single = world.seed_bot({}), world.seed_bot({"only": "the only chunk"})
+    runs = [empty.start(LARGE), single.start(LARGE)]
+    for bot, run in zip((empty, single), runs, strict=True):
+        run.ends("completed")
+        world.assert_all_well(bot)
+
+
+def test_equal_texts_are_paid_once_and_every_chunk_gets_its_vector(world: World) -> None:
+    bot = world.seed_bot({f"k{i:03}": f"text {i % 10}" for i in range(100)})
+    world.provider.control({"reset": True})
+    run = bot.start(LARGE, batch_size=50, verify_migration=False)
+    run.ends("completed")
+    # Ten a batch, and what validation asks with: the probe, and the sample by the old model.
+    assert world.provider.stats()["texts"] <= 20 + 1 + 16
+    found = rows.read_all(world.milvus, bot.pair()[0])
+    assert 100 == len(found)
+    assert [] == wrongly_embedded(found, LARGE)
+
+
+def test_the_description_and_the_health_pages_need_no_token(world: World) -> None:
+    for path in ("/healthz", "/readyz", "/openapi/openapi.json", "/openapi/swagger"):
+        with urllib.request.urlopen(world.url + path, timeout=10) as answer:
+            assert 200 == answer.status, path

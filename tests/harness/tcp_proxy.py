@@ -1,0 +1,149 @@
+"""A wire that can be cut, stalled and slowed, in front of any server.
+
+One thread runs an event loop; the methods may be called from any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+_CHUNK = 1 << 16
+#: Linger on, for no time: closing sends a reset instead of an orderly end.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class TcpProxy:
+    """Passes connections on 127.0.0.1 on to a port there; a context manager.
+
+    ``port`` stays the same through every mishap.
+    """
+
+    def __init__(self, upstream_port: int) -> None:
+        self.upstream_port = upstream_port
+        self.connections_made = 0
+        self._latency = 0.0
+        self._loop = asyncio.new_event_loop()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._pipes: set[asyncio.StreamWriter] = set()
+        self._listener: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._call(self._listen)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._call(self._close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # --- mishaps ------------------------------------------------------------------
+
+    def cut(self) -> None:
+        """Reset every connection that is open; new ones are taken."""
+        self._call(self._reset_all)
+
+    def refuse(self) -> None:
+        """Reset what is open and refuse new connections, as a server that is down."""
+        self._call(self._stop_listening)
+
+    def stall(self) -> None:
+        """Nothing gets through, and nobody is told."""
+        self._call(self._flowing.clear)
+
+    def slow(self, seconds: float) -> None:
+        """Everything arrives this much later."""
+        self._call(lambda: setattr(self, "_latency", seconds))
+
+    def restore(self) -> None:
+        """All is well again. What was stalled arrives late."""
+        self._call(self._restore)
+
+    # --- in the loop's thread -----------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _call(self, action: Callable[[], Any]) -> None:
+        async def act() -> None:
+            result = action()
+            if asyncio.iscoroutine(result):
+                await result
+
+        asyncio.run_coroutine_threadsafe(act(), self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._listener = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, reuse_address=True
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _restore(self) -> None:
+        self._latency = 0.0
+        self._flowing.set()
+        if self._listener is None:
+            await self._listen()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self._reset_all()
+
+    async def _close(self) -> None:
+        self._stop_listening()
+        tasks = [task for task in asyncio.all_tasks(self._loop) if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _reset_all(self) -> None:
+        for pipe in list(self._pipes):
+            sock: socket.socket | None = pipe.get_extra_info("socket")
+            if sock is not None:
+                with suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            pipe.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections_made += 1
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        both = {writer, up_writer}
+        self._pipes |= both
+        try:
+            await asyncio.gather(self._pass_on(reader, up_writer), self._pass_on(up_reader, writer))
+        finally:
+            self._pipes -= both
+            for pipe in both:
+                pipe.transport.abort()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await self._flowing.wait()
+                if self._latency:
+                    await asyncio.sleep(self._latency)
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
