@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -82,4 +83,4 @@ class Watchdog:
     def repair_aliases(self) -> None:
         """A bot's alias says what its row says, whoever moved it."""
         for bot in self._services.store.bots():
-            reconcile(self._services, bot.bot_id)
+            self._guarded(partial(reconcile, self._services, bot.bot_id))
