@@ -8,6 +8,7 @@ does anything further.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -31,7 +32,7 @@ class Beat:
         self._say = say
         self._every = every_seconds
         self._stopped = threading.Event()
-        self._heard_at = 0.0
+        self._heard_at = -math.inf  # never; the clock's zero may be a moment ago
         self.holders = 0
 
     def speak(self) -> None:
@@ -106,4 +107,7 @@ class Pulse:
             with self._lock:
                 beats = list(self._beats.values())
             for beat in beats:
-                beat.speak()
+                try:
+                    beat.speak()
+                except Exception as error:  # the other beats need this thread
+                    log.error("heartbeat_broke", exc_info=error)

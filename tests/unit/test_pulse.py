@@ -1,0 +1,120 @@
+"""Saying that work goes on, and hearing when it must stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from migrations import pulse
+from migrations.errors import StateStoreUnavailable, Superseded
+from migrations.pulse import Beat, Pulse
+
+
+class Moment:
+    """The monotonic clock, in a test's hand; a machine that has just been started."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        monkeypatch.setattr(pulse.time, "monotonic", lambda: self.seconds)
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> Moment:
+    return Moment(monkeypatch)
+
+
+def beat_of(answers: list[bool], every_seconds: float = 3.0) -> Beat:
+    return Beat(lambda: answers.pop(0), every_seconds)
+
+
+def test_work_asks_before_it_begins_even_on_a_machine_just_started(moment: Moment) -> None:
+    with pytest.raises(Superseded):
+        beat_of([False]).check()
+
+
+def test_an_answer_is_believed_for_twice_the_interval(moment: Moment) -> None:
+    answers = [True, False]
+    beat = beat_of(answers)
+    beat.check()
+    moment.seconds = 6.0
+    beat.check()
+    assert [False] == answers
+
+
+def test_a_zombie_asks_before_it_acts(moment: Moment) -> None:
+    beat = beat_of([True, False])
+    beat.check()
+    moment.seconds = 120.0
+    with pytest.raises(Superseded):
+        beat.check()
+
+
+def test_work_that_was_stopped_once_stays_stopped(moment: Moment) -> None:
+    beat = beat_of([False, True])
+    for _ in range(2):
+        with pytest.raises(Superseded):
+            beat.check()
+
+
+def test_a_database_that_is_away_stops_nothing(moment: Moment) -> None:
+    def away() -> bool:
+        raise StateStoreUnavailable
+
+    Beat(away, 3.0).check()
+
+
+def test_work_that_may_not_begin_is_not_entered() -> None:
+    with pytest.raises(Superseded), Pulse(3.0).hold("key", lambda: False):
+        raise AssertionError("entered")
+
+
+def test_threads_with_one_key_share_one_beat() -> None:
+    beats = Pulse(3.0)
+    with beats.hold("key", lambda: True) as one, beats.hold("key", lambda: True) as other:
+        assert one is other
+    with beats.hold("key", lambda: True) as later:
+        assert later is not one
+
+
+def test_it_is_said_again_and_again_while_the_work_goes_on() -> None:
+    said = threading.Semaphore(0)
+
+    def say() -> bool:
+        said.release()
+        return True
+
+    with Pulse(0.01).hold("key", say):
+        assert all(said.acquire(timeout=5) for _ in range(5))
+
+
+def test_a_beat_that_breaks_does_not_silence_the_others() -> None:
+    said = threading.Semaphore(0)
+    broken = threading.Event()
+
+    def break_down() -> bool:
+        if threading.current_thread().name == "reembed-pulse":
+            broken.set()
+            raise RuntimeError("a slip")
+        return True
+
+    def say() -> bool:
+        said.release()
+        return True
+
+    beats = Pulse(0.01)
+    with beats.hold("first", break_down), beats.hold("second", say):
+        assert broken.wait(5)
+        assert all(said.acquire(timeout=5) for _ in range(5))
+
+
+def test_waiting_ends_at_once_when_the_work_must_stop() -> None:
+    answers = iter([True, True])
+    begun = time.monotonic()
+    with (
+        pytest.raises(Superseded),
+        Pulse(0.01).hold("key", lambda: next(answers, False)) as beat,
+    ):
+        beat.wait(30)
+    assert time.monotonic() - begun < 5
