@@ -78,9 +78,13 @@ def _model_blockers(services: Services, bot: Bot) -> list[str]:
 
 def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
     """The run that takes ``undone`` back. Raises RollbackUnavailable."""
-    if bot.previous is None or bot.live.generation != undone.new_generation:
+    if bot.live.generation != undone.new_generation:
         raise RollbackUnavailable(
             "The bot has switched again since; only its last switch can be rolled back."
+        )
+    if bot.previous is None:
+        raise RollbackUnavailable(
+            "The retention window has closed; the previous collection is no longer kept."
         )
     return NewMigration(
         id=uuid4(),
