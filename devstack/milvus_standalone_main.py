@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,7 +41,9 @@ def main() -> int:
     _stop_with_us(server)
     target = (LOOPBACK, int(config.get("proxy_port")))
     threading.Thread(target=forward, args=(listener, target), daemon=True).start()
-    return server.wait()
+    exit_code = server.wait()
+    _remove_session_file(server.pid)
+    return exit_code
 
 
 def _enter_own_network() -> None:
@@ -83,6 +86,14 @@ def _start(config: Any, data: Path, programs: Path) -> subprocess.Popen[bytes]:
     ]
     command = [*launched, "-", str(program), "run", "standalone"]
     return subprocess.Popen(command, cwd=data, env=environment, stdin=subprocess.DEVNULL)
+
+
+def _remove_session_file(pid: int) -> None:
+    """Milvus writes one outside its data folder, to a place no setting changes."""
+    folder = Path("/tmp/milvus")  # noqa: S108  # Milvus' own constant
+    (folder / f"server_id_{pid}").unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: another Milvus runs on this machine
+        folder.rmdir()
 
 
 def _stop_with_us(server: subprocess.Popen[bytes]) -> None:

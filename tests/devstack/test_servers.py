@@ -135,6 +135,17 @@ def test_milvus_standalone_is_alone_in_a_network_of_its_own(
     assert [(LOOPBACK, milvus_standalone_server.port)] == listeners
 
 
+def test_milvus_standalone_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
+    server = MilvusStandaloneServer(tmp_path / "milvus")
+    server.start()
+    assert server.pid is not None
+    (milvus,) = psutil.Process(server.pid).children()
+    session_file = Path(f"/tmp/milvus/server_id_{milvus.pid}")
+    assert session_file.exists()
+    server.stop()
+    assert (False, False) == (session_file.exists(), milvus.is_running())
+
+
 def test_postgres_starts_although_its_lock_file_names_a_living_process(tmp_path: Path) -> None:
     server = PostgresServer(tmp_path / "postgres")
     server.start()
