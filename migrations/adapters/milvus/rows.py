@@ -124,11 +124,10 @@ def plain_rows(
     """Rows as MilvusClient.upsert takes them."""
     json_fields = [field["name"] for field in scalar_fields(schema) if field["type"] == "JSON"]
     rows = []
-    for chunk, vector in zip(chunks, vectors, strict=True):
-        row = _complete(schema, chunk)
+    for row, vector in zip(_complete(schema, chunks), vectors, strict=True):
         # pymilvus takes a str in a JSON column for JSON that is written already.
-        row |= {name: _as_text(row[name]) for name in json_fields if row[name] is not None}
-        rows.append({**row, schema.vector_field: vector})
+        told = {name: _as_text(row[name]) for name in json_fields if row.get(name) is not None}
+        rows.append({**row, **told, schema.vector_field: vector})
     return rows
 
 
@@ -142,7 +141,7 @@ def packed_request(
     schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors, *, insert: bool = False
 ) -> Any:
     """An UpsertRequest (or InsertRequest) of the same rows, by column."""
-    rows = [_complete(schema, chunk) for chunk in chunks]
+    rows = _complete(schema, chunks)
     declared = scalar_fields(schema)
     columns = [_column(field, [row[field["name"]] for row in rows]) for field in declared]
     columns.append(_vector_column(schema, vectors))
@@ -152,19 +151,25 @@ def packed_request(
     return request(collection_name=schema.name, num_rows=len(rows), fields_data=columns)
 
 
-def _complete(schema: CollectionSchema, chunk: Chunk) -> dict[str, Any]:
-    """The chunk's fields, when they are the collection's."""
-    row = {**chunk.fields, schema.key_field: chunk.key}
-    declared = {field["name"]: field for field in scalar_fields(schema)}
-    missing = [name for name, field in declared.items() if name not in row and not _may_lack(field)]
-    if missing:
-        raise VectorStoreRefused(f"The chunk {chunk.key!r} lacks the columns {missing}.")
-    extra = row.keys() - declared.keys()
-    if extra and not schema.description["enable_dynamic_field"]:
-        raise VectorStoreRefused(
-            f"'{schema.name}' has no column for {sorted(extra)} and no dynamic field."
-        )
-    return row
+def _complete(schema: CollectionSchema, chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
+    """The fields of each chunk, when they are the collection's."""
+    declared = scalar_fields(schema)
+    needed = {field["name"] for field in declared if not _may_lack(field)}
+    known = {field["name"] for field in declared}
+    dynamic = schema.description["enable_dynamic_field"]
+    rows = []
+    for chunk in chunks:
+        row = {**chunk.fields, schema.key_field: chunk.key}
+        if not needed <= row.keys():
+            missing = sorted(needed - row.keys())
+            raise VectorStoreRefused(f"The chunk {chunk.key!r} lacks the columns {missing}.")
+        if not dynamic and not row.keys() <= known:
+            extra = sorted(row.keys() - known)
+            raise VectorStoreRefused(
+                f"'{schema.name}' has no column for {extra} and no dynamic field."
+            )
+        rows.append(row)
+    return rows
 
 
 def _may_lack(field: Mapping[str, Any]) -> bool:

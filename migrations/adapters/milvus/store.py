@@ -120,14 +120,14 @@ class MilvusVectorStore:
 
     def _create(self, source: CollectionSchema, name: str, dimension: int, owner_tag: str) -> None:
         request = creation.collection_request(source, dimension, owner_tag)
+        # Milvus answers a second creation like the first when all is equal, the
+        # owner's property included, and refuses it otherwise; milvus-lite always
+        # refuses it.
         try:
             self._call("create_collection", name, **request)
         except VectorStoreRefused:
             if not self._appears(name, owner_tag):
                 raise
-        # Milvus lets a second creation of an equal schema pass in silence,
-        # whoever it is from; the tag that stayed decides whose it is.
-        self._adoptable(name, owner_tag)
 
     def _appears(self, name: str, owner_tag: str) -> bool:
         """Whether somebody else was first, whose collection may not be visible at once."""
