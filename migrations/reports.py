@@ -31,7 +31,7 @@ def progress_of(services: Services, migration: Migration) -> MigrationProgress:
         total_chunks=max(total, totals.get("total_chunks", 0)),
         processed_chunks=processed,
         failed_chunks=services.store.count_failed_chunks(migration.id),
-        current_batch=done if plan else totals.get("total_batches", 0),
+        current_batch=done if plan else _batches_without_plan(migration, processed),
         total_batches=plan.total_batches if plan else totals.get("total_batches", 0),
         chunks_per_second=rate,
         tokens_used=services.store.tokens_used(migration.id),
@@ -56,6 +56,14 @@ def _checkpoint(services: Services, migration_id: UUID) -> tuple[Plan | None, Co
         return plan, checkpoints.counters(migration_id), checkpoints.done_count(migration_id)
     except TransientError:
         return None, Counters(), 0
+
+
+def _batches_without_plan(migration: Migration, processed: int) -> int:
+    """All of them once the data has moved; until then as many as its chunks would fill."""
+    total = migration.totals.get("total_batches", 0)
+    if Phase.DATA_MIGRATION in migration.completed_phases:
+        return total
+    return min(total, processed // migration.config.batch_size)
 
 
 def _phase_times(migration: Migration, phase: Phase) -> PhaseProgress:
