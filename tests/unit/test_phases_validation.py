@@ -1,0 +1,216 @@
+"""The first phase: each thing that stands in the way has its sentence, and nothing is touched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from migrations.checks import FIDELITY_COSINE
+from migrations.errors import (
+    DimensionMismatch,
+    ProviderAuthenticationFailed,
+    ProviderUnavailable,
+    ValidationFailed,
+    VectorStoreUnavailable,
+)
+from migrations.phases import backup_creation, validation
+from migrations.states import Phase, Status
+from tests.fakes.embedders import SMALL, FakeEmbedders
+from tests.fakes.world import ALIAS, OWNER, SOURCE, World
+
+
+def refusal(world: World, **changes: object) -> str:
+    """The sentence with which a started migration's validation ends."""
+    migration = world.start(**changes)
+    with pytest.raises(ValidationFailed) as raised:
+        validation.run(world.run_of(migration))
+    return raised.value.message
+
+
+def warnings(world: World) -> list[str]:
+    found: list[str] = validation.run(world.run_of(world.start()))["warnings"]
+    return found
+
+
+def test_a_bot_without_faults_passes_without_warnings_as_often_as_it_is_asked() -> None:
+    world = World()
+    run = world.run_of(world.start())
+    before = world.contents(SOURCE)
+    first, second = validation.run(run), validation.run(run)
+    assert [] == first["warnings"] == second["warnings"]
+    assert first == second
+    assert before == world.contents(SOURCE)
+
+
+@pytest.mark.parametrize("phase", [validation, backup_creation])
+def test_undoing_it_changes_nothing_whether_it_ran_or_not(phase: object) -> None:
+    world = World()
+    run = world.run_of(world.start())
+    before = world.contents(SOURCE), world.vectors.names(), world.bot
+    phase.undo(run)  # type: ignore[attr-defined]
+    phase.run(run)  # type: ignore[attr-defined]
+    phase.undo(run)  # type: ignore[attr-defined]
+    assert before == (world.contents(SOURCE), world.vectors.names(), world.bot)
+
+
+def test_a_source_that_is_gone_is_refused() -> None:
+    world = World()
+    world.vectors.drop(SOURCE)
+    assert "no collection or alias 'source'" in refusal(world)
+
+
+def test_a_source_that_is_not_loaded_is_refused() -> None:
+    world = World()
+    world.vectors.release(SOURCE)
+    assert "load it first" in refusal(world)
+
+
+def test_a_source_of_another_dimension_than_registered_is_refused() -> None:
+    world = World()
+    held = world.vectors._collections[SOURCE]
+    held.schema = replace(held.schema, dimension=9)
+    expected = "The collection holds 9 dimensions; the bot is registered with 8."
+    assert expected in refusal(world)
+
+
+def test_a_schema_that_cannot_be_carried_over_is_refused_with_its_reasons() -> None:
+    world = World()
+    held = world.vectors._collections[SOURCE]
+    held.schema = replace(held.schema, unsupported=("It has two vector fields.",))
+    assert "It has two vector fields." in refusal(world)
+
+
+def test_a_key_that_the_provider_refuses_is_refused() -> None:
+    world = World()
+    world.embedders.fail(ProviderAuthenticationFailed("The key is refused."))
+    assert "The key is refused." == refusal(world)
+
+
+def test_a_model_that_answers_with_another_dimension_is_refused() -> None:
+    world = World()
+    world.embedders.fail(DimensionMismatch("16 were wanted, 15 came."))
+    assert "16 were wanted, 15 came." == refusal(world)
+
+
+def test_a_model_that_does_not_answer_is_waited_for() -> None:
+    world = World()
+    migration = world.start(retry_delay=5.0)
+    world.embedders.fail(ProviderUnavailable(), times=5)
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert world.clock.monotonic() > 60
+
+
+def test_a_milvus_that_does_not_answer_is_waited_for() -> None:
+    world = World()
+    world.vectors.fail("describe", VectorStoreUnavailable(), times=5)
+    assert [] == warnings(world)
+
+
+@pytest.mark.parametrize(("ratio", "passes"), [(0.0, False), (0.19, False), (0.2, True)])
+def test_empty_texts_are_refused_beyond_the_permitted_ratio(ratio: float, passes: bool) -> None:
+    world = World(["", "", *[f"text {i}" for i in range(8)]])
+    if passes:
+        validation.run(world.run_of(world.start(max_failed_ratio=ratio)))
+    else:
+        assert "10 texts: 2 empty" in refusal(world, max_failed_ratio=ratio)
+
+
+def test_a_text_longer_than_the_model_takes_is_refused() -> None:
+    world = World(["x" * (4 * 8192 + 1), "text"])
+    assert "1 longer than the model takes" in refusal(world)
+
+
+def test_a_text_as_long_as_the_model_takes_passes() -> None:
+    assert [] == warnings(World(["x" * (4 * 8192), "text"]))
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    world = World()
+    world.vectors.release(SOURCE)
+    world.embedders.fail(ProviderAuthenticationFailed("The key is refused."))
+    sentence = refusal(world)
+    assert "load it first" in sentence
+    assert "The key is refused." in sentence
+
+
+def test_a_strayed_alias_is_a_warning() -> None:
+    world = World()
+    world.vectors.seed("elsewhere", [], SMALL.dimension)
+    world.vectors.point_alias(ALIAS, "elsewhere")
+    assert ["points to 'elsewhere' instead of 'source'"] == [
+        warning[len("The alias 'live' ") :].split(";")[0] for warning in warnings(world)
+    ]
+
+
+def test_a_text_field_that_is_not_what_was_embedded_is_a_warning() -> None:
+    world = World()
+    world.embedders.change_version("small")
+    (warning,) = warnings(world)
+    assert "may not be the text that was embedded" in warning
+
+
+def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
+    world = World()
+    migration = world.start()
+    world.embedders.fail(ProviderUnavailable("The old one is gone."), containing="text")
+    found = validation.run(world.run_of(migration))["warnings"]
+    assert ["The old model does not answer (The old one is gone.)"] == [
+        warning.split(";")[0] for warning in found
+    ]
+
+
+def test_vectors_that_nearly_agree_are_faithful() -> None:
+    class Rounding(FakeEmbedders):
+        def answer(self, ref, texts):  # type: ignore[no-untyped-def]
+            answer = super().answer(ref, texts)
+            noise = np.random.default_rng(1).normal(scale=0.02, size=answer.vectors.shape)
+            return replace(answer, vectors=(answer.vectors + noise).astype(np.float32))
+
+    assert FIDELITY_COSINE < 1
+    assert [] == warnings(World(embedders=Rounding()))
+
+
+def test_an_empty_collection_passes() -> None:
+    assert [] == warnings(World(0))
+
+
+def test_a_way_back_without_its_collection_is_refused() -> None:
+    world = World()
+    migration = world.complete()
+    back = world.system.rollback(OWNER, migration.id).migration
+    world.vectors.drop(SOURCE)
+    world.settle()
+    assert Status.ROLLED_BACK == world.now(back).status
+    assert "there is nothing to go back to" in (world.now(back).error or {})["message"]
+
+
+def test_the_backup_describes_what_there_was() -> None:
+    world = World()
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+    info = migration.rollback_info
+    assert info is not None
+    assert (SOURCE, SMALL, 1, ALIAS, 12) == (
+        info.collection,
+        info.embedding,
+        info.generation,
+        info.alias,
+        info.chunk_count,
+    )
+    assert dict(world.vectors.describe(SOURCE).description) == info.collection_schema
+
+
+def test_the_backups_digest_is_the_same_for_the_same_content_and_changes_with_any_field() -> None:
+    digests = [_digest(World(["a", "b"])), _digest(World(["a", "b"]))]
+    changed = World(["a", "b"])
+    changed.write("k001", "b", page=2)
+    assert digests[0] == digests[1]
+    assert digests[0] != _digest(changed)
+
+
+def _digest(world: World) -> str:
+    info = backup_creation.run(world.run_of(world.start()))["rollback_info"]
+    digest: str = info.content_digest
+    return digest

@@ -1,0 +1,198 @@
+"""Verification: whatever is planted in the target is found, named, and nothing is switched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from devstack.provider import vector_for
+from migrations.chunks import Embedded, IndexState
+from migrations.config import EmbeddingRef
+from migrations.entities import Migration
+from migrations.errors import VerificationFailed
+from migrations.phases import cleanup, verification
+from migrations.quality import sample_chunks
+from migrations.states import Phase, Status
+from tests.fakes.embedders import LARGE, FakeEmbedders
+from tests.fakes.world import SOURCE, World
+
+
+def verified(world: World, plant: Callable[[World, str], None]) -> Migration:
+    """A migration that was tampered with just before its verification."""
+    migration = world.start_at(Phase.VERIFICATION)
+    plant(world, migration.target_collection)
+    world.settle()
+    return world.now(migration)
+
+
+def vector_of(key: str, vector: object) -> Callable[[World, str], None]:
+    def plant(world: World, target: str) -> None:
+        fields, _ = world.contents(target)[key]
+        world.vectors.put(target, {**fields, "vector": np.asarray(vector, dtype=np.float32)})
+
+    return plant
+
+
+PLANTED = {
+    "missing": (lambda w, t: w.vectors.remove(t, "k003"), "1 missing, 0 different, 0 too many"),
+    "extra": (lambda w, t: w.write("zzz", "x", collection=t), "0 missing, 0 different, 1 too many"),
+    "another text": (
+        lambda w, t: w.write("k003", "another", collection=t),
+        "0 missing, 1 different, 0 too many",
+    ),
+    "another page": (
+        lambda w, t: w.write("k003", "text 3", collection=t, page=9),
+        "0 missing, 1 different, 0 too many",
+    ),
+    "NaN": (vector_of("k003", [np.nan] * 16), "not all finite"),
+    "zeros": (vector_of("k003", [0.0] * 16), "not all finite, non-zero"),
+    "vector of another text": (
+        vector_of("k003", vector_for("large", "text 4", 16)),
+        "11 of 12 sampled vectors are of their own text",
+    ),
+    "vector of another model": (
+        vector_of("k003", vector_for("small", "text 3", 16)),
+        "11 of 12 sampled vectors are of their own text",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_is_planted_is_found_and_nothing_is_switched(what: str) -> None:
+    plant, sentence = PLANTED[what]
+    world = World()
+    migration = verified(world, plant)
+    assert Status.ROLLED_BACK == migration.status
+    assert "verification-failed" == (migration.error or {})["code"]
+    assert sentence in (migration.error or {})["message"]
+    assert SOURCE == world.bot.live.collection
+
+
+def test_a_whole_target_is_verified_with_figures() -> None:
+    world = World()
+    migration = verified(world, lambda w, t: None)
+    assert Status.COMPLETED == migration.status
+    names = [check["name"] for check in (migration.verification or {})["checks"]]
+    assert [
+        "target_count",
+        "content",
+        "target_ready",
+        "vectors",
+        "vectors_of_their_text",
+        "retrieval",
+    ] == names
+
+
+def test_an_empty_collection_is_verified() -> None:
+    assert Status.COMPLETED == verified(World(0), lambda w, t: None).status
+
+
+def test_a_skipped_verification_is_a_warning_and_checks_nothing() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION, verify_migration=False)
+    calls = world.embedders.calls
+    found = verification.run(world.run_of(migration))
+    assert ["Verification was skipped as asked."] == found["warnings"]
+    assert calls == world.embedders.calls
+
+
+class Indifferent(FakeEmbedders):
+    """The model "flat" gives every text the same vector."""
+
+    def __init__(self) -> None:
+        super().__init__({"small": 8, "flat": 16})
+
+    def answer(self, ref: EmbeddingRef, texts: Sequence[str]) -> Embedded:
+        answer = super().answer(ref, texts)
+        if ref.model != "flat":
+            return answer
+        return replace(answer, vectors=np.full((len(texts), 16), 0.25, dtype=np.float32))
+
+
+def test_a_model_that_finds_less_than_before_is_refused() -> None:
+    world = World(40, embedders=Indifferent())
+    migration = world.complete(model="flat")
+    assert Status.ROLLED_BACK == migration.status
+    assert "Known-item recall@10: 1.000 before, 0.250 after" in (migration.error or {})["message"]
+
+
+def test_a_chunk_that_may_be_missing_is_not_reported_as_missing() -> None:
+    world = World()
+    world.write("k005", "poison")
+    world.embedders.refuse("poison")
+    assert Status.COMPLETED == world.complete(max_failed_ratio=0.1).status
+
+
+def test_one_more_missing_than_permitted_is_found() -> None:
+    world = World()
+    world.write("k005", "poison")
+    world.embedders.refuse("poison")
+    migration = world.start_at(Phase.VERIFICATION, max_failed_ratio=0.5)
+    world.vectors.remove(migration.target_collection, "k006")
+    with pytest.raises(VerificationFailed, match="2 missing"):
+        verification.run(world.run_of(migration))
+
+
+def test_a_count_that_disagrees_with_reading_is_found() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    count = world.vectors.count
+    target = migration.target_collection
+    world.vectors.count = lambda name, *more: count(name, *more) + (name == target)  # type: ignore[method-assign]
+    with pytest.raises(VerificationFailed, match="counts 13 chunks; reading it found 12"):
+        verification.run(world.run_of(migration))
+
+
+def test_an_index_that_is_being_built_is_waited_for() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    states = iter([IndexState(12, 0, 12), IndexState(12, 6, 6)])
+    built = IndexState(12, 12, 0)
+    world.vectors.index_state = lambda name: next(states, built)  # type: ignore[method-assign]
+    begun = world.clock.monotonic()
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert 2 == pytest.approx(world.clock.monotonic() - begun)
+
+
+def test_it_can_be_repeated_and_undone_and_changes_nothing() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    run = world.run_of(migration)
+    before = world.contents(SOURCE), world.contents(migration.target_collection)
+    first = verification.run(run)
+    verification.undo(run)
+    assert first == verification.run(run)
+    assert before == (world.contents(SOURCE), world.contents(migration.target_collection))
+
+
+def test_the_sample_is_no_larger_than_asked_and_the_same_each_time() -> None:
+    world = World(50, settings={"verify_sample": 7})
+    run = world.run_of(world.start_at(Phase.VERIFICATION))
+    first = [chunk.key for chunk in sample_chunks(run)]
+    assert 7 == len(first)
+    assert first == [chunk.key for chunk in sample_chunks(run)]
+
+
+def test_verification_pays_for_its_sample_with_the_target_model() -> None:
+    world = World(50, settings={"verify_sample": 7})
+    migration = world.start_at(Phase.VERIFICATION)
+    texts = world.embedders.texts
+    verification.run(world.run_of(migration))
+    assert 7 == world.embedders.texts - texts
+    assert LARGE.model == migration.config.to_model
+
+
+def test_cleaning_up_forgets_the_checkpoints_and_keeps_the_previous_collection() -> None:
+    world = World()
+    migration = world.start_at(Phase.CLEANUP)
+    run = world.run_of(migration)
+    cleanup.run(run)
+    cleanup.run(run)
+    cleanup.undo(run)
+    assert None is world.checkpoints.plan(migration.id)
+    assert world.vectors.exists(SOURCE)
+    assert migration.target_collection == world.vectors.resolve_alias("live")
