@@ -1,0 +1,67 @@
+"""Comparing by key and content, page by page, in every shape that two collections can have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrations import comparison
+from migrations.chunks import ALL_KEYS, KeyRange
+from migrations.comparison import compare
+from tests.fakes.vector_store import FakeVectorStore
+
+CONTENT = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["x", "y"]))
+
+
+def both(source: dict[str, str], target: dict[str, str]) -> FakeVectorStore:
+    store = FakeVectorStore(unordered=True)
+    for name, rows in (("s", source), ("t", target)):
+        store.seed(name, [{"pk": k, "text": t} for k, t in rows.items()], 2, key_is_string=True)
+    return store
+
+
+def differences(
+    store: FakeVectorStore, within: KeyRange = ALL_KEYS
+) -> tuple[set[str], set[str], set[str]]:
+    missing: set[str] = set()
+    changed: set[str] = set()
+    extra: set[str] = set()
+    for found in compare(store, store.describe("s"), store.describe("t"), within):
+        missing |= {str(chunk.key) for chunk in found.missing}
+        changed |= {str(chunk.key) for chunk, _ in found.changed}
+        extra |= {str(key) for key in found.extra}
+    return missing, changed, extra
+
+
+@settings(max_examples=150, deadline=None)
+@given(source=CONTENT, target=CONTENT, page=st.integers(1, 4))
+def test_every_difference_is_found_whatever_the_pages(
+    source: dict[str, str], target: dict[str, str], page: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "PAGE_SIZE", page)
+        found = differences(both(source, target))
+    expected = (
+        source.keys() - target.keys(),
+        {key for key in source.keys() & target.keys() if source[key] != target[key]},
+        target.keys() - source.keys(),
+    )
+    assert expected == found
+
+
+def test_within_a_range_nothing_outside_is_looked_at() -> None:
+    store = both({"a": "x", "c": "x", "e": "x"}, {"b": "x", "d": "x", "f": "x"})
+    assert ({"c"}, set(), {"d"}) == differences(store, KeyRange("b", "d"))
+
+
+def test_a_field_that_is_missing_on_one_side_is_a_change() -> None:
+    store = both({"a": "x"}, {"a": "x"})
+    store.put("s", {"pk": "a", "text": "x", "title": "new"})
+    assert (set(), {"a"}, set()) == differences(store)
+
+
+def test_the_rows_that_were_compared_are_counted_once() -> None:
+    store = both(dict.fromkeys("abcdefg", "x"), {})
+    found = compare(store, store.describe("s"), store.describe("t"))
+    assert 7 == sum(difference.rows for difference in found)

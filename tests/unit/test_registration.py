@@ -1,0 +1,119 @@
+"""Taking a collection under our care: found by introspection, refused with a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from migrations.entities import Bot
+from migrations.errors import (
+    BotExists,
+    CollectionNotFound,
+    CollectionUnsupported,
+    InvalidConfiguration,
+    UnknownProvider,
+)
+from migrations.requests import BotRegistration
+from tests.fakes.embedders import SMALL
+from tests.fakes.world import OWNER, World
+
+ROWS = [{"pk": "a", "text": "ape"}]
+
+
+def register(world: World, collection: str = "zoo", **wish: Any) -> Bot:
+    wish = {"provider": "fake", "model": "small", **wish}
+    return world.system.register_bot(OWNER, BotRegistration("zoo", collection, **wish))
+
+
+def with_zoo(alias: str | None = None, **schema: Any) -> World:
+    world = World()
+    world.vectors.seed("zoo", ROWS, SMALL.dimension, alias, **schema)
+    return world
+
+
+def test_fields_and_dimension_are_found_by_introspection() -> None:
+    bot = register(with_zoo())
+    assert ("pk", "text", "vector", SMALL, 1) == (
+        bot.key_field,
+        bot.text_field,
+        bot.vector_field,
+        bot.live.embedding,
+        bot.live.generation,
+    )
+    assert OWNER.owner == bot.owner
+
+
+def test_a_physical_collection_gets_an_alias() -> None:
+    world = with_zoo()
+    assert "zoo_live" == register(world).alias
+    assert "zoo" == world.vectors.resolve_alias("zoo_live")
+
+
+def test_a_collection_named_by_its_alias_keeps_it() -> None:
+    bot = register(with_zoo("menagerie"), "menagerie")
+    assert ("menagerie", "zoo") == (bot.alias, bot.live.collection)
+
+
+def test_an_alias_of_ones_own_can_be_asked_for() -> None:
+    world = with_zoo()
+    register(world, alias="animals")
+    assert "zoo" == world.vectors.resolve_alias("animals")
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"alias": "live"}, "points to another collection, 'source'"),
+        ({"alias": "source"}, "an alias needs a name of its own"),
+        ({"dimension": 9}, "holds 8 dimensions, not 9"),
+        ({"text_field": "title"}, "no text field 'title'; it has: text"),
+        ({"vector_field": "other"}, "no float vector field 'other'; it has 'vector'"),
+    ],
+)
+def test_a_wish_the_collection_contradicts_is_refused(wish: dict[str, Any], sentence: str) -> None:
+    world = with_zoo()
+    with pytest.raises(InvalidConfiguration, match=sentence):
+        register(world, **wish)
+    assert ["bot"] == [bot.bot_id for bot in world.store.bots()]
+
+
+def test_a_dimension_the_model_cannot_give_is_refused() -> None:
+    world = World()
+    world.vectors.seed("zoo", ROWS, 9)
+    with pytest.raises(InvalidConfiguration, match="cannot give 9 dimensions"):
+        register(world)
+
+
+def test_a_collection_that_is_not_there_is_refused() -> None:
+    with pytest.raises(CollectionNotFound):
+        register(World())
+
+
+def test_an_unsupported_collection_is_refused_with_its_reasons() -> None:
+    with pytest.raises(CollectionUnsupported, match="two vector fields"):
+        register(with_zoo(unsupported=("It has two vector fields.",)))
+
+
+def test_a_collection_without_a_text_field_is_refused() -> None:
+    with pytest.raises(InvalidConfiguration, match="no VARCHAR field"):
+        register(with_zoo(text_candidates=()))
+
+
+def test_an_unknown_provider_is_refused_and_the_known_are_named() -> None:
+    with pytest.raises(UnknownProvider, match="fake, local, openai"):
+        register(with_zoo(), provider="nobody")
+
+
+def test_a_bot_is_registered_once() -> None:
+    world = with_zoo()
+    register(world)
+    with pytest.raises(BotExists):
+        register(world)
+
+
+def test_a_collection_belongs_to_one_bot() -> None:
+    world = with_zoo()
+    register(world)
+    with pytest.raises(BotExists):
+        world.system.register_bot(OWNER, BotRegistration("zoo2", "zoo", "fake", "small", alias="z"))
