@@ -77,10 +77,12 @@ class SqlWatch:
 
 
 def _waits_in_line(after: timedelta) -> ColumnElement[bool]:
-    """In data migration while another migration's batches keep the workers busy."""
+    """In data migration while another migration's batches keep the workers busy.
+
+    Its own fresh heartbeat counts too and does no harm: then it is not stalled anyway.
+    """
     other = aliased(MigrationRecord)
     busy = exists().where(
-        other.id != MigrationRecord.id,
         other.phase == Phase.DATA_MIGRATION.value,
         other.status.in_([status.value for status in DRIVEN]),
         other.heartbeat_at >= clock() - after,

@@ -113,11 +113,18 @@ def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
     assert state.store.bot(migration.bot_id).previous is not None
 
 
-def test_an_expired_previous_collection_is_kept_while_a_migration_lives(state: World) -> None:
+@pytest.mark.parametrize("back", [True, False], ids=["back to it", "to a third"])
+def test_an_expired_previous_collection_is_kept_while_a_migration_lives(
+    state: World, back: bool
+) -> None:
     forward = state.reach(Status.COMPLETED)
-    state.start_back(forward)
     state.pass_time(WINDOW_SECONDS)
+    live = state.start_back(forward) if back else state.start(state.store.bot(forward.bot_id))
     assert not may_drop(state, forward.source_collection, forward.bot_id)
+    state.store.request_cancel(live.id, "somebody")
+    assert not may_drop(state, forward.source_collection, forward.bot_id)
+    state.store.finish_rollback(live.id, 2)
+    assert may_drop(state, forward.source_collection, forward.bot_id)
 
 
 @pytest.mark.parametrize(

@@ -323,9 +323,7 @@ class FakeMigrationStore(StateRows):
 
     def _patience(self, migration: Migration, after: timedelta, now: datetime) -> timedelta:
         waits_in_line = migration.phase is Phase.DATA_MIGRATION and any(
-            m.id != migration.id
-            and m.phase is Phase.DATA_MIGRATION
-            and m.heartbeat_at >= now - after
+            m.phase is Phase.DATA_MIGRATION and m.heartbeat_at >= now - after
             for m in self._driven()
         )
         return after * PATIENCE_IN_LINE if waits_in_line else after

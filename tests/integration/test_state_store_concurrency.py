@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from migrations import messages
 from migrations.entities import Migration, Step
@@ -284,6 +285,34 @@ def test_heartbeats_go_on_while_a_collection_is_held(state: World) -> None:
     migration = ready(state, Status.ROLLING_BACK)
     with ThreadPoolExecutor(1) as pool, state.store.hold_for_drop(migration.target_collection):
         assert pool.submit(state.store.heartbeat, migration.id, 2).result(timeout=5)
+
+
+def test_a_message_of_an_older_epoch_is_neither_sent_nor_kept(
+    state: World, module_database_url: str
+) -> None:
+    migration = state.start()
+    database = Database(module_database_url)
+    with database.transaction() as session:
+        session.execute(text("UPDATE migrations SET epoch = 2"))
+    assert [] == state.store.unsent(0) == state.store.unsent_of(migration.id)
+    state.store.redrive(migration.id, 2)
+    with database.transaction() as session:
+        assert [3] == list(session.scalars(text("SELECT epoch FROM outbox")))
+    database.close()
+
+
+def test_a_message_that_was_sent_is_forgotten_after_a_day(
+    state: World, module_database_url: str
+) -> None:
+    state.start()
+    state.store.mark_sent([message.id for message in state.store.unsent(0)])
+    database = Database(module_database_url)
+    for seconds, kept in ((80_000, 1), (10_000, 0)):
+        state.pass_time(seconds)
+        state.store.unsent(0)
+        with database.transaction() as session:
+            assert kept == session.scalar(text("SELECT count(*) FROM outbox"))
+    database.close()
 
 
 def test_what_was_decided_about_a_row_that_has_moved_is_not_written(
