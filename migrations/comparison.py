@@ -130,6 +130,7 @@ def catch_up_once(run: Run) -> PassResult:
 
 def _apply(run: Run, difference: Difference, result: PassResult) -> None:
     failpoint("catch_up.before_apply", migration_id=run.migration.id)
+    run.check()  # by now another worker may have switched, and users write to the target
     vectors = run.services.vectors
     if difference.extra:
         vectors.delete(run.target, difference.extra)

@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrations import comparison
+from migrations import task_names as names
 from migrations.chunks import ALL_KEYS, KeyRange
-from migrations.comparison import compare
+from migrations.comparison import catch_up_once, compare
+from migrations.errors import Superseded
 from tests.fakes.vector_store import FakeVectorStore
+from tests.fakes.world import World
 
 CONTENT = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from(["x", "y"]))
 
@@ -65,3 +68,16 @@ def test_the_rows_that_were_compared_are_counted_once() -> None:
     store = both(dict.fromkeys("abcdefg", "x"), {})
     found = compare(store, store.describe("s"), store.describe("t"))
     assert 7 == sum(difference.rows for difference in found)
+
+
+def test_a_pass_that_lost_its_right_while_it_stood_still_applies_nothing() -> None:
+    """Another worker may have switched by then, and a user may have written the key again."""
+    world = World()
+    migration = world.start()
+    world.deliver(before=names.CATCH_UP)
+    world.write("zzz", "too many", collection=migration.target_collection)
+    run = world.run_of(migration)
+    redrive = lambda: world.store.redrive(migration.id, 1)  # noqa: E731
+    with world.at("catch_up.before_apply", redrive), pytest.raises(Superseded):
+        catch_up_once(run)
+    assert "zzz" in world.texts_of(migration.target_collection)
