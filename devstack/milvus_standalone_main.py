@@ -89,11 +89,12 @@ def _start(config: Any, data: Path, programs: Path) -> subprocess.Popen[bytes]:
 
 
 def _remove_session_file(pid: int) -> None:
-    """Milvus writes one outside its data folder, to a place no setting changes."""
-    folder = Path("/tmp/milvus")  # noqa: S108  # Milvus' own constant
-    (folder / f"server_id_{pid}").unlink(missing_ok=True)
-    with suppress(OSError):  # not empty: another Milvus runs on this machine
-        folder.rmdir()
+    """Milvus writes one outside its data folder, to places no setting changes."""
+    sessions, runtime = Path("/tmp/milvus"), Path("/run/milvus")  # noqa: S108  # its own constants
+    (sessions / f"server_id_{pid}").unlink(missing_ok=True)
+    for folder in (sessions, runtime):
+        with suppress(OSError):  # not empty: another Milvus runs on this machine
+            folder.rmdir()
 
 
 def _stop_with_us(server: subprocess.Popen[bytes]) -> None:

@@ -103,9 +103,12 @@ class PostgresServer(Server):
         initdb = Child("initdb", self._child.log, uid=_owner())
         access = ["--auth=scram-sha-256", "--username", USER, f"--pwfile={self._password_file}"]
         where = ["--encoding=UTF8", "--locale=C", f"--pgdata={unfinished}"]
-        initdb.start([_programs() / "initdb", *access, *where])
-        if initdb.wait() != 0:
-            raise ChildDied(f"initdb failed.\n{initdb.log_end()}")
+        try:
+            initdb.start([_programs() / "initdb", *access, *where])
+            if initdb.wait() != 0:
+                raise ChildDied(f"initdb failed.\n{initdb.log_end()}")
+        finally:
+            initdb.kill()  # a Ctrl-C while it works must not leave it
         unfinished.rename(self._cluster)
 
     def _write_password(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 import redis
 from pymilvus import MilvusClient
 
+from devstack.child import Child
 from devstack.milvus_lite import MilvusLiteServer
 from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.postgres import PostgresServer
@@ -149,12 +150,17 @@ def test_milvus_standalone_leaves_nothing_outside_its_folder(tmp_path: Path) -> 
 def test_postgres_starts_although_its_lock_file_names_a_living_process(tmp_path: Path) -> None:
     server = PostgresServer(tmp_path / "postgres")
     server.start()
+    # Of the server's own user, and no relative: PostgreSQL believes only such a one.
+    user = psutil.Process(server.pid).uids().real if os.geteuid() == 0 else None
+    bystander = Child("bystander", tmp_path / "log", uid=user)
+    bystander.start(["/bin/sleep", "60"])
     server.kill()
     lock = tmp_path / "postgres" / "cluster" / "postmaster.pid"
-    lock.write_text("\n".join([str(os.getpid()), *lock.read_text().splitlines()[1:]]))
+    lock.write_text("\n".join([str(bystander.pid), *lock.read_text().splitlines()[1:]]))
     server.start()
     assert server.healthy()
     server.stop()
+    bystander.kill()
 
 
 def test_postgres_starts_again_although_its_making_was_cut_short(tmp_path: Path) -> None:
