@@ -88,6 +88,20 @@ class Connection:
             self._lite = str(self.call("get_server_version")).startswith("milvus_lite")
         return self._lite
 
+    def timestamp(self) -> int | None:
+        """The server's clock now, None when it does not tell.
+
+        A read that waits until the server has seen everything up to this sees
+        every write that was acknowledged before. "Strong" asks for the same at
+        each single read and waits for the next time tick (0.2 s) every time; a
+        scan that takes its time once waits once.
+        """
+        allocate = getattr(getattr(self.client, "_handler", None), "alloc_timestamp", None)
+        if allocate is None or self.is_milvus_lite():
+            return None
+        with translated("alloc_timestamp"):
+            return int(allocate(timeout=self.timeout_seconds))
+
     def stub(self) -> Any:
         """The raw gRPC service, None when this pymilvus keeps it elsewhere."""
         handler = getattr(self.client, "_handler", None)

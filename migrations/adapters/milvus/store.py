@@ -39,6 +39,8 @@ BATCH_PAGE = 4_096
 KEYS_PER_FILTER = 1_000
 #: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
 LARGEST_REQUEST_BYTES = 32 * 2**20
+#: As of a few seconds ago at the latest, without waiting.
+BOUNDED = {"consistency_level": "Bounded"}
 #: Loading and flushing wait for work on every row, so they may take this many timeouts.
 SLOW = 10
 #: A refused creation is blamed on a rival when the collection appears within this.
@@ -219,34 +221,41 @@ class MilvusVectorStore:
 
     # --- reading ----------------------------------------------------------------
 
+    def _as_of_now(self) -> Mapping[str, Any]:
+        """Options of a read that sees every write acknowledged before this call."""
+        now = self._connection.timestamp()
+        if now is None:
+            return {"consistency_level": "Strong"}
+        return {"consistency_level": "Customized", "guarantee_timestamp": now}
+
     def _query(
         self,
         collection: str,
         filter_: str,
         fields: list[str],
-        level: str = "Strong",
-        **options: Any,
+        seeing: Mapping[str, Any],
+        **more: Any,
     ) -> Any:
         return self._call(
-            "query",
-            collection,
-            filter=filter_,
-            output_fields=fields,
-            consistency_level=level,
-            **options,
+            "query", collection, filter=filter_, output_fields=fields, **seeing, **more
         )
 
     def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
         fields = self._described(collection)["fields"]
         key = next(field for field in fields if field.get("is_primary"))
-        return self._count(collection, key["name"], key["type"].name == "VARCHAR", within)
+        condition = filters.in_range(
+            key["name"], within, key_is_string=key["type"].name == "VARCHAR"
+        )
+        return self._count(collection, condition, self._as_of_now())
 
-    def _count(self, collection: str, key: str, key_is_string: bool, within: KeyRange) -> int:
-        condition = filters.in_range(key, within, key_is_string=key_is_string)
-        return int(self._query(collection, condition, ["count(*)"])[0]["count(*)"])
+    def _count(self, collection: str, condition: str, seeing: Mapping[str, Any]) -> int:
+        return int(self._query(collection, condition, ["count(*)"], seeing)[0]["count(*)"])
 
-    def _count_of(self, schema: CollectionSchema, within: KeyRange) -> int:
-        return self._count(schema.name, schema.key_field, schema.key_is_string, within)
+    def _count_of(
+        self, schema: CollectionSchema, seeing: Mapping[str, Any], within: KeyRange
+    ) -> int:
+        condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
+        return self._count(schema.name, condition, seeing)
 
     def _page(
         self,
@@ -254,7 +263,7 @@ class MilvusVectorStore:
         fields: list[str],
         within: KeyRange,
         size: int,
-        level: str = "Strong",
+        seeing: Mapping[str, Any],
     ) -> Any:
         condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
         options: dict[str, Any] = {"limit": size}
@@ -264,16 +273,18 @@ class MilvusVectorStore:
             # server would answer from the past. A string, because pymilvus puts
             # it into the request as it is.
             options["iterator"] = "True"
-        return self._query(schema.name, condition, fields, level, **options)
+        return self._query(schema.name, condition, fields, seeing, **options)
 
     def scan_keys(
         self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
     ) -> Iterator[list[Key]]:
+        seeing = self._as_of_now()
+
         def read(span: KeyRange, size: int) -> list[Key]:
-            page = self._page(schema, [schema.key_field], span, size)
+            page = self._page(schema, [schema.key_field], span, size, seeing)
             return [row[schema.key_field] for row in page]
 
-        source = Source(read, partial(self._count_of, schema), lambda key: key)
+        source = Source(read, partial(self._count_of, schema, seeing), lambda key: key)
         return proven_pages(source, within, min(page_size, LARGEST_PAGE))
 
     def scan(
@@ -284,9 +295,10 @@ class MilvusVectorStore:
         page_size: int = 1000,
         with_vectors: bool = False,
     ) -> Iterator[list[Chunk]]:
+        seeing = self._as_of_now()
         source = Source(
-            partial(self._read_page, schema, with_vectors=with_vectors),
-            partial(self._count_of, schema),
+            partial(self._read_page, schema, seeing=seeing, with_vectors=with_vectors),
+            partial(self._count_of, schema, seeing),
             lambda chunk: chunk.key,
         )
         return proven_pages(source, within, min(page_size, LARGEST_PAGE))
@@ -296,12 +308,12 @@ class MilvusVectorStore:
         schema: CollectionSchema,
         within: KeyRange,
         size: int,
-        level: str = "Strong",
         *,
+        seeing: Mapping[str, Any],
         with_vectors: bool,
     ) -> list[Chunk]:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
-        page = self._page(schema, fields, within, size, level)
+        page = self._page(schema, fields, within, size, seeing)
         return rows.chunks_from(schema, page, with_vectors=with_vectors)
 
     def read(
@@ -314,10 +326,10 @@ class MilvusVectorStore:
     ) -> list[Chunk]:
         if not strong:
             # A strongly consistent read waits for the server's next time tick
-            # (0.2 s) and its proof for another; what this one misses is found by
-            # the catch-up passes, which are proven.
+            # (0.2 s); what this one misses is found by the catch-up passes, which
+            # are proven.
             chunks = self._read_page(
-                schema, within, BATCH_PAGE, "Bounded", with_vectors=with_vectors
+                schema, within, BATCH_PAGE, seeing=BOUNDED, with_vectors=with_vectors
             )
             if len({chunk.key for chunk in chunks}) == len(chunks) < BATCH_PAGE:
                 return rows.in_key_order(chunks)
@@ -329,8 +341,9 @@ class MilvusVectorStore:
     ) -> list[Chunk]:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
         found: list[Chunk] = []
+        seeing = self._as_of_now()
         for part in _parts(rows.distinct(keys)):
-            page = self._query(schema.name, filters.one_of(schema.key_field, part), fields)
+            page = self._query(schema.name, filters.one_of(schema.key_field, part), fields, seeing)
             found += rows.chunks_from(schema, page, with_vectors=with_vectors)
         return rows.in_key_order(found)
 
@@ -350,7 +363,7 @@ class MilvusVectorStore:
             limit=limit,
             output_fields=list(output_fields),
             search_params={"metric_type": schema.metric, "params": {}},
-            consistency_level="Strong",
+            **self._as_of_now(),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
 
