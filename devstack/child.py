@@ -154,6 +154,18 @@ class Child:
         return True
 
 
+def ended_within(pid: int, seconds: float) -> bool:
+    """Wait for a process that is not our child; a zombie has ended."""
+    deadline = time.monotonic() + seconds
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+    return True
+
+
 def note_pid(file: Path, pid: int | None) -> None:
     """Write down which process this is, so that a later run can tell it from a namesake."""
     if pid is not None:

@@ -13,7 +13,7 @@ from types import FrameType
 
 from dotenv import dotenv_values
 
-from devstack.child import ChildDied
+from devstack.child import ChildDied, ended_within
 from devstack.server import PROJECT, free_port, listens
 from devstack.stack import DataInUse, holder
 from devstack.system import RunningSystem, running_system
@@ -105,12 +105,9 @@ def down(data: Path) -> int:
         return 0
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while holder(data) == pid:
-        if time.monotonic() > deadline:
-            print(f"Process {pid} has not stopped within {STOP_SECONDS} seconds.")
-            return 1
-        time.sleep(0.1)
+    if not ended_within(pid, STOP_SECONDS):
+        print(f"Process {pid} has not stopped within {STOP_SECONDS} seconds.")
+        return 1
     print("Stopped.")
     return 0
 
