@@ -24,7 +24,9 @@ def running_world(
     """API and workers on milvus-lite, with failpoints."""
     with fresh_database(postgres_server, database_template) as database:
         servers = Servers(fresh_redis(redis_server), database, milvus_lite_server.url)
-        with World(servers, tmp_path_factory.mktemp("world")) as world:
+        # Flower asks for a login before it shows tasks, unless told otherwise.
+        settings = {"FLOWER_UNAUTHENTICATED_API": "true"}
+        with World(servers, tmp_path_factory.mktemp("world"), settings) as world:
             yield world
 
 

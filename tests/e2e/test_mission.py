@@ -42,17 +42,18 @@ def test_a_bot_is_moved_to_the_new_model_while_it_answers_and_nothing_is_lost(
 
 def test_the_progress_tells_batches_chunks_tokens_and_rate_while_it_goes_on(world: World) -> None:
     bot = world.seed_bot(120)
+    world.provider.control({"reset": True})
     with world.driver.paused("batch.before_read", batch=11) as held:
         run = bot.start(LARGE, batch_size=10)
         held.wait()
         seen = run.wait_for(lambda seen: seen["current_batch"] == 11)
     assert ("running", "data_migration", False) == (seen["status"], seen["phase"], seen["finished"])
     assert (120, 110, 12) == (seen["total_chunks"], seen["processed_chunks"], seen["total_batches"])
-    assert 100 * 110 / 120 == seen["percent"] or 91.7 == round(seen["percent"], 1)
+    assert 91 <= seen["percent"] <= 92
     assert seen["chunks_per_second"] > 0
     assert seen["estimated_completion"] is not None
-    done = run.ends("completed")
-    assert done["tokens_used"] >= world.provider.stats()["tokens"] / 2 > 0
+    assert 0 < seen["tokens_used"] <= world.provider.stats()["tokens"]
+    run.ends("completed")
 
 
 def test_a_collection_is_registered_as_a_bot_and_listed_for_its_owner(world: World) -> None:
@@ -94,10 +95,11 @@ def test_validation_says_why_a_bot_cannot_go(world: World) -> None:
 def test_an_estimate_counts_the_chunks_and_defaults_to_the_present_model(world: World) -> None:
     bot = world.seed_bot(70)
     path = bot.where("estimate-migration")
+    world.provider.latency_seconds = 0.2
     for_large = expect(200, bot.api.post(path, LARGE.model_dump() | {"batch_size": 20}))
     assert (70, 4) == (for_large["chunks"], for_large["batches"])
     assert 70 * LARGE.dimension * 4 == for_large["vector_bytes"]
-    assert for_large["duration_seconds"] > 0
+    assert for_large["duration_seconds"] >= 0.2
     assert for_large["tokens"] > 70
     assert SMALL.model_dump() == expect(200, bot.api.post(path))["target"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -84,7 +84,7 @@ class ForeignWriter:
     """Inserts, changes and deletes chunks in a thread; a context manager.
 
     Seeded: the same seed makes the same operations. ``share`` are the weights of
-    inserting, changing and deleting.
+    inserting, changing and deleting; ``spared`` keys are left as they are.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class ForeignWriter:
         seed: int = 0,
         per_second: float = 20.0,
         share: tuple[float, float, float] = (0.4, 0.4, 0.2),
+        spared: Collection[str] = (),
     ) -> None:
         self.history = history
         self._uri = milvus_uri
@@ -104,7 +105,7 @@ class ForeignWriter:
         self._prefix = f"w{seed}"
         self._pause = 1 / per_second
         self._share = share
-        self._mine = sorted(history.initial)
+        self._mine = sorted(history.initial.keys() - set(spared))
         self._made = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

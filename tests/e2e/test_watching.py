@@ -1,0 +1,92 @@
+"""What a person sees of the workers: Celery's own commands and Flower."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from devstack.stack import PROJECT
+from migrations.states import Phase
+from tests.harness.world import LARGE, World
+
+
+def test_the_registered_tasks_have_names_a_person_understands(world: World) -> None:
+    done = subprocess.run(
+        ["celery", "-A", "worker", "inspect", "registered", "--json"],
+        env=world.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answers: dict[str, list[str]] = json.loads(done.stdout)
+    assert {"batch", "control"} == {name.split("@")[0] for name in answers}
+    phases = {f"migrations.{kind}.{phase}" for phase in Phase for kind in ("phase", "undo")}
+    others = {
+        "migrations.batch",
+        "migrations.advance",
+        "migrations.catch_up",
+        "migrations.rollback.quiesce",
+        "migrations.rollback.finish",
+    }
+    for names in answers.values():
+        ours = {name.split(" ")[0] for name in names} - celerys_own(names)
+        assert phases | others == ours
+
+
+def celerys_own(names: list[str]) -> set[str]:
+    return {name.split(" ")[0] for name in names if name.startswith("celery.")}
+
+
+def test_flower_shows_the_chain_and_which_migration_and_keys_each_batch_belongs_to(
+    world: World,
+) -> None:
+    world.processes.start(["flower"])
+    try:
+        tasks_seen(world, lambda _: True)
+        bot = world.seed_bot(60)
+        run = bot.migrate(LARGE, batch_size=10)
+        tasks = tasks_seen(world, lambda tasks: "migrations.phase.cleanup" in tasks)
+    finally:
+        world.processes.stop(["flower"])
+    assert {f"migrations.phase.{phase}" for phase in Phase} <= tasks.keys()
+    batches = [task for task in tasks["migrations.batch"] if run.id in task["uuid"]]
+    shown = sorted(task["kwargs"] for task in batches)
+    who = f"migration {run.id[:8]}, epoch 1"
+    assert [f"{who}, batch {index}" for index in range(6)] == [
+        text.partition(", keys ")[0] for text in shown
+    ]
+    assert shown[0].endswith("keys (…, k000009]")
+    assert shown[1].endswith("keys (k000009, k000019]")
+    assert run.id == tasks["migrations.phase.validation"][0]["uuid"], "the root has its id"
+    assert {run.id} == {
+        task["root_id"] for name in ("validation", "data_migration") for task in of(tasks, name)
+    }
+
+
+def of(tasks: dict[str, list[dict[str, Any]]], phase: str) -> list[dict[str, Any]]:
+    return tasks[f"migrations.phase.{phase}"]
+
+
+def tasks_seen(world: World, enough: Any, seconds: float = 30) -> dict[str, list[dict[str, Any]]]:
+    """Flower's tasks by name, once they are enough."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{world.flower_url}/api/tasks?limit=500") as answer:
+                listed: list[dict[str, Any]] = list(json.load(answer).values())
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+            continue
+        found: dict[str, list[dict[str, Any]]] = {}
+        for task in listed:
+            found.setdefault(task["name"], []).append(task)
+        if enough(found):
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(f"Flower shows only {sorted(found)}")
