@@ -36,6 +36,7 @@ _SENTENCES = {
     "string_too_short": "Must have at least {min_length} character(s).",
     "string_too_long": "Must have at most {max_length} characters.",
     "string_unicode": "Must be valid Unicode.",
+    "enum": "Must be {expected}.",
     "uuid_parsing": "Must be a UUID, as in the answer that started the migration.",
 }
 

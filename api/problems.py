@@ -93,6 +93,7 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.AlreadyRolledBack: Kind(409, "Already rolled back"),
     domain.RollbackUnavailable: Kind(409, "Rollback unavailable"),
     domain.Superseded: Kind(409, "Superseded"),
+    domain.Postponed: Kind(409, "Postponed"),
     # Passing faults of what stands behind us. A provider's rate limit is ours,
     # not the caller's, so it is no 429.
     domain.TransientError: Kind(503, "Temporarily unavailable"),

@@ -13,6 +13,7 @@ from migrations.adapters.clock import SystemClock
 from migrations.adapters.dispatch import CeleryDispatcher
 from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.limiter import RedisRateLimiter
+from migrations.adapters.limiter_accounts import accounts
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
@@ -73,6 +74,7 @@ class Assembly:
 def build_services(settings: Settings, app: Celery) -> Services:
     redis_url = settings.redis_url.get_secret_value()
     token = settings.milvus_token
+    limiter = RedisRateLimiter(redis_url, accounts(settings))
     return Services(
         store=SqlMigrationStore(settings.database_url.get_secret_value()),
         vectors=MilvusVectorStore(
@@ -81,9 +83,9 @@ def build_services(settings: Settings, app: Celery) -> Services:
             database=settings.milvus_db,
             timeout_seconds=settings.milvus_timeout_seconds,
         ),
-        embedders=ConfiguredEmbedders(settings),
+        embedders=ConfiguredEmbedders(settings, on_headers=limiter.learn),
         checkpoints=RedisCheckpoints(redis_url),
-        limiter=RedisRateLimiter(redis_url),
+        limiter=limiter,
         dispatcher=CeleryDispatcher(app),
         clock=SystemClock(),
         settings=settings,

@@ -9,9 +9,10 @@ from itertools import islice
 import numpy as np
 
 from migrations.chunks import Chunk, CollectionSchema, Vectors, stacked
-from migrations.config import EmbeddingRef
+from migrations.config import EmbeddingRef, OverLong
 from migrations.entities import Bot
 from migrations.errors import PermanentError, ReembedError, RequestError, TransientError
+from migrations.over_long import is_over_long
 from migrations.ports import Embedder
 from migrations.quality import cosine
 from migrations.results import Report
@@ -33,7 +34,12 @@ class Examination:
     bot: Bot
     target: EmbeddingRef
     max_failed_ratio: float
+    over_long: OverLong
     report: Report
+
+    def count_tokens(self, text: str) -> int:
+        target = self.target
+        return self.services.embedders.count_tokens(target.provider, target.model, text)
 
     def guarded(self, name: str, check: Callable[[], None]) -> None:
         """A refusal becomes a failed check; a passing fault is the caller's to wait out."""
@@ -49,6 +55,7 @@ def examine(
     target: EmbeddingRef,
     *,
     max_failed_ratio: float = 0.0,
+    over_long: OverLong = OverLong.REFUSE,
     beforehand: bool = True,
 ) -> Report:
     """Try the source, both models, the texts and the alias.
@@ -61,7 +68,7 @@ def examine(
         TransientError: a dependency does not answer (provider faults only when
         not ``beforehand``).
     """
-    exam = Examination(services, bot, target, max_failed_ratio, Report())
+    exam = Examination(services, bot, target, max_failed_ratio, over_long, Report())
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _patient(beforehand, lambda: _check_target_model(exam)))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -149,12 +156,9 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
             text = chunk.fields.get(exam.bot.text_field)
             if not text:
                 empty += 1
-            elif limit and len(text) > limit:  # a token is at least one character
-                tokens = exam.services.embedders.count_tokens(
-                    exam.target.provider, exam.target.model, text
-                )
-                too_long += tokens > limit
-    unusable = empty + too_long
+            else:
+                too_long += is_over_long(str(text), limit, exam.count_tokens)
+    unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
     exam.report.add(
         "texts",
         unusable <= exam.max_failed_ratio * chunks,
@@ -167,6 +171,23 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         empty=empty,
         too_long=too_long,
         chunks=chunks,
+    )
+    if too_long and exam.over_long is not OverLong.REFUSE:
+        _warn_of_shortened(exam, too_long, limit)
+
+
+def _warn_of_shortened(exam: Examination, too_long: int, limit: int | None) -> None:
+    done = {
+        OverLong.TRUNCATE: "only their beginning is embedded",
+        OverLong.SPLIT: "their pieces are embedded and averaged",
+    }
+    exam.report.add(
+        "over_long",
+        False,
+        f"{too_long} texts are longer than the {limit} tokens the model takes; "
+        f"{done[exam.over_long]}.",
+        severity="warning",
+        too_long=too_long,
     )
 
 

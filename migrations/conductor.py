@@ -25,6 +25,7 @@ from migrations.chunks import KeyRange
 from migrations.errors import (
     CheckpointsLost,
     PermanentError,
+    Postponed,
     ReembedError,
     RequestError,
     Superseded,
@@ -94,6 +95,8 @@ class Conductor:
                 return self._until_done(run, lambda: run_batch(run, index, within))
         except Superseded:
             return {"outcome": "superseded"}
+        except Postponed as error:  # stays undone; the watchdog opens what is left again
+            return {"outcome": "postponed", "code": error.code}
         except CheckpointsLost:
             self._services.store.redrive(migration_id, epoch)
             self._send(migration_id)

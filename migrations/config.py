@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from migrations.errors import SameModel
 
 MAX_BATCH_SIZE = 2048  # the largest number of inputs one OpenAI embeddings request takes
+
+
+class OverLong(StrEnum):
+    """What becomes of a text that is longer than the model takes."""
+
+    #: It is recorded as failed, before anything is paid for it.
+    REFUSE = "refuse"
+    #: Its beginning is embedded.
+    TRUNCATE = "truncate"
+    #: Its pieces are embedded; its vector is their mean, weighted by tokens.
+    SPLIT = "split"
 
 
 class EmbeddingRef(BaseModel):
@@ -50,6 +63,7 @@ class MigrationConfig(BaseModel):
     #: Share of chunks that may be missing from the target; a missing chunk is
     #: lost to the bot's users, so the default allows none.
     max_failed_ratio: float = Field(default=0.0, ge=0, le=1)
+    over_long: OverLong = OverLong.REFUSE
 
     @property
     def source(self) -> EmbeddingRef:

@@ -174,6 +174,12 @@ class Superseded(TransitionRefused):
     code = "superseded"
 
 
+class Postponed(TransitionRefused):
+    """The provider's limit left no room for this batch for long; it is opened again later."""
+
+    code = "postponed"
+
+
 # --- passing faults: wait and try again ---------------------------------------
 
 

@@ -26,6 +26,7 @@ from migrations.chunks import (
     Vectors,
 )
 from migrations.config import EmbeddingRef
+from migrations.limits import Purpose, Ticket
 
 
 class VectorStore(Protocol):
@@ -155,6 +156,10 @@ class Embedder(Protocol):
 
     @property
     def ref(self) -> EmbeddingRef: ...
+
+    def requests(self, texts: Sequence[str]) -> Sequence[slice]:
+        """How :meth:`embed` would cut these texts into requests the provider takes."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """One request (or a few) for these texts; float32, finite, non-zero, in order.
@@ -325,12 +330,49 @@ class Checkpoints(Protocol):
 
 
 class RateLimiter(Protocol):
-    """Says how long to wait before a provider may be called; shared by all workers."""
+    """Spreads calls over a provider's limit, one limit per provider and key for all workers.
 
-    def wait_seconds(self, provider: str) -> float: ...
+    For each real request: a ticket, ``acquire`` until it answers 0, the request,
+    ``settle``. Nothing here raises; while the shared state is away each process
+    keeps to a part of the limit that is its own. The rules: :mod:`migrations.limits`.
+    """
+
+    def ticket(
+        self,
+        provider: str,
+        estimated_tokens: int,
+        *,
+        migration_id: UUID | None = None,
+        purpose: Purpose = "migration",
+    ) -> Ticket:
+        """A call to be made; the estimate is corrected by what such estimates came to."""
+        ...
+
+    def acquire(self, ticket: Ticket) -> float:
+        """Seconds to wait before showing the same ticket again; 0: make the call now.
+
+        A ticket that is not shown again within a second of its time is given up.
+        """
+        ...
+
+    def settle(self, ticket: Ticket, tokens: int) -> None:
+        """The call was made and took ``tokens`` (the provider's usage)."""
+        ...
+
+    def learn(self, provider: str, headers: Mapping[str, str]) -> None:
+        """Limits and what is left of them, from the headers of an answer."""
+        ...
+
+    def refused(self, provider: str) -> None:
+        """The provider answered that its limit is reached."""
+        ...
 
     def pause(self, provider: str, seconds: float) -> None:
-        """The provider asked everybody to wait."""
+        """The provider asked everybody to wait; a longer pause in force stays."""
+        ...
+
+    def wait_seconds(self, provider: str) -> float:
+        """How long such a pause still lasts."""
         ...
 
 

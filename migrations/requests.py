@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from migrations.config import EmbeddingRef
+from migrations.config import EmbeddingRef, OverLong
 from migrations.entities import Bot, Migration
 from migrations.ports import ModelInfo
 from migrations.results import Estimate, Report
@@ -45,6 +45,7 @@ class StartRequest:
     enable_rollback: bool = True
     verify_migration: bool = True
     max_failed_ratio: float = 0.0
+    over_long: OverLong = OverLong.REFUSE
 
 
 @dataclass(frozen=True)

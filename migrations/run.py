@@ -40,6 +40,8 @@ class Run:
     beat: Beat
     #: By collection; shared by the batches of an epoch, which would each ask again.
     schemas: dict[str, CollectionSchema] = field(default_factory=dict)
+    #: How long this work has waited for its turn at the provider.
+    waited_for_limit_seconds: float = 0.0
 
     @property
     def source(self) -> CollectionSchema:

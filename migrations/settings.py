@@ -33,6 +33,12 @@ class ProviderSettings(BaseModel):
     max_tokens_per_request: int = Field(
         default=300_000, gt=0, description="Most tokens it takes in one request"
     )
+    requests_per_minute: float | None = Field(
+        default=None, gt=0, description="Its limit; learned from its answers when left out"
+    )
+    tokens_per_minute: float | None = Field(
+        default=None, gt=0, description="Its limit; learned from its answers when left out"
+    )
     models: dict[str, int] = Field(
         default_factory=dict,
         description="Known models and their dimension; others are found by asking the provider",
@@ -83,6 +89,21 @@ class Settings(BaseSettings):
     openai_api_key_env: str = Field(
         default="OPENAI_API_KEY",
         description="Name of the environment variable that holds the key of 'openai'",
+    )
+    openai_requests_per_minute: float | None = Field(
+        default=None, gt=0, description="Limit of 'openai'; empty to learn it from its answers"
+    )
+    openai_tokens_per_minute: float | None = Field(
+        default=None, gt=0, description="Limit of 'openai'; empty to learn it from its answers"
+    )
+    limit_burst_seconds: float = Field(
+        default=0.5, gt=0, le=60, description="How much of a provider's limit may be sent at once"
+    )
+    reserved_query_share: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of a provider's limit migrations leave alone while bots are asked",
     )
     provider_timeout_seconds: float = Field(
         default=60, gt=0, description="Longest wait for one answer of an embedding provider"

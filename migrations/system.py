@@ -140,6 +140,7 @@ class EmbeddingMigrationSystem:
             enable_rollback=request.enable_rollback,
             verify_migration=request.verify_migration,
             max_failed_ratio=request.max_failed_ratio,
+            over_long=request.over_long,
         )
 
     def target_of(self, provider: str, model: str, dimension: int | None) -> EmbeddingRef:

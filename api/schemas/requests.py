@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
-from migrations.config import MAX_BATCH_SIZE
+from migrations.config import MAX_BATCH_SIZE, OverLong
 from migrations.requests import BotRegistration, EstimateRequest, StartRequest
 
 #: Keeps the deadline a date that PostgreSQL and Python can both hold.
@@ -165,6 +165,15 @@ class MigrationStartRequest(_Target):
         le=1,
         description="Share of chunks that may be missing afterwards; 0 loses none.",
         examples=[0.0],
+    )
+    over_long: OverLong = Field(
+        default=OverLong.REFUSE,
+        strict=False,  # JSON has no enumerations; a member arrives as its text
+        description=(
+            "What becomes of texts longer than the model takes: 'refuse' records them as failed, "
+            "'truncate' embeds their beginning, 'split' embeds their pieces and takes the mean."
+        ),
+        examples=["refuse"],
     )
 
     def start(self, bot_id: str) -> StartRequest:

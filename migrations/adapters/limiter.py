@@ -1,21 +1,37 @@
 """The rate limiter all workers share, in Redis.
 
-One key per provider holds the pause, and its time to live *is* the time to
-wait: Redis' own clock counts it down, so hosts need not agree on the time. A
-pause is only ever lengthened. Every pause is remembered in the process as well,
-and that memory is what counts while Redis does not answer: a limiter must never
-stop work.
+The rules are those of :mod:`migrations.limits`; they run as scripts inside Redis
+and on its clock, so hosts need not agree on the time. What one process is told,
+by headers or by ``Retry-After``, holds all.
+
+It never raises for a Redis that is away: a limiter must never stop work. A
+process that is alone keeps the pauses it knows and takes of the limit the part
+that was its own when Redis last answered (one of as many as there were
+processes), or one of :data:`ASSUMED_PROCESSES` when it never did.
 """
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID, uuid4
+
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from migrations.adapters import limiter_scripts as scripts
 from migrations.adapters.clock import SystemClock
+from migrations.adapters.limiter_accounts import Account
+from migrations.adapters.limiter_headers import announced
+from migrations.catalogue import LOCAL_PROVIDER
+from migrations.limits import KINDS, Kind, Purpose, Rules, Throttle, Ticket
 from migrations.ports import Clock
 
 #: How long a call may be held up by a Redis that does not answer.
@@ -24,20 +40,47 @@ TIMEOUT_SECONDS = 1.0
 #: How long Redis is left alone after it did not answer, so that not every batch waits for it.
 LEAVE_ALONE_SECONDS = 5.0
 
-#: KEYS: the pause. ARGV: milliseconds.
-LENGTHEN = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
-  redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
-end
-"""
+#: Processes that are taken to share a limit when nobody has said how many do.
+ASSUMED_PROCESSES = 16
+
+#: Requests a minute of all processes together where no limit is known and Redis is away.
+UNKNOWN_REQUESTS_PER_MINUTE = 6000.0
+
+#: Usage of the latest call counts for so much in the ratio of real to estimated tokens.
+CALIBRATION_WEIGHT = 0.1
+CALIBRATION_BOUNDS = (0.25, 4.0)
 
 log = structlog.get_logger(__name__)
 
 
-class RedisRateLimiter:
-    """Pauses per provider. Never raises for a Redis that is away."""
+@dataclass
+class _Known:
+    """What this process knows of one account, for when Redis does not answer."""
 
-    def __init__(self, redis_url: str, *, clock: Clock | None = None) -> None:
+    rules: Rules
+    processes: int = ASSUMED_PROCESSES
+    learned: dict[Kind, float] = field(default_factory=dict)
+    tokens_per_estimated: float = 1.0
+    paused_until: float = float("-inf")
+    alone: Throttle | None = None
+
+
+class RedisRateLimiter:
+    """See :class:`migrations.ports.RateLimiter`. Safe to share among threads and over a fork.
+
+    Args:
+        redis_url: Where the workers meet.
+        accounts: Keys and limits by provider; one that is not there is unlimited until it
+            refuses or announces.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        accounts: Mapping[str, Account] | None = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         self._redis: Redis = Redis.from_url(
             redis_url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -45,45 +88,166 @@ class RedisRateLimiter:
             retry=Retry(NoBackoff(), 0),
             health_check_interval=30,
         )
-        self._lengthen = self._redis.register_script(LENGTHEN)
+        self._acquire = self._redis.register_script(scripts.ACQUIRE)
+        self._settle = self._redis.register_script(scripts.SETTLE)
+        self._learn = self._redis.register_script(scripts.LEARN)
+        self._pause = self._redis.register_script(scripts.PAUSE)
+        self._paused = self._redis.register_script(scripts.PAUSED)
+        self._refused = self._redis.register_script(scripts.REFUSED)
+        self._accounts = dict(accounts or {})
         self._clock = clock or SystemClock()
-        self._paused_until: dict[str, float] = {}
+        self._known: dict[str, _Known] = {}
+        self._lock = threading.Lock()
+        self._id = uuid4().hex[:12]
         self._ask_again_at = float("-inf")
 
-    def wait_seconds(self, provider: str) -> float:
-        """Seconds until the provider may be called, 0 when it may be now."""
-        here = self._paused_until.get(provider, 0.0) - self._clock.monotonic()
-        return max(0.0, here, self._shared_wait_seconds(provider))
+    # --- one call --------------------------------------------------------
+
+    def ticket(
+        self,
+        provider: str,
+        estimated_tokens: int,
+        *,
+        migration_id: UUID | None = None,
+        purpose: Purpose = "migration",
+    ) -> Ticket:
+        ratio = self._of(provider).tokens_per_estimated
+        tokens = max(1, round(estimated_tokens * ratio))
+        return Ticket(provider, str(migration_id or ""), tokens, estimated_tokens, purpose)
+
+    def acquire(self, ticket: Ticket) -> float:
+        if ticket.provider == LOCAL_PROVIDER:
+            return 0.0
+        known = self._of(ticket.provider)
+        here = known.paused_until - self._clock.monotonic()
+        if here > 0:
+            return here
+        # A fork must not be counted as its parent.
+        process = f"{self._id}:{os.getpid()}"
+        args = (ticket.id, ticket.flow, ticket.tokens, ticket.purpose, process)
+        answer = self._run(self._acquire, ticket.provider, *args)
+        if answer is None:
+            return self._acquire_alone(known, ticket)
+        wait, processes, *limits = map(int, answer)
+        known.alone, known.processes = None, max(1, processes)
+        known.learned = {
+            kind: limit / 1000 for kind, limit in zip(KINDS, limits, strict=True) if limit
+        }
+        return wait / 1e6
+
+    def settle(self, ticket: Ticket, tokens: int) -> None:
+        if ticket.provider == LOCAL_PROVIDER:
+            return
+        known = self._of(ticket.provider)
+        if ticket.estimated > 0 and tokens > 0:
+            lowest, highest = CALIBRATION_BOUNDS
+            seen = min(highest, max(lowest, tokens / ticket.estimated))
+            known.tokens_per_estimated += CALIBRATION_WEIGHT * (seen - known.tokens_per_estimated)
+        if known.alone is not None:
+            with self._lock:
+                known.alone.settle(ticket, tokens, self._clock.monotonic())
+        elif tokens != ticket.tokens:
+            self._run(self._settle, ticket.provider, ticket.tokens - tokens, ticket.purpose)
+
+    # --- what the provider says ------------------------------------------
+
+    def learn(self, provider: str, headers: Mapping[str, str]) -> None:
+        told = announced(headers)
+        known = self._of(provider)
+        limits = [told[kind].per_minute if kind in told else None for kind in KINDS]
+        left = [self._worth_telling(known, kind, told) for kind in KINDS]
+        is_news = any(
+            limit is not None and limit != known.learned.get(kind, 0.0)
+            for kind, limit in zip(KINDS, limits, strict=True)
+        )
+        if not is_news and left == [None, None]:
+            return
+        for kind, limit in zip(KINDS, limits, strict=True):
+            if limit is not None:
+                known.learned[kind] = limit
+        self._run(self._learn, provider, *(-1 if n is None else n for n in (*limits, *left)))
+
+    def _worth_telling(self, known: _Known, kind: Kind, told: Mapping[Kind, Any]) -> float | None:
+        """What is left, when it is little: a nearly full limit holds nobody up."""
+        remaining: float | None = told[kind].remaining if kind in told else None
+        by_hand = known.rules.requests if kind == "requests" else known.rules.tokens
+        limit = by_hand or known.learned.get(kind)
+        if remaining is None or not limit:
+            return None
+        return remaining if remaining < 2 * limit / 60 * known.rules.burst_seconds else None
 
     def pause(self, provider: str, seconds: float) -> None:
-        """The provider asked everybody to wait; a longer pause in force stays."""
         if seconds <= 0:
             return
-        until = self._clock.monotonic() + seconds
-        self._paused_until[provider] = max(until, self._paused_until.get(provider, until))
-        if self._redis_is_worth_asking():
-            try:
-                self._lengthen(keys=[_key(provider)], args=[max(1, round(seconds * 1000))])
-            except RedisError as error:
-                self._leave_redis_alone(error)
+        known = self._of(provider)
+        known.paused_until = max(known.paused_until, self._clock.monotonic() + seconds)
+        self._run(self._pause, provider, f"{seconds:.6f}")
 
-    def _shared_wait_seconds(self, provider: str) -> float:
-        if not self._redis_is_worth_asking():
-            return 0.0
+    def wait_seconds(self, provider: str) -> float:
+        here = self._of(provider).paused_until - self._clock.monotonic()
+        shared = self._run(self._paused, provider)
+        return max(0.0, here, int(shared or 0) / 1e6)
+
+    def refused(self, provider: str) -> None:
+        known = self._of(provider)
+        if known.alone is not None:
+            with self._lock:
+                known.alone.refused(self._clock.monotonic())
+        else:
+            self._run(self._refused, provider)
+
+    # --- alone -----------------------------------------------------------
+
+    def _acquire_alone(self, known: _Known, ticket: Ticket) -> float:
+        now = self._clock.monotonic()
+        with self._lock:
+            if known.alone is None:
+                known.alone = Throttle(_rules_alone(known), now)
+            return known.alone.acquire(ticket, now)
+
+    def _of(self, provider: str) -> _Known:
+        known = self._known.get(provider)
+        if known is None:
+            rules = self._account(provider).rules
+            known = self._known.setdefault(provider, _Known(rules))
+        return known
+
+    def _account(self, provider: str) -> Account:
+        return self._accounts.get(provider) or Account(provider)
+
+    def _run(self, script: Script, provider: str, *args: Any) -> Any:
+        """The script's answer, or None while Redis does not answer."""
+        if self._clock.monotonic() < self._ask_again_at:
+            return None
+        account, known = self._account(provider), self._of(provider)
+        rules = account.rules
+        common = (
+            rules.requests or 0,
+            rules.tokens or 0,
+            rules.burst_seconds,
+            rules.query_share,
+            *(known.learned.get(kind, 0) for kind in KINDS),
+        )
         try:
-            milliseconds = int(self._redis.pttl(_key(provider)))
+            answer = script(keys=_keys(account.name()), args=[*common, *args])
         except RedisError as error:
-            self._leave_redis_alone(error)
-            return 0.0
-        return milliseconds / 1000  # negative when there is no pause
-
-    def _redis_is_worth_asking(self) -> bool:
-        return self._clock.monotonic() >= self._ask_again_at
-
-    def _leave_redis_alone(self, error: RedisError) -> None:
-        self._ask_again_at = self._clock.monotonic() + LEAVE_ALONE_SECONDS
-        log.warning("limiter_works_alone", error=str(error))
+            self._ask_again_at = self._clock.monotonic() + LEAVE_ALONE_SECONDS
+            log.warning("limiter_works_alone", error=str(error))
+            return None
+        return [] if answer is None else answer
 
 
-def _key(provider: str) -> str:
-    return f"reembed:{{limiter:{provider}}}:paused"
+def _rules_alone(known: _Known) -> Rules:
+    """This process's part of what is known, errs on the slow side where nothing is."""
+    requests = known.rules.requests or known.learned.get("requests")
+    tokens = known.rules.tokens or known.learned.get("tokens")
+    if not requests and not tokens:
+        requests = UNKNOWN_REQUESTS_PER_MINUTE
+    return replace(known.rules, requests=requests, tokens=tokens).divided(known.processes)
+
+
+def _keys(account: str) -> list[str]:
+    return [
+        f"reembed:{{limiter:{account}}}:{part}"
+        for part in ("state", "queue", "expiries", "ends", "processes")
+    ]

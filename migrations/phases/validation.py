@@ -23,6 +23,7 @@ def run(run: Run) -> dict[str, Any]:
             run.bot,
             config.target,
             max_failed_ratio=config.max_failed_ratio,
+            over_long=config.over_long,
             beforehand=False,
         )
     )

@@ -47,6 +47,8 @@ class FakeEmbedders:
     def __init__(self, models: Mapping[str, int] | None = None) -> None:
         self.models = dict(FAKE_MODELS if models is None else models)
         self.keyless: set[str] = set()
+        self.max_inputs_per_request = 2048
+        self.max_input_tokens = 8192
         self.calls = 0
         self.texts = 0
         self.embedded: Counter[tuple[str, str]] = Counter()
@@ -91,7 +93,7 @@ class FakeEmbedders:
             dimension = self.models.get(model)
             if dimension is None:
                 return None
-            return ModelInfo("fake", model, dimension, None, 8192, 0.0)
+            return ModelInfo("fake", model, dimension, None, self.max_input_tokens, 0.0)
         return catalogue.known(provider, model)
 
     def catalogue(self) -> tuple[ModelInfo, ...]:
@@ -148,6 +150,10 @@ class FakeEmbedders:
 class _FakeEmbedder:
     ref: EmbeddingRef
     _embedders: FakeEmbedders
+
+    def requests(self, texts: Sequence[str]) -> Sequence[slice]:
+        size = self._embedders.max_inputs_per_request
+        return [slice(start, start + size) for start in range(0, len(texts), size)]
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         return self._embedders.answer(self.ref, texts)

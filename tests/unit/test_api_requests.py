@@ -55,6 +55,7 @@ def errors_of(answer: Any) -> dict[str, str]:
         ({"enable_rollback": "no"}, "$.enable_rollback", "Must be true or false."),
         ({"verify_migration": 1}, "$.verify_migration", "Must be true or false."),
         ({"max_failed_ratio": 1.1}, "$.max_failed_ratio", "Must be at most 1."),
+        ({"over_long": "cut"}, "$.over_long", "Must be 'refuse', 'truncate' or 'split'."),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path_and_told_its_rule(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from migrations.config import OverLong
 from migrations.requests import StartRequest
 from migrations.states import Status
 from tests.fakes.api_client import ACME, BOT, TARGET, Api
@@ -97,9 +98,12 @@ def test_every_option_of_a_start_reaches_the_use_case(api: Api) -> None:
         "enable_rollback": False,
         "verify_migration": False,
         "max_failed_ratio": 0.5,
+        "over_long": "split",
     }
     api.post("/bots/support/embeddings/start-migration", json=TARGET | options)
-    wanted = StartRequest("support", "local", "wordllama", 256, 7, 0, 1.0, 60, False, False, 0.5)
+    wanted = StartRequest(
+        "support", "local", "wordllama", 256, 7, 0, 1.0, 60, False, False, 0.5, OverLong.SPLIT
+    )
     assert [wanted] == api.services.system.started
 
 

@@ -114,6 +114,9 @@ class LocalEmbedder:
     def __repr__(self) -> str:
         return f"LocalEmbedder({self._ref})"
 
+    def requests(self, texts: Sequence[str]) -> Sequence[slice]:
+        return (slice(0, len(texts)),)
+
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See the Protocol; TextRefused for a text without tokens, which has no vector."""
         table = self._model.table(self._ref.dimension)

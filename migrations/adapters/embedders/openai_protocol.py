@@ -148,12 +148,14 @@ class ProtocolEmbedder:
     def __repr__(self) -> str:
         return f"ProtocolEmbedder({self._ref})"
 
+    def requests(self, texts: Sequence[str]) -> Sequence[slice]:
+        endpoint = self._connection.endpoint
+        return tuple(pack(texts, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request))
+
     def embed(self, texts: Sequence[str]) -> Embedded:
         if not texts:
             return Embedded(np.empty((0, self._ref.dimension), dtype=np.float32), 0)
-        endpoint = self._connection.endpoint
-        requests = pack(texts, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request)
-        answers = [self._request(texts[part]) for part in requests]
+        answers = [self._request(texts[part]) for part in self.requests(texts)]
         if len(answers) == 1:
             return answers[0]
         return Embedded(

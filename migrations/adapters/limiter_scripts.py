@@ -1,0 +1,270 @@
+"""The rules of :mod:`migrations.limits`, run inside Redis on Redis' own clock.
+
+One hash holds a limit's state, one sorted set the calls that wait (by tag), one
+their expiry, one hash the end of each migration's last call, one sorted set the
+processes that ask. All are gone a day after the last call.
+
+Numbers are written with six decimals: Lua's own rendering keeps fourteen digits,
+which is a tenth of a millisecond of a Unix time.
+"""
+
+from __future__ import annotations
+
+from migrations import limits
+
+_CONSTANTS = f"""
+local LOOK_AGAIN, SHORTEST, GRACE = {limits.LOOK_AGAIN_SECONDS}, \
+{limits.SHORTEST_WAIT_SECONDS}, {limits.GRACE_SECONDS}
+local REMEMBERED, SLOWED_ONCE = {limits.QUERIES_REMEMBERED_SECONDS}, {limits.SLOWED_ONCE_SECONDS}
+local SLOWED_BY, RECOVERED, SLOWEST = {limits.SLOWED_BY}, \
+{limits.RECOVERED_EACH_SECOND}, {limits.SLOWEST}
+local BACKED_OFF_BY, ADDED, GATHERED, SLOWEST_PACE = {limits.BACKED_OFF_BY}, \
+{limits.ADDED_EACH_SECOND}, {limits.GATHERED_EACH_SECOND}, {limits.SLOWEST_PER_SECOND}
+local REFUSALS_REMEMBERED = {limits.REFUSALS_REMEMBERED_SECONDS}
+local WINDOW, LOWER_COUNTS = {limits.WINDOW_SECONDS}, {limits.LOWER_COUNTS_SECONDS}
+local KEEP_SECONDS, PRESENT_SECONDS = 86400, 30
+"""
+
+#: KEYS: state, queue, expiries, ends, processes. ARGV 1-6: requests and tokens a
+#: minute by hand (0 for none), burst, query share, the same two as this process
+#: has learned them (used where Redis has none).
+_BEGIN = (
+    _CONSTANTS
+    + """
+local KINDS, PURPOSES = {'requests', 'tokens'}, {'query', 'migration'}
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local by_hand = {requests = tonumber(ARGV[1]), tokens = tonumber(ARGV[2])}
+local burst, share = tonumber(ARGV[3]), tonumber(ARGV[4])
+local heard = {requests = tonumber(ARGV[5]), tokens = tonumber(ARGV[6])}
+local s = {}
+local flat = redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do s[flat[i]] = tonumber(flat[i + 1]) end
+local changed = {}
+local function set(field, value) s[field] = value; changed[field] = true end
+
+local function limit_of(kind)
+  if by_hand[kind] > 0 then return by_hand[kind] end
+  if not s['limit:' .. kind] and heard[kind] > 0 then set('limit:' .. kind, heard[kind]) end
+  return s['limit:' .. kind]
+end
+local function slowness()
+  return math.min(1, (s.slow or 1) + RECOVERED * (now - (s.slowed_at or now)))
+end
+local function adapted()
+  local quiet = now - (s.slowed_at or now)
+  return s.pace and s.pace * (1 + quiet * (ADDED + quiet * GATHERED))
+end
+local function rates()
+  local found, any = {}, false
+  for _, kind in ipairs(KINDS) do
+    local limit = limit_of(kind)
+    if limit then found[kind] = limit / 60 * slowness(); any = true end
+  end
+  if not any then found.requests = adapted() end
+  return found
+end
+local function part_of(purpose)
+  if purpose == 'migration' and s.query_at and now - s.query_at < REMEMBERED then
+    return 1 - share
+  end
+  return 1
+end
+local function level(kind, purpose) return kind .. ':' .. purpose end
+local function refill()
+  local passed = math.max(0, now - (s.at or now))
+  set('at', now)
+  local found = rates()
+  for _, kind in ipairs(KINDS) do
+    for _, purpose in ipairs(PURPOSES) do
+      local name, rate = level(kind, purpose), found[kind]
+      if rate then
+        rate = rate * part_of(purpose)
+        set(name, math.min(rate * burst, (s[name] or rate * burst) + passed * rate))
+      end
+    end
+  end
+  return found
+end
+local function write()
+  local args = {}
+  for field, _ in pairs(changed) do
+    args[#args + 1] = field
+    args[#args + 1] = string.format('%.6f', s[field])
+  end
+  if #args > 0 then redis.call('HSET', KEYS[1], unpack(args)) end
+  redis.call('EXPIRE', KEYS[1], KEEP_SECONDS)
+end
+local function buckets_of(purpose)
+  if purpose == 'query' then return {'query'} end
+  return PURPOSES
+end
+"""
+)
+
+#: ARGV 7: ticket id, 8: flow, 9: tokens, 10: purpose, 11: this process.
+#: Answers the wait in microseconds, how many processes ask, and the learned limits
+#: (0 for none), both per minute and times a thousand.
+ACQUIRE = (
+    _BEGIN
+    + """
+local id, flow, tokens, purpose = ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10]
+local needs = {requests = 1, tokens = tokens}
+if purpose == 'query' then set('query_at', now) end
+local found = refill()
+for _, lost in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now)) do
+  redis.call('ZREM', KEYS[2], lost)
+  redis.call('ZREM', KEYS[3], lost)
+end
+
+local member = purpose .. '|' .. ARGV[9] .. '|' .. id
+local tag = redis.call('ZSCORE', KEYS[2], member)
+if tag then
+  tag = tonumber(tag)
+elseif purpose == 'query' then
+  tag = -1
+else
+  tag = math.max(s.tag or 0, tonumber(redis.call('HGET', KEYS[4], flow) or 0))
+  local cost = 0
+  for kind, rate in pairs(found) do cost = math.max(cost, needs[kind] / rate) end
+  if cost > 0 then
+    redis.call('HSET', KEYS[4], flow, string.format('%.6f', tag + cost))
+    redis.call('EXPIRE', KEYS[4], KEEP_SECONDS)
+  end
+end
+
+local before = {requests = {query = 0, migration = 0}, tokens = {query = 0, migration = 0}}
+for _, one in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', tag)) do
+  local its_purpose, its_tokens = string.match(one, '^(%a+)|(%d+)|')
+  if one ~= member and (redis.call('ZSCORE', KEYS[2], one) + 0 < tag or one < member) then
+    for _, bucket in ipairs(buckets_of(its_purpose)) do
+      before.requests[bucket] = before.requests[bucket] + 1
+      before.tokens[bucket] = before.tokens[bucket] + tonumber(its_tokens)
+    end
+  end
+end
+
+local paused = (s.paused or 0) - now
+local wait = math.max(0, paused)
+for kind, rate in pairs(found) do
+  for _, bucket in ipairs(buckets_of(purpose)) do
+    local speed = rate * part_of(bucket)
+    local enough = math.min(needs[kind], speed * burst / 2)
+    local short = before[kind][bucket] + enough - s[level(kind, bucket)]
+    wait = math.max(wait, short / speed)
+  end
+end
+
+if wait <= 0 then
+  for kind, _ in pairs(found) do
+    for _, bucket in ipairs(buckets_of(purpose)) do
+      set(level(kind, bucket), s[level(kind, bucket)] - needs[kind])
+    end
+  end
+  redis.call('ZREM', KEYS[2], member)
+  redis.call('ZREM', KEYS[3], member)
+  if purpose == 'migration' then set('tag', math.max(s.tag or 0, tag)) end
+  if not s.window_at then set('window_at', now) end
+  if now - s.window_at >= WINDOW then
+    set('window_at', now); set('last_count', s.count or 0); set('count', 0)
+  end
+  set('count', (s.count or 0) + 1)
+else
+  if wait > LOOK_AGAIN and paused <= 0 then wait = math.max(LOOK_AGAIN, wait / 2) end
+  wait = math.max(SHORTEST, wait)
+  redis.call('ZADD', KEYS[2], string.format('%.6f', tag), member)
+  redis.call('ZADD', KEYS[3], string.format('%.6f', now + wait + GRACE), member)
+  redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
+  redis.call('EXPIRE', KEYS[3], KEEP_SECONDS)
+end
+redis.call('ZADD', KEYS[5], string.format('%.6f', now), ARGV[11])
+redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - PRESENT_SECONDS)
+redis.call('EXPIRE', KEYS[5], KEEP_SECONDS)
+write()
+return {
+  math.ceil(wait * 1000000),
+  redis.call('ZCARD', KEYS[5]),
+  math.floor((s['limit:requests'] or 0) * 1000),
+  math.floor((s['limit:tokens'] or 0) * 1000),
+}
+"""
+)
+
+#: ARGV 7: tokens to give back (negative: to take), 8: purpose.
+SETTLE = (
+    _BEGIN
+    + """
+refill()
+for _, bucket in ipairs(buckets_of(ARGV[8])) do
+  local name = level('tokens', bucket)
+  if s[name] then set(name, s[name] + tonumber(ARGV[7])) end
+end
+write()
+"""
+)
+
+#: ARGV 7-8: announced requests and tokens a minute (-1: not said, 0: forget what was),
+#: 9-10: what is left of each (-1: not said).
+LEARN = (
+    _BEGIN
+    + """
+for i, kind in ipairs(KINDS) do
+  local announced, left = tonumber(ARGV[6 + i]), tonumber(ARGV[8 + i])
+  local limit, heard_at = 'limit:' .. kind, 'heard_at:' .. kind
+  if announced == 0 then
+    redis.call('HDEL', KEYS[1], limit)
+    s[limit], changed[limit] = nil, nil
+  elseif announced > 0
+    and (announced <= (s[limit] or announced) or now - (s[heard_at] or 0) >= LOWER_COUNTS) then
+    set(limit, announced)
+    set(heard_at, now)
+  end
+  local name = level(kind, 'query')
+  if left >= 0 and s[name] then set(name, math.min(s[name], left)) end
+end
+write()
+"""
+)
+
+#: ARGV 7: seconds.
+PAUSE = (
+    _BEGIN
+    + """
+set('paused', math.max(s.paused or 0, now + tonumber(ARGV[7])))
+write()
+"""
+)
+
+#: Answers the seconds the pause in force still lasts, in microseconds.
+PAUSED = (
+    _BEGIN
+    + """
+return math.ceil(math.max(0, (s.paused or 0) - now) * 1000000)
+"""
+)
+
+REFUSED = (
+    _BEGIN
+    + """
+local found = refill()
+for kind, _ in pairs(found) do
+  for _, purpose in ipairs(PURPOSES) do
+    local name = level(kind, purpose)
+    set(name, math.min(s[name], 0))
+  end
+end
+local remembered = now - (s.refused_at or 0) < REFUSALS_REMEMBERED
+set('refused_at', now)
+if remembered and now - (s.slowed_at or 0) >= SLOWED_ONCE then
+  if limit_of('requests') or limit_of('tokens') then
+    set('slow', math.max(SLOWEST, slowness() * SLOWED_BY))
+  else
+    local counted = math.max(
+      (s.count or 0) / math.max(now - (s.window_at or now), 0.5), (s.last_count or 0) / WINDOW)
+    set('pace', math.max(SLOWEST_PACE, math.min(counted, adapted() or counted) * BACKED_OFF_BY))
+  end
+  set('slowed_at', now)
+end
+write()
+"""
+)
