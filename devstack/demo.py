@@ -6,11 +6,9 @@ last line says what was checked, and the exit code is 0 only if all of it held.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 
 from rich.console import Console
@@ -19,16 +17,11 @@ from rich.table import Table
 
 from devstack.client import Answer, ApiClient
 from devstack.corpus import python_corpus
-from devstack.demo_bot import QUESTIONS, DemoBot, Found, Reader, same_answers
-from devstack.processes import Processes, inherited_environment
-from devstack.server import free_port
-from devstack.stack import DEFAULT_DATA, EmbeddedStack
-from migrations.adapters.embedders import ConfiguredEmbedders
-from migrations.bootstrap import issue_token, upgrade_schema
+from devstack.demo_bot import QUESTIONS, DemoBot, Found, Reader, demo_bot, same_answers
+from devstack.stack import DEFAULT_DATA
+from devstack.system import RunningSystem, running_system
 from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
 from migrations.config import EmbeddingRef
-from migrations.entities import Role
-from migrations.settings import get_settings
 
 BOT = "python-docs"
 COLLECTION = "python_docs"
@@ -48,12 +41,11 @@ def main() -> int:
     data = DEFAULT_DATA / "demo"
     shutil.rmtree(data, ignore_errors=True)
     begun = time.monotonic()
+    console.print("[bold]1. Starting Redis, PostgreSQL, Milvus and reembed on this machine[/]")
     try:
-        with ExitStack() as running:
-            console.print("[bold]1. Starting Redis, PostgreSQL and Milvus on this machine[/]")
-            stack = running.enter_context(EmbeddedStack(data))
-            api = _start_reembed(running, stack)
-            _show(running, api)
+        with running_system(data) as system:
+            console.print(f"   API {system.url}   Flower {system.flower_url}")
+            _show(system)
     except DemoFailed as failure:
         console.print(f"[bold red]Demo failed:[/] {failure}")
         return 1
@@ -65,29 +57,13 @@ def main() -> int:
     return 0
 
 
-def _start_reembed(running: ExitStack, stack: EmbeddedStack) -> ApiClient:
-    ports = {"REEMBED_PORT": str(free_port()), "REEMBED_FLOWER_PORT": str(free_port())}
-    variables = stack.environment() | ports
-    os.environ.update(variables)
-    settings = get_settings()
-    upgrade_schema(settings)
-    token = issue_token(settings, "demo", "demo", Role.ADMIN)
-    console.print("   API, batch worker, control worker and Flower from the Procfile")
-    processes = Processes(inherited_environment() | variables, logs=stack.logs)
-    running.enter_context(processes)
-    processes.wait_ready()
-    console.print(
-        f"   API {processes.url}   Flower http://127.0.0.1:{ports['REEMBED_FLOWER_PORT']}"
-    )
-    return ApiClient(processes.url, token)
+def _show(system: RunningSystem) -> None:
+    api = ApiClient(system.url, system.token)
+    with demo_bot(BOT, system, api) as bot:
+        _show_the_road(api, bot)
 
 
-def _show(running: ExitStack, api: ApiClient) -> None:
-    embedders = ConfiguredEmbedders(get_settings())
-    running.callback(embedders.close)
-    bot = DemoBot(BOT, get_settings().milvus_uri, embedders, api)
-    running.callback(bot.close)
-
+def _show_the_road(api: ApiClient, bot: DemoBot) -> None:
     passages = python_corpus()
     console.print(f"[bold]2. Loading {len(passages)} passages of Python's documentation[/] ({OLD})")
     bot.load(COLLECTION, passages, OLD)

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import SecretStr
 from pymilvus import DataType, MilvusClient
 
 from devstack.client import ApiClient
 from devstack.corpus import Passage
+from devstack.system import RunningSystem
 from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.config import EmbeddingRef
+from migrations.settings import Settings
 
 QUESTIONS = (
     "How do I read a file line by line?",
@@ -136,6 +140,23 @@ class DemoBot:
 
     def close(self) -> None:
         self._milvus.close()
+
+
+@contextmanager
+def demo_bot(bot_id: str, system: RunningSystem, api: ApiClient) -> Iterator[DemoBot]:
+    """The bot as an application of its own, with its own connections."""
+    settings = Settings(
+        database_url=SecretStr(system.environment["REEMBED_DATABASE_URL"]),
+        redis_url=SecretStr(system.environment["REEMBED_REDIS_URL"]),
+        milvus_uri=system.environment["REEMBED_MILVUS_URI"],
+    )
+    embedders = ConfiguredEmbedders(settings)
+    bot = DemoBot(bot_id, settings.milvus_uri, embedders, api)
+    try:
+        yield bot
+    finally:
+        bot.close()
+        embedders.close()
 
 
 class Reader:
