@@ -50,6 +50,16 @@ def test_the_live_collection_stays_and_so_does_the_target_of_a_running_rollback(
     assert world.vectors.exists(world.bot.live.collection)
 
 
+def test_a_rollback_that_starts_between_looking_and_locking_keeps_the_collection() -> None:
+    world = switched()
+    seen_expired = [world.bot]
+    world.system.rollback(OWNER, world.store.latest("bot").id)
+    world.clock.sleep(73 * HOUR)
+    world.store.previous_expired = lambda: seen_expired  # type: ignore[method-assign]
+    assert 0 == purge_expired(world.services)
+    assert world.vectors.exists(SOURCE)
+
+
 def test_a_collection_with_an_alias_is_kept_and_still_remembered() -> None:
     world = switched()
     world.vectors.point_alias("somebody_elses", SOURCE)
