@@ -12,7 +12,7 @@ import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 #: Epochs whose facts a worker keeps in memory for its batches.
 REMEMBERED_RUNS = 32
+#: How long a task waits for the one that sent it to end; a doubled one waits in vain.
+TURN_SECONDS = 5.0
 
 
 class Conductor:
@@ -271,11 +273,20 @@ class Conductor:
                 migration_id, epoch
             )
 
+        self._await_turn(say, lambda: store.heartbeat(migration_id, epoch))
         with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
             try:
                 yield self._load(migration_id, epoch, beat)
             finally:
                 _quietly(lambda: store.release_runner(migration_id, runner))
+
+    def _await_turn(self, take: Callable[[], bool], is_wanted: Callable[[], bool]) -> None:
+        """Quick batches ask for the catching up while the task that sent them is ending."""
+        clock = self._services.clock
+        until = clock.monotonic() + TURN_SECONDS
+        with suppress(TransientError):  # then the beat asks
+            while not take() and is_wanted() and clock.monotonic() < until:
+                clock.sleep(0.1)
 
     def _load(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
         migration = self._services.store.migration(migration_id)

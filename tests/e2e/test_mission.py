@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 
 from tests.harness import rows
@@ -170,3 +171,16 @@ def test_the_description_and_the_health_pages_need_no_token(world: World) -> Non
     for path in ("/healthz", "/readyz", "/openapi/openapi.json", "/openapi/swagger"):
         with urllib.request.urlopen(world.url + path, timeout=10) as answer:
             assert 200 == answer.status, path
+
+
+def test_batches_that_outrun_the_task_that_sent_them_need_no_watchdog(world: World) -> None:
+    bot = world.seed_bot(20)
+    with world.driver.paused("data_migration.after_run") as held:
+        run = bot.start(LARGE, batch_size=10)
+        held.wait()
+        run.wait_for(lambda seen: seen["current_batch"] == 2)
+        # The last batch has asked for the catching up; its task is on its way by now.
+        time.sleep(0.7)
+    run.ends("completed")
+    assert "redriven" not in [event["name"] for event in world.oracle.events(run.id)]
+    world.assert_all_well(bot)
