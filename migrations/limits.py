@@ -171,12 +171,15 @@ class Throttle:
     def refused(self, now: float) -> None:
         """The provider answered 429: what it holds is empty, whatever we thought."""
         self._refill(now)
-        for bucket, level in self._levels.items():
-            self._levels[bucket] = min(level, 0.0)
         remembered = now - self._refused_at < REFUSALS_REMEMBERED_SECONDS
         if remembered and now - self._slowed_at >= SLOWED_ONCE_SECONDS:
             self._slow_down(now)
         self._refused_at = now
+        self._levels = {
+            (kind, purpose): min(0.0, self._levels.get((kind, purpose), 0.0))
+            for kind in self.rates(now)
+            for purpose in _buckets_of("migration")
+        }
 
     def _slow_down(self, now: float) -> None:
         if any(self._limit(kind) for kind in KINDS):

@@ -246,13 +246,7 @@ return math.ceil(math.max(0, (s.paused or 0) - now) * 1000000)
 REFUSED = (
     _BEGIN
     + """
-local found = refill()
-for kind, _ in pairs(found) do
-  for _, purpose in ipairs(PURPOSES) do
-    local name = level(kind, purpose)
-    set(name, math.min(s[name], 0))
-  end
-end
+refill()
 local remembered = now - (s.refused_at or 0) < REFUSALS_REMEMBERED
 set('refused_at', now)
 if remembered and now - (s.slowed_at or 0) >= SLOWED_ONCE then
@@ -264,6 +258,12 @@ if remembered and now - (s.slowed_at or 0) >= SLOWED_ONCE then
     set('pace', math.max(SLOWEST_PACE, math.min(counted, adapted() or counted) * BACKED_OFF_BY))
   end
   set('slowed_at', now)
+end
+for kind, _ in pairs(rates()) do
+  for _, purpose in ipairs(PURPOSES) do
+    local name = level(kind, purpose)
+    set(name, math.min(s[name] or 0, 0))
+  end
 end
 write()
 """

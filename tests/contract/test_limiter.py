@@ -12,6 +12,8 @@ import pytest
 from redis import Redis
 
 from migrations.adapters.limiter import LEAVE_ALONE_SECONDS, RedisRateLimiter
+from migrations.adapters.limiter_accounts import Account
+from migrations.limits import Rules, Ticket
 from migrations.ports import RateLimiter
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.fakes.clock import FakeClock
@@ -27,6 +29,9 @@ class World:
     provider: str
 
 
+Limited = Callable[[Rules], World]
+
+
 @pytest.fixture(params=["fake", "redis"])
 def world(request: pytest.FixtureRequest) -> World:
     provider = f"provider-{uuid4()}"
@@ -36,6 +41,23 @@ def world(request: pytest.FixtureRequest) -> World:
         return World(limiter, limiter, clock.sleep, provider)
     url = request.getfixturevalue("redis_server").url
     return World(RedisRateLimiter(url), RedisRateLimiter(url), time.sleep, provider)
+
+
+@pytest.fixture(params=["fake", "redis"])
+def limited(request: pytest.FixtureRequest) -> Limited:
+    """Makes a world whose provider has these limits, set by hand."""
+
+    def make(rules: Rules) -> World:
+        provider = f"provider-{uuid4()}"
+        if request.param == "fake":
+            clock = FakeClock()
+            limiter = FakeRateLimiter(clock, {provider: rules})
+            return World(limiter, limiter, clock.sleep, provider)
+        url, account = request.getfixturevalue("redis_server").url, Account(provider, "", rules)
+        here, there = (RedisRateLimiter(url, {provider: account}) for _ in range(2))
+        return World(here, there, time.sleep, provider)
+
+    return make
 
 
 @pytest.fixture
@@ -86,6 +108,135 @@ def test_a_pause_shorter_than_a_millisecond_does_not_break_the_shared_one(world:
     world.limiter.pause(world.provider, 60)
 
     assert 50 < world.elsewhere.wait_seconds(world.provider) <= 60
+
+
+# --- calls ----------------------------------------------------------------------
+
+
+def shown_until_granted(world: World, ticket: Ticket) -> float:
+    """Seconds it took, by what it was told to wait."""
+    waited = 0.0
+    while (seconds := world.limiter.acquire(ticket)) > 0:
+        world.pass_time(seconds)
+        waited += seconds
+    return waited
+
+
+def test_where_no_limit_is_known_every_call_may_be_made(limited: Limited) -> None:
+    world = limited(Rules())
+    tickets = [world.limiter.ticket(world.provider, 1000) for _ in range(50)]
+    assert [0.0] * 50 == [world.limiter.acquire(one) for one in tickets]
+
+
+def test_what_one_worker_takes_is_gone_for_the_other(limited: Limited) -> None:
+    world = limited(Rules(requests=120))
+    first, second = (world.limiter.ticket(world.provider, 1) for _ in range(2))
+    assert 0 == world.limiter.acquire(first)
+    assert 0.1 < world.elsewhere.acquire(second) <= 0.5
+
+
+def test_a_call_that_waited_as_long_as_it_was_told_is_granted(limited: Limited) -> None:
+    world = limited(Rules(tokens=60_000))
+    waits = [shown_until_granted(world, world.limiter.ticket(world.provider, 400)) for _ in "abc"]
+    assert 0 == waits[0]
+    assert 0.2 < sum(waits) < 1
+
+
+def test_a_limit_one_worker_learned_holds_all(limited: Limited) -> None:
+    world = limited(Rules())
+    world.limiter.learn(world.provider, {"x-ratelimit-limit-requests": "60"})
+    tickets = [world.elsewhere.ticket(world.provider, 1) for _ in range(3)]
+    assert [True, False, False] == [world.elsewhere.acquire(one) == 0 for one in tickets]
+
+
+def test_a_limit_that_counts_by_the_day_is_forgotten(limited: Limited) -> None:
+    world = limited(Rules())
+    limit = {"x-ratelimit-limit-requests": "60"}
+    world.limiter.learn(world.provider, limit)
+    world.limiter.learn(world.provider, limit | {"x-ratelimit-reset-requests": "5h0m0s"})
+    tickets = [world.elsewhere.ticket(world.provider, 1) for _ in range(20)]
+    assert [0.0] * 20 == [world.elsewhere.acquire(one) for one in tickets]
+
+
+def test_little_that_remains_is_heeded(limited: Limited) -> None:
+    world = limited(Rules(requests=600))
+    world.limiter.acquire(world.limiter.ticket(world.provider, 1))
+    headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
+    world.limiter.learn(world.provider, headers)
+    assert world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1)) > 0
+
+
+def test_usage_above_the_estimate_is_taken_off_afterwards(limited: Limited) -> None:
+    world = limited(Rules(tokens=60_000))
+    ticket = world.limiter.ticket(world.provider, 100)
+    world.limiter.acquire(ticket)
+    world.limiter.settle(ticket, 10_000)
+    assert world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1)) > 1
+
+
+def test_usage_below_the_estimate_is_given_back(limited: Limited) -> None:
+    world = limited(Rules(tokens=60_000))
+    ticket = world.limiter.ticket(world.provider, 60_000)
+    world.limiter.acquire(ticket)
+    world.limiter.settle(ticket, 1)
+    assert 0 == world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 100))
+
+
+def test_estimates_follow_what_earlier_ones_came_to(limited: Limited) -> None:
+    world = limited(Rules())
+    for _ in range(50):
+        world.limiter.settle(world.limiter.ticket(world.provider, 1000), 1500)
+    assert 1500 == pytest.approx(world.limiter.ticket(world.provider, 1000).tokens, rel=0.02)
+
+
+def test_a_refusal_empties_what_was_thought_to_be_left(limited: Limited) -> None:
+    world = limited(Rules(requests=600))
+    world.limiter.acquire(world.limiter.ticket(world.provider, 1))
+    world.limiter.refused(world.provider)
+    assert world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1)) > 0
+
+
+def test_refusals_slow_down_where_no_limit_is_known(limited: Limited) -> None:
+    world = limited(Rules())
+    for _ in range(3):
+        world.limiter.acquire(world.limiter.ticket(world.provider, 1))
+    for _ in range(2):
+        world.limiter.refused(world.provider)
+    assert world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1)) > 0
+
+
+def test_a_pause_holds_calls_and_queries(limited: Limited) -> None:
+    world = limited(Rules())
+    world.elsewhere.pause(world.provider, 60)
+    for purpose in ("migration", "query"):
+        ticket = world.limiter.ticket(world.provider, 1, purpose=purpose)
+        assert 50 < world.limiter.acquire(ticket) <= 60
+
+
+def test_a_query_is_served_before_migrations_that_waited_longer(limited: Limited) -> None:
+    world = limited(Rules(requests=300))
+    waiting = [world.limiter.ticket(world.provider, 1, migration_id=uuid4()) for _ in range(6)]
+    assert max([world.limiter.acquire(one) for one in waiting]) > 0
+    query = world.elsewhere.ticket(world.provider, 1, purpose="query")
+    assert shown_until_granted(world, query) < 0.5
+
+
+def test_migrations_leave_a_share_to_queries_that_come(limited: Limited) -> None:
+    world = limited(Rules(requests=1200, query_share=0.75))
+    world.limiter.acquire(world.limiter.ticket(world.provider, 1, purpose="query"))
+    granted = 0
+    for _ in range(20):
+        granted += world.limiter.acquire(world.limiter.ticket(world.provider, 1)) == 0
+    assert 1 <= granted <= 3, "half a second of a quarter of the limit"
+
+
+def test_turns_go_to_the_migration_that_has_had_least(limited: Limited) -> None:
+    world = limited(Rules(requests=600))
+    busy, late = uuid4(), uuid4()
+    crowd = [world.limiter.ticket(world.provider, 1, migration_id=busy) for _ in range(12)]
+    waits = [world.limiter.acquire(one) for one in crowd]
+    newcomer = world.elsewhere.ticket(world.provider, 1, migration_id=late)
+    assert 0 < world.elsewhere.acquire(newcomer) < max(waits)
 
 
 def test_a_pause_outlives_the_redis_that_held_it(volatile: VolatileRedis) -> None:
