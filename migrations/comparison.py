@@ -22,6 +22,8 @@ from migrations.run import Run
 log = structlog.get_logger(__name__)
 
 PAGE_SIZE = 2000
+#: A digest of a collection is a number below this: a sum, so that order does not matter.
+SOURCE_DIGESTS = 2**62
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Difference:
     extra: list[Key] = field(default_factory=list)
     #: The same, but by permission, see :func:`differences`.
     left_out: list[Key] = field(default_factory=list)
+    #: Sum of the digests of the source's rows, modulo SOURCE_DIGESTS.
+    source_digest: int = 0
 
     @property
     def size(self) -> int:
@@ -68,7 +72,8 @@ def _difference(
         for part in vectors.scan(target, span, page_size=PAGE_SIZE)
         for chunk in part
     }
-    difference = Difference(span, rows=len(page))
+    digest = sum(int.from_bytes(chunk.digest()) for chunk in page) % SOURCE_DIGESTS
+    difference = Difference(span, rows=len(page), source_digest=digest)
     for chunk in page:
         other = theirs.pop(chunk.key, None)
         if other is None:
@@ -110,6 +115,8 @@ class PassResult:
     deleted: int = 0
     #: Keys of the chunks that could not be embedded, as the state store writes them.
     refused: set[str] = field(default_factory=set)
+    #: Of the source as it was read, see :class:`Difference`.
+    source_digest: int = 0
 
     @property
     def changes(self) -> int:
@@ -122,6 +129,7 @@ def catch_up_once(run: Run) -> PassResult:
     for difference in differences(run):
         run.check()
         result.rows += difference.rows
+        result.source_digest = (result.source_digest + difference.source_digest) % SOURCE_DIGESTS
         if difference.size:
             _apply(run, difference, result)
     log.info("catch_up_pass_ended", **{**vars(result), "refused": len(result.refused)})

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from migrations.comparison import Difference, differences
+from collections.abc import Mapping
+
+from migrations.chunks import Key
+from migrations.comparison import SOURCE_DIGESTS, Difference, catch_up_once, differences
 from migrations.results import Report
 from migrations.run import Run
+
+#: Keys that differ, each with the digest of its row in the source; None where there is none.
+Differing = Mapping[Key, bytes | None]
 
 
 def check_content(run: Run, report: Report) -> None:
     """Count both sides in two ways and compare every key and every non-vector field.
 
-    Chunks recorded as failed are missing by permission (max_failed_ratio).
+    Chunks recorded as failed are missing by permission (max_failed_ratio). Where the source
+    has been written to since the last catching up, what differs is caught up and looked at
+    again: what then differs as it did before is a fault, the rest was written meanwhile and
+    is left to the catching up before the switch.
     """
-    found = Findings(permitted=run.services.store.count_failed_chunks(run.migration.id))
+    found = _look(run)
+    written_to = found.source_digest != run.migration.totals.get("source_digest")
+    if not found.same and written_to:
+        catch_up_once(run)
+        found = _look(run, before=found.differing)
+    _report(run, report, found)
+
+
+def _look(run: Run, before: Differing | None = None) -> Findings:
+    found = Findings(run.services.store.count_failed_chunks(run.migration.id), before)
     for difference in differences(run):
         run.check()
         found.add(difference)
+    return found
+
+
+def _report(run: Run, report: Report, found: Findings) -> None:
     counted = run.services.vectors.count(run.target.name)
-    expected = found.rows - found.missing + found.extra + found.left_out
     report.add(
         "target_count",
-        counted == expected,
-        f"The target counts {counted} chunks; reading it found {expected}.",
+        counted == found.in_target,
+        f"The target counts {counted} chunks; reading it found {found.in_target}.",
         counted=counted,
-        read=expected,
+        read=found.in_target,
     )
     report.add(
         "content",
@@ -34,26 +55,42 @@ def check_content(run: Run, report: Report) -> None:
         missing=found.missing,
         changed=found.changed,
         extra=found.extra,
+        written_meanwhile=found.written_meanwhile,
         examples=found.examples,
     )
 
 
 class Findings:
-    """Sums over all differences, in chunks, with a few keys of each as examples."""
+    """Sums over all differences, in chunks, with a few keys of each as examples.
 
-    def __init__(self, permitted: int) -> None:
+    ``before``: what differed at the last look; differences that were not there or not
+    the same then were written meanwhile and are no fault.
+    """
+
+    def __init__(self, permitted: int, before: Differing | None = None) -> None:
         self.permitted = permitted
-        self.rows = self.missing = self.changed = self.extra = self.left_out = 0
+        self.rows = self.missing = self.changed = self.extra = 0
+        self.in_target = self.written_meanwhile = self.source_digest = 0
+        self.differing: dict[Key, bytes | None] = {}
         self.examples: list[str] = []
+        self._before = before
 
     def add(self, difference: Difference) -> None:
         self.rows += difference.rows
-        self.missing += len(difference.missing)
-        self.changed += len(difference.changed)
-        self.extra += len(difference.extra)
-        self.left_out += len(difference.left_out)
-        keys = [c.key for c in difference.missing] + [c.key for c, _ in difference.changed]
-        self.examples = (self.examples + [str(k) for k in keys + difference.extra])[:10]
+        self.source_digest = (self.source_digest + difference.source_digest) % SOURCE_DIGESTS
+        missing, extra = difference.missing, difference.extra
+        self.in_target += difference.rows - len(missing) + len(extra) + len(difference.left_out)
+        self.missing += self._faults({chunk.key: chunk.digest() for chunk in missing})
+        self.changed += self._faults({ours.key: ours.digest() for ours, _ in difference.changed})
+        self.extra += self._faults(dict.fromkeys(extra))
+
+    def _faults(self, differing: Differing) -> int:
+        before = differing if self._before is None else self._before
+        faults = {key: row for key, row in differing.items() if before.get(key, ...) == row}
+        self.differing.update(faults)
+        self.written_meanwhile += len(differing) - len(faults)
+        self.examples = (self.examples + [str(key) for key in faults])[:10]
+        return len(faults)
 
     @property
     def same(self) -> bool:

@@ -84,6 +84,8 @@ def catch_up(run: Run) -> dict[str, Any]:
         "total_chunks": result.rows,
         "processed_chunks": result.rows - failed,
         "failed_chunks": failed,
+        # Tells verification whether somebody has written since.
+        "source_digest": result.source_digest,
     }
     return {"totals": totals, "warnings": warnings}
 
