@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from devstack.stack import PROJECT
+from devstack.server import PROJECT
 from tests.harness.bots import BotHandle, expect
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE, SMALL, World

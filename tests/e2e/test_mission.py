@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 
 from tests.harness import rows
 from tests.harness.bots import Run, expect
 from tests.harness.oracle import wrongly_embedded
+from tests.harness.plain_http import fetch
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE, OWNER, SMALL, UNLISTED, World
 from tests.services.databases import unique_name
@@ -65,8 +65,8 @@ def test_a_collection_is_registered_as_a_bot_and_listed_for_its_owner(world: Wor
     made = expect(201, answer)
     assert f"/bots/{bot_id}" == answer.headers["Location"]
     expected = (OWNER, name, f"{name}_live", SMALL.model_dump(), 1, "id", "text", "vector")
-    fields = ("owner", "collection", "alias", "embedding", "generation")
-    fields += ("key_field", "text_field", "vector_field")
+    fields = ["owner", "collection", "alias", "embedding", "generation"]
+    fields += ["key_field", "text_field", "vector_field"]
     assert expected == tuple(made[field] for field in fields)
     assert name == rows.points_to(world.milvus, made["alias"])
     assert made == expect(200, world.owner.get(f"/bots/{bot_id}"))
@@ -169,8 +169,7 @@ def test_equal_texts_are_paid_once_and_every_chunk_gets_its_vector(world: World)
 
 def test_the_description_and_the_health_pages_need_no_token(world: World) -> None:
     for path in ("/healthz", "/readyz", "/openapi/openapi.json", "/openapi/swagger"):
-        with urllib.request.urlopen(world.url + path, timeout=10) as answer:
-            assert 200 == answer.status, path
+        assert 200 == fetch(world.url + path).status, path
 
 
 def test_batches_that_outrun_the_task_that_sent_them_need_no_watchdog(world: World) -> None:

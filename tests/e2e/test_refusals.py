@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +14,7 @@ from devstack.client import Answer, ApiClient
 from migrations.entities import Role
 from tests.harness import rows
 from tests.harness.bots import BotHandle
+from tests.harness.plain_http import fetch
 from tests.harness.world import KEYLESS, LARGE, SMALL, World
 from tests.services.databases import unique_name
 
@@ -98,7 +97,7 @@ def test_the_model_a_bot_has_is_no_target(bot: BotHandle, action: str) -> None:
     ],
 )
 def test_a_value_out_of_bounds_is_named(
-    bot: BotHandle, field: str, value: object, words: list[str]
+    bot: BotHandle, field: str, value: Any, words: list[str]
 ) -> None:
     answer = bot.ask_start(LARGE, **{field: value})
     assert_refused(answer, 422, "request-invalid", *words)
@@ -190,19 +189,15 @@ def test_a_body_that_is_no_json_or_no_object_is_refused(
 
 def raw(world: World, path: str, body: bytes, media_type: str = "application/json") -> Answer:
     """A body as it stands, from the owner."""
-    request = urllib.request.Request(world.url + path, body, {"Content-Type": media_type})
-    request.add_header("Authorization", f"Bearer {world.owner._token}")
-    with pytest.raises(urllib.error.HTTPError) as refusal, urllib.request.urlopen(request):
-        raise AssertionError("it was taken")
-    with refusal.value as error:
-        return Answer(error.status or 0, json.load(error), dict(error.headers))
+    headers = {"Content-Type": media_type, "Authorization": f"Bearer {world.owner_token}"}
+    return fetch(world.url + path, body, headers)
 
 
 def test_a_collection_that_cannot_be_looked_after_is_not_registered(world: World) -> None:
     name = unique_name("c")
     rows.make_collection(world.milvus, name, SMALL.dimension)
     wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.model_dump()}
-    refusals = [
+    refusals: list[tuple[dict[str, Any], str, str]] = [
         ({"collection": "nonesuch"}, "collection-not-found", "nonesuch"),
         ({"provider": "nobody"}, "unknown-provider", "nobody"),
         ({"dimension": SMALL.dimension + 1}, "invalid-configuration", "16"),

@@ -115,6 +115,4 @@ def since(world: World, bot: BotHandle, texts: dict[str, str | None], ref: objec
     """Write through the alias, as an application does that has followed the switch."""
     assert ref == bot.pair()[1]
     write(world.milvus, bot.alias, bot.pair()[1], texts)
-    bot.history.operations += [
-        Operation(key, text, Outcome.OK) for key, text in texts.items()
-    ]
+    bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-import urllib.error
-import urllib.request
+from contextlib import suppress
 from typing import Any
 
-from devstack.stack import PROJECT
+from devstack.server import PROJECT
 from migrations.states import Phase
+from tests.harness.bots import expect
+from tests.harness.plain_http import fetch
 from tests.harness.world import LARGE, World
 
 
@@ -77,16 +78,12 @@ def tasks_seen(world: World, enough: Any, seconds: float = 30) -> dict[str, list
     """Flower's tasks by name, once they are enough."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{world.flower_url}/api/tasks?limit=500") as answer:
-                listed: list[dict[str, Any]] = list(json.load(answer).values())
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.2)
-            continue
         found: dict[str, list[dict[str, Any]]] = {}
-        for task in listed:
-            found.setdefault(task["name"], []).append(task)
-        if enough(found):
-            return found
+        with suppress(OSError):  # not up yet
+            answer = expect(200, fetch(f"{world.flower_url}/api/tasks?limit=500"))
+            for task in answer.values():
+                found.setdefault(task["name"], []).append(task)
+            if enough(found):
+                return found
         time.sleep(0.2)
     raise TimeoutError(f"Flower shows only {sorted(found)}")

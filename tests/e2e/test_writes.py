@@ -9,7 +9,10 @@ from tests.harness.writers import ForeignWriter, Operation, Outcome, always, wri
 
 def test_what_is_written_during_the_data_migration_is_there_afterwards(world: World) -> None:
     bot = world.seed_bot(120)
-    changes = {"k000000": "changed behind the cursor", "k000119": "changed before it"}
+    changes: dict[str, str | None] = {
+        "k000000": "changed behind the cursor",
+        "k000119": "changed before it",
+    }
     changes |= {"k000001": None, "k000118": None, "a-first": "new, first", "z-last": "new, last"}
     with world.driver.paused("catch_up.before_run") as held:
         run = bot.start(LARGE, batch_size=10)
@@ -25,7 +28,11 @@ def test_what_is_written_just_before_the_last_catching_up_is_there_afterwards(
     world: World,
 ) -> None:
     bot = world.seed_bot(40)
-    changes = {"k000000": "changed late", "k000001": None, "late": "new, late"}
+    changes: dict[str, str | None] = {
+        "k000000": "changed late",
+        "k000001": None,
+        "late": "new, late",
+    }
     with world.driver.paused("finalization.before_run") as held:
         run = bot.start(LARGE, batch_size=10)
         held.wait()

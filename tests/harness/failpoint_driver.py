@@ -81,7 +81,8 @@ class Held:
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> Hit:
         """Return once a worker stands there."""
-        return self._driver.wait_for(self._name, since=self._since, seconds=seconds, **self._facts)
+        facts: dict[str, Any] = {**self._facts}
+        return self._driver.wait_for(self._name, since=self._since, seconds=seconds, **facts)
 
     def release(self) -> None:
         self.gate.set()

@@ -89,9 +89,7 @@ class Oracle:
         name = bot["live_collection"]
         found = rows.read_all(self._milvus, name, list(possible))
         yield from _of_the_keys(found, possible, rows.count(self._milvus, name))
-        ref = EmbeddingRef(
-            provider=bot["provider"], model=bot["model"], dimension=bot["dimension"]
-        )
+        ref = EmbeddingRef(provider=bot["provider"], model=bot["model"], dimension=bot["dimension"])
         yield from wrongly_embedded(found, ref)
 
     def _of_the_run(self, run: Mapping[str, Any]) -> Iterator[str]:
@@ -120,7 +118,9 @@ class Oracle:
     ) -> Iterator[str]:
         wanted = {bot["live_collection"], bot["previous_collection"]}
         wanted |= {
-            run["target_collection"] for run in runs if run["status"] in ("failed", "needs_operator")
+            run["target_collection"]
+            for run in runs
+            if run["status"] in ("failed", "needs_operator")
         }
         there = self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS)
         ours = [name for name in there if name.startswith(f"{bot['alias']}__g")]

@@ -83,9 +83,7 @@ class BotReader:
                 self.failures.append(f"asked for {key} in {collection}, answered {found}")
 
 
-def first_answer(
-    milvus: MilvusClient, collection: str, ref: EmbeddingRef, text: str
-) -> str | None:
+def first_answer(milvus: MilvusClient, collection: str, ref: EmbeddingRef, text: str) -> str | None:
     """The key of the chunk nearest to the text; None when nothing is found."""
     hits = milvus.search(
         collection, data=[embedded(ref, [text])[0]], limit=1, timeout=TIMEOUT_SECONDS

@@ -65,7 +65,9 @@ def make_collection(milvus: MilvusClient, name: str, dimension: int) -> None:
 
 def rows_of(ref: EmbeddingRef, texts: Mapping[str, str]) -> list[dict[str, Any]]:
     """Rows ready to be written; ``source`` goes to the dynamic field."""
-    vectors = embedded(ref, list(texts.values())) if texts else []
+    if not texts:
+        return []
+    vectors = embedded(ref, list(texts.values()))
     return [
         {"id": key, "text": text, "source": f"page-{key}", "vector": vector}
         for (key, text), vector in zip(texts.items(), vectors, strict=True)

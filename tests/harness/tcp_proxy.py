@@ -109,7 +109,9 @@ class TcpProxy:
 
     async def _close(self) -> None:
         self._stop_listening()
-        tasks = [task for task in asyncio.all_tasks(self._loop) if task is not asyncio.current_task()]
+        tasks = [
+            task for task in asyncio.all_tasks(self._loop) if task is not asyncio.current_task()
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

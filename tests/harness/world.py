@@ -32,8 +32,7 @@ from pymilvus import MilvusClient
 from devstack.client import ApiClient
 from devstack.processes import Processes, inherited_environment
 from devstack.provider import StubProvider
-from devstack.server import free_port
-from devstack.stack import PROJECT
+from devstack.server import PROJECT, free_port
 from migrations.bootstrap import issue_token
 from migrations.config import EmbeddingRef
 from migrations.entities import Role
@@ -110,9 +109,7 @@ class World:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.provider = stack.enter_context(
-                StubProvider(
-                    MODELS | {UNLISTED.model: UNLISTED.dimension}, accepted_key=KEY
-                )
+                StubProvider(MODELS | {UNLISTED.model: UNLISTED.dimension}, accepted_key=KEY)
             )
             self.driver = stack.enter_context(FailpointDriver())
             self.wires = self._wires(stack) if self.wired else None
@@ -136,7 +133,8 @@ class World:
 
     def _start(self, stack: ExitStack) -> None:
         self.admin = self.client("admin", Role.ADMIN)
-        self.owner = self.client(OWNER, Role.USER)
+        self.owner_token = self.token(OWNER)
+        self.owner = ApiClient(self.url, self.owner_token)
         procfile = write_procfile(self.folder, self.workers)
         self.processes = Processes(self.environment, logs=self.folder, procfile=procfile)
         stack.callback(self.processes.stop)
@@ -157,15 +155,19 @@ class World:
     def _environment(self) -> dict[str, str]:
         wires = self.wires
         stub = {
-            "base_url": _through(wires and wires.provider, self.provider.base_url),
+            "base_url": _through(wires.provider if wires else None, self.provider.base_url),
             "api_key_env": KEY_VARIABLE,
             "models": MODELS,
         }
         keyless = {**stub, "api_key_env": "KEY_THAT_NOBODY_SET"}
         own = {
-            "REEMBED_REDIS_URL": _through(wires and wires.redis, self.servers.redis_url),
-            "REEMBED_DATABASE_URL": _through(wires and wires.postgres, self.servers.database_url),
-            "REEMBED_MILVUS_URI": _through(wires and wires.milvus, self.servers.milvus_url),
+            "REEMBED_REDIS_URL": _through(wires.redis if wires else None, self.servers.redis_url),
+            "REEMBED_DATABASE_URL": _through(
+                wires.postgres if wires else None, self.servers.database_url
+            ),
+            "REEMBED_MILVUS_URI": _through(
+                wires.milvus if wires else None, self.servers.milvus_url
+            ),
             "REEMBED_PROVIDERS": orjson.dumps({PROVIDER: stub, KEYLESS: keyless}).decode(),
             "REEMBED_PORT": str(free_port()),
             "REEMBED_FLOWER_PORT": str(free_port()),
@@ -180,14 +182,16 @@ class World:
 
     def client(self, owner: str, role: Role = Role.USER) -> ApiClient:
         """Somebody with a token of their own."""
+        return ApiClient(self.url, self.token(owner, role))
+
+    def token(self, owner: str, role: Role = Role.USER) -> str:
         database = Settings(
             _env_file=None,
             database_url=self.servers.database_url,
             redis_url=self.servers.redis_url,
             milvus_uri=self.servers.milvus_url,
         )
-        token = issue_token(database, unique_name("token"), owner, role)
-        return ApiClient(self.url, token)
+        return issue_token(database, unique_name("token"), owner, role)
 
     @property
     def url(self) -> str:
@@ -266,7 +270,9 @@ class World:
         deadline = time.monotonic() + seconds
         while busy := [run for run, status in self.statuses().items() if status not in TERMINAL]:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"still under way: {[Run(self.admin, r).progress() for r in busy]}")
+                raise TimeoutError(
+                    f"still under way: {[Run(self.admin, r).progress() for r in busy]}"
+                )
             time.sleep(0.1)
 
 
@@ -297,5 +303,3 @@ def _port(url: str) -> int:
 
 def _through(wire: TcpProxy | None, url: str) -> str:
     return url if wire is None else url.replace(f":{_port(url)}", f":{wire.port}")
-
-
