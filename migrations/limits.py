@@ -47,7 +47,7 @@ BACKED_OFF_BY, ADDED_EACH_SECOND, GATHERED_EACH_SECOND = 0.8, 0.01, 0.0001
 SLOWEST_PER_SECOND = 1 / 60
 #: Models of one account may announce different limits; the lower one counts for so long.
 LOWER_COUNTS_SECONDS = 60.0
-#: Calls are counted over windows of this length to know what "so fast" was.
+#: Calls are counted over windows of this length to know how many were let in.
 WINDOW_SECONDS = 5.0
 
 
@@ -171,6 +171,7 @@ class Throttle:
     def refused(self, now: float) -> None:
         """The provider answered 429: what it holds is empty, whatever we thought."""
         self._refill(now)
+        self._count = max(0, self._count - 1)  # only what was let in shows the pace
         remembered = now - self._refused_at < REFUSALS_REMEMBERED_SECONDS
         if remembered and now - self._slowed_at >= SLOWED_ONCE_SECONDS:
             self._slow_down(now)

@@ -247,6 +247,7 @@ REFUSED = (
     _BEGIN
     + """
 refill()
+set('count', math.max(0, (s.count or 0) - 1))
 local remembered = now - (s.refused_at or 0) < REFUSALS_REMEMBERED
 set('refused_at', now)
 if remembered and now - (s.slowed_at or 0) >= SLOWED_ONCE then
