@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import psycopg2
@@ -127,7 +128,7 @@ def echo_port() -> Iterator[int]:
             threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
     def answer(connection: socket.socket) -> None:
-        with connection:
+        with connection, suppress(OSError):
             while told := connection.recv(100):
                 connection.sendall(told)
 

@@ -33,6 +33,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._pipes: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.port = 0
@@ -91,7 +92,7 @@ class TcpProxy:
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, reuse_address=True
+            self._take, "127.0.0.1", self.port, reuse_address=True
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 
@@ -109,12 +110,9 @@ class TcpProxy:
 
     async def _close(self) -> None:
         self._stop_listening()
-        tasks = [
-            task for task in asyncio.all_tasks(self._loop) if task is not asyncio.current_task()
-        ]
-        for task in tasks:
+        for task in self._serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _reset_all(self) -> None:
         for pipe in list(self._pipes):
@@ -123,6 +121,12 @@ class TcpProxy:
                 with suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             pipe.transport.abort()
+
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: asyncio tells of those it makes when they are cancelled.
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_made += 1

@@ -153,21 +153,16 @@ class World:
         return Wires(*(stack.enter_context(TcpProxy(_port(url))) for url in addresses))
 
     def _environment(self) -> dict[str, str]:
-        wires = self.wires
         stub = {
-            "base_url": _through(wires.provider if wires else None, self.provider.base_url),
+            "base_url": self._through("provider", self.provider.base_url),
             "api_key_env": KEY_VARIABLE,
             "models": MODELS,
         }
         keyless = {**stub, "api_key_env": "KEY_THAT_NOBODY_SET"}
         own = {
-            "REEMBED_REDIS_URL": _through(wires.redis if wires else None, self.servers.redis_url),
-            "REEMBED_DATABASE_URL": _through(
-                wires.postgres if wires else None, self.servers.database_url
-            ),
-            "REEMBED_MILVUS_URI": _through(
-                wires.milvus if wires else None, self.servers.milvus_url
-            ),
+            "REEMBED_REDIS_URL": self._through("redis", self.servers.redis_url),
+            "REEMBED_DATABASE_URL": self._through("postgres", self.servers.database_url),
+            "REEMBED_MILVUS_URI": self._through("milvus", self.servers.milvus_url),
             "REEMBED_PROVIDERS": orjson.dumps({PROVIDER: stub, KEYLESS: keyless}).decode(),
             "REEMBED_PORT": str(free_port()),
             "REEMBED_FLOWER_PORT": str(free_port()),
@@ -179,6 +174,13 @@ class World:
         if self.with_failpoints:
             own["REEMBED_FAILPOINTS"] = self.driver.url
         return inherited_environment() | own | (QUICK if self.quick else {}) | dict(self.settings)
+
+    def _through(self, name: str, url: str) -> str:
+        """The URL as the processes see it: by the wire of this name, where there are wires."""
+        if self.wires is None:
+            return url
+        wire: TcpProxy = getattr(self.wires, name)
+        return url.replace(f":{_port(url)}", f":{wire.port}")
 
     def client(self, owner: str, role: Role = Role.USER) -> ApiClient:
         """Somebody with a token of their own."""
@@ -299,7 +301,3 @@ def _port(url: str) -> int:
     port = urlsplit(url).port
     assert port is not None
     return port
-
-
-def _through(wire: TcpProxy | None, url: str) -> str:
-    return url if wire is None else url.replace(f":{_port(url)}", f":{wire.port}")
