@@ -92,6 +92,7 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.AlreadySwitched: Kind(409, "Already switched"),
     domain.AlreadyRolledBack: Kind(409, "Already rolled back"),
     domain.RollbackUnavailable: Kind(409, "Rollback unavailable"),
+    domain.NoLongerHeld: Kind(409, "No longer held"),
     domain.Superseded: Kind(409, "Superseded"),
     domain.Postponed: Kind(409, "Postponed"),
     # Passing faults of what stands behind us. A provider's rate limit is ours,
@@ -102,6 +103,7 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.VectorStoreUnavailable: Kind(503, "Vector store unavailable"),
     domain.StateStoreUnavailable: Kind(503, "State store unavailable"),
     domain.CheckpointsUnavailable: Kind(503, "Checkpoints unavailable"),
+    domain.SweepPostponed: Kind(503, "Sweep postponed"),
     domain.CheckpointsLost: Kind(503, "Checkpoints lost"),
     NotReady: Kind(503, "Not ready"),
     # Lasting faults: 422 and 409 where another request helps, 502 where what

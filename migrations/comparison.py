@@ -8,7 +8,7 @@ the vector of that text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -42,6 +42,8 @@ class Difference:
     left_out: list[Key] = field(default_factory=list)
     #: Sum of the digests of the source's rows, modulo SOURCE_DIGESTS.
     source_digest: int = 0
+    #: All chunks of the source in the range.
+    page: Sequence[Chunk] = ()
 
     @property
     def size(self) -> int:
@@ -73,7 +75,7 @@ def _difference(
         for chunk in part
     }
     digest = sum(int.from_bytes(chunk.digest()) for chunk in page) % SOURCE_DIGESTS
-    difference = Difference(span, rows=len(page), source_digest=digest)
+    difference = Difference(span, rows=len(page), source_digest=digest, page=page)
     for chunk in page:
         other = theirs.pop(chunk.key, None)
         if other is None:
@@ -110,6 +112,8 @@ class PassResult:
     """One comparison of everything, in chunks."""
 
     rows: int = 0
+    #: Ranges that were compared; together they cover all keys.
+    parts: int = 0
     embedded: int = 0
     copied: int = 0
     deleted: int = 0
@@ -123,15 +127,22 @@ class PassResult:
         return self.embedded + self.copied + self.deleted
 
 
-def catch_up_once(run: Run) -> PassResult:
+#: Told of each range after it was made equal, with its number.
+Recorder = Callable[[Run, int, Difference], None]
+
+
+def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
     """Make the target equal to the source as it is now, one range at a time."""
     result = PassResult()
-    for difference in differences(run):
+    for number, difference in enumerate(differences(run)):
         run.check()
         result.rows += difference.rows
         result.source_digest = (result.source_digest + difference.source_digest) % SOURCE_DIGESTS
         if difference.size:
             _apply(run, difference, result)
+        if recorder is not None:
+            recorder(run, number, difference)
+        result.parts += 1
     log.info("catch_up_pass_ended", **{**vars(result), "refused": len(result.refused)})
     return result
 

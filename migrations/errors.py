@@ -168,6 +168,12 @@ class RollbackUnavailable(TransitionRefused):
     code = "rollback-unavailable"
 
 
+class NoLongerHeld(TransitionRefused):
+    """The held collection was dropped or taken over meanwhile; a new one is made."""
+
+    code = "no-longer-held"
+
+
 class Superseded(TransitionRefused):
     """Another worker or a newer epoch owns this migration now; this work stops."""
 
@@ -227,6 +233,12 @@ class CheckpointsUnavailable(TransientError):
     """Redis does not answer."""
 
     code = "checkpoints-unavailable"
+
+
+class SweepPostponed(TransientError):
+    """The old collection could not be swept now; the next sweep tries again."""
+
+    code = "sweep-postponed"
 
 
 class CheckpointsLost(TransientError):

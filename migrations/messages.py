@@ -47,5 +47,20 @@ def wave(
     return _message("wave", migration_id, epoch, number=number, batches=ranges)
 
 
+def sweep(migration_id: UUID, epoch: int, number: int) -> dict[str, Any]:
+    """Forward what was written to the collection this migration left behind."""
+    return _message("sweep", migration_id, epoch, number=number)
+
+
+def retire(migration_id: UUID, epoch: int, number: int) -> dict[str, Any]:
+    """The collection this migration left behind has passed its retention window."""
+    return _message("retire", migration_id, epoch, number=number)
+
+
+def drop_held(migration_id: UUID, epoch: int, number: int, collection: str) -> dict[str, Any]:
+    """The collection has been held for long enough."""
+    return _message("drop_held", migration_id, epoch, number=number, collection=collection)
+
+
 def _message(kind: str, migration_id: UUID, epoch: int, **more: Any) -> dict[str, Any]:
     return {"kind": kind, "migration_id": str(migration_id), "epoch": epoch, **more}

@@ -1,45 +1,111 @@
-"""Drop previous collections whose retention window has closed, and nothing else."""
+"""Take leave of old collections, in two steps, each checked under lock.
+
+Retiring ends the way back: the bot forgets its previous collection, which is held
+for a while. Dropping ends the holding. A collection somebody still writes to is
+neither retired nor dropped, and what a stale reading says may be dropped is asked
+about again under the lock of everybody who could make it live.
+"""
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import structlog
 
-from migrations.entities import Bot
-from migrations.errors import ForeignCollection, ReembedError
+from migrations.content import content_digest
+from migrations.entities import HeldCollection
+from migrations.errors import ForeignCollection
 from migrations.services import Services
+from migrations.sweeps import sweep
 
 log = structlog.get_logger(__name__)
 
+#: Holding is never extended by less, so that a refused drop is not tried every round.
+SHORTEST_EXTENSION_HOURS = 1.0
 
-def purge_expired(services: Services) -> int:
-    """Drop what may be dropped, each checked again under its bot's lock; the number dropped.
 
-    One that cannot be dropped now is looked at again next time and does not keep the others.
+def retire(services: Services, migration_id: UUID) -> bool:
+    """Hold the collection that this migration left behind; False while it may not be.
+
+    Raises:
+        Superseded: the bot has moved on; and what a sweep raises.
     """
-    dropped = 0
-    for bot in services.store.previous_expired():
-        try:
-            dropped += _purge(services, bot)
-        except ReembedError as error:
-            log.warning("purge_refused", bot_id=bot.bot_id, reason=error.message)
-    return dropped
+    store, vectors = services.store, services.vectors
+    migration = store.migration(migration_id)
+    name = migration.source_collection
+    if not vectors.exists(name):  # somebody dropped it: there is no way back to keep open
+        return store.retire(migration_id, None, None, services.settings.hold_hours)
+    # Read before the sweep: a write between the two is the sweep's, a later one differs
+    # from what was read.
+    chunks, digest = content_digest(vectors, vectors.describe(name))
+    result = sweep(services, migration)
+    if not result.quiet:
+        log.info("retiring_postponed", collection=name, stragglers=result.found)
+        return False
+    retired = store.retire(migration_id, chunks, digest, services.settings.hold_hours)
+    log.info("retired" if retired else "retiring_refused", collection=name)
+    return retired
 
 
-def _purge(services: Services, bot: Bot) -> bool:
-    """Leaving the hold with an error, or when it is somebody's, keeps the bot's way back.
+def drop_held(services: Services, collection: str) -> bool:
+    """Drop a collection that was held for long enough; False when it may not be.
 
     Raises:
         ForeignCollection: an alias points to it.
     """
-    assert bot.previous is not None  # noqa: S101 # expired means there is one
-    name, vectors = bot.previous.collection, services.vectors
-    with services.store.hold_for_drop(name, bot.bot_id) as is_nobodys:
-        if not is_nobodys:
+    store, vectors = services.store, services.vectors
+    held = store.held(collection)
+    if held is None:
+        return False
+    there = vectors.exists(collection)
+    if there and not _is_unchanged(services, held):
+        return False
+    with store.drop_of_held(collection) as may_drop:
+        if not may_drop:
+            log.warning("drop_refused", collection=collection)
             return False
-        # Gone already when somebody dropped it, or a purge died between drop and commit.
-        aliases = vectors.aliases_of(name) if vectors.exists(name) else []
-        if aliases:
-            raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
-        vectors.drop(name)
-    log.info("previous_collection_dropped", collection=name, bot_id=bot.bot_id)
+        if there:
+            _drop(services, held)
+    log.info("held_collection_dropped", collection=collection, reason=held.reason.value)
     return True
+
+
+def _is_unchanged(services: Services, held: HeldCollection) -> bool:
+    """Whether a retired collection is as it was; where that is not known, it is read now."""
+    if not held.is_compared:
+        return True
+    chunks, digest = _read(services, held.collection)
+    if held.content_digest is None:
+        services.store.measure_held(held.collection, chunks, digest, _extension(services))
+        return False
+    if (chunks, digest) == (held.chunks, held.content_digest):
+        return True
+    warning = (
+        f"Somebody has written to {held.collection!r} since it was retired; it is kept. "
+        "Copy what is needed from it and drop it in Milvus."
+    )
+    services.store.extend_hold(held.collection, _extension(services), warning)
+    log.warning("drop_refused", collection=held.collection, reason=warning)
+    return False
+
+
+def _read(services: Services, collection: str) -> tuple[int, str]:
+    vectors = services.vectors
+    if not vectors.is_loaded(collection):
+        vectors.load(collection)
+    return content_digest(vectors, vectors.describe(collection))
+
+
+def _drop(services: Services, held: HeldCollection) -> None:
+    """Under the lock, so only what is quick to ask: the row count stands for the content."""
+    vectors, name = services.vectors, held.collection
+    aliases = vectors.aliases_of(name)
+    if aliases:
+        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
+    if held.is_compared and vectors.count(name) != held.chunks:
+        raise ForeignCollection(f"Somebody is writing to {name!r}; kept.")
+    vectors.drop(name)
+
+
+def _extension(services: Services) -> float:
+    return max(services.settings.hold_hours, SHORTEST_EXTENSION_HOURS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from migrations.config import EmbeddingRef, OverLong
-from migrations.entities import Bot, Migration
+from migrations.entities import Bot, HeldCollection, Migration
 from migrations.ports import ModelInfo
 from migrations.results import Estimate, Report
 
@@ -65,6 +65,10 @@ class RollbackReadiness:
     expires_at: datetime | None
     #: Chunks on both sides; the reverse run compares all of them.
     chunks_to_compare: int | None
+    #: How long it would take; None when nothing comparable has been measured.
+    estimate_seconds: float | None = None
+    #: How the estimate was come by, in a sentence.
+    estimate_basis: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,10 @@ class BotStatus:
     bot: Bot
     migration: Migration | None
     rollback: RollbackReadiness
+    #: Collections of the bot that are kept for a while before they are dropped, newest first.
+    held: tuple[HeldCollection, ...] = ()
+    #: Writes to an old collection that were not taken over.
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import uuid4
 
 from migrations.config import MigrationConfig
-from migrations.entities import Bot, Migration, NewMigration
+from migrations.entities import Bot, HoldReason, Migration, NewMigration
 from migrations.errors import (
     AlreadyRolledBack,
     NoActiveMigration,
@@ -16,7 +17,7 @@ from migrations.errors import (
 )
 from migrations.requests import RollbackReadiness
 from migrations.services import Services
-from migrations.states import LIVE, Kind, Status
+from migrations.states import LIVE, Kind, Phase, Status
 
 
 def refuse_unless_switched(services: Services, migration: Migration) -> None:
@@ -44,12 +45,59 @@ def readiness(services: Services, bot: Bot) -> RollbackReadiness:
     """Whether the bot's last switch can be taken back now."""
     previous = bot.previous
     if previous is None:
-        return RollbackReadiness(False, ("The bot has no previous collection.",), None, None)
+        return RollbackReadiness(False, (_why_none(services, bot),), None, None)
     blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
     blockers += _model_blockers(services, bot)
-    latest = services.store.latest(bot.bot_id)
-    total = latest.totals.get("total_chunks") if latest else None
-    return RollbackReadiness(not blockers, tuple(blockers), previous.expires_at, total)
+    switched = services.store.switched_by(bot.bot_id, bot.live.generation)
+    total = switched.totals.get("total_chunks") if switched else None
+    seconds, basis = _estimate(switched)
+    return RollbackReadiness(
+        not blockers, tuple(blockers), previous.expires_at, total, seconds, basis
+    )
+
+
+def _why_none(services: Services, bot: Bot) -> str:
+    held = services.store.held_of(bot.bot_id)
+    retired = next((one for one in held if one.reason is HoldReason.RETIRED), None)
+    if retired is None:
+        return "The bot has no previous collection."
+    return (
+        f"The retention window has closed: the previous collection {retired.collection!r} was "
+        f"retired at {retired.held_at.isoformat()} and can no longer be rolled back to."
+    )
+
+
+#: Phases of the last run that a reverse run repeats on the same chunks, with how often:
+#: validation and the backup read one side; verification and the last catching up compare
+#: both; catching up compares at least twice, which verification's own time stands for.
+MEASURED = {
+    Phase.VALIDATION: 1,
+    Phase.BACKUP_CREATION: 1,
+    Phase.VERIFICATION: 3,
+    Phase.FINALIZATION: 1,
+}
+
+
+def _estimate(switched: Migration | None) -> tuple[float | None, str | None]:
+    """Seconds a reverse run would take if nothing was written since, and the basis."""
+    took = {phase: _seconds(switched, phase) for phase in MEASURED} if switched else {}
+    if not took or None in took.values() or switched is None:
+        return None, None
+    seconds = sum(times * (took[phase] or 0.0) for phase, times in MEASURED.items())
+    chunks = switched.totals.get("total_chunks", 0)
+    basis = (
+        f"From the times that migration {switched.id} took to read, compare and verify {chunks} "
+        "chunks. Chunks written since are embedded again with the old model, which comes on top."
+    )
+    return round(seconds, 1), basis
+
+
+def _seconds(migration: Migration, phase: Phase) -> float | None:
+    times = migration.phase_times.get(phase.value, {})
+    if not {"started_at", "finished_at"} <= times.keys():
+        return None
+    begun, ended = (datetime.fromisoformat(times[w]) for w in ("started_at", "finished_at"))
+    return (ended - begun).total_seconds()
 
 
 def _time_blockers(services: Services, bot: Bot) -> list[str]:

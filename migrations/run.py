@@ -26,7 +26,7 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 def backoff_seconds(first: float, attempt: int) -> float:
     """``first`` x 2^attempt, capped, with up to a quarter of jitter so that workers spread out."""
-    pause = min(LONGEST_PAUSE_SECONDS, first * 2.0**attempt)
+    pause = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(attempt, 30))  # 2.0**1024 is no float
     return pause * random.uniform(0.75, 1.0)  # noqa: S311 # jitter, not a secret
 
 

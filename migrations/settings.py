@@ -152,6 +152,16 @@ class Settings(BaseSettings):
         default=24, ge=0, description="How long an unused target waits for adoption by a new run"
     )
 
+    sweep_first_seconds: float = Field(
+        default=30, ge=0, description="When, after it ended, a run looks for late writes"
+    )
+    sweep_second_seconds: float = Field(
+        default=300, gt=0, description="How long after that it looks again"
+    )
+    sweep_every_seconds: float = Field(
+        default=3600, gt=0, description="How often it looks from then on, until it is retired"
+    )
+
     # --- workers ---
     batch_concurrency: int = Field(
         default=8, gt=0, description="Threads of a worker that moves batches"

@@ -18,8 +18,10 @@ from uuid import UUID
 from migrations.entities import (
     Bot,
     Caller,
+    Conflict,
     Event,
     FailedChunk,
+    HeldCollection,
     Migration,
     NewMigration,
     OutboxMessage,
@@ -27,6 +29,7 @@ from migrations.entities import (
     Step,
 )
 from migrations.errors import ReembedError
+from migrations.frozen import FrozenPart
 from migrations.states import Phase, Status
 
 
@@ -49,14 +52,8 @@ class BotStore(Protocol):
         """Bots whose retention window has closed, with no live migration."""
         ...
 
-    def hold_for_drop(
-        self, collection: str, bot_id: str | None = None
-    ) -> AbstractContextManager[bool]:
-        """Lock the rows that could make ``collection`` live; True when it is nobody's.
-
-        With ``bot_id``, that bot's expired previous collection counts as nobody's
-        and is forgotten when the block ends without an error.
-        """
+    def hold_for_drop(self, collection: str) -> AbstractContextManager[bool]:
+        """Lock the rows that could make ``collection`` live; True when it is nobody's."""
         ...
 
 
@@ -64,8 +61,11 @@ class RunStore(Protocol):
     def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
         """Record a migration and enqueue it; False when the idempotency key named one already.
 
+        A forward run with ``target_adopted`` takes its target out of the held ones.
+
         Raises:
-            MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict.
+            MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict,
+            NoLongerHeld.
         """
         ...
 
@@ -231,5 +231,110 @@ class TokenStore(Protocol):
     def ping(self) -> None: ...
 
 
-class MigrationStore(BotStore, RunStore, TurnStore, WatchStore, TokenStore, Protocol):
+class StragglerStore(Protocol):
+    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+        """Keep one part of the source as it was last caught up. Raises Superseded."""
+        ...
+
+    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+        """Forget parts of an earlier attempt, from number ``parts`` on. Raises Superseded."""
+        ...
+
+    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None: ...
+
+    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+        """Replace a part. Raises Superseded unless ``sweeper`` holds the migration's lease."""
+        ...
+
+    def forget_frozen(self, migration_id: UUID) -> None: ...
+
+    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
+        """Whether its old collection still is the bot's previous one, and nobody rolls back.
+
+        ``by``: only that reverse run does, and it is running.
+        """
+        ...
+
+    def take_sweeper(
+        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
+    ) -> bool:
+        """Become (or stay) the one that sweeps, by the database's clock, if it may be swept."""
+        ...
+
+    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None: ...
+
+    def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
+        """Keep what was not forwarded, the newest per key, and warn of it on the migration."""
+        ...
+
+    def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]: ...
+
+    def count_conflicts(self, bot_id: str) -> int:
+        """Over all migrations of the bot."""
+        ...
+
+    def claim_sweeps(
+        self, first_seconds: float, second_seconds: float, every_seconds: float
+    ) -> list[UUID]:
+        """Enqueue every sweep that is due, once, and set when the next one is."""
+        ...
+
+
+class HeldStore(Protocol):
+    def switched_by(self, bot_id: str, generation: int) -> Migration | None:
+        """The migration that brought the bot to this generation."""
+        ...
+
+    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+        """Hold the target of a run that is undone; False when somebody needs it."""
+        ...
+
+    def held(self, collection: str) -> HeldCollection | None: ...
+
+    def held_of(self, bot_id: str) -> list[HeldCollection]: ...
+
+    def retire(
+        self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
+    ) -> bool:
+        """End the way back and hold the previous collection instead.
+
+        False, and nothing changed, unless its window has closed, this migration left it
+        behind and the bot has no live migration.
+        """
+        ...
+
+    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+        """What it holds is known from now on; it is held for as long again."""
+        ...
+
+    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+        """Hold it for longer and warn of it on the migration that left it behind."""
+        ...
+
+    def claim_retirements(self, again_seconds: float) -> list[UUID]:
+        """Enqueue retiring for every window that has closed, once in ``again_seconds``."""
+        ...
+
+    def claim_drops(self, again_seconds: float) -> list[UUID]:
+        """Enqueue the drop of every collection held long enough, once in ``again_seconds``."""
+        ...
+
+    def drop_of_held(self, collection: str) -> AbstractContextManager[bool]:
+        """Lock the rows that could make it live; True when it was held long enough and is nobody's.
+
+        The held row goes when the block ends without an error.
+        """
+        ...
+
+
+class MigrationStore(
+    BotStore,
+    RunStore,
+    TurnStore,
+    WatchStore,
+    TokenStore,
+    StragglerStore,
+    HeldStore,
+    Protocol,
+):
     """All of it."""

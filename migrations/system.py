@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from migrations import outbox, rollback
+from migrations.adoption import adopting
 from migrations.config import EmbeddingRef, MigrationConfig
 from migrations.entities import Bot, Caller, Migration, NewMigration, Role, target_name
 from migrations.errors import (
@@ -18,6 +19,7 @@ from migrations.errors import (
     IdempotencyConflict,
     MigrationNotFound,
     NoActiveMigration,
+    NoLongerHeld,
     NotAllowed,
     RollbackUnavailable,
 )
@@ -67,6 +69,8 @@ class EmbeddingMigrationSystem:
             bot=bot,
             migration=self._services.store.latest(bot_id),
             rollback=rollback.readiness(self._services, bot),
+            held=tuple(self._services.store.held_of(bot_id)),
+            conflicts=self._services.store.count_conflicts(bot_id),
         )
 
     # --- forward ---------------------------------------------------------
@@ -89,20 +93,22 @@ class EmbeddingMigrationSystem:
         config = self._config(bot, request)
         config.check()
         migration_id = uuid4()
-        return self._create(
-            NewMigration(
-                id=migration_id,
-                bot_id=bot.bot_id,
-                requested_by=caller.owner,
-                kind=Kind.FORWARD,
-                config=config,
-                source_collection=bot.live.collection,
-                target_collection=target_name(bot.alias, bot.live.generation + 1, migration_id),
-                source_generation=bot.live.generation,
-                idempotency_key=idempotency_key,
-                request_digest=digest,
-            )
+        new = NewMigration(
+            id=migration_id,
+            bot_id=bot.bot_id,
+            requested_by=caller.owner,
+            kind=Kind.FORWARD,
+            config=config,
+            source_collection=bot.live.collection,
+            target_collection=target_name(bot.alias, bot.live.generation + 1, migration_id),
+            source_generation=bot.live.generation,
+            idempotency_key=idempotency_key,
+            request_digest=digest,
         )
+        try:
+            return self._create(adopting(self._services, new))
+        except NoLongerHeld:  # dropped or taken over since we looked
+            return self._create(new)
 
     def _earlier(self, bot: Bot, key: str, digest: str) -> Started | None:
         """An old request is answered as it was, not checked against today's bot."""

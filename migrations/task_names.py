@@ -18,6 +18,9 @@ ADVANCE = "migrations.advance"
 CATCH_UP = "migrations.catch_up"
 QUIESCE = "migrations.rollback.quiesce"
 FINISH_ROLLBACK = "migrations.rollback.finish"
+SWEEP = "migrations.sweep"
+RETIRE = "migrations.retire"
+DROP_HELD = "migrations.drop_held"
 
 
 def phase_task(phase: Phase) -> str:

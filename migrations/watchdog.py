@@ -16,8 +16,8 @@ import structlog
 from migrations import outbox
 from migrations.aliases import reconcile
 from migrations.errors import ReembedError, TimedOut
-from migrations.purge import purge_expired
 from migrations.services import Services
+from migrations.upkeep import enqueue_due
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class Watchdog:
                 for duty in (self.redrive_stalled, self.end_overdue, self.sweep_outbox):
                     self._guarded(duty)
                 self._guarded(self.repair_aliases)
-                self._guarded(lambda: purge_expired(self._services))
+                self._guarded(lambda: enqueue_due(self._services))
         except ReembedError as error:
             log.warning("watch_failed", reason=error.message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from migrations import purge, sweeps
 from migrations import task_names as names
 from migrations.chunks import Key, KeyRange
 from migrations.states import Phase
@@ -60,3 +61,22 @@ def quiesce(migration_id: str, epoch: int) -> None:
 def finish_rollback(migration_id: str, epoch: int) -> str:
     """All undos have ended; say how."""
     return assembly().conductor.finish_rollback(UUID(migration_id), epoch).value
+
+
+@app.task(name=names.SWEEP)
+def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any]:
+    """Forward what was written to the old collection after the switch."""
+    services = assembly().services
+    return vars(sweeps.sweep(services, services.store.migration(UUID(migration_id))))
+
+
+@app.task(name=names.RETIRE)
+def retire(migration_id: str, epoch: int, number: int) -> bool:
+    """The retention window has closed: end the way back, unless stragglers still come."""
+    return purge.retire(assembly().services, UUID(migration_id))
+
+
+@app.task(name=names.DROP_HELD)
+def drop_held(migration_id: str, epoch: int, number: int, collection: str) -> bool:
+    """Drop a collection that was held for long enough."""
+    return purge.drop_held(assembly().services, collection)

@@ -13,7 +13,7 @@ from api.schemas.bots import BotResponse
 from api.schemas.links import migration_links
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from api.schemas.progress import ErrorItem
-from migrations.entities import Migration, Step
+from migrations.entities import HeldCollection, HoldReason, Migration, Step
 from migrations.requests import BotStatus
 from migrations.states import LIVE, Kind, Phase, Status
 
@@ -140,6 +140,39 @@ class MigrationActionResponse(ResponseBody):
         )
 
 
+class HeldCollectionItem(ResponseBody):
+    """A collection that is kept for a while before it is dropped."""
+
+    collection: str = Field(
+        description="Its physical name.", examples=["support_docs_live__g2_6f1f4a52"]
+    )
+    reason: HoldReason = Field(
+        description="The target of a run that was undone (rolled_back), or a previous "
+        "collection whose retention window has closed (retired).",
+        examples=["rolled_back"],
+    )
+    embedding: EmbeddingItem = Field(description="What its vectors are.", examples=[_TARGET])
+    chunks: int | None = Field(
+        description="Chunks in it when it was held; null when not counted yet.", examples=[8300]
+    )
+    held_at: datetime = Field(description="Since when.", examples=["2026-11-03T09:30:00Z"])
+    drop_after: datetime = Field(
+        description="Until when at least; a new run to the same embedding takes a target over.",
+        examples=["2026-11-04T09:30:00Z"],
+    )
+
+    @classmethod
+    def of(cls, held: HeldCollection) -> HeldCollectionItem:
+        return cls(
+            collection=held.collection,
+            reason=held.reason,
+            embedding=EmbeddingItem.of(held.embedding),
+            chunks=held.chunks,
+            held_at=held.held_at,
+            drop_after=held.drop_after,
+        )
+
+
 class MigrationStatusResponse(ResponseBody):
     """A bot, its newest migration, and whether its last switch can be taken back now."""
 
@@ -165,6 +198,23 @@ class MigrationStatusResponse(ResponseBody):
         description="Chunks on both sides, which a rollback compares; null when not known.",
         examples=[40000],
     )
+    rollback_estimate_seconds: float | None = Field(
+        description="How long a rollback would take if nothing was written since the switch; "
+        "null when not known.",
+        examples=[42.0],
+    )
+    rollback_estimate_basis: str | None = Field(
+        description="How that was come by, in a sentence.",
+        examples=["From the times that the last migration took to read and compare 20000 chunks."],
+    )
+    held: list[HeldCollectionItem] = Field(
+        description="Collections kept for a while before they are dropped.", examples=[[]]
+    )
+    conflicts: int = Field(
+        description="Chunks written to an old collection after a switch that were not taken over, "
+        "because the live one had changed too.",
+        examples=[0],
+    )
 
     @classmethod
     def of(cls, found: BotStatus) -> MigrationStatusResponse:
@@ -177,4 +227,8 @@ class MigrationStatusResponse(ResponseBody):
             rollback_blockers=list(back.blockers),
             rollback_expires_at=back.expires_at,
             rollback_chunks_to_compare=back.chunks_to_compare,
+            rollback_estimate_seconds=back.estimate_seconds,
+            rollback_estimate_basis=back.estimate_basis,
+            held=[HeldCollectionItem.of(one) for one in found.held],
+            conflicts=found.conflicts,
         )

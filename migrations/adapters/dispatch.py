@@ -105,4 +105,29 @@ def _compensate(app: Celery, message: Mapping[str, Any]) -> Signature:
     )
 
 
-_CANVASES = {"run": _run, "catch_up": _catch_up, "wave": _wave, "compensate": _compensate}
+def _sweep(app: Celery, message: Mapping[str, Any]) -> Signature:
+    number = message["number"]
+    return _signature(app, message, names.SWEEP, f"sweep {number}", number=number)
+
+
+def _retire(app: Celery, message: Mapping[str, Any]) -> Signature:
+    number = message["number"]
+    return _signature(app, message, names.RETIRE, f"retire {number}", number=number)
+
+
+def _drop_held(app: Celery, message: Mapping[str, Any]) -> Signature:
+    number, collection = message["number"], message["collection"]
+    return _signature(
+        app, message, names.DROP_HELD, f"drop held {number}", number=number, collection=collection
+    )
+
+
+_CANVASES = {
+    "run": _run,
+    "catch_up": _catch_up,
+    "wave": _wave,
+    "compensate": _compensate,
+    "sweep": _sweep,
+    "retire": _retire,
+    "drop_held": _drop_held,
+}

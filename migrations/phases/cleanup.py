@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from migrations.aliases import reconcile
+from migrations.errors import ReembedError, Superseded
 from migrations.run import Run
+from migrations.sweeps import sweep
+
+log = structlog.get_logger(__name__)
 
 
 def run(run: Run) -> dict[str, Any]:
-    """Look at the alias once more and forget the checkpoints."""
+    """Look at the alias once more, sweep the old collection and forget the checkpoints."""
     run.patiently(lambda: reconcile(run.services, run.migration.bot_id))
+    _sweep(run)
     run.services.checkpoints.forget(run.migration.id)
     return {}
+
+
+def _sweep(run: Run) -> None:
+    """What was written between the last catching up and the switch; the alias has moved now.
+
+    Nobody waits for it: what it cannot do now is done by the next sweep, in seconds.
+    """
+    try:
+        sweep(run.services, run.migration)
+    except Superseded:
+        raise
+    except ReembedError as error:
+        log.warning("sweep_postponed", reason=error.message)
 
 
 def undo(run: Run) -> None:

@@ -20,6 +20,7 @@ from migrations.failpoints import failpoint
 from migrations.ports import Plan
 from migrations.run import Run
 from migrations.states import Kind
+from migrations.sweeps import sweep_before_overwriting
 from migrations.waves import open_lanes
 
 log = structlog.get_logger(__name__)
@@ -69,9 +70,13 @@ def catch_up(run: Run) -> dict[str, Any]:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
     settings = run.services.settings
+    if run.migration.reverses is not None:
+        undone = run.services.store.migration(run.migration.reverses)
+        sweep_before_overwriting(run, undone)
     warnings: list[str] = []
     for _ in range(settings.catch_up_max_passes):
         result = run.patiently(lambda: catch_up_once(run))
+        failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)
         if result.changes <= settings.catch_up_quiet_chunks:
             break
     else:

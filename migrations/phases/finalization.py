@@ -19,6 +19,7 @@ from migrations.phases.data_migration import judge_failures
 from migrations.readiness import make_ready
 from migrations.run import Run
 from migrations.states import Status
+from migrations.sweeps import recorder
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,10 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _last_preparations(run: Run) -> None:
-    judge_failures(run, catch_up_once(run))
+    # Kept part by part as it was read, so that later writes to it can be told (sweeps).
+    result = catch_up_once(run, recorder)
+    run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
+    judge_failures(run, result)
     make_ready(run)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")

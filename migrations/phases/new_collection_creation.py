@@ -7,7 +7,13 @@ from typing import Any
 
 import structlog
 
-from migrations.errors import CollectionNotFound, ForeignCollection, Superseded
+from migrations.errors import (
+    CollectionNotFound,
+    ForeignCollection,
+    SchemaNotReproduced,
+    Superseded,
+    VerificationFailed,
+)
 from migrations.failpoints import failpoint
 from migrations.run import Run
 
@@ -15,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def run(run: Run) -> dict[str, Any]:
-    """Create the target, or adopt it when it is this migration's own.
+    """Create the target, or adopt it when it is there and is this bot's own.
 
     Raises:
         ForeignCollection, SchemaNotReproduced, CollectionNotFound.
@@ -48,25 +54,66 @@ def _take_back_if_late(run: Run) -> None:
 
 
 def undo(run: Run) -> None:
-    """Drop the target, if it is ours and nobody can be reading it.
+    """Hold the target if it was paid for, else drop it; only if it is ours and nobody's.
 
     Raises:
-        ForeignCollection: it carries another owner's tag.
+        ForeignCollection: it carries another owner's tag, or somebody may be reading it.
     """
-    migration, vectors = run.migration, run.services.vectors
-    name = migration.target_collection
-    if migration.target_is_kept:
+    if run.migration.target_is_kept:
         return
+    name = run.migration.target_collection
     with run.services.store.hold_for_drop(name) as is_nobodys:
         if not is_nobodys:
             raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
-        try:
-            tag, aliases = vectors.owner_tag(name), vectors.aliases_of(name)
-        except CollectionNotFound:
+        if not _is_ours(run):
             return
-        if tag != migration.tag:
-            raise ForeignCollection(f"{name!r} was not made by this migration; kept.")
-        if aliases:
-            raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
-        vectors.drop(name)
-    log.info("target_dropped", collection=name)
+        chunks = _worth_holding(run)
+        if not chunks:
+            run.services.vectors.drop(name)
+            log.info("target_dropped", collection=name)
+            return
+    _hold(run, chunks)
+
+
+def _is_ours(run: Run) -> bool:
+    """False when it is gone already. Raises ForeignCollection."""
+    migration, vectors = run.migration, run.services.vectors
+    name = migration.target_collection
+    try:
+        tag, aliases = vectors.owner_tag(name), vectors.aliases_of(name)
+    except CollectionNotFound:
+        return False
+    if tag != migration.tag:
+        raise ForeignCollection(f"{name!r} was not made for this bot; kept.")
+    if aliases:
+        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
+    return True
+
+
+#: What failed because of what the target holds would fail again on the same target.
+FAULTS_OF_THE_TARGET = frozenset(
+    error.code for error in (VerificationFailed, SchemaNotReproduced, ForeignCollection)
+)
+
+
+def _worth_holding(run: Run) -> int:
+    """Chunks that have been paid for and that the next run to the same model can use."""
+    migration, vectors = run.migration, run.services.vectors
+    paid = migration.target_adopted or run.services.store.tokens_used(migration.id) > 0
+    at_fault = (migration.error or {}).get("code") in FAULTS_OF_THE_TARGET
+    if not paid or at_fault or run.services.settings.hold_hours == 0:
+        return 0
+    name = migration.target_collection
+    if not vectors.is_loaded(name):
+        vectors.load(name)
+    return vectors.count(name)
+
+
+def _hold(run: Run, chunks: int) -> None:
+    """Raises ForeignCollection when it has become somebody's since the lock was given back."""
+    name, hours = run.migration.target_collection, run.services.settings.hold_hours
+    if not run.services.store.hold_target(run.migration.id, chunks, hours):
+        raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
+    failpoint("new_collection.after_hold", migration_id=run.migration.id)
+    run.services.vectors.release(name)
+    log.info("target_held", collection=name, chunks=chunks, hours=hours)

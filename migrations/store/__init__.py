@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from migrations.store.bots import SqlBots
 from migrations.store.engine import Database
+from migrations.store.held import SqlHeld
 from migrations.store.ledger import SqlLedger
 from migrations.store.starts import SqlStarts
+from migrations.store.stragglers import SqlStragglers
 from migrations.store.tokens import SqlTokens
 from migrations.store.turns import SqlTurns
 from migrations.store.watch import SqlWatch
@@ -13,7 +15,9 @@ from migrations.store.watch import SqlWatch
 __all__ = ["SqlMigrationStore"]
 
 
-class SqlMigrationStore(SqlBots, SqlStarts, SqlTurns, SqlLedger, SqlWatch, SqlTokens):
+class SqlMigrationStore(
+    SqlBots, SqlStarts, SqlTurns, SqlLedger, SqlWatch, SqlTokens, SqlStragglers, SqlHeld
+):
     """Every method is one transaction; safe for threads and across forks.
 
     ``database_url`` is SQLAlchemy's, e.g. ``postgresql+psycopg2://user:pw@host/db``.

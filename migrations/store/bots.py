@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, exists, false, select, update
+from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -69,21 +69,18 @@ class SqlBots:
 
     def previous_expired(self) -> list[Bot]:
         wanted = select(BotRecord).where(
-            BotRecord.previous_expires_at <= clock(), ~_has_live_migration()
+            BotRecord.previous_expires_at <= clock(), ~has_live_migration()
         )
         with self._database.transaction() as session:
             return [as_bot(row) for row in session.scalars(wanted.order_by(BotRecord.bot_id))]
 
     @contextmanager
-    def hold_for_drop(self, collection: str, bot_id: str | None = None) -> Iterator[bool]:
+    def hold_for_drop(self, collection: str) -> Iterator[bool]:
         # Registering, starting and switching take the same lock, so that none of
         # them can make the collection somebody's while the block drops it.
         with self._database.transaction() as session:
             lock_collection(session, collection)
-            is_nobodys = not _is_wanted(session, collection, bot_id)
-            yield is_nobodys
-            if is_nobodys and bot_id is not None:
-                _forget_previous(session, collection, bot_id)
+            yield not is_wanted(session, collection)
 
 
 def _already(bot: Bot, error: IntegrityError) -> BotExists:
@@ -101,14 +98,14 @@ def _user_of(session: Session, collection: str) -> str | None:
     ).first()
 
 
-def _has_live_migration() -> ColumnElement[bool]:
+def has_live_migration() -> ColumnElement[bool]:
     return exists().where(MigrationRecord.bot_id == BotRecord.bot_id, has_status(*LIVE))
 
 
-def _is_wanted(session: Session, collection: str, bot_id: str | None) -> bool:
+def is_wanted(session: Session, collection: str) -> bool:
     """Whether a bot answers from it or may go back to it, or a run is heading for it."""
     of_a_bot = (BotRecord.live_collection == collection) | (
-        (BotRecord.previous_collection == collection) & ~_given_up(bot_id)
+        BotRecord.previous_collection == collection
     )
     of_a_run = has_status(*HEADING_FOR_SWITCH) & (
         (MigrationRecord.source_collection == collection)
@@ -116,32 +113,3 @@ def _is_wanted(session: Session, collection: str, bot_id: str | None) -> bool:
     )
     wanted = exists().where(of_a_bot) | exists().where(of_a_run)
     return bool(session.execute(select(wanted)).scalar_one())
-
-
-def _given_up(bot_id: str | None) -> ColumnElement[bool]:
-    """True of the bot ``bot_id`` once its window has closed and nothing of it is running."""
-    if bot_id is None:
-        return false()
-    return (
-        (BotRecord.bot_id == bot_id)
-        & (BotRecord.previous_expires_at <= clock())
-        & ~_has_live_migration()
-    )
-
-
-def _forget_previous(session: Session, collection: str, bot_id: str) -> None:
-    nothing = dict.fromkeys(
-        (
-            "previous_collection",
-            "previous_provider",
-            "previous_model",
-            "previous_dimension",
-            "previous_expires_at",
-        )
-    )
-    session.execute(
-        update(BotRecord)
-        .where(BotRecord.bot_id == bot_id, BotRecord.previous_collection == collection)
-        .values(**nothing, updated_at=clock()),
-        execution_options={"synchronize_session": False},
-    )

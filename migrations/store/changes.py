@@ -91,6 +91,10 @@ def phases_to_undo(held: Held) -> list[Phase]:
     """Every phase that was begun and is not undone, newest first."""
     migration = held.migration
     begun = {*migration.completed_phases, migration.phase} - set(held.undone)
+    if migration.target_adopted and not migration.target_is_kept:
+        # It was taken out of the held ones when the run was recorded; only this undo
+        # puts it back.
+        begun |= {Phase.NEW_COLLECTION_CREATION} - set(held.undone)
     return [phase for phase in reversed(PHASES) if phase in begun]
 
 
@@ -121,6 +125,26 @@ def findings(migration: Migration, warnings: list[str], values: dict[str, Any]) 
         stored["totals"] = {**migration.totals, **stored["totals"]}
     new = [storable(w) for w in dict.fromkeys(warnings) if storable(w) not in migration.warnings]
     return {**stored, "warnings": (*migration.warnings, *new)}
+
+
+KEPT_CONFLICTS = "Writes to the old collection"
+
+
+def conflicts_told(held: Held, count: int) -> Change:
+    """The one warning that says how many stragglers were not forwarded."""
+    warning = (
+        f"{KEPT_CONFLICTS} that came after the switch were not taken over: {count} chunks had "
+        "changed in the live collection too, or could not be embedded. They are kept as conflicts."
+    )
+    others = [w for w in held.migration.warnings if not w.startswith(KEPT_CONFLICTS)]
+    return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
+
+
+def drop_refused(held: Held, collection: str, warning: str) -> Change:
+    """Somebody still writes to a held collection."""
+    others = [w for w in held.migration.warnings if w != warning]
+    detail = {"collection": collection, "reason": warning}
+    return Change({"warnings": (*others, storable(warning))}, "drop_refused", detail)
 
 
 def jsonable(value: Any) -> Any:

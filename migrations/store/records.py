@@ -27,7 +27,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import Bot, LivePair, Migration, PreviousPair, Role, Step
+from migrations.entities import (
+    Bot,
+    ConflictReason,
+    HoldReason,
+    LivePair,
+    Migration,
+    PreviousPair,
+    Role,
+    Step,
+)
 from migrations.results import RollbackInfo
 from migrations.states import LIVE, Kind, Phase, Status
 
@@ -153,6 +162,14 @@ class MigrationRecord(Record):
     deadline_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    #: When the next straggler sweep is due, how many were, and who is at it.
+    sweep_at: Mapped[datetime | None]
+    sweeps: Mapped[int] = mapped_column(server_default="0")
+    sweeper: Mapped[str | None]
+    sweeper_until: Mapped[datetime | None]
+    #: When retiring may be tried again, and how often it was.
+    retire_at: Mapped[datetime | None]
+    retirings: Mapped[int] = mapped_column(server_default="0")
 
 
 class EventRecord(Record):
@@ -192,6 +209,55 @@ class SpendRecord(Record):
     purpose: Mapped[str]
     tokens: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
+class FrozenPartRecord(Record):
+    __tablename__ = "frozen_parts"
+
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    #: json scalars, as in the outbox: a key must come back character by character.
+    after: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    upto: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    rows: Mapped[int]
+    digests: Mapped[bytes]
+
+
+class ConflictRecord(Record):
+    __tablename__ = "conflicts"
+    __table_args__ = (CheckConstraint(one_of("reason", ConflictReason), name="reason_known"),)
+
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    key_digest: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    fields: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
+class HeldRecord(Record):
+    __tablename__ = "held_collections"
+    __table_args__ = (
+        CheckConstraint(one_of("reason", HoldReason), name="reason_known"),
+        CheckConstraint("chunks IS NOT NULL OR content_digest IS NULL", name="digest_with_count"),
+        Index(None, "bot_id"),
+    )
+
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    bot_id: Mapped[str] = mapped_column(ForeignKey("bots.bot_id"))
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
+    reason: Mapped[str]
+    provider: Mapped[str]
+    model: Mapped[str]
+    dimension: Mapped[int]
+    source_collection: Mapped[str | None]
+    chunks: Mapped[int | None] = mapped_column(BigInteger)
+    content_digest: Mapped[str | None]
+    held_at: Mapped[datetime]
+    drop_after: Mapped[datetime]
+    #: When dropping may be tried again, and how often it was.
+    drop_at: Mapped[datetime | None]
+    drops: Mapped[int] = mapped_column(server_default="0")
 
 
 class OutboxRecord(Record):

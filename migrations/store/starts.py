@@ -29,6 +29,7 @@ from migrations.store.guarded import (
     post,
     started,
 )
+from migrations.store.held import take_over
 from migrations.store.phase_changes import require_source
 from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
 
@@ -48,6 +49,7 @@ class SqlStarts:
             _require_no_live_migration(session, new.bot_id)
             require_startable(bot, new)
             _require_room(session, limit)
+            take_over(session, new)
             migration = _insert(session, bot, new)
             started(session, migration)
             post(session, new.id, messages.run(new.id, 1, Phase.VALIDATION))

@@ -15,6 +15,7 @@ from migrations.states import Phase, Status
 from migrations.store import phase_changes, turn_changes
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, hold, hold_bot, lock_collection
+from migrations.store.held import leave_behind
 from migrations.store.records import BotRecord, as_bot, clock, pair_columns
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import one_live_migration
@@ -42,6 +43,7 @@ class SqlTurns(SqlRuns):
             if change is None:
                 return bot
             apply(session, held, change)
+            leave_behind(session, bot, held.migration, held.now)
             return _move(
                 session,
                 bot,

@@ -76,8 +76,8 @@ def test_a_window_closes_with_time_and_not_while_a_migration_lives(state: World)
     assert [] == state.store.previous_expired()
 
 
-def may_drop(state: World, collection: str, bot_id: str | None = None) -> bool:
-    with state.store.hold_for_drop(collection, bot_id) as is_nobodys:
+def may_drop(state: World, collection: str) -> bool:
+    with state.store.hold_for_drop(collection) as is_nobodys:
         return is_nobodys
 
 
@@ -86,45 +86,31 @@ def test_a_collection_that_a_bot_lives_in_or_may_go_back_to_is_never_dropped(sta
     source, target = migration.source_collection, migration.target_collection
     for collection in (source, target):
         assert not may_drop(state, collection)
-        assert not may_drop(state, collection, migration.bot_id)
     assert may_drop(state, "nobodys")
 
 
-def test_an_expired_previous_collection_is_dropped_and_forgotten(state: World) -> None:
+def test_an_expired_previous_collection_is_kept_until_it_was_retired_and_held(
+    state: World,
+) -> None:
     migration = state.reach(Status.COMPLETED)
     state.pass_time(WINDOW_SECONDS)
     assert not may_drop(state, migration.source_collection)
-    assert not may_drop(state, migration.source_collection, "another bot")
-    assert state.store.bot(migration.bot_id).previous is not None
-    assert may_drop(state, migration.source_collection, migration.bot_id)
-    assert state.store.bot(migration.bot_id).previous is None
-
-
-def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    state.pass_time(WINDOW_SECONDS)
-
-    def fail_to_drop() -> None:
-        with state.store.hold_for_drop(migration.source_collection, migration.bot_id) as may:
-            raise ZeroDivisionError(may)
-
-    with pytest.raises(ZeroDivisionError, match="True"):
-        fail_to_drop()
     assert state.store.bot(migration.bot_id).previous is not None
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["back to it", "to a third"])
-def test_an_expired_previous_collection_is_kept_while_a_migration_lives(
+def test_an_expired_previous_collection_is_not_retired_while_a_migration_lives(
     state: World, back: bool
 ) -> None:
     forward = state.reach(Status.COMPLETED)
     state.pass_time(WINDOW_SECONDS)
     live = state.start_back(forward) if back else state.start(state.store.bot(forward.bot_id))
-    assert not may_drop(state, forward.source_collection, forward.bot_id)
+    assert not state.store.retire(forward.id, 1, "ab", 24)
     state.store.request_cancel(live.id, "somebody")
-    assert not may_drop(state, forward.source_collection, forward.bot_id)
+    assert not state.store.retire(forward.id, 1, "ab", 24)
     state.store.finish_rollback(live.id, 2)
-    assert may_drop(state, forward.source_collection, forward.bot_id)
+    assert state.store.retire(forward.id, 1, "ab", 24)
+    assert may_drop(state, forward.source_collection)
 
 
 @pytest.mark.parametrize(

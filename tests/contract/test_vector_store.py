@@ -52,6 +52,7 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
     "owner_tag": lambda s, c: s.owner_tag(c.name),
     "is_loaded": lambda s, c: s.is_loaded(c.name),
     "load": lambda s, c: s.load(c.name),
+    "release": lambda s, c: s.release(c.name),
     "flush": lambda s, c: s.flush(c.name),
     "index_state": lambda s, c: s.index_state(c.name),
     "point_alias": lambda s, c: s.point_alias("nobody", c.name),
@@ -111,6 +112,18 @@ def test_a_copy_differs_from_its_source_in_nothing_but_dimension_and_name(world:
         world.store.owner_tag(source.name),
     )
     assert world.store.exists(name)
+
+
+def test_a_released_collection_keeps_its_rows_and_is_read_again_once_loaded(world: World) -> None:
+    schema = world.collection()
+    write(world.store, schema, [chunk("a"), chunk("b")])
+    world.store.flush(schema.name)
+    world.store.release(schema.name)
+    assert not world.store.is_loaded(schema.name)
+    world.store.release(schema.name)
+    world.store.load(schema.name)
+    assert world.store.is_loaded(schema.name)
+    assert ["a", "b"] == [one.key for one in world.store.fetch(schema, ["a", "b"])]
 
 
 def test_a_copy_of_the_same_owner_is_adopted_with_its_rows(world: World) -> None:

@@ -15,8 +15,10 @@ from uuid import UUID
 from migrations.entities import (
     Bot,
     Caller,
+    Conflict,
     Event,
     FailedChunk,
+    HeldCollection,
     Migration,
     NewMigration,
     OutboxMessage,
@@ -27,6 +29,7 @@ from migrations.errors import (
     StateStoreUnavailable,
     TransitionRefused,
 )
+from migrations.frozen import FrozenPart
 from migrations.ports import Clock
 from migrations.states import DRIVEN, LIVE, Phase, Status
 from migrations.store.changes import Change, Held, is_transition
@@ -45,6 +48,12 @@ class Row:
     request_digest: str | None = None
     runner: str | None = None
     runner_until: datetime | None = None
+    sweep_at: datetime | None = None
+    sweeps: int = 0
+    sweeper: str | None = None
+    sweeper_until: datetime | None = None
+    retire_at: datetime | None = None
+    retirings: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,15 @@ class Posted:
     epoch: int
     created_at: datetime
     sent: bool = False
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """A held collection and when dropping it may be tried again."""
+
+    held: HeldCollection
+    drop_at: datetime | None = None
+    drops: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,9 @@ class StateRows:
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
         self._tokens: dict[str, Token] = {}
+        self._frozen: defaultdict[UUID, dict[int, FrozenPart]] = defaultdict(dict)
+        self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
+        self._held_ones: dict[str, HeldRow] = {}
 
     @contextmanager
     def _transaction(self) -> Iterator[datetime]:

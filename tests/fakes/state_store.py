@@ -29,21 +29,15 @@ from migrations.errors import (
 )
 from migrations.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store import phase_changes, turn_changes
-from migrations.store.bots import HEADING_FOR_SWITCH
 from migrations.store.changes import storable
 from migrations.store.starts import in_progress, require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
-from tests.fakes.state_rows import (
-    Row,
-    StateRows,
-    Token,
-    collections_of,
-    newest,
-    started_migration,
-)
+from tests.fakes.state_held import FakeHeld
+from tests.fakes.state_rows import Row, Token, newest, started_migration
+from tests.fakes.state_stragglers import FakeStragglers
 
 
-class FakeMigrationStore(StateRows):
+class FakeMigrationStore(FakeStragglers, FakeHeld):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------
@@ -81,24 +75,11 @@ class FakeMigrationStore(StateRows):
         return expired and self._live(bot.bot_id) is None
 
     @contextmanager
-    def hold_for_drop(self, collection: str, bot_id: str | None = None) -> Iterator[bool]:
+    def hold_for_drop(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
-            with self._transaction() as now:
-                is_nobodys = not self._is_wanted(collection, bot_id, now)
-            yield is_nobodys
             with self._transaction():
-                bot = self._bots.get(bot_id) if is_nobodys and bot_id is not None else None
-                if bot is not None and bot.previous and bot.previous.collection == collection:
-                    self._bots[bot.bot_id] = replace(bot, previous=None)
-
-    def _is_wanted(self, collection: str, bot_id: str | None, now: datetime) -> bool:
-        for bot in self._bots.values():
-            given_up = bot.bot_id == bot_id and self._has_given_up_previous(bot, now)
-            kept = {bot.live.collection} if given_up else collections_of(bot)
-            if collection in kept:
-                return True
-        heading = (m for m in self._all() if m.status in HEADING_FOR_SWITCH)
-        return any(collection in {m.source_collection, m.target_collection} for m in heading)
+                is_nobodys = not self._is_wanted(collection)
+            yield is_nobodys
 
     # --- runs ----------------------------------------------------------------
 
@@ -114,6 +95,7 @@ class FakeMigrationStore(StateRows):
             require_startable(bot, new)
             if sum(m.status in DRIVEN for m in self._all()) >= limit:
                 raise too_many(limit)
+            self._take_over(new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
             self._tell(migration, "started", {"by": new.requested_by}, now)
@@ -260,6 +242,7 @@ class FakeMigrationStore(StateRows):
             if change is not None:
                 bot = phase_changes.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)
+                self._leave_behind(self._bots[bot.bot_id], held.migration, held.now)
                 self._bots[bot.bot_id] = bot
             return bot
 

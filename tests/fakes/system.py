@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import Bot, Caller, LivePair, Migration, PreviousPair, Role
+from migrations.entities import (
+    Bot,
+    Caller,
+    HeldCollection,
+    LivePair,
+    Migration,
+    PreviousPair,
+    Role,
+)
 from migrations.errors import (
     AlreadyRolledBack,
     BotExists,
@@ -52,6 +60,8 @@ class FakeSystem:
     by_id: dict[UUID, Migration] = field(default_factory=dict)
     by_key: dict[str, tuple[StartRequest, UUID]] = field(default_factory=dict)
     started: list[StartRequest] = field(default_factory=list)
+    held: list[HeldCollection] = field(default_factory=list)
+    conflicts: int = 0
 
     def register_bot(self, caller: Caller, registration: BotRegistration) -> Bot:
         self._fail()
@@ -98,8 +108,10 @@ class FakeSystem:
         newest = [one for one in self.by_id.values() if one.bot_id == bot_id]
         readiness = RollbackReadiness(False, ("The bot has never been switched.",), None, None)
         if bot.previous is not None:
-            readiness = RollbackReadiness(True, (), bot.previous.expires_at, 40)
-        return BotStatus(bot, newest[-1] if newest else None, readiness)
+            readiness = RollbackReadiness(True, (), bot.previous.expires_at, 40, 12.5, "Measured.")
+        return BotStatus(
+            bot, newest[-1] if newest else None, readiness, tuple(self.held), self.conflicts
+        )
 
     def progress(self, caller: Caller, migration_id: UUID) -> MigrationProgress:
         return fake_progress(self._mine(caller, migration_id))

@@ -128,9 +128,6 @@ class FakeVectorStore:
         """Every collection there is."""
         return sorted(self._collections)
 
-    def release(self, collection: str) -> None:
-        self._held(collection).loaded = False
-
     # --- collections ------------------------------------------------------------
 
     def ping(self) -> str:
@@ -176,6 +173,10 @@ class FakeVectorStore:
     def load(self, collection: str) -> None:
         with self._call("load"):
             self._held(collection).loaded = True
+
+    def release(self, collection: str) -> None:
+        with self._call("release"):
+            self._held(collection).loaded = False
 
     def flush(self, collection: str) -> None:
         with self._call("flush"):

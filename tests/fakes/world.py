@@ -43,6 +43,7 @@ from tests.fakes.dispatcher import FakeDispatcher
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.upkeep import chore
 from tests.fakes.vector_store import FakeVectorStore
 
 OWNER = Caller("owner")
@@ -341,6 +342,8 @@ def tasks_of(conductor: Conductor, message: Mapping[str, Any]) -> list[Task]:
             )
         case "wave":
             return _wave(conductor, migration_id, epoch, message)
+        case "sweep" | "retire" | "drop_held":
+            return [Task(*chore(conductor._services, message))]
     raise AssertionError(message)
 
 
@@ -384,13 +387,14 @@ def _row(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
 
 
 def _settings(changes: Mapping[str, Any]) -> Settings:
-    """Small waves, so that a dozen chunks go through all that many would."""
+    """Small waves: a dozen chunks go through all that many would."""
     return Settings(
         **{
             "database_url": "postgresql+psycopg2://nobody@nowhere/none",
             "redis_url": "redis://nowhere/0",
             "milvus_uri": "http://nowhere",
             "wave_size": 2,
+            "hold_hours": 0,  # what is undone is gone, unless a test is about holding
             "_env_file": None,
             **changes,
         }

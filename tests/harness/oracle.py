@@ -122,6 +122,8 @@ class Oracle:
             for run in runs
             if run["status"] in ("failed", "needs_operator")
         }
+        held = "SELECT collection FROM held_collections WHERE bot_id = %s"
+        wanted |= {row["collection"] for row in self.select(held, bot["bot_id"])}
         there = self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS)
         ours = [name for name in there if name.startswith(f"{bot['alias']}__g")]
         orphans = [name for name in ours if name not in wanted]

@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from migrations import messages
-from migrations.entities import Migration, Step
+from migrations.entities import Migration, NewMigration, Step
 from migrations.errors import (
     MigrationInProgress,
+    NoLongerHeld,
     PermanentError,
     ReembedError,
     RollbackUnavailable,
@@ -242,18 +243,89 @@ def test_a_watchdog_in_another_process_does_not_act_meanwhile(
     other.close()
 
 
-def test_a_way_back_waits_for_the_purge_of_its_collection_and_is_then_refused(
-    state: World,
-) -> None:
-    forward = state.complete(ready(state, Status.SWITCHING))
-    state.pass_time(RETENTION_HOURS * 3600)
+def test_either_the_way_back_is_retired_or_it_is_taken(state: World) -> None:
+    for _ in range(ROUNDS):
+        forward = state.complete(ready(state, Status.SWITCHING))
+        state.pass_time(RETENTION_HOURS * 3600)
+        retired, back = at_once(
+            lambda m=forward: state.store.retire(m.id, 1, "ab", 24),
+            lambda m=forward: state.start_back(m),
+        )
+        kept = state.store.bot(forward.bot_id).previous is not None
+        if retired:
+            assert (False, RollbackUnavailable) == (kept, type(back))
+        else:
+            assert (True, Status.PENDING) == (kept, back.status)
+        assert retired is (state.store.held(forward.source_collection) is not None)
+
+
+def test_a_start_that_takes_over_waits_for_the_drop_and_is_then_refused(state: World) -> None:
+    undone = held_target(state)
+    state.pass_time(25 * 3600)
+    new = taking_over(state, undone)
     with ThreadPoolExecutor(1) as pool:
-        with state.store.hold_for_drop(forward.source_collection, forward.bot_id) as is_nobodys:
-            assert is_nobodys
-            back = pool.submit(state.start_back, forward)
-            assert still_waiting(back)
-        with pytest.raises(RollbackUnavailable):
-            back.result()
+        with state.store.drop_of_held(undone.target_collection) as may_drop:
+            assert may_drop
+            started = pool.submit(state.store.create, new, 1000)
+            assert still_waiting(started)
+        with pytest.raises(NoLongerHeld):
+            started.result()
+    assert state.store.live(undone.bot_id) is None
+
+
+def test_either_the_held_target_is_dropped_or_it_is_taken_over(state: World) -> None:
+    for _ in range(ROUNDS):
+        undone = held_target(state)
+        state.pass_time(25 * 3600)
+        name = undone.target_collection
+
+        def drop(name: str = name) -> bool:
+            with state.store.drop_of_held(name) as may_drop:
+                return may_drop
+
+        new = taking_over(state, undone)
+        dropped, started = at_once(drop, lambda n=new: state.store.create(n, 1000))
+        assert dropped is isinstance(started, NoLongerHeld)
+        assert state.store.held(name) is None
+
+
+def test_of_two_watchdogs_one_enqueues_what_is_due(state: World) -> None:
+    for _ in range(ROUNDS):
+        forward = state.complete(ready(state, Status.SWITCHING))
+        state.pass_time(RETENTION_HOURS * 3600)
+        answers = twice(lambda: state.store.claim_sweeps(30, 300, 3600))
+        assert 1 == sum(forward.id in answer for answer in answers)
+        answers = twice(lambda: state.store.claim_retirements(300))
+        assert 1 == sum(forward.id in answer for answer in answers)
+        assert state.store.retire(forward.id, 1, "ab", 0)
+        answers = twice(lambda: state.store.claim_drops(300))
+        assert 1 == sum(forward.id in answer for answer in answers)
+        kinds_sent = [message["kind"] for message in state.messages(forward)]
+        assert [1, 1, 1] == [kinds_sent.count(k) for k in ("sweep", "retire", "drop_held")]
+
+
+def test_of_two_sweepers_one_sweeps(state: World) -> None:
+    for _ in range(ROUNDS):
+        forward = state.complete(ready(state, Status.SWITCHING))
+        answers = at_once(
+            *(
+                lambda m=forward, name=name: state.store.take_sweeper(m.id, name, 60)
+                for name in ("me", "you")
+            )
+        )
+        assert [False, True] == sorted(answers)
+
+
+def held_target(state: World) -> Migration:
+    """A rolled back migration of a new bot, whose target is held for 24 hours."""
+    undone = ready(state, Status.ROLLED_BACK)
+    assert state.store.hold_target(undone.id, 5, 24)
+    return undone
+
+
+def taking_over(state: World, undone: Migration) -> NewMigration:
+    bot = state.store.bot(undone.bot_id)
+    return a_start(bot, target_collection=undone.target_collection, target_adopted=True)
 
 
 def test_a_bot_is_not_registered_on_a_collection_while_it_is_dropped(state: World) -> None:

@@ -15,7 +15,15 @@ from migrations.store.records import Record
 from migrations.store.revisions import downgrade, upgrade
 from tests.services.databases import fresh_database
 
-TABLES = {"bots", "failed_chunks", "migration_events", "migrations", "outbox", "spend", "tokens"}
+TABLES = {
+    "bots",
+    "conflicts",
+    "failed_chunks",
+    "frozen_parts",
+    "held_collections",
+    "migration_events",
+}
+TABLES |= {"migrations", "outbox", "spend", "tokens"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """

@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 
 from migrations.config import OverLong
+from migrations.entities import HeldCollection, HoldReason
 from migrations.requests import StartRequest
 from migrations.states import Status
 from tests.fakes.api_client import ACME, BOT, TARGET, Api
-from tests.fakes.system import switched_bot
+from tests.fakes.system import NOW, switched_bot
 
 
 @pytest.fixture
@@ -152,7 +153,37 @@ def test_the_status_of_a_switched_bot_shows_the_way_back(api: Api) -> None:
         answer["rollback_expires_at"],
         answer["rollback_chunks_to_compare"],
     )
+    assert (12.5, "Measured.") == (
+        answer["rollback_estimate_seconds"],
+        answer["rollback_estimate_basis"],
+    )
     assert "support_docs" == answer["bot"]["previous"]["collection"]
+
+
+def test_the_status_shows_what_is_held_and_how_many_conflicts_there_are(api: Api) -> None:
+    system, live = api.services.system, api.services.system.by_bot["support"].live
+    held = HeldCollection(
+        collection="docs__g2_1",
+        bot_id="support",
+        migration_id=UUID(int=1),
+        reason=HoldReason.ROLLED_BACK,
+        embedding=live.embedding,
+        source_collection=live.collection,
+        chunks=7,
+        content_digest=None,
+        held_at=NOW,
+        drop_after=NOW,
+    )
+    system.held, system.conflicts = [held], 3
+    answer = api.get("/bots/support/embeddings/migration-status").json
+    assert 3 == answer["conflicts"]
+    (item,) = answer["held"]
+    assert ("docs__g2_1", "rolled_back", 7, "2026-11-03T09:00:00Z") == (
+        item["collection"],
+        item["reason"],
+        item["chunks"],
+        item["drop_after"],
+    )
 
 
 def test_a_cancel_is_accepted_and_the_migration_rolls_back(api: Api) -> None:

@@ -80,7 +80,7 @@ def test_undoing_keeps_a_collection_with_another_tag() -> None:
     world = World()
     migration = cancelled(world)
     world.vectors._collections[migration.target_collection].owner_tag = "reembed:other"
-    with pytest.raises(ForeignCollection, match="not made by this migration"):
+    with pytest.raises(ForeignCollection, match="not made for this bot"):
         phase.undo(world.run_of(migration))
     assert world.vectors.exists(migration.target_collection)
 

@@ -1,98 +1,268 @@
-"""Dropping what nobody can need any more, and nothing else."""
+"""Retiring and dropping what nobody can need any more, and nothing else."""
 
 from __future__ import annotations
 
-from migrations.errors import VectorStoreUnavailable
-from migrations.purge import purge_expired
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from migrations.entities import HoldReason, Migration
+from migrations.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
+from migrations.purge import drop_held, retire
 from migrations.requests import BotRegistration, StartRequest
 from tests.fakes.embedders import LARGE, SMALL
+from tests.fakes.state_rows import HeldRow
 from tests.fakes.world import OWNER, SOURCE, World
 
 HOUR = 3600.0
 
 
-def switched(**settings: float) -> World:
-    world = World(settings={"retention_hours": 72, **settings})
-    world.complete()
-    return world
+def switched(**settings: float) -> tuple[World, Migration]:
+    world = World(settings={"retention_hours": 72, "hold_hours": 24, **settings})
+    return world, world.complete()
 
 
-def test_within_the_retention_window_nothing_is_dropped() -> None:
-    world = switched()
-    world.clock.sleep(71 * HOUR)
-    assert 0 == purge_expired(world.services)
-    assert world.vectors.exists(SOURCE)
-
-
-def test_after_the_window_the_previous_collection_goes_and_is_forgotten() -> None:
-    world = switched()
+def retired() -> tuple[World, Migration]:
+    world, migration = switched()
     world.clock.sleep(73 * HOUR)
-    assert 1 == purge_expired(world.services)
-    assert [world.bot.live.collection] == world.vectors.names()
+    assert retire(world.services, migration.id)
+    return world, migration
+
+
+def work_for(world: World, hours: float) -> None:
+    """The watchdog looks every few minutes, and workers do what it finds."""
+    for _ in range(int(hours * 12)):
+        world.clock.sleep(HOUR / 12)
+        world.watchdog.look()
+        world.deliver()
+
+
+# --- retiring -------------------------------------------------------------------------
+
+
+def test_the_watchdog_retires_after_the_window_and_drops_after_the_hold() -> None:
+    world, _ = switched()
+    work_for(world, 71)
+    assert world.bot.previous is not None
+    work_for(world, 2)
     assert None is world.bot.previous
-    assert 0 == purge_expired(world.services)
+    assert [SOURCE] == [held.collection for held in world.store.held_of("bot")]
+    work_for(world, 22)
+    assert world.vectors.exists(SOURCE)
+    work_for(world, 3)
+    assert [world.bot.live.collection] == world.vectors.names()
+    assert [] == world.store.held_of("bot")
+    assert [] == world.failures
+
+
+def test_within_the_window_nothing_is_retired() -> None:
+    world, migration = switched()
+    world.clock.sleep(71 * HOUR)
+    assert not retire(world.services, migration.id)
+    assert world.bot.previous is not None
+
+
+def test_what_is_held_says_what_it_is_and_until_when() -> None:
+    world, migration = retired()
+    (held,) = world.system.status(OWNER, "bot").held
+    assert (HoldReason.RETIRED, SMALL, 12) == (held.reason, held.embedding, held.chunks)
+    assert timedelta(hours=24) == held.drop_after - held.held_at
+    assert "retired" in world.told(migration)
+
+
+def test_retiring_ends_the_way_back_with_a_sentence_that_says_so() -> None:
+    world, migration = retired()
+    back = world.system.status(OWNER, "bot").rollback
+    assert not back.ready
+    assert "was retired at" in back.blockers[0]
+    with pytest.raises(RollbackUnavailable):
+        world.system.rollback(OWNER, migration.id)
+
+
+def test_nothing_is_retired_while_stragglers_come() -> None:
+    world, migration = switched()
+    world.clock.sleep(73 * HOUR)
+    world.write("new", "a straggler")
+    assert not retire(world.services, migration.id)
+    assert world.bot.previous is not None
+    assert "a straggler" == world.texts_of(world.bot.live.collection)["new"]
+    assert retire(world.services, migration.id)
+
+
+def test_a_write_between_reading_and_sweeping_is_swept() -> None:
+    world, migration = switched()
+    world.clock.sleep(73 * HOUR)
+    pages = world.vectors.scan
+    world.vectors.before("scan", lambda: None)
+
+    def scan(*args: object, **options: object) -> object:
+        found = list(pages(*args, **options))  # type: ignore[arg-type]  # handed through
+        world.vectors.scan = pages  # type: ignore[method-assign]  # only the first
+        world.write("new", "just then")
+        return iter(found)
+
+    world.vectors.scan = scan  # type: ignore[method-assign,assignment]  # as above
+    assert not retire(world.services, migration.id)
+
+
+def test_a_rollback_that_has_begun_is_not_retired_away() -> None:
+    world, migration = switched()
+    world.system.rollback(OWNER, migration.id)
+    world.clock.sleep(73 * HOUR)
+    assert [] == world.store.claim_retirements(300)
+    assert not world.store.retire(migration.id, 12, "x", 24)
+    assert world.bot.previous is not None
+
+
+def test_a_collection_that_is_gone_already_is_forgotten() -> None:
+    world, _ = switched()
+    world.vectors.drop(SOURCE)
+    work_for(world, 98)
+    assert None is world.bot.previous
+    assert [] == world.store.held_of("bot")
+
+
+def test_two_watchdogs_enqueue_retiring_and_dropping_once() -> None:
+    world, _ = switched()
+    for hours, name in ((73, "migrations.retire"), (25, "migrations.drop_held")):
+        world.clock.sleep(hours * HOUR)
+        world.watchdog.look()
+        world.watchdog.look()
+        assert 1 == [task.name for task in world.pending()].count(name)
+        world.deliver()
 
 
 def test_a_bot_that_never_switched_loses_nothing() -> None:
     world = World()
-    world.clock.sleep(1000 * HOUR)
-    assert 0 == purge_expired(world.services)
+    work_for(world, 30)
     assert [SOURCE] == world.vectors.names()
 
 
-def test_the_live_collection_stays_and_so_does_the_target_of_a_running_rollback() -> None:
-    world = switched()
-    migration = world.store.latest("bot")
-    world.system.rollback(OWNER, migration.id)
-    world.clock.sleep(73 * HOUR)
-    assert 0 == purge_expired(world.services)
+def test_what_a_second_switch_pushes_out_is_held_and_read_before_it_is_dropped() -> None:
+    world, _ = switched()
+    world.complete(model="small", dimension=4)
+    (held,) = world.store.held_of("bot")
+    assert (SOURCE, None) == (held.collection, held.content_digest)
+    assert not drop_held(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
-    assert world.vectors.exists(world.bot.live.collection)
-
-
-def test_a_rollback_that_starts_between_looking_and_locking_keeps_the_collection() -> None:
-    world = switched()
-    seen_expired = [world.bot]
-    world.system.rollback(OWNER, world.store.latest("bot").id)
-    world.clock.sleep(73 * HOUR)
-    world.store.previous_expired = lambda: seen_expired  # type: ignore[method-assign]
-    assert 0 == purge_expired(world.services)
-    assert world.vectors.exists(SOURCE)
-
-
-def test_a_collection_with_an_alias_is_kept_and_still_remembered() -> None:
-    world = switched()
-    world.vectors.point_alias("somebody_elses", SOURCE)
-    world.clock.sleep(73 * HOUR)
-    assert 0 == purge_expired(world.services)
-    assert world.vectors.exists(SOURCE)
-    world.vectors.drop_alias("somebody_elses")
-    assert 1 == purge_expired(world.services)
+    world.clock.sleep(25 * HOUR)
+    assert drop_held(world.services, SOURCE)
     assert not world.vectors.exists(SOURCE)
 
 
-def test_a_collection_that_is_gone_already_is_forgotten() -> None:
-    world = switched()
-    world.vectors.drop(SOURCE)
-    world.clock.sleep(73 * HOUR)
-    purge_expired(world.services)
-    assert None is world.bot.previous
+# --- dropping -------------------------------------------------------------------------
 
 
-def test_a_collection_that_cannot_be_dropped_does_not_keep_the_others() -> None:
-    world = switched()
+def test_what_is_held_is_not_dropped_before_its_time() -> None:
+    world, _ = retired()
+    world.clock.sleep(23 * HOUR)
+    assert not drop_held(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+
+
+def test_a_drop_is_refused_when_somebody_has_written_since_and_says_so() -> None:
+    world, migration = retired()
+    world.clock.sleep(25 * HOUR)
+    world.write("k000", "one second before the drop")
+    assert not drop_held(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+    held = world.store.held(SOURCE)
+    assert held is not None
+    assert held.drop_after > world.clock.now()
+    assert "drop_refused" in world.told(migration)
+    assert "Somebody has written" in world.now(migration).warnings[-1]
+    work_for(world, 100)
+    assert world.vectors.exists(SOURCE)
+
+
+def test_a_write_after_the_reading_is_seen_under_the_lock() -> None:
+    world, _ = retired()
+    world.clock.sleep(25 * HOUR)
+    world.vectors.before("aliases_of", lambda: world.write("new", "at the last moment"))
+    with pytest.raises(ForeignCollection, match="is writing"):
+        drop_held(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+
+
+def test_a_drop_is_refused_while_an_alias_points_there() -> None:
+    world, _ = retired()
+    world.clock.sleep(25 * HOUR)
+    world.vectors.point_alias("somebody_elses", SOURCE)
+    with pytest.raises(ForeignCollection, match="alias"):
+        drop_held(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+    world.vectors.drop_alias("somebody_elses")
+    assert drop_held(world.services, SOURCE)
+
+
+def plant(world: World, collection: str, migration: Migration) -> None:
+    """A row that wrongly says: held for long enough."""
+    held = world.store.held(SOURCE)
+    assert held is not None
+    wrong = replace(held, collection=collection, reason=HoldReason.ROLLED_BACK)
+    world.store._held_ones[collection] = HeldRow(wrong)
+
+
+def test_the_live_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
+    world, migration = retired()
+    live = world.bot.live.collection
+    plant(world, live, migration)
+    world.clock.sleep(25 * HOUR)
+    world.vectors.drop_alias("live")
+    assert not drop_held(world.services, live)
+    assert world.vectors.exists(live)
+
+
+def test_a_previous_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
+    world, migration = retired()
+    second = world.complete(model="small", dimension=4)
+    plant(world, second.source_collection, migration)
+    world.clock.sleep(25 * HOUR)
+    assert not drop_held(world.services, second.source_collection)
+    assert world.vectors.exists(second.source_collection)
+
+
+def test_the_target_of_a_run_is_not_dropped_whatever_a_stale_row_says() -> None:
+    world, migration = retired()
+    running = world.start(model="small", dimension=4)
+    world.deliver(before="migrations.phase.verification")
+    plant(world, running.target_collection, migration)
+    world.clock.sleep(25 * HOUR)
+    assert not drop_held(world.services, running.target_collection)
+    assert world.vectors.exists(running.target_collection)
+
+
+def test_what_became_somebodys_between_the_reading_and_the_lock_is_kept() -> None:
+    world, _ = retired()
+    world.clock.sleep(25 * HOUR)
+
+    def become_live() -> None:
+        bot = world.bot
+        world.store._bots["bot"] = replace(bot, live=replace(bot.live, collection=SOURCE))
+
+    world.vectors.before("exists", become_live)
+    assert not drop_held(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+
+
+def test_a_drop_that_fails_is_still_held_and_tried_again() -> None:
+    world, _ = retired()
     other = another_bot_switched(world)
-    world.clock.sleep(73 * HOUR)
+    world.clock.sleep(25 * HOUR)
     world.vectors.fail("drop", VectorStoreUnavailable())
-    purge_expired(world.services)
-    assert sorted([world.bot.live.collection, other, SOURCE]) == world.vectors.names()
+    world.watchdog.look()
+    world.deliver()
+    assert world.vectors.exists(SOURCE)
+    work_for(world, 1)
+    assert not world.vectors.exists(SOURCE)
+    assert world.vectors.exists(other)
 
 
 def another_bot_switched(world: World) -> str:
-    """A second bot, after the first one by name, whose previous collection expires too."""
+    """A second bot, whose collections have nothing to do with it."""
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
     world.system.register_bot(OWNER, BotRegistration("zoo", "zoo_live", "fake", "small"))
-    wish = StartRequest("zoo", LARGE.provider, LARGE.model)
-    world.system.start_migration(OWNER, wish)
+    world.system.start_migration(OWNER, StartRequest("zoo", LARGE.provider, LARGE.model))
     world.deliver()
     return world.store.bot("zoo").live.collection

@@ -25,7 +25,7 @@ from migrations.errors import (
     UnknownModel,
     UnknownProvider,
 )
-from migrations.purge import purge_expired
+from migrations.purge import retire
 from migrations.requests import BotRegistration, StartRequest
 from migrations.states import Kind, Phase, Status
 from tests.fakes.embedders import LARGE, SMALL
@@ -372,11 +372,11 @@ def test_after_the_retention_window_a_rollback_is_refused() -> None:
         world.system.rollback(OWNER, migration.id)
 
 
-def test_after_the_purge_the_refusal_says_that_the_window_has_closed() -> None:
+def test_after_retiring_the_refusal_says_that_the_window_has_closed() -> None:
     world = World(settings={"retention_hours": 72})
     migration = world.complete()
     world.clock.sleep(73 * HOUR)
-    purge_expired(world.services)
+    assert retire(world.services, migration.id)
     with pytest.raises(RollbackUnavailable, match="no longer kept"):
         world.system.rollback(OWNER, migration.id)
 

@@ -171,6 +171,10 @@ class MilvusVectorStore:
     def load(self, collection: str) -> None:
         self._call("load_collection", collection, timeout=self._slow_seconds)
 
+    def release(self, collection: str) -> None:
+        self._require(collection)
+        self._call("release_collection", collection, timeout=self._slow_seconds)
+
     def flush(self, collection: str) -> None:
         self._require(collection)
         self._call("flush", collection, timeout=self._slow_seconds)

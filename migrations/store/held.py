@@ -1,0 +1,338 @@
+"""Collections nobody needs any more: held, taken over again, or dropped under lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from migrations import messages
+from migrations.config import EmbeddingRef
+from migrations.entities import Bot, HeldCollection, HoldReason, Migration, NewMigration
+from migrations.errors import NoLongerHeld
+from migrations.states import Kind, Status
+from migrations.store.bots import has_live_migration, is_wanted
+from migrations.store.changes import Change, drop_refused
+from migrations.store.engine import Database
+from migrations.store.guarded import apply, has_status, hold, hold_bot, lock_collection, post
+from migrations.store.records import (
+    BotRecord,
+    FrozenPartRecord,
+    HeldRecord,
+    MigrationRecord,
+    as_bot,
+    as_migration,
+    clock,
+)
+
+NOTHING_PREVIOUS = dict.fromkeys(
+    (
+        "previous_collection",
+        "previous_provider",
+        "previous_model",
+        "previous_dimension",
+        "previous_expires_at",
+    )
+)
+
+
+class SqlHeld:
+    """Implements :class:`migrations.state_store.HeldStore`."""
+
+    _database: Database
+
+    def switched_by(self, bot_id: str, generation: int) -> Migration | None:
+        wanted = select(MigrationRecord).where(
+            MigrationRecord.bot_id == bot_id, MigrationRecord.new_generation == generation
+        )
+        with self._database.transaction() as session:
+            row = session.scalars(wanted.limit(1)).one_or_none()
+            return as_migration(row) if row is not None else None
+
+    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+        with self._database.transaction() as session:
+            row = session.get_one(MigrationRecord, migration_id)
+            lock_collection(session, row.target_collection)
+            if is_wanted(session, row.target_collection):
+                return False
+            held = hold(session, migration_id)
+            if _insert(session, target_of(held.migration, chunks, held.now, hold_hours)):
+                told = {"collection": row.target_collection, "chunks": chunks}
+                apply(session, held, Change({}, "target_held", told))
+            return True
+
+    def held(self, collection: str) -> HeldCollection | None:
+        with self._database.transaction() as session:
+            row = session.get(HeldRecord, collection)
+            return as_held(row) if row is not None else None
+
+    def held_of(self, bot_id: str) -> list[HeldCollection]:
+        wanted = select(HeldRecord).where(HeldRecord.bot_id == bot_id)
+        with self._database.transaction() as session:
+            rows = session.scalars(wanted.order_by(HeldRecord.held_at.desc()))
+            return [as_held(row) for row in rows]
+
+    def retire(
+        self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
+    ) -> bool:
+        with self._database.transaction() as session:
+            run = as_migration(session.get_one(MigrationRecord, migration_id))
+            lock_collection(session, run.source_collection)
+            bot = as_bot(hold_bot(session, run.bot_id))
+            held = hold(session, migration_id)
+            if not _is_given_up(session, bot, held.migration):
+                return False
+            until = held.now + timedelta(hours=hold_hours)
+            _insert(session, retired(bot, migration_id, chunks, digest, held.now, until))
+            _forget_previous(session, bot.bot_id)
+            _forget_frozen(session, bot.bot_id)
+            apply(session, held, Change({}, "retired", {"collection": run.source_collection}))
+            return True
+
+    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+        _update(
+            self._database,
+            collection,
+            chunks=chunks,
+            content_digest=digest,
+            drop_after=clock() + timedelta(hours=hold_hours),
+            drop_at=None,
+        )
+
+    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+        until = clock() + timedelta(hours=hold_hours)
+        _update(self._database, collection, drop_after=until, drop_at=None)
+        with self._database.transaction() as session:
+            row = session.get(HeldRecord, collection)
+            if row is not None:
+                held = hold(session, row.migration_id)
+                apply(session, held, drop_refused(held, collection, warning))
+
+    def claim_retirements(self, again_seconds: float) -> list[UUID]:
+        is_given_up = exists().where(
+            BotRecord.bot_id == MigrationRecord.bot_id,
+            BotRecord.generation == MigrationRecord.new_generation,
+            BotRecord.previous_collection == MigrationRecord.source_collection,
+            BotRecord.previous_expires_at <= clock(),
+            ~has_live_migration(),
+        )
+        claimed = (
+            update(MigrationRecord)
+            .where(
+                has_status(Status.COMPLETED),
+                or_(MigrationRecord.retire_at.is_(None), MigrationRecord.retire_at <= clock()),
+                is_given_up,
+            )
+            .values(
+                retirings=MigrationRecord.retirings + 1,
+                retire_at=clock() + timedelta(seconds=again_seconds),
+            )
+            .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.retirings)
+        )
+        with self._database.transaction() as session:
+            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
+            for migration_id, epoch, number in rows:
+                post(session, migration_id, messages.retire(migration_id, epoch, number))
+            return [migration_id for migration_id, _, _ in rows]
+
+    def claim_drops(self, again_seconds: float) -> list[UUID]:
+        claimed = (
+            update(HeldRecord)
+            .where(
+                HeldRecord.drop_after <= clock(),
+                or_(HeldRecord.drop_at.is_(None), HeldRecord.drop_at <= clock()),
+                HeldRecord.migration_id == MigrationRecord.id,
+            )
+            .values(drops=HeldRecord.drops + 1, drop_at=clock() + timedelta(seconds=again_seconds))
+            .returning(
+                HeldRecord.migration_id,
+                MigrationRecord.epoch,
+                HeldRecord.drops,
+                HeldRecord.collection,
+            )
+        )
+        with self._database.transaction() as session:
+            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
+            for migration_id, epoch, number, collection in rows:
+                message = messages.drop_held(migration_id, epoch, number, collection)
+                post(session, migration_id, message)
+            return [row[0] for row in rows]
+
+    @contextmanager
+    def drop_of_held(self, collection: str) -> Iterator[bool]:
+        with self._database.transaction() as session:
+            lock_collection(session, collection)
+            row = session.scalars(
+                select(HeldRecord)
+                .where(HeldRecord.collection == collection, HeldRecord.drop_after <= clock())
+                .with_for_update()
+            ).one_or_none()
+            may_drop = row is not None and not is_wanted(session, collection)
+            yield may_drop
+            if row is not None and may_drop:
+                held = hold(session, row.migration_id)
+                apply(session, held, Change({}, "held_dropped", {"collection": collection}))
+                session.delete(row)
+
+
+def take_over(session: Session, new: NewMigration) -> None:
+    """Take an adopted target out of the held ones. The collection's lock is the caller's.
+
+    Raises:
+        NoLongerHeld: it was dropped, taken over or is somebody's.
+    """
+    if new.kind is not Kind.FORWARD or not new.target_adopted:
+        return
+    target = new.config.target
+    taken = session.execute(
+        delete(HeldRecord)
+        .where(
+            HeldRecord.collection == new.target_collection,
+            HeldRecord.bot_id == new.bot_id,
+            HeldRecord.reason == HoldReason.ROLLED_BACK.value,
+            HeldRecord.source_collection == new.source_collection,
+            HeldRecord.provider == target.provider,
+            HeldRecord.model == target.model,
+            HeldRecord.dimension == target.dimension,
+        )
+        .returning(HeldRecord.collection),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if taken is None or is_wanted(session, new.target_collection):
+        raise NoLongerHeld
+
+
+def leave_behind(session: Session, before: Bot, migration: Migration, at: datetime) -> None:
+    """What a switch pushes out of the bot's row is held; what was frozen for it is over."""
+    previous = before.previous
+    if previous is not None and previous.collection != migration.target_collection:
+        _insert(session, retired(before, migration.id, None, None, at, at))
+    _forget_frozen(session, before.bot_id, migration.id)
+
+
+def target_of(migration: Migration, chunks: int, at: datetime, hold_hours: float) -> HeldCollection:
+    """The target of an undone run, as it is held."""
+    return HeldCollection(
+        collection=migration.target_collection,
+        bot_id=migration.bot_id,
+        migration_id=migration.id,
+        reason=HoldReason.ROLLED_BACK,
+        embedding=migration.config.target,
+        source_collection=migration.source_collection,
+        chunks=chunks,
+        content_digest=None,
+        held_at=at,
+        drop_after=at + timedelta(hours=hold_hours),
+    )
+
+
+def retired(
+    bot: Bot,
+    migration_id: UUID,
+    chunks: int | None,
+    digest: str | None,
+    at: datetime,
+    drop_after: datetime,
+) -> HeldCollection:
+    """The bot's previous collection, as it is held."""
+    assert bot.previous is not None  # noqa: S101 # the caller looked
+    return HeldCollection(
+        collection=bot.previous.collection,
+        bot_id=bot.bot_id,
+        migration_id=migration_id,
+        reason=HoldReason.RETIRED,
+        embedding=bot.previous.embedding,
+        source_collection=None,
+        chunks=chunks,
+        content_digest=digest,
+        held_at=at,
+        drop_after=drop_after,
+    )
+
+
+def _is_given_up(session: Session, bot: Bot, migration: Migration) -> bool:
+    """Asked under the bot's lock: no start, switch or rollback can come in between."""
+    if bot.live.generation != migration.new_generation or bot.previous is None:
+        return False
+    if bot.previous.collection != migration.source_collection:
+        return False
+    given_up = select(
+        exists().where(
+            BotRecord.bot_id == bot.bot_id,
+            BotRecord.previous_expires_at <= clock(),
+            ~has_live_migration(),
+        )
+    )
+    return bool(session.execute(given_up).scalar_one())
+
+
+def _insert(session: Session, held: HeldCollection) -> bool:
+    """False when it is held already."""
+    inserted = session.execute(
+        insert(HeldRecord)
+        .values(
+            collection=held.collection,
+            bot_id=held.bot_id,
+            migration_id=held.migration_id,
+            reason=held.reason.value,
+            provider=held.embedding.provider,
+            model=held.embedding.model,
+            dimension=held.embedding.dimension,
+            source_collection=held.source_collection,
+            chunks=held.chunks,
+            content_digest=held.content_digest,
+            held_at=held.held_at,
+            drop_after=held.drop_after,
+        )
+        .on_conflict_do_nothing(index_elements=["collection"])
+        .returning(HeldRecord.collection)
+    )
+    return inserted.one_or_none() is not None
+
+
+def _update(database: Database, collection: str, **values: Any) -> None:
+    with database.transaction() as session:
+        session.execute(
+            update(HeldRecord).where(HeldRecord.collection == collection).values(**values),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def _forget_previous(session: Session, bot_id: str) -> None:
+    session.execute(
+        update(BotRecord)
+        .where(BotRecord.bot_id == bot_id)
+        .values(**NOTHING_PREVIOUS, updated_at=clock()),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _forget_frozen(session: Session, bot_id: str, but: UUID | None = None) -> None:
+    over = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
+    if but is not None:
+        over = over.where(MigrationRecord.id != but)
+    session.execute(
+        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id.in_(over)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def as_held(row: HeldRecord) -> HeldCollection:
+    return HeldCollection(
+        collection=row.collection,
+        bot_id=row.bot_id,
+        migration_id=row.migration_id,
+        reason=HoldReason(row.reason),
+        embedding=EmbeddingRef(provider=row.provider, model=row.model, dimension=row.dimension),
+        source_collection=row.source_collection,
+        chunks=row.chunks,
+        content_digest=row.content_digest,
+        held_at=row.held_at,
+        drop_after=row.drop_after,
+    )

@@ -1,0 +1,226 @@
+"""What the old collection held at the switch, who sweeps it, and what was not forwarded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from migrations import messages
+from migrations.chunks import KeyRange
+from migrations.entities import Conflict, ConflictReason
+from migrations.errors import Superseded
+from migrations.frozen import FrozenPart
+from migrations.states import DRIVEN, LIVE, Kind, Status
+from migrations.store.changes import conflicts_told, jsonable, storable
+from migrations.store.engine import Database
+from migrations.store.guarded import apply, has_status, hold, post
+from migrations.store.records import (
+    BotRecord,
+    ConflictRecord,
+    FrozenPartRecord,
+    MigrationRecord,
+    clock,
+)
+
+#: Runs that have switched and may have left a collection behind that is still kept.
+LEFT_BEHIND = frozenset({Status.SWITCHED, Status.COMPLETED})
+
+
+class SqlStragglers:
+    """Implements :class:`migrations.state_store.StragglerStore`."""
+
+    _database: Database
+
+    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+        with self._database.transaction() as session:
+            _require_epoch(session, migration_id, epoch)
+            _write(session, migration_id, part)
+
+    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+        with self._database.transaction() as session:
+            _require_epoch(session, migration_id, epoch)
+            _forget(session, migration_id, FrozenPartRecord.part >= parts)
+
+    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None:
+        with self._database.transaction() as session:
+            row = session.get(FrozenPartRecord, (migration_id, number))
+            return None if row is None else _as_part(row)
+
+    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+        mine = MigrationRecord.sweeper == sweeper
+        with self._database.transaction() as session:
+            _require(session, migration_id, mine)
+            _write(session, migration_id, part)
+
+    def forget_frozen(self, migration_id: UUID) -> None:
+        with self._database.transaction() as session:
+            _forget(session, migration_id)
+
+    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
+        wanted = select(exists().where(MigrationRecord.id == migration_id, _sweepable(by)))
+        with self._database.transaction() as session:
+            return bool(session.execute(wanted).scalar_one())
+
+    def take_sweeper(
+        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
+    ) -> bool:
+        is_free = or_(
+            MigrationRecord.sweeper.is_(None),
+            MigrationRecord.sweeper == sweeper,
+            MigrationRecord.sweeper_until < clock(),
+        )
+        taken = (
+            update(MigrationRecord)
+            .where(MigrationRecord.id == migration_id, _sweepable(by), is_free)
+            .values(sweeper=sweeper, sweeper_until=clock() + timedelta(seconds=seconds))
+            .returning(MigrationRecord.id)
+        )
+        with self._database.transaction() as session:
+            row = session.execute(taken, execution_options={"synchronize_session": False})
+            return row.one_or_none() is not None
+
+    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None:
+        released = (
+            update(MigrationRecord)
+            .where(MigrationRecord.id == migration_id, MigrationRecord.sweeper == sweeper)
+            .values(sweeper=None, sweeper_until=None)
+        )
+        with self._database.transaction() as session:
+            session.execute(released, execution_options={"synchronize_session": False})
+
+    def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            for conflict in conflicts:
+                _keep(session, migration_id, conflict)
+            total = _count(session, ConflictRecord.migration_id == migration_id)
+            apply(session, held, conflicts_told(held, total))
+
+    def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
+        wanted = (
+            select(ConflictRecord)
+            .where(ConflictRecord.migration_id == migration_id)
+            .order_by(ConflictRecord.key.collate("C"))
+            .limit(limit)
+        )
+        with self._database.transaction() as session:
+            return [
+                Conflict(row.key, row.fields, ConflictReason(row.reason))
+                for row in session.scalars(wanted)
+            ]
+
+    def count_conflicts(self, bot_id: str) -> int:
+        of_bot = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
+        with self._database.transaction() as session:
+            return _count(session, ConflictRecord.migration_id.in_(of_bot))
+
+    def claim_sweeps(
+        self, first_seconds: float, second_seconds: float, every_seconds: float
+    ) -> list[UUID]:
+        first = MigrationRecord.finished_at + timedelta(seconds=first_seconds)
+        pause = case(
+            (MigrationRecord.sweeps == 0, timedelta(seconds=second_seconds)),
+            else_=timedelta(seconds=every_seconds),
+        )
+        # One statement: of two at once the second waits for the first's row and then
+        # finds it claimed.
+        claimed = (
+            update(MigrationRecord)
+            .where(
+                has_status(Status.COMPLETED),
+                func.coalesce(MigrationRecord.sweep_at, first) <= clock(),
+                _sweepable(None),
+            )
+            .values(sweeps=MigrationRecord.sweeps + 1, sweep_at=clock() + pause)
+            .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.sweeps)
+        )
+        with self._database.transaction() as session:
+            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
+            for migration_id, epoch, number in rows:
+                post(session, migration_id, messages.sweep(migration_id, epoch, number))
+            return [migration_id for migration_id, _, _ in rows]
+
+
+def _sweepable(by: UUID | None) -> ColumnElement[bool]:
+    """The bot still is where the run brought it, and nobody else overwrites what it left."""
+    is_where_it_was = exists().where(
+        BotRecord.bot_id == MigrationRecord.bot_id,
+        BotRecord.generation == MigrationRecord.new_generation,
+        BotRecord.previous_collection == MigrationRecord.source_collection,
+    )
+    back = aliased(MigrationRecord)
+    of_this = (back.reverses == MigrationRecord.id) & (back.kind == Kind.REVERSE.value)
+    if by is None:
+        live = back.status.in_([status.value for status in LIVE])
+        allowed = ~exists().where(of_this, live)
+    else:
+        allowed = exists().where(of_this, back.id == by, back.status == Status.RUNNING.value)
+    return has_status(*LEFT_BEHIND) & is_where_it_was & allowed
+
+
+def _require_epoch(session: Session, migration_id: UUID, epoch: int) -> None:
+    _require(session, migration_id, (MigrationRecord.epoch == epoch) & has_status(*DRIVEN))
+
+
+def _require(session: Session, migration_id: UUID, condition: ColumnElement[bool]) -> None:
+    """Raises Superseded. The row stays locked, so that nobody takes over before the commit."""
+    mine = session.execute(
+        select(MigrationRecord.id)
+        .where(MigrationRecord.id == migration_id, condition)
+        .with_for_update(read=True)
+    )
+    if mine.one_or_none() is None:
+        raise Superseded
+
+
+def _write(session: Session, migration_id: UUID, part: FrozenPart) -> None:
+    values = {
+        "after": part.within.after,
+        "upto": part.within.upto,
+        "rows": part.rows,
+        "digests": part.digests,
+    }
+    session.execute(
+        insert(FrozenPartRecord)
+        .values(migration_id=migration_id, part=part.number, **values)
+        .on_conflict_do_update(index_elements=["migration_id", "part"], set_=values)
+    )
+
+
+def _forget(session: Session, migration_id: UUID, *conditions: ColumnElement[bool]) -> None:
+    session.execute(
+        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id == migration_id, *conditions),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _as_part(row: FrozenPartRecord) -> FrozenPart:
+    return FrozenPart(row.part, KeyRange(row.after, row.upto), bytes(row.digests))
+
+
+def _keep(session: Session, migration_id: UUID, conflict: Conflict) -> None:
+    values = {
+        "fields": jsonable(conflict.fields),
+        "reason": conflict.reason.value,
+        "at": clock(),
+    }
+    digest = hashlib.sha256(conflict.key.encode("utf-8", "surrogatepass")).hexdigest()
+    session.execute(
+        insert(ConflictRecord)
+        .values(migration_id=migration_id, key_digest=digest, key=storable(conflict.key), **values)
+        .on_conflict_do_update(index_elements=["migration_id", "key_digest"], set_=values)
+    )
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    return int(
+        session.execute(
+            select(func.count()).select_from(ConflictRecord).where(condition)
+        ).scalar_one()
+    )

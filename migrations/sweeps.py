@@ -1,0 +1,347 @@
+"""Straggler sweeps: forward what was still written to the old collection after the switch.
+
+A foreign writer may keep a physical name for ever. What it writes there is found by
+comparing the old collection with itself as it was when it was last caught up
+(:mod:`migrations.frozen`), so that nothing the new collection has been told since can
+be mistaken for a straggler. A straggler whose chunk has not changed in the new
+collection is forwarded; otherwise the new collection's chunk stays, because it is what
+readers have been seeing, and the straggler is kept as a conflict.
+
+Each part's snapshot is replaced after its stragglers were dealt with: it may lag what
+was forwarded, never lead it, and a sweep that died finds its work done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from migrations.chunks import Chunk, Key, KeyRange
+from migrations.comparison import PAGE_SIZE, Difference, copy_vectors
+from migrations.embedding import Outcome, embed
+from migrations.entities import Conflict, ConflictReason, Migration
+from migrations.errors import (
+    PermanentError,
+    RequestError,
+    Superseded,
+    SweepPostponed,
+    TransientError,
+)
+from migrations.failpoints import failpoint
+from migrations.frozen import FrozenPart, content_hash, frozen, key_hash
+from migrations.run import Run
+from migrations.services import Services
+
+log = structlog.get_logger(__name__)
+
+#: A sweep that gets nowhere for so long gives up; the next one is due anyway.
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class SweepResult:
+    """What one sweep did, in chunks."""
+
+    applied: int = 0
+    deleted: int = 0
+    conflicts: int = 0
+    #: Differences between the old collection and its snapshot, whatever became of them.
+    found: int = 0
+    #: False when there was no snapshot, so that what came before it cannot be told.
+    compared: bool = True
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody has written to the old collection since the last sweep."""
+        return self.compared and self.found == 0
+
+
+@dataclass
+class SweepRun(Run):
+    """A run whose work is allowed by the sweeper's lease and bounded by patience.
+
+    ``source`` is the old collection and ``target`` the one that is live since.
+    """
+
+    patient_until: float = 0.0
+
+    def check(self) -> None:
+        """Raises Superseded when the bot has moved on, SweepPostponed when nothing moves."""
+        self.beat.check()
+        if self.services.clock.monotonic() > self.patient_until:
+            raise SweepPostponed
+
+    def got_on(self) -> None:
+        self.patient_until = self.services.clock.monotonic() + PATIENCE_SECONDS
+
+
+def recorder(run: Run, number: int, difference: Difference) -> None:
+    """Keep a part of the source as it was read and applied. Raises Superseded."""
+    part = frozen(number, difference.within, difference.page)
+    run.services.store.freeze(run.migration.id, run.migration.epoch, part)
+
+
+def sweep(services: Services, migration: Migration, by: UUID | None = None) -> SweepResult:
+    """Look once through the collection that ``migration`` left behind.
+
+    ``by`` is the reverse run that is about to overwrite that collection; while one
+    lives, nobody else may sweep.
+
+    Raises:
+        Superseded: the bot has switched again, or is being rolled back.
+        SweepPostponed: another sweep is at it, or Milvus or the provider does not answer.
+        PermanentError: the live model cannot be used.
+    """
+    with _sweeping(services, migration, by) as (run, sweeper):
+        result = SweepResult()
+        number = 0
+        while (part := services.store.frozen_part(migration.id, number)) is not None:
+            _sweep_part(run, part, sweeper, result, last_chance=by is not None)
+            number += 1
+        if number == 0:
+            result.compared = False
+            if by is None:
+                _take_first_snapshot(run, sweeper)
+    log.info("swept", migration_id=str(migration.id), **vars(result))
+    return result
+
+
+def sweep_before_overwriting(run: Run, undone: Migration) -> None:
+    """The last sweep of the migration that the reverse run ``run`` takes back, once.
+
+    Afterwards the old collection is written to by ``run``, whose writes no sweep
+    could tell from stragglers: so its snapshot goes, and a repetition does nothing.
+    """
+    store = run.services.store
+    if store.frozen_part(undone.id, 0) is None:
+        return
+    run.patiently(lambda: sweep(run.services, undone, by=run.migration.id))
+    store.forget_frozen(undone.id)
+
+
+@contextmanager
+def _sweeping(
+    services: Services, migration: Migration, by: UUID | None
+) -> Iterator[tuple[SweepRun, str]]:
+    store = services.store
+    sweeper = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}:{by or ''}"
+
+    seconds = int(services.settings.stalled_after_seconds) + 1
+
+    def say() -> bool:
+        return store.take_sweeper(migration.id, sweeper, seconds, by)
+
+    if not say():
+        if store.may_be_swept(migration.id, by):
+            raise SweepPostponed("Another sweep is at it; it is tried again.")
+        raise Superseded
+    try:
+        with services.pulse.hold(("sweep", migration.id, sweeper), say) as beat:
+            run = SweepRun(services, migration, store.bot(migration.bot_id), beat)
+            run.got_on()
+            yield run, sweeper
+    finally:
+        _release(services, migration, sweeper)
+
+
+def _release(services: Services, migration: Migration, sweeper: str) -> None:
+    """Only tidiness: the lease also ends by itself."""
+    try:
+        services.store.release_sweeper(migration.id, sweeper)
+    except TransientError as error:
+        log.warning("tidying_failed", reason=error.message)
+
+
+def _take_first_snapshot(run: SweepRun, sweeper: str) -> None:
+    """The old collection as it is: from here on stragglers can be told."""
+    number, after = 0, None
+    for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
+        run.check()
+        within = KeyRange(after, page[-1].key)
+        run.services.store.refreeze(run.migration.id, sweeper, frozen(number, within, page))
+        number, after = number + 1, within.upto
+        run.got_on()
+    beyond = frozen(number, KeyRange(after, None), [])
+    run.services.store.refreeze(run.migration.id, sweeper, beyond)
+
+
+@dataclass
+class Stragglers:
+    """What differs in one part between the old collection and its snapshot."""
+
+    #: (chunk of the old collection, its digest in the snapshot or None when it is new)
+    written: list[tuple[Chunk, bytes | None]] = field(default_factory=list)
+    #: {hash of the key: digest in the snapshot}
+    gone: dict[bytes, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.written) + len(self.gone)
+
+
+def stragglers(part: FrozenPart, now: Sequence[Chunk]) -> Stragglers:
+    """Compare the snapshot with all chunks that its range holds now."""
+    found = Stragglers(gone=part.by_key_hash())
+    for chunk in now:
+        before = found.gone.pop(key_hash(chunk.key), None)
+        if before != content_hash(chunk):
+            found.written.append((chunk, before))
+    return found
+
+
+def _sweep_part(
+    run: SweepRun, part: FrozenPart, sweeper: str, result: SweepResult, *, last_chance: bool
+) -> None:
+    run.check()
+    pages = run.services.vectors.scan(run.source, part.within, page_size=PAGE_SIZE)
+    now = [chunk for page in pages for chunk in page]
+    found = stragglers(part, now)
+    if len(found):
+        result.found += len(found)
+        failpoint("sweep.before_apply", migration_id=run.migration.id, part=part.number)
+        _forward(run, found.written, result, last_chance=last_chance)
+        _forward_deletions(run, part, found.gone, result)
+        failpoint("sweep.before_refreeze", migration_id=run.migration.id, part=part.number)
+        again = frozen(part.number, part.within, now)
+        run.services.store.refreeze(run.migration.id, sweeper, again)
+    run.got_on()
+
+
+def _forward(
+    run: SweepRun,
+    written: Sequence[tuple[Chunk, bytes | None]],
+    result: SweepResult,
+    *,
+    last_chance: bool,
+) -> None:
+    size = run.migration.config.batch_size
+    for start in range(0, len(written), size):
+        _forward_some(run, written[start : start + size], result, last_chance=last_chance)
+        run.got_on()
+
+
+def _forward_some(
+    run: SweepRun,
+    written: Sequence[tuple[Chunk, bytes | None]],
+    result: SweepResult,
+    *,
+    last_chance: bool,
+) -> None:
+    open_ones, theirs = _still_open(run, written, result)
+    same_text = [c for c, _ in open_ones if _has_text_of(run, c, theirs.get(c.key))]
+    copied = {chunk.key for chunk in same_text}
+    new_text = [pair for pair in open_ones if pair[0].key not in copied]
+    run.check()
+    result.applied += copy_vectors(run, same_text)
+    outcome = _embedded(run, [chunk for chunk, _ in new_text], result, last_chance=last_chance)
+    if outcome is None:
+        return
+    place = {chunk.key: i for i, chunk in enumerate(outcome.chunks)}
+    # Once more: embedding takes seconds, in which a writer may have been here.
+    last, _ = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
+    chunks = [chunk for chunk, _ in last]
+    if chunks:
+        run.check()
+        vectors = outcome.vectors[[place[chunk.key] for chunk in chunks]]
+        run.services.vectors.upsert(run.target, chunks, vectors)
+        keys = [str(chunk.key) for chunk in chunks]
+        run.services.store.resolve_failed_chunks(run.migration.id, keys)
+        result.applied += len(chunks)
+
+
+def _embedded(
+    run: SweepRun, chunks: Sequence[Chunk], result: SweepResult, *, last_chance: bool
+) -> Outcome | None:
+    """None when there is nothing to store; what cannot be embedded is kept as conflicts."""
+    if not chunks:
+        return None
+    try:
+        outcome = embed(run, chunks, purpose="sweep")
+    except (PermanentError, RequestError, TransientError) as error:
+        if not last_chance:
+            raise
+        # The way back must not depend on the model that is being left, perhaps because it fails.
+        log.warning("stragglers_not_embedded", chunks=len(chunks), reason=error.message)
+        _keep(run, [_not_embedded(chunk) for chunk in chunks], result)
+        return None
+    _keep(run, [_not_embedded(chunk) for chunk, _ in outcome.refused], result)
+    return outcome
+
+
+def _still_open(
+    run: SweepRun, written: Sequence[tuple[Chunk, bytes | None]], result: SweepResult
+) -> tuple[list[tuple[Chunk, bytes | None]], dict[Key, Chunk]]:
+    """Those that the live collection neither has already nor has something newer for."""
+    fetched = run.services.vectors.fetch(run.target, [chunk.key for chunk, _ in written])
+    theirs = {chunk.key: chunk for chunk in fetched}
+    left_out = _left_out(run)
+    open_ones: list[tuple[Chunk, bytes | None]] = []
+    lost: list[Conflict] = []
+    for chunk, before in written:
+        other = theirs.get(chunk.key)
+        if other is not None and other.fields == chunk.fields:
+            continue  # a sweep that died after forwarding it, or a writer that writes twice
+        if _as_frozen(other, before, str(chunk.key) in left_out):
+            open_ones.append((chunk, before))
+        else:
+            lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
+    _keep(run, lost, result)
+    return open_ones, theirs
+
+
+def _as_frozen(live: Chunk | None, before: bytes | None, left_out: bool) -> bool:
+    """Whether the live collection's chunk is what the snapshot says, so that nobody touched it.
+
+    A chunk that the run was permitted to leave out never came to be in it.
+    """
+    if live is None:
+        return before is None or left_out
+    return before == content_hash(live)
+
+
+def _left_out(run: Run) -> set[str]:
+    store, migration_id = run.services.store, run.migration.id
+    count = store.count_failed_chunks(migration_id)
+    return {chunk.key for chunk in store.failed_chunks(migration_id, count)} if count else set()
+
+
+def _has_text_of(run: Run, chunk: Chunk, other: Chunk | None) -> bool:
+    return other is not None and run.text_of(chunk) == run.text_of(other)
+
+
+def _forward_deletions(
+    run: SweepRun, part: FrozenPart, gone: dict[bytes, bytes], result: SweepResult
+) -> None:
+    """The snapshot knows hashes of keys only; the keys themselves are in the live collection."""
+    if not gone:
+        return
+    doomed: list[Key] = []
+    kept: list[Conflict] = []
+    for page in run.services.vectors.scan(run.target, part.within, page_size=PAGE_SIZE):
+        for chunk in page:
+            before = gone.get(key_hash(chunk.key))
+            if before == content_hash(chunk):
+                doomed.append(chunk.key)
+            elif before is not None:
+                kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
+    run.check()
+    if doomed:
+        run.services.vectors.delete(run.target, doomed)
+    result.deleted += len(doomed)
+    _keep(run, kept, result)
+
+
+def _not_embedded(chunk: Chunk) -> Conflict:
+    return Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.NOT_EMBEDDED)
+
+
+def _keep(run: Run, conflicts: Sequence[Conflict], result: SweepResult) -> None:
+    if conflicts:
+        run.services.store.record_conflicts(run.migration.id, conflicts)
+        result.conflicts += len(conflicts)

@@ -1,0 +1,440 @@
+"""Snapshots of the old collection, who sweeps it, conflicts, and what is held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from migrations import messages
+from migrations.chunks import Key, KeyRange
+from migrations.config import EmbeddingRef
+from migrations.entities import Conflict, ConflictReason, HoldReason, Migration
+from migrations.errors import NoLongerHeld, Superseded
+from migrations.frozen import FrozenPart
+from migrations.states import Phase, Status
+from tests.contract.state_store_world import (
+    LIMIT,
+    NEW,
+    OLD,
+    RETENTION_HOURS,
+    UNKNOWN,
+    World,
+    a_config,
+    a_start,
+)
+
+WINDOW_SECONDS = RETENTION_HOURS * 3600
+HOUR = 3600
+
+
+def a_part(number: int, after: Key | None = None, upto: Key | None = None) -> FrozenPart:
+    return FrozenPart(number, KeyRange(after, upto), bytes(range(32)))
+
+
+# --- snapshots ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("border", ["a\x00\"'\\é\n", "", 0, -(2**63), 2**63 - 1])
+def test_a_frozen_part_comes_back_as_it_was_whatever_its_borders(state: World, border: Key) -> None:
+    migration = state.reach(Status.RUNNING)
+    for part in (a_part(0, None, border), a_part(1, border, None)):
+        state.store.freeze(migration.id, migration.epoch, part)
+        assert part == state.store.frozen_part(migration.id, part.number)
+    assert state.store.frozen_part(migration.id, 2) is None
+
+
+def test_freezing_again_replaces_and_forgets_what_is_too_much(state: World) -> None:
+    migration = state.reach(Status.RUNNING)
+    for number in range(3):
+        state.store.freeze(migration.id, 1, a_part(number))
+    again = replace(a_part(0, "a", "b"), digests=b"")
+    state.store.freeze(migration.id, 1, again)
+    state.store.end_freezing(migration.id, 1, 1)
+    assert again == state.store.frozen_part(migration.id, 0)
+    assert state.store.frozen_part(migration.id, 1) is None
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.ROLLED_BACK])
+def test_only_the_epoch_at_work_freezes(state: World, status: Status) -> None:
+    migration = state.reach(status)
+    with pytest.raises(Superseded):
+        state.store.freeze(migration.id, migration.epoch, a_part(0))
+    running = state.start(state.bot("other"))
+    with pytest.raises(Superseded):
+        state.store.freeze(running.id, 2, a_part(0))
+    with pytest.raises(Superseded):
+        state.store.end_freezing(running.id, 2, 0)
+
+
+def test_only_the_sweeper_replaces_a_part(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    assert state.store.take_sweeper(migration.id, "me", 60)
+    state.store.refreeze(migration.id, "me", a_part(0))
+    with pytest.raises(Superseded):
+        state.store.refreeze(migration.id, "you", a_part(0))
+    state.store.forget_frozen(migration.id)
+    assert state.store.frozen_part(migration.id, 0) is None
+
+
+# --- sweepers -------------------------------------------------------------------------
+
+
+def test_a_sweepers_lease_is_kept_released_and_ends_by_itself(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    assert state.store.take_sweeper(migration.id, "me", 60)
+    assert state.store.take_sweeper(migration.id, "me", 60)
+    assert not state.store.take_sweeper(migration.id, "you", 60)
+    state.store.release_sweeper(migration.id, "you")
+    assert not state.store.take_sweeper(migration.id, "you", 60)
+    state.store.release_sweeper(migration.id, "me")
+    assert state.store.take_sweeper(migration.id, "you", 60)
+    state.pass_time(61)
+    assert state.store.take_sweeper(migration.id, "me", 60)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_only_what_a_switch_left_behind_may_be_swept(state: World, status: Status) -> None:
+    migration = state.reach(status)
+    switched = status in {Status.SWITCHED, Status.COMPLETED}
+    assert switched is state.store.may_be_swept(migration.id)
+    assert switched is state.store.take_sweeper(migration.id, "me", 60)
+
+
+def test_while_a_rollback_lives_only_it_may_sweep_and_only_while_it_runs(state: World) -> None:
+    forward = state.reach(Status.COMPLETED)
+    back = state.start_back(forward)
+    assert not state.store.may_be_swept(forward.id)
+    assert not state.store.may_be_swept(forward.id, back.id)
+    state.drive(back, Phase.DATA_MIGRATION)
+    assert state.store.may_be_swept(forward.id, back.id)
+    assert state.store.take_sweeper(forward.id, "it", 60, back.id)
+    assert not state.store.may_be_swept(forward.id, UNKNOWN)
+    state.store.release_sweeper(forward.id, "it")
+    state.store.request_cancel(back.id, "somebody")
+    assert not state.store.may_be_swept(forward.id, back.id)
+    state.store.finish_rollback(back.id, 2)
+    assert state.store.may_be_swept(forward.id)
+
+
+def test_after_the_next_switch_nothing_is_swept_and_nothing_frozen(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    assert state.store.take_sweeper(first.id, "me", 60)
+    state.store.refreeze(first.id, "me", a_part(0))
+    state.complete(state.start(state.store.bot(first.bot_id)))
+    assert not state.store.may_be_swept(first.id)
+    assert state.store.frozen_part(first.id, 0) is None
+
+
+def test_sweeps_are_claimed_once_each_and_at_growing_distances(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    claimed = []
+    for seconds in (29, 2, 0, 298, 3, 3595, 10):
+        state.pass_time(seconds)
+        claimed.append(len(state.store.claim_sweeps(30, 300, 3600)))
+    assert [0, 1, 0, 0, 1, 0, 1] == claimed
+    sent = [m for m in state.messages(migration) if m["kind"] == "sweep"]
+    assert [messages.sweep(migration.id, migration.epoch, n) for n in (1, 2, 3)] == sent
+
+
+def test_a_rollback_takes_the_sweeps_over(state: World) -> None:
+    forward = state.reach(Status.COMPLETED)
+    back = state.complete(state.start_back(forward))
+    state.pass_time(31)
+    assert [back.id] == state.store.claim_sweeps(30, 300, 3600)
+
+
+# --- conflicts ------------------------------------------------------------------------
+
+
+def test_conflicts_are_kept_the_newest_per_key_with_one_warning(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    other = state.reach(Status.COMPLETED)
+    first = Conflict("b", {"text": "old"}, ConflictReason.LIVE_IS_NEWER)
+    second = Conflict("b", {"text": "n\x00ew", "n": 1.5}, ConflictReason.NOT_EMBEDDED)
+    gone = Conflict("a", None, ConflictReason.LIVE_IS_NEWER)
+    state.store.record_conflicts(migration.id, [first])
+    state.store.record_conflicts(migration.id, [second, gone])
+    kept = replace(second, fields={"text": "n␀ew", "n": 1.5})
+    assert [gone, kept] == state.store.conflicts(migration.id)
+    assert [gone] == state.store.conflicts(migration.id, 1)
+    assert (2, 0) == tuple(state.store.count_conflicts(m.bot_id) for m in (migration, other))
+    (warning,) = state.now(migration).warnings
+    assert ": 2 chunks" in warning
+    assert ["conflicts_kept"] * 2 == state.told(migration)[-2:]
+
+
+# --- held targets ---------------------------------------------------------------------
+
+
+def undone(state: World) -> Migration:
+    """A rolled back migration whose target is held for a day."""
+    migration = state.reach(Status.ROLLED_BACK)
+    assert state.store.hold_target(migration.id, 5, 24)
+    return migration
+
+
+def test_a_held_target_says_all_that_a_next_run_must_know(state: World) -> None:
+    migration = undone(state)
+    held = state.store.held(migration.target_collection)
+    assert held is not None
+    assert [held] == state.store.held_of(migration.bot_id)
+    assert (migration.bot_id, migration.id, HoldReason.ROLLED_BACK, NEW) == (
+        held.bot_id,
+        held.migration_id,
+        held.reason,
+        held.embedding,
+    )
+    assert (migration.source_collection, 5, None) == (
+        held.source_collection,
+        held.chunks,
+        held.content_digest,
+    )
+    assert timedelta(hours=24) == held.drop_after - held.held_at
+    assert "target_held" == state.told(migration)[-1]
+    assert state.store.held("nothing") is None
+    assert [] == state.store.held_of("nobody")
+
+
+def test_holding_twice_changes_nothing(state: World) -> None:
+    migration = undone(state)
+    before = state.store.held(migration.target_collection)
+    state.pass_time(0)
+    assert state.store.hold_target(migration.id, 7, 99)
+    assert before == state.store.held(migration.target_collection)
+    assert 1 == state.told(migration).count("target_held")
+
+
+@pytest.mark.parametrize("status", [Status.RUNNING, Status.SWITCHED, Status.COMPLETED])
+def test_what_a_run_heads_for_or_a_bot_lives_in_is_not_held(state: World, status: Status) -> None:
+    migration = state.reach(status)
+    assert not state.store.hold_target(migration.id, 5, 24)
+    assert state.store.held(migration.target_collection) is None
+
+
+def take_over(state: World, held_by: Migration, **changes: object) -> Migration:
+    bot = state.store.bot(held_by.bot_id)
+    wish = {"target_collection": held_by.target_collection, "target_adopted": True, **changes}
+    return state.store.create(a_start(bot, **wish), LIMIT)[0]
+
+
+def test_a_run_that_takes_a_held_target_over_ends_its_holding(state: World) -> None:
+    migration = undone(state)
+    second = take_over(state, migration)
+    assert second.target_adopted
+    assert state.store.held(migration.target_collection) is None
+    state.pass_time(25 * HOUR)
+    assert [] == state.store.claim_drops(300)
+
+
+def test_a_refused_start_leaves_the_target_held(state: World) -> None:
+    migration = undone(state)
+    state.start(state.store.bot(migration.bot_id))
+    with pytest.raises(Exception, match="is pending"):
+        take_over(state, migration)
+    assert state.store.held(migration.target_collection) is not None
+
+
+OTHER = EmbeddingRef(provider="local", model="large", dimension=128)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"config": a_config(target=OTHER)}, {"target_collection": "another"}],
+    ids=["embedding", "name"],
+)
+def test_a_run_that_does_not_fit_takes_nothing_over(
+    state: World, changes: dict[str, object]
+) -> None:
+    migration = undone(state)
+    with pytest.raises(NoLongerHeld):
+        take_over(state, migration, **changes)
+    assert state.store.live(migration.bot_id) is None
+    assert state.store.held(migration.target_collection) is not None
+
+
+def test_a_target_held_for_one_bot_is_not_taken_over_by_another(state: World) -> None:
+    migration = undone(state)
+    other = state.bot("other")
+    wish = {"target_collection": migration.target_collection, "target_adopted": True}
+    with pytest.raises(NoLongerHeld):
+        state.store.create(a_start(other, **wish), LIMIT)
+
+
+def test_cancelling_a_run_that_took_over_undoes_the_target_though_it_never_made_it(
+    state: World,
+) -> None:
+    second = take_over(state, undone(state))
+    turned = state.store.request_cancel(second.id, "somebody")
+    (message,) = state.messages(turned)
+    assert [Phase.NEW_COLLECTION_CREATION, Phase.VALIDATION] == message["phases"]
+    for phase in message["phases"]:
+        state.store.record_undo(turned.id, turned.epoch, Phase(phase), None)
+    assert Status.ROLLED_BACK is state.store.finish_rollback(turned.id, turned.epoch)
+
+
+# --- retiring -------------------------------------------------------------------------
+
+
+def retired(state: World) -> Migration:
+    migration = state.reach(Status.COMPLETED)
+    state.pass_time(WINDOW_SECONDS)
+    assert state.store.retire(migration.id, 7, "abcd", 24)
+    return migration
+
+
+def test_retiring_forgets_the_previous_collection_and_holds_it(state: World) -> None:
+    migration = retired(state)
+    bot = state.store.bot(migration.bot_id)
+    assert bot.previous is None
+    assert migration.target_collection == bot.live.collection
+    held = state.store.held(migration.source_collection)
+    assert held is not None
+    assert (HoldReason.RETIRED, OLD, None, 7, "abcd") == (
+        held.reason,
+        held.embedding,
+        held.source_collection,
+        held.chunks,
+        held.content_digest,
+    )
+    assert "retired" == state.told(migration)[-1]
+    assert not state.store.retire(migration.id, 7, "abcd", 24)
+
+
+def test_nothing_is_retired_before_its_time_or_while_a_migration_lives(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    assert not state.store.retire(migration.id, 7, "abcd", 24)
+    assert [] == state.store.claim_retirements(300)
+    state.pass_time(WINDOW_SECONDS)
+    state.start(state.store.bot(migration.bot_id))
+    assert [] == state.store.claim_retirements(300)
+    assert not state.store.retire(migration.id, 7, "abcd", 24)
+    assert state.store.bot(migration.bot_id).previous is not None
+
+
+def test_an_older_run_retires_nothing_of_a_newer_one(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    second = state.complete(state.start(state.store.bot(first.bot_id)))
+    state.pass_time(WINDOW_SECONDS)
+    assert not state.store.retire(first.id, 7, "abcd", 24)
+    assert [second.id] == state.store.claim_retirements(300)
+
+
+def test_retiring_is_claimed_once_and_again_after_a_while(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    state.pass_time(WINDOW_SECONDS)
+    claimed = []
+    for seconds in (0, 0, 301):
+        state.pass_time(seconds)
+        claimed += state.store.claim_retirements(300)
+    assert [migration.id] * 2 == claimed
+    sent = [m for m in state.messages(migration) if m["kind"] == "retire"]
+    assert [messages.retire(migration.id, migration.epoch, n) for n in (1, 2)] == sent
+
+
+def test_what_a_second_switch_pushes_out_is_held_unread(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    second = state.complete(state.start(state.store.bot(first.bot_id)))
+    (held,) = state.store.held_of(first.bot_id)
+    assert (first.source_collection, HoldReason.RETIRED, None, second.id) == (
+        held.collection,
+        held.reason,
+        held.content_digest,
+        held.migration_id,
+    )
+
+
+def test_a_rollback_pushes_nothing_out(state: World) -> None:
+    forward = state.reach(Status.COMPLETED)
+    state.complete(state.start_back(forward))
+    assert [] == state.store.held_of(forward.bot_id)
+
+
+def test_the_run_that_brought_a_bot_to_its_generation_is_found(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    assert state.now(migration) == state.store.switched_by(migration.bot_id, 2)
+    assert state.store.switched_by(migration.bot_id, 3) is None
+    assert state.store.switched_by("nobody", 2) is None
+
+
+# --- dropping -------------------------------------------------------------------------
+
+
+def dropped(state: World, collection: str) -> bool:
+    with state.store.drop_of_held(collection) as may_drop:
+        return may_drop
+
+
+def test_a_held_collection_is_dropped_after_its_time_and_then_forgotten(state: World) -> None:
+    migration = retired(state)
+    name = migration.source_collection
+    assert not dropped(state, name)
+    state.pass_time(25 * HOUR)
+    assert dropped(state, name)
+    assert "held_dropped" == state.told(migration)[-1]
+    assert state.store.held(name) is None
+    assert not dropped(state, name)
+
+
+def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
+    migration = retired(state)
+    state.pass_time(25 * HOUR)
+
+    def fail_to_drop() -> None:
+        with state.store.drop_of_held(migration.source_collection) as may_drop:
+            raise ZeroDivisionError(may_drop)
+
+    with pytest.raises(ZeroDivisionError, match="True"):
+        fail_to_drop()
+    assert state.store.held(migration.source_collection) is not None
+    assert "held_dropped" not in state.told(migration)
+
+
+def test_what_somebody_lives_in_is_not_dropped_although_it_is_held(state: World) -> None:
+    """What a cleanup must be refused that once saw something else."""
+    migration = retired(state)
+    state.pass_time(25 * HOUR)
+    name = migration.source_collection
+    state.bot("other", live=replace(state.store.bot(migration.bot_id).live, collection=name))
+    assert not dropped(state, name)
+    assert state.store.held(name) is not None
+
+
+def test_drops_are_claimed_once_and_again_after_a_while(state: World) -> None:
+    migration = retired(state)
+    assert [] == state.store.claim_drops(300)
+    state.pass_time(25 * HOUR)
+    claimed = []
+    for seconds in (0, 0, 301):
+        state.pass_time(seconds)
+        claimed += state.store.claim_drops(300)
+    assert [migration.id] * 2 == claimed
+    name = migration.source_collection
+    sent = [m for m in state.messages(migration) if m["kind"] == "drop_held"]
+    assert [messages.drop_held(migration.id, 1, n, name) for n in (1, 2)] == sent
+
+
+def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: World) -> None:
+    migration = retired(state)
+    name = migration.source_collection
+    state.pass_time(25 * HOUR)
+    state.store.claim_drops(300)
+    for _ in range(2):
+        state.store.extend_hold(name, 24, "Somebody writes there.")
+    assert ("Somebody writes there.",) == state.now(migration).warnings
+    assert "drop_refused" == state.told(migration)[-1]
+    state.pass_time(23 * HOUR)
+    assert [] == state.store.claim_drops(300)
+    state.pass_time(2 * HOUR)
+    assert [migration.id] == state.store.claim_drops(300)
+
+
+def test_what_was_held_unread_is_known_once_it_is_measured(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    state.complete(state.start(state.store.bot(first.bot_id)))
+    state.store.measure_held(first.source_collection, 9, "ef", 24)
+    held = state.store.held(first.source_collection)
+    assert held is not None
+    assert (9, "ef") == (held.chunks, held.content_digest)
+    assert [] == state.store.claim_drops(300)

@@ -1,0 +1,173 @@
+"""The fake state store's held collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from migrations import messages
+from migrations.entities import Bot, HeldCollection, HoldReason, Migration, NewMigration
+from migrations.errors import NoLongerHeld
+from migrations.states import Kind, Status
+from migrations.store.bots import HEADING_FOR_SWITCH
+from migrations.store.changes import Change, drop_refused
+from migrations.store.held import retired, target_of
+from tests.fakes.state_rows import HeldRow, StateRows, collections_of, newest
+
+
+class FakeHeld(StateRows):
+    def switched_by(self, bot_id: str, generation: int) -> Migration | None:
+        with self._transaction():
+            wanted = (bot_id, generation)
+            return newest(m for m in self._all() if (m.bot_id, m.new_generation) == wanted)
+
+    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+        name = self._row(migration_id).migration.target_collection
+        with self._collections[name], self._held(migration_id) as held:
+            if self._is_wanted(name):
+                return False
+            if name not in self._held_ones:
+                one = target_of(held.migration, chunks, held.now, hold_hours)
+                self._held_ones[name] = HeldRow(one)
+                told = {"collection": name, "chunks": chunks}
+                self._apply(held, Change({}, "target_held", told))
+            return True
+
+    def held(self, collection: str) -> HeldCollection | None:
+        with self._transaction():
+            row = self._held_ones.get(collection)
+            return row.held if row else None
+
+    def held_of(self, bot_id: str) -> list[HeldCollection]:
+        with self._transaction():
+            mine = [row.held for row in self._held_ones.values() if row.held.bot_id == bot_id]
+            return sorted(mine, key=lambda one: one.held_at, reverse=True)
+
+    def retire(
+        self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
+    ) -> bool:
+        name = self._row(migration_id).migration.source_collection
+        with self._collections[name], self._held(migration_id) as held:
+            if not self._may_retire(held.migration, held.now):
+                return False
+            bot = self._bot(held.migration.bot_id)
+            until = held.now + timedelta(hours=hold_hours)
+            self._keep(retired(bot, migration_id, chunks, digest, held.now, until))
+            self._bots[bot.bot_id] = replace(bot, previous=None)
+            self._forget_frozen_of(bot.bot_id)
+            self._apply(held, Change({}, "retired", {"collection": name}))
+            return True
+
+    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+        with self._transaction() as now:
+            row = self._held_ones.get(collection)
+            if row is not None:
+                until = now + timedelta(hours=hold_hours)
+                known = replace(row.held, chunks=chunks, content_digest=digest, drop_after=until)
+                self._held_ones[collection] = replace(row, held=known, drop_at=None)
+
+    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+        with self._transaction() as now:
+            row = self._held_ones.get(collection)
+            if row is None:
+                return
+            longer = replace(row.held, drop_after=now + timedelta(hours=hold_hours))
+            self._held_ones[collection] = replace(row, held=longer, drop_at=None)
+            with self._held(row.held.migration_id) as held:
+                self._apply(held, drop_refused(held, collection, warning))
+
+    def claim_retirements(self, again_seconds: float) -> list[UUID]:
+        claimed = []
+        with self._transaction() as now:
+            for migration in self._all():
+                row = self._row(migration.id)
+                due = row.retire_at is None or row.retire_at <= now
+                completed = migration.status is Status.COMPLETED
+                if not (due and completed and self._may_retire(migration, now)):
+                    continue
+                number, at = row.retirings + 1, now + timedelta(seconds=again_seconds)
+                self._rows[migration.id] = replace(row, retirings=number, retire_at=at)
+                message = messages.retire(migration.id, migration.epoch, number)
+                self._post(migration.id, message, now)
+                claimed.append(migration.id)
+        return claimed
+
+    def claim_drops(self, again_seconds: float) -> list[UUID]:
+        claimed = []
+        with self._transaction() as now:
+            for name, row in self._held_ones.items():
+                if row.held.drop_after > now or (row.drop_at or now) > now:
+                    continue
+                number, at = row.drops + 1, now + timedelta(seconds=again_seconds)
+                self._held_ones[name] = replace(row, drops=number, drop_at=at)
+                migration = self._row(row.held.migration_id).migration
+                message = messages.drop_held(migration.id, migration.epoch, number, name)
+                self._post(migration.id, message, now)
+                claimed.append(migration.id)
+        return claimed
+
+    @contextmanager
+    def drop_of_held(self, collection: str) -> Iterator[bool]:
+        with self._collections[collection]:
+            with self._transaction() as now:
+                row = self._held_ones.get(collection)
+                is_due = row is not None and row.held.drop_after <= now
+                may_drop = is_due and not self._is_wanted(collection)
+            yield may_drop
+            if row is not None and may_drop:
+                with self._held(row.held.migration_id) as held:
+                    told = {"collection": collection}
+                    self._apply(held, Change({}, "held_dropped", told))
+                    del self._held_ones[collection]
+
+    # --- within transactions of others -------------------------------------------
+
+    def _is_wanted(self, collection: str) -> bool:
+        if any(collection in collections_of(bot) for bot in self._bots.values()):
+            return True
+        heading = (m for m in self._all() if m.status in HEADING_FOR_SWITCH)
+        return any(collection in {m.source_collection, m.target_collection} for m in heading)
+
+    def _take_over(self, new: NewMigration) -> None:
+        if new.kind is not Kind.FORWARD or not new.target_adopted:
+            return
+        row = self._held_ones.get(new.target_collection)
+        facts = (new.bot_id, HoldReason.ROLLED_BACK, new.source_collection, new.config.target)
+        held = row.held if row else None
+        if held is None or facts != (
+            held.bot_id,
+            held.reason,
+            held.source_collection,
+            held.embedding,
+        ):
+            raise NoLongerHeld
+        if self._is_wanted(new.target_collection):
+            raise NoLongerHeld
+        del self._held_ones[new.target_collection]
+
+    def _leave_behind(self, before: Bot, migration: Migration, at: datetime) -> None:
+        previous = before.previous
+        if previous is not None and previous.collection != migration.target_collection:
+            self._keep(retired(before, migration.id, None, None, at, at))
+        self._forget_frozen_of(before.bot_id, but=migration.id)
+
+    def _keep(self, held: HeldCollection) -> None:
+        self._held_ones.setdefault(held.collection, HeldRow(held))
+
+    def _forget_frozen_of(self, bot_id: str, but: UUID | None = None) -> None:
+        for migration in self._all():
+            if migration.bot_id == bot_id and migration.id != but:
+                self._frozen.pop(migration.id, None)
+
+    def _may_retire(self, migration: Migration, now: datetime) -> bool:
+        bot = self._bot(migration.bot_id)
+        return (
+            bot.live.generation == migration.new_generation
+            and bot.previous is not None
+            and bot.previous.collection == migration.source_collection
+            and bot.previous.expires_at <= now
+            and self._live(bot.bot_id) is None
+        )

@@ -1,0 +1,25 @@
+"""What a worker does for a message about a run that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from migrations import task_names as names
+from migrations.purge import drop_held, retire
+from migrations.services import Services
+from migrations.sweeps import sweep
+
+
+def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable[[], object]]:
+    """The task's name and what it calls."""
+    migration_id = UUID(message["migration_id"])
+    match message["kind"]:
+        case "sweep":
+            return names.SWEEP, lambda: sweep(services, services.store.migration(migration_id))
+        case "retire":
+            return names.RETIRE, lambda: retire(services, migration_id)
+        case "drop_held":
+            return names.DROP_HELD, lambda: drop_held(services, message["collection"])
+    raise AssertionError(message)

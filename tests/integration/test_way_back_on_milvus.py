@@ -1,0 +1,202 @@
+"""Stragglers, holding and taking over on PostgreSQL and Milvus; only the models are fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pymilvus import MilvusClient
+
+from devstack.milvus_lite import MilvusLiteServer
+from devstack.provider import vector_for
+from migrations.adapters.clock import SystemClock
+from migrations.adapters.milvus import MilvusVectorStore
+from migrations.conductor import Conductor
+from migrations.config import EmbeddingRef
+from migrations.entities import Caller, Migration
+from migrations.purge import drop_held, retire
+from migrations.requests import BotRegistration, StartRequest
+from migrations.states import Status
+from migrations.store import SqlMigrationStore
+from migrations.sweeps import sweep
+from migrations.system import EmbeddingMigrationSystem
+from migrations.watchdog import Watchdog
+from tests.contract.vector_store_world import make_collection
+from tests.fakes.embedders import LARGE, SMALL
+from tests.fakes.world import World
+
+OWNER = Caller("owner")
+CHUNKS = 30
+
+
+class Stack:
+    """A bot on real servers, and what a foreign writer does to its collections."""
+
+    def __init__(self, database_url: str, uri: str, name: str, **settings: Any) -> None:
+        self.source, self.alias = name, f"{name}_live"
+        self.client = MilvusClient(uri)
+        self.sql = SqlMigrationStore(database_url)
+        self.fakes = World(settings={"hold_hours": 24, **settings})
+        self.services = replace(
+            self.fakes.services,
+            store=self.sql,
+            vectors=MilvusVectorStore(uri),
+            clock=SystemClock(),
+        )
+        # The driver of the fakes plays Celery; everything it drives is real.
+        self.fakes.services = self.services
+        self.fakes.conductor = Conductor(self.services)
+        self.fakes.watchdog = Watchdog(self.services)
+        self.system = EmbeddingMigrationSystem(self.services)
+        make_collection(self.client, name)
+        self.write(name, SMALL, {f"k{i:03}": f"text {i}" for i in range(CHUNKS)})
+        self.client.create_alias(name, self.alias)
+        self.system.register_bot(OWNER, BotRegistration("bot", self.alias, "fake", "small"))
+
+    def write(self, collection: str, ref: EmbeddingRef, texts: dict[str, str]) -> None:
+        rows = [
+            {"pk": key, "text": text, "vector": vector_for(ref.model, text, ref.dimension).tolist()}
+            for key, text in texts.items()
+        ]
+        self.client.upsert(collection, rows)
+
+    def remove(self, collection: str, *keys: str) -> None:
+        self.client.delete(collection, ids=list(keys))
+
+    def start(self) -> Migration:
+        wish = StartRequest("bot", "fake", LARGE.model, batch_size=5, retry_delay=0.1)
+        return self.system.start_migration(OWNER, wish).migration
+
+    def complete(self) -> Migration:
+        migration = self.start()
+        self.fakes.deliver()
+        now = self.sql.migration(migration.id)
+        assert Status.COMPLETED == now.status, now.error
+        return now
+
+    @property
+    def live(self) -> str:
+        return self.sql.bot("bot").live.collection
+
+    def texts(self, collection: str) -> dict[Any, str]:
+        vectors = self.services.vectors
+        pages = vectors.scan(vectors.describe(collection))
+        return {chunk.key: chunk.fields["text"] for page in pages for chunk in page}
+
+    def wrongly_embedded(self, collection: str, ref: EmbeddingRef) -> list[Any]:
+        vectors = self.services.vectors
+        pages = vectors.scan(vectors.describe(collection), with_vectors=True)
+        return [
+            chunk.key
+            for page in pages
+            for chunk in page
+            if abs(chunk.vector - vector_for(ref.model, chunk.fields["text"], ref.dimension)).max()
+            > 1e-6
+        ]
+
+    def close(self) -> None:
+        self.client.drop_alias(self.alias)
+        for name in self.client.list_collections():
+            if name.startswith(self.source):
+                self.client.drop_collection(name)
+        self.client.close()
+        self.sql.close()
+
+
+@pytest.fixture
+def stack(
+    database_url: str, milvus_lite_server: MilvusLiteServer, collection_name: Callable[[], str]
+) -> Iterator[Callable[..., Stack]]:
+    made: list[Stack] = []
+
+    def make(**settings: Any) -> Stack:
+        made.append(Stack(database_url, milvus_lite_server.url, collection_name(), **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_exactly_the_stragglers_are_forwarded_and_the_second_sweep_is_quiet(
+    stack: Callable[..., Stack],
+) -> None:
+    bot = stack()
+    migration = bot.complete()
+    bot.write(bot.live, LARGE, {"k005": "legitimate", "fresh": "legitimate"})
+    bot.remove(bot.live, "k006")
+    bot.write(bot.source, SMALL, {"k000": "changed late", "new": "a straggler", "k005": "loser"})
+    bot.remove(bot.source, "k001")
+    expected = {f"k{i:03}": f"text {i}" for i in range(CHUNKS) if i not in (1, 6)}
+    expected |= {"k000": "changed late", "new": "a straggler"}
+    expected |= {"k005": "legitimate", "fresh": "legitimate"}
+    result = sweep(bot.services, migration)
+    assert (2, 1, 1) == (result.applied, result.deleted, result.conflicts)
+    assert expected == bot.texts(bot.live)
+    assert [] == bot.wrongly_embedded(bot.live, LARGE)
+    assert sweep(bot.services, migration).quiet
+    (kept,) = bot.sql.conflicts(migration.id)
+    assert ("k005", "loser") == (kept.key, (kept.fields or {})["text"])
+
+
+def test_a_rollback_takes_stragglers_along(stack: Callable[..., Stack]) -> None:
+    bot = stack()
+    migration = bot.complete()
+    bot.write(bot.live, LARGE, {"fresh": "legitimate"})
+    bot.write(bot.source, SMALL, {"new": "a straggler"})
+    bot.system.rollback(OWNER, migration.id)
+    bot.fakes.deliver()
+    assert bot.source == bot.live
+    texts = bot.texts(bot.source)
+    assert ("legitimate", "a straggler", CHUNKS + 2) == (texts["fresh"], texts["new"], len(texts))
+    assert [] == bot.wrongly_embedded(bot.source, SMALL)
+
+
+def test_the_old_collection_is_retired_when_quiet_and_dropped_when_unchanged(
+    stack: Callable[..., Stack],
+) -> None:
+    bot = stack(retention_hours=0, hold_hours=0)
+    migration = bot.complete()
+    bot.write(bot.source, SMALL, {"new": "a straggler"})
+    assert not retire(bot.services, migration.id)
+    assert "a straggler" == bot.texts(bot.live)["new"]
+    assert retire(bot.services, migration.id)
+    assert bot.sql.bot("bot").previous is None
+    assert drop_held(bot.services, bot.source)
+    assert not bot.client.has_collection(bot.source)
+
+
+def test_a_write_to_a_retired_collection_keeps_it(stack: Callable[..., Stack]) -> None:
+    bot = stack(retention_hours=0, hold_hours=0)
+    migration = bot.complete()
+    assert retire(bot.services, migration.id)
+    bot.write(bot.source, SMALL, {"k000": "one second before the drop"})
+    assert not drop_held(bot.services, bot.source)
+    assert bot.client.has_collection(bot.source)
+    assert "drop_refused" in [event.name for event in bot.sql.events(migration.id)]
+
+
+def test_a_cancelled_run_is_taken_over_and_pays_only_for_what_is_missing(
+    stack: Callable[..., Stack],
+) -> None:
+    bot = stack(verify_sample=1)
+    first = bot.start()
+    bot.fakes.deliver(before="migrations.batch")
+    for _ in range(2):  # of six
+        bot.fakes.work(bot.fakes.pending().pop(0))
+    bot.system.cancel(OWNER, "bot")
+    bot.fakes.deliver()
+    (held,) = bot.sql.held_of("bot")
+    assert 10 == held.chunks
+    assert not bot.services.vectors.is_loaded(held.collection)
+    before = bot.sql.tokens_used(first.id)
+    second = bot.complete()
+    assert (first.target_collection, True) == (second.target_collection, second.target_adopted)
+    texts = bot.texts(bot.source)
+    assert texts == bot.texts(bot.live)
+    paid = [bot.fakes.embedders.embedded[LARGE.model, text] for text in texts.values()]
+    assert sum(paid) <= CHUNKS + 1  # and the one that verification embeds again
+    assert bot.sql.tokens_used(second.id) < 3 * before
+    assert [] == bot.sql.held_of("bot")
