@@ -142,6 +142,15 @@ def test_a_call_that_waited_as_long_as_it_was_told_is_granted(limited: Limited) 
     assert 0.2 < sum(waits) < 1
 
 
+def test_after_an_idle_time_no_more_than_the_burst_leaves_at_once(limited: Limited) -> None:
+    world = limited(Rules(requests=600))
+    tickets = [world.limiter.ticket(world.provider, 1) for _ in range(60)]
+    world.limiter.acquire(tickets.pop())
+    world.pass_time(2.0)
+    granted = [world.limiter.acquire(one) == 0 for one in tickets]
+    assert 5 <= sum(granted) <= 7
+
+
 def test_a_limit_one_worker_learned_holds_all(limited: Limited) -> None:
     world = limited(Rules())
     world.limiter.learn(world.provider, {"x-ratelimit-limit-requests": "60"})

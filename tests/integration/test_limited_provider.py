@@ -14,6 +14,7 @@ from devstack.provider import StubProvider
 from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.limiter import RedisRateLimiter
 from migrations.adapters.limiter_accounts import accounts
+from migrations.bootstrap import build_services, sending_app
 from migrations.config import EmbeddingRef
 from migrations.embedding import quick_estimate
 from migrations.errors import ProviderRateLimited
@@ -22,6 +23,21 @@ from migrations.settings import ProviderSettings, Settings
 REF = EmbeddingRef(provider="stub", model="small", dimension=8)
 #: Ten texts of eight to fifteen tokens as the stub counts them.
 TEXTS = [f"text number {i} of a request " + "and more " * (i % 4) for i in range(10)]
+
+
+def settings_for(
+    redis_url: str, provider: StubProvider, by_hand: dict[str, float] | None = None
+) -> Settings:
+    own = ProviderSettings(
+        base_url=provider.base_url, api_key_env="", models={"small": 8}, **by_hand or {}
+    )
+    return Settings(
+        _env_file=None,
+        database_url="postgresql+psycopg2://u@h/d",
+        redis_url=redis_url,
+        milvus_uri="http://h",
+        providers={"stub": own},
+    )
 
 
 @dataclass
@@ -35,16 +51,7 @@ class Workers:
     calls: list[tuple[float, UUID]] = field(default_factory=list)
 
     def run(self, threads: dict[UUID, int], seconds: float) -> None:
-        own = ProviderSettings(
-            base_url=self.provider.base_url, api_key_env="", models={"small": 8}, **self.by_hand
-        )
-        settings = Settings(
-            _env_file=None,
-            database_url="postgresql+psycopg2://u@h/d",
-            redis_url=self.redis_url,
-            milvus_uri="http://h",
-            providers={"stub": own},
-        )
+        settings = settings_for(self.redis_url, self.provider, self.by_hand)
         limiter = RedisRateLimiter(self.redis_url, accounts(settings))
         embedders = ConfiguredEmbedders(settings, on_headers=limiter.learn)
         embedders.get(REF).embed(["the probe of validation"])
@@ -137,3 +144,14 @@ def test_a_limit_that_is_not_announced_is_survived(
         workers.run({uuid4(): 6}, 5.0)
     assert len(workers.after(2.0)) >= 0.5 * 40 * 3
     assert workers.refused <= 0.35 * len(workers.calls), "most of them before it was found"
+
+
+def test_a_process_as_it_is_assembled_learns_limits_from_answers(redis_url: str) -> None:
+    with StubProvider({"small": 8}) as provider:
+        provider.limit(60)
+        services = build_services(settings_for(redis_url, provider), sending_app())
+        services.embedders.get(REF).embed(["a text"])
+        limiter = services.limiter
+        waits = [limiter.acquire(limiter.ticket("stub", 1)) for _ in range(2)]
+    assert 0 == waits[0]
+    assert 0 < waits[1]

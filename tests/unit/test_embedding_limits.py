@@ -61,6 +61,15 @@ def test_halves_of_a_refused_request_have_turns_too() -> None:
     assert 5 == world.embedders.calls - calls == len(world.limiter.granted)
 
 
+def test_refusals_slow_down_the_calls_of_everybody() -> None:
+    world = World()
+    run = world.run_of(world.start_at(Phase.DATA_MIGRATION))
+    world.embedders.fail(ProviderRateLimited(), times=2)
+    embed(run, chunks_of(world), purpose="data_migration")
+    tickets = [world.limiter.ticket("fake", 1) for _ in range(1000)]
+    assert max([world.limiter.acquire(one) for one in tickets]) > 0
+
+
 def test_a_limited_migration_takes_as_long_as_its_limit_says() -> None:
     world = World(60)
     migration = world.start_at(Phase.DATA_MIGRATION, batch_size=1, verify_migration=False)

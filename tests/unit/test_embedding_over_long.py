@@ -14,7 +14,7 @@ from tests.fakes.embedders import LARGE
 from tests.fakes.world import SOURCE, World
 
 LIMIT = 50  # tokens, of which the fakes count one for four characters
-LONG = "some words and more " * 40
+LONG = "some words and more " * 41  # in pieces of unlike length
 
 
 def world_with(*texts: str) -> World:

@@ -180,7 +180,7 @@ def test_a_waiter_that_never_comes_back_holds_nobody_up_for_long() -> None:
         throttle.acquire(ticket("gone"), 0.0)
     # Their time and the grace are over, and nothing of them is left ahead.
     later = 6.0 + GRACE_SECONDS
-    assert 0 == throttle.acquire(ticket("a"), later)
+    assert 0 == throttle.acquire(ticket("gone"), later)
 
 
 # --- queries --------------------------------------------------------------------
