@@ -68,7 +68,7 @@ class Processes:
 
     def start(self, only: Iterable[str] | None = None) -> None:
         """Start the named processes, by default all; those that run are left alone."""
-        for name in only or self.names:
+        for name in self.names if only is None else only:
             if self.pid(name) is None:
                 # exec: the process itself, not a shell, is who we signal.
                 shell = ["/bin/sh", "-c", f"exec {self._commands[name]}"]
@@ -101,7 +101,7 @@ class Processes:
 
     def stop(self, only: Iterable[str] | None = None) -> None:
         """Stop them, all at once; returns when nothing of them is left."""
-        children = [self._children[name] for name in only or self.names]
+        children = [self._children[name] for name in (self.names if only is None else only)]
         for child in children:
             child.request_stop()
         for child in children:

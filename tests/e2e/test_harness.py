@@ -184,3 +184,9 @@ def dialled(wire: TcpProxy) -> socket.socket:
 def asked(line: socket.socket) -> bytes:
     line.sendall(b"hello")
     return line.recv(100)
+
+
+def test_restarting_what_does_not_run_stops_nobody_else(world: World) -> None:
+    before = world.pids("batch") | world.pids("control")
+    world.processes.stop([])
+    assert before == world.pids("batch") | world.pids("control")
