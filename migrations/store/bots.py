@@ -13,7 +13,7 @@ from migrations.entities import Bot
 from migrations.errors import BotExists, BotNotFound
 from migrations.states import LIVE, Status
 from migrations.store.engine import Database
-from migrations.store.guarded import has_status, lock_collection
+from migrations.store.guarded import has_status, lock_collection, may_idle
 from migrations.store.records import BotRecord, MigrationRecord, as_bot, clock, pair_columns
 
 #: Live migrations that still mean to use their collections; one that rolls back
@@ -79,6 +79,7 @@ class SqlBots:
         # Registering, starting and switching take the same lock, so that none of
         # them can make the collection somebody's while the block drops it.
         with self._database.transaction() as session:
+            may_idle(session)  # while the vector store works, however long it takes
             lock_collection(session, collection)
             yield not is_wanted(session, collection)
 

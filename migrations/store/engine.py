@@ -23,6 +23,9 @@ STATEMENT_SECONDS = 30
 #: We give up a server that is silent for longer than it would work on a statement.
 SILENCE_SECONDS = STATEMENT_SECONDS + 5
 POOL_SECONDS = 10
+#: The server ends a transaction whose process says nothing for so long. One that was
+#: stopped would keep the watch, or a migration's row, from everybody until it went on.
+IDLE_SECONDS = 15
 
 UNDEFINED_TABLE = "42P01"
 
@@ -101,7 +104,8 @@ def make_engine(url: URL) -> Engine:
         connect_args={
             "application_name": "reembed",
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC"
+            f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
         },
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from migrations.entities import Migration
@@ -151,6 +151,14 @@ def lock_collection(session: Session, collection: str) -> None:
     Taken before any row is locked, everywhere, so that nobody waits in a circle.
     """
     session.execute(select(func.pg_advisory_xact_lock(COLLECTION_LOCKS, func.hashtext(collection))))
+
+
+def may_idle(session: Session) -> None:
+    """Keep this transaction's locks even when its process stands still.
+
+    For a block whose late end would do harm without them.
+    """
+    session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def lock_limit(session: Session) -> None:
