@@ -11,6 +11,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from migrations.bootstrap import Assembly, build_system
 from migrations.logs import configure
 from migrations.settings import get_settings
+from worker import broker
 from worker.base import MigrationTask
 from worker.revoking import install
 
@@ -27,6 +28,11 @@ def assembly() -> Assembly:
 @setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     configure(get_settings())
+
+
+@worker_init.connect
+def _survive_redis(**_: Any) -> None:
+    broker.install()
 
 
 @worker_init.connect
