@@ -134,9 +134,11 @@ else
 end
 
 local before = {requests = {query = 0, migration = 0}, tokens = {query = 0, migration = 0}}
-for _, one in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', tag)) do
+local upto = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', tag, 'WITHSCORES')
+for i = 1, #upto, 2 do
+  local one = upto[i]
   local its_purpose, its_tokens = string.match(one, '^(%a+)|(%d+)|')
-  if one ~= member and (redis.call('ZSCORE', KEYS[2], one) + 0 < tag or one < member) then
+  if tonumber(upto[i + 1]) < tag or one < member then
     for _, bucket in ipairs(buckets_of(its_purpose)) do
       before.requests[bucket] = before.requests[bucket] + 1
       before.tokens[bucket] = before.tokens[bucket] + tonumber(its_tokens)
