@@ -1,7 +1,7 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint clean lock
+.PHONY: help demo up down test bench lint clean lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -22,6 +22,10 @@ down: .venv/.installed-local  ## stop what `make up` started
 test: lint  ## run every check: lint and all tests
 	mkdir -p build/tmp
 	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest
+
+bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \
+	    $(if $(REPEAT),--repeat $(REPEAT)) $(BENCH)
 
 lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check

@@ -1,0 +1,110 @@
+"""``python -m benchmarks``: measure, show a table, write a file."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.api_latency import api_latency
+from benchmarks.figures import Figure, machine, show, write
+from benchmarks.growth import growth
+from benchmarks.lab import Lab
+from benchmarks.latency_provider import latency_provider
+from benchmarks.limited_provider import limited_provider
+from benchmarks.orchestration import orchestration
+from benchmarks.race import migrate_phase, whole_migration
+from benchmarks.scale import Engine, Scale, positive_integers
+from benchmarks.switch import switch
+from devstack.server import PROJECT
+
+#: In the order they are shown.
+BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
+    "migrate_phase": migrate_phase,
+    "whole_migration": whole_migration,
+    "limited_provider": limited_provider,
+    "latency_provider": latency_provider,
+    "growth": growth,
+    "orchestration": orchestration,
+    "api_latency": api_latency,
+    "switch": switch,
+}
+BUILD = PROJECT / "build"
+
+
+def main() -> int:
+    options = _options()
+    names = options.only or list(BENCHMARKS)
+    signal.signal(signal.SIGTERM, _end)
+    about = machine()
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as folder:
+        figures = _measure(names, Path(folder), _scale(options))
+    show(figures)
+    write(options.out, figures, about)
+    return 0
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(1)  # leaves the servers' contexts, which stop them
+
+
+def _measure(names: Sequence[str], folder: Path, scale: Scale) -> list[Figure]:
+    figures: list[Figure] = []
+    with Lab(folder, scale) as lab:
+        for name in names:
+            began = time.monotonic()
+            found = BENCHMARKS[name](lab)
+            show(found)
+            print(f"{name} took {time.monotonic() - began:.0f} s.", flush=True)
+            figures += found
+    return figures
+
+
+# --- what is asked for ------------------------------------------------------------
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given again")
+    parser.add_argument("--out", type=Path, default=BUILD / "bench.json")
+    parser.add_argument("--tiny", action="store_true", help="every code path; no figure to keep")
+    parser.add_argument("--engine", action="append", type=Engine, choices=list(Engine))
+    for field in fields(Scale):
+        kind = _kind(field.name)
+        if kind is not None:
+            parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind)
+    return parser.parse_args()
+
+
+def _kind(name: str) -> Callable[[str], Any] | None:
+    """How an option of :class:`Scale` is read; None for what has an option of its own."""
+    default = getattr(Scale(), name)
+    if name in {"engines", "fresh_workers"}:
+        return None
+    if isinstance(default, tuple):
+        return positive_integers
+    return int if default is None else type(default)
+
+
+def _scale(options: argparse.Namespace) -> Scale:
+    scale = Scale.tiny() if options.tiny else Scale()
+    given = {
+        field.name: value
+        for field in fields(Scale)
+        if (value := getattr(options, field.name, None)) is not None
+    }
+    if options.engine:
+        given["engines"] = tuple(options.engine)
+    return replace(scale, **given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
