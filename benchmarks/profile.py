@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 from benchmarks.lab import Lab
-from benchmarks.runs import phase_seconds
+from benchmarks.runs import Progress, Run
 from benchmarks.scale import Engine, Scale
 from benchmarks.site import Site
 from devstack.server import PROJECT
@@ -73,12 +74,27 @@ def _record(site: Site, recorder: str, with_waiting: bool) -> tuple[str, Stacks]
     _, errors = recording.communicate(timeout=60)
     if not raw.exists():
         raise RuntimeError(f"py-spy wrote nothing: {errors.decode()}")
-    seconds = phase_seconds(run.completed(), "data_migration")
+    last = run.completed()
     heading = (
-        f"{scale.chunks} chunks to {scale.to_dimension} dimensions on {site.engine}:"
-        f" data migration took {seconds:.1f} s."
+        f"{scale.chunks} chunks to {scale.to_dimension} dimensions on {site.engine}.\n"
+        f"Phases: {_phases(last)}.\nSteps of data migration: {_steps(site, run, last)}."
     )
     return heading, _read(raw)
+
+
+def _phases(last: Progress) -> str:
+    return ", ".join(f"{item['phase']} {item['duration_seconds']:.2f} s" for item in last["phases"])
+
+
+def _steps(site: Site, run: Run, last: Progress) -> str:
+    """How long each took; a step ends where the next begins, the last one with its phase."""
+    taken = [(step, at) for name, step, at in site.events(run.id) if name == "step_taken"]
+    phase = next(item for item in last["phases"] if item["phase"] == "data_migration")
+    ends = [*(at for _, at in taken[1:]), datetime.fromisoformat(phase["finished_at"])]
+    return ", ".join(
+        f"{step} {(end - at).total_seconds():.2f} s"
+        for (step, at), end in zip(taken, ends, strict=True)
+    )
 
 
 def _read(raw: Path) -> Stacks:
