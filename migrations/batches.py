@@ -77,6 +77,7 @@ def _move_slice(run: Run, chunks: Sequence[Chunk], before: Counters) -> Counters
     outcome = embed(run, chunks, purpose="data_migration")
     failpoint("batch.before_upsert", migration_id=run.migration.id, chunks=len(chunks))
     if outcome.chunks:
+        run.has_stored = True
         run.patiently(
             lambda: run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
         )

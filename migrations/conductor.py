@@ -274,11 +274,11 @@ class Conductor:
             )
 
         self._await_turn(say, lambda: store.heartbeat(migration_id, epoch))
-        with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
-            try:
+        try:
+            with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
                 yield self._load(migration_id, epoch, beat)
-            finally:
-                _quietly(lambda: store.release_runner(migration_id, runner))
+        finally:  # no earlier: a beat in between would take it again
+            _quietly(lambda: store.release_runner(migration_id, runner))
 
     def _await_turn(self, take: Callable[[], bool], is_wanted: Callable[[], bool]) -> None:
         """Quick batches ask for the catching up while the task that sent them is ending."""

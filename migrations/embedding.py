@@ -171,11 +171,19 @@ def _ask(run: Run, texts: list[str], purpose: str) -> Embedded:
                 raise
             run.wait(backoff_seconds(config.retry_delay, attempt))
             continue
-        run.services.store.record_spend(
-            run.migration.id, config.to_provider, config.to_model, purpose, embedded.tokens
-        )
+        _record(run, purpose, embedded.tokens)
         return embedded
     raise AssertionError("the last attempt returns or raises")
+
+
+def _record(run: Run, purpose: str, tokens: int) -> None:
+    """Waits for PostgreSQL: an answer that was given up would be paid for again."""
+    config, store = run.migration.config, run.services.store
+    run.patiently(
+        lambda: store.record_spend(
+            run.migration.id, config.to_provider, config.to_model, purpose, tokens
+        )
+    )
 
 
 def _call(run: Run, texts: list[str], purpose: str) -> Embedded:

@@ -33,10 +33,22 @@ class Beat:
         self._every = every_seconds
         self._stopped = threading.Event()
         self._heard_at = -math.inf  # never; the clock's zero may be a moment ago
+        self._speaking = threading.Lock()
+        self._ended = False
         self.holders = 0
 
     def speak(self) -> None:
         """Say it once. An unreachable database is no reason to stop what is under way."""
+        with self._speaking:
+            if not self._ended:
+                self._speak()
+
+    def end(self) -> None:
+        """Return when it is not being said, and never will be again."""
+        with self._speaking:
+            self._ended = True
+
+    def _speak(self) -> None:
         try:
             going_on = self._say()
         except StateStoreUnavailable as error:
@@ -92,8 +104,11 @@ class Pulse:
     def _leave(self, key: object, beat: Beat) -> None:
         with self._lock:
             beat.holders -= 1
-            if beat.holders == 0 and self._beats.get(key) is beat:
+            last = beat.holders == 0
+            if last and self._beats.get(key) is beat:
                 del self._beats[key]
+        if last:
+            beat.end()
 
     def _ensure_thread(self) -> None:
         if self._thread_pid == os.getpid():  # a forked child has the attribute but no thread

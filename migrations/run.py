@@ -42,6 +42,8 @@ class Run:
     schemas: dict[str, CollectionSchema] = field(default_factory=dict)
     #: How long this work has waited for its turn at the provider.
     waited_for_limit_seconds: float = 0.0
+    #: Whether this work has begun to store, so that it finds its own rows when it is repeated.
+    has_stored: bool = False
 
     @property
     def source(self) -> CollectionSchema:
@@ -65,7 +67,7 @@ class Run:
     @property
     def target_may_hold_chunks(self) -> bool:
         """Whether looking into the target before paying can save anything."""
-        return self.migration.epoch > 1 or self.migration.target_adopted
+        return self.migration.epoch > 1 or self.migration.target_adopted or self.has_stored
 
     def text_of(self, chunk: Chunk) -> str:
         return str(chunk.fields.get(self.bot.text_field) or "")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from migrations.chunks import KeyRange
 from migrations.embedding import embed
 from migrations.entities import Migration
-from migrations.errors import InvalidVectors
+from migrations.errors import CheckpointsUnavailable, InvalidVectors, StateStoreUnavailable
 from migrations.ports import Counters
 from migrations.run import Run
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
+from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import OWNER, SOURCE, World, kill
 
 FIRST = KeyRange(None, "k002")
@@ -76,6 +79,39 @@ def test_a_batch_that_dies_between_paying_and_storing_pays_once_more_and_no_othe
         world.settle()
     again = [text for text, times in paid(world).items() if times == 2]
     assert ["text 0", "text 1", "text 2"] == sorted(again)
+
+
+class AwayForAMoment(FakeMigrationStore):
+    """PostgreSQL is away when the first bill is to be written down."""
+
+    outages = 1
+
+    def record_spend(self, *about: Any, **more: Any) -> None:
+        if self.outages and "data_migration" in about:
+            self.outages -= 1
+            raise StateStoreUnavailable
+        super().record_spend(*about, **more)
+
+
+def test_an_answer_is_not_paid_for_again_because_postgresql_was_away() -> None:
+    world = World(store_class=AwayForAMoment)
+    migration = planned(world)
+    outcome = world.conductor.run_batch(migration.id, 1, 0, FIRST)
+    assert ("done", 0) == (outcome["outcome"], world.store.outages)
+    assert {1} == set(paid(world).values())
+
+
+def test_a_batch_that_could_not_be_marked_finds_its_own_rows_when_it_is_repeated() -> None:
+    world = World()
+    migration = planned(world)
+    with world.at("batch.before_mark", fall_out):
+        outcome = world.conductor.run_batch(migration.id, 1, 0, FIRST)
+    assert ("done", 3) == (outcome["outcome"], outcome["skipped"])
+    assert {1} == set(paid(world).values())
+
+
+def fall_out() -> None:
+    raise CheckpointsUnavailable
 
 
 def test_a_batch_that_was_done_is_not_done_again() -> None:

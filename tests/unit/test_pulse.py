@@ -89,6 +89,25 @@ def test_it_is_said_again_and_again_while_the_work_goes_on() -> None:
         assert all(said.acquire(timeout=5) for _ in range(5))
 
 
+def test_nothing_is_said_once_the_work_has_been_left() -> None:
+    saying, go_on = threading.Event(), threading.Event()
+    said_at_the_end: list[bool] = []
+
+    def say() -> bool:
+        if threading.current_thread().name == "reembed-pulse":
+            saying.set()
+            go_on.wait(5)
+            said_at_the_end.append(True)
+        return True
+
+    with Pulse(0.01).hold("key", say):
+        assert saying.wait(5)
+        threading.Timer(0.2, go_on.set).start()
+    assert [True] == said_at_the_end, "left while it was being said"
+    time.sleep(0.1)
+    assert [True] == said_at_the_end, "said again after it was left"
+
+
 def test_a_beat_that_breaks_does_not_silence_the_others() -> None:
     said = threading.Semaphore(0)
     broken = threading.Event()
