@@ -387,6 +387,10 @@ class Dispatcher(Protocol):
         """Publish one outbox message, see :mod:`migrations.messages`."""
         ...
 
+    def waiting(self) -> int:
+        """Batches that no worker has taken yet. Raises CheckpointsUnavailable."""
+        ...
+
 
 class Clock(Protocol):
     """Time, so that tests need not wait."""

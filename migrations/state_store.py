@@ -200,8 +200,12 @@ class WatchStore(Protocol):
         """True for the one watchdog that acts now, in all processes."""
         ...
 
-    def stalled(self, after_seconds: float) -> list[Migration]:
-        """Driven migrations whose heartbeat is older, by the database's clock."""
+    def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
+        """Driven migrations whose heartbeat is older, by the database's clock.
+
+        While another's batches keep the workers busy a migration is given more time,
+        unless ``line_is_empty``: then none of its batches can be waiting for its turn.
+        """
         ...
 
     def overdue(self) -> list[Migration]:

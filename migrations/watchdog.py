@@ -61,7 +61,8 @@ class Watchdog:
     def redrive_stalled(self) -> None:
         """Drive again, at the next epoch, what no worker has spoken of for a while."""
         store = self._services.store
-        for migration in store.stalled(self._services.settings.stalled_after_seconds):
+        after_seconds = self._services.settings.stalled_after_seconds
+        for migration in store.stalled(after_seconds, line_is_empty=self._line_is_empty()):
             if store.redrive(migration.id, migration.epoch):
                 log.warning(
                     "migration_redriven",
@@ -69,6 +70,14 @@ class Watchdog:
                     phase=migration.phase.value,
                     epoch=migration.epoch + 1,
                 )
+
+    def _line_is_empty(self) -> bool:
+        """Whether no batch can be waiting for its turn; not while the broker is away."""
+        try:
+            return self._services.dispatcher.waiting() == 0
+        except ReembedError as error:
+            log.warning("line_unknown", reason=error.message)
+            return False
 
     def end_overdue(self) -> None:
         """Turn round what has not switched in its time, even if every task of it is stuck."""

@@ -11,7 +11,9 @@ from typing import Any
 
 from celery import Celery, chain, chord, group
 from celery.canvas import Signature
-from kombu.exceptions import OperationalError
+from kombu import Connection
+from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError
 
 from migrations import task_names as names
 from migrations.chunks import KeyRange
@@ -32,6 +34,22 @@ class CeleryDispatcher:
             canvas.apply_async(stamped_headers=list(stamps), **stamps)
         except (OperationalError, ConnectionError) as error:
             raise CheckpointsUnavailable("The broker does not answer.") from error
+
+    def waiting(self) -> int:
+        """Batches that no worker has taken yet. Raises CheckpointsUnavailable."""
+        try:
+            with self._app.connection_or_acquire() as connection:
+                return _length_of(connection, names.BATCH_QUEUE)
+        except (OperationalError, ConnectionError, RedisError) as error:
+            raise CheckpointsUnavailable("The broker does not answer.") from error
+
+
+def _length_of(connection: Connection, queue: str) -> int:
+    channel: Any = connection.default_channel  # typed for another transport
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # in Redis an empty list is no list
+        return 0
 
 
 def _signature(

@@ -17,8 +17,9 @@ from migrations.store.guarded import SYSTEM_LOCKS, WATCH_LOCK, has_status, now
 from migrations.store.records import MigrationRecord, OutboxRecord, as_migration, clock
 
 #: A migration whose batches wait in line behind another's has no heartbeat of its
-#: own for a while; it is given this many times the patience.
-PATIENCE_IN_LINE = 5
+#: own for a while; it is given this many times the patience (with the default of
+#: 12 s, a dead worker's migration goes on within a minute even so).
+PATIENCE_IN_LINE = 4
 SENT_KEPT_FOR = timedelta(days=1)
 
 
@@ -35,8 +36,10 @@ class SqlWatch:
             lock = func.pg_try_advisory_xact_lock(SYSTEM_LOCKS, WATCH_LOCK)
             yield bool(session.execute(select(lock)).scalar_one())
 
-    def stalled(self, after_seconds: float) -> list[Migration]:
+    def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
         after = timedelta(seconds=after_seconds)
+        if line_is_empty:
+            return self._driven(MigrationRecord.heartbeat_at < clock() - after)
         patience = case((_waits_in_line(after), after * PATIENCE_IN_LINE), else_=after)
         return self._driven(MigrationRecord.heartbeat_at < clock() - patience)
 

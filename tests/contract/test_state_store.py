@@ -151,13 +151,23 @@ def test_who_waits_in_line_behind_anothers_batches_is_given_more_time(state: Wor
     waiting, busy = (
         state.drive(state.start(state.bot(name)), Phase.DATA_MIGRATION) for name in "ab"
     )
-    state.pass_time(90)
+    state.pass_time(70)
     state.store.heartbeat(busy.id, 1)
     assert [] == state.store.stalled(20)
     state.pass_time(15)
     assert [waiting.id] == [m.id for m in state.store.stalled(20)]
     state.pass_time(10)
     assert {waiting.id, busy.id} == {m.id for m in state.store.stalled(20)}
+
+
+def test_nobody_waits_in_an_empty_line(state: World) -> None:
+    waiting, busy = (
+        state.drive(state.start(state.bot(name)), Phase.DATA_MIGRATION) for name in "ab"
+    )
+    state.pass_time(21)
+    state.store.heartbeat(busy.id, 1)
+    assert [] == state.store.stalled(20)
+    assert [waiting.id] == [m.id for m in state.store.stalled(20, line_is_empty=True)]
 
 
 def test_a_deadline_is_missed_only_before_the_switch(state: World) -> None:

@@ -12,8 +12,15 @@ class FakeDispatcher:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.fails_with: Exception | None = None
+        #: Batches in the broker's line.
+        self.line = 0
 
     def send(self, message: Mapping[str, Any]) -> None:
         if self.fails_with is not None:
             raise self.fails_with
         self.sent.append(dict(message))
+
+    def waiting(self) -> int:
+        if self.fails_with is not None:
+            raise self.fails_with
+        return self.line

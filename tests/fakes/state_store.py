@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -297,14 +298,13 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
             if acts:
                 self._watch.release()
 
-    def stalled(self, after_seconds: float) -> list[Migration]:
+    def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
         with self._transaction() as now:
             after = timedelta(seconds=after_seconds)
-            return [
-                m for m in self._driven() if m.heartbeat_at < now - self._patience(m, after, now)
-            ]
+            patience = (lambda _: after) if line_is_empty else partial(self._patience, after, now)
+            return [m for m in self._driven() if m.heartbeat_at < now - patience(m)]
 
-    def _patience(self, migration: Migration, after: timedelta, now: datetime) -> timedelta:
+    def _patience(self, after: timedelta, now: datetime, migration: Migration) -> timedelta:
         waits_in_line = migration.phase is Phase.DATA_MIGRATION and any(
             m.phase is Phase.DATA_MIGRATION and m.heartbeat_at >= now - after
             for m in self._driven()

@@ -11,6 +11,7 @@ from migrations.errors import CheckpointsUnavailable, VectorStoreUnavailable
 from migrations.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
 from migrations.requests import BotRegistration
 from migrations.states import Phase, Status
+from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 
@@ -39,6 +40,20 @@ def test_a_migration_that_speaks_is_left_alone() -> None:
         world.store.heartbeat(migration.id, 1)
         world.watchdog.look()
     assert 1 == world.now(migration).epoch
+
+
+@pytest.mark.parametrize(("line", "epoch"), [(0, 2), (3, 1)])
+def test_who_cannot_be_waiting_in_line_is_not_given_more_time(line: int, epoch: int) -> None:
+    world = World(settings={"stalled_after_seconds": 12})
+    silent = world.start_at(Phase.DATA_MIGRATION)
+    world.work(world.pending().pop())
+    state = StateWorld(world.store, world.clock.sleep, raise_generation=lambda _: None)
+    busy = state.drive(state.start(state.bot("another")), Phase.DATA_MIGRATION)
+    world.clock.sleep(13)
+    world.store.heartbeat(busy.id, 1)
+    world.dispatcher.line = line
+    world.watchdog.look()
+    assert epoch == world.now(silent).epoch
 
 
 def test_a_completed_migration_is_never_driven_again() -> None:

@@ -1,0 +1,39 @@
+"""How many batches wait in the broker, asked of the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Exchange, Queue
+
+from devstack.server import free_port
+from migrations.adapters.dispatch import CeleryDispatcher
+from migrations.errors import CheckpointsUnavailable
+from migrations.task_names import BATCH_QUEUE
+
+
+@contextmanager
+def dispatcher_on(redis_url: str) -> Iterator[CeleryDispatcher]:
+    app = Celery("test", broker=redis_url)
+    app.conf.task_queues = [Queue(BATCH_QUEUE, Exchange("m"), BATCH_QUEUE)]
+    app.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
+    yield CeleryDispatcher(app)
+    app.pool.force_close_all()
+
+
+def test_the_line_is_as_long_as_the_batches_nobody_has_taken(redis_url: str) -> None:
+    with dispatcher_on(redis_url) as dispatcher:
+        assert 0 == dispatcher.waiting()
+        with redis.Redis.from_url(redis_url) as client:
+            client.rpush(BATCH_QUEUE, *("a batch's message" for _ in range(3)))
+        assert 3 == dispatcher.waiting()
+
+
+def test_a_broker_that_is_away_has_no_known_line() -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    with dispatcher_on(nowhere) as dispatcher, pytest.raises(CheckpointsUnavailable):
+        dispatcher.waiting()
