@@ -21,7 +21,7 @@ from migrations.errors import ScanInconsistent
 Row = TypeVar("Row")
 
 #: How often a range that cannot be cut is read before it is given up.
-ATTEMPTS = 3
+ATTEMPTS = 8
 #: How full the left part of a cut should be; below 1 because the rows seen are
 #: only a sample of the range.
 _FILL = 0.7
@@ -59,12 +59,11 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
     while pending:
         span = pending.pop()
         page = _read(source, span, page_size)
-        parts = [] if page.proven else _parts(span, page, page_size)
-        if parts:
-            pending.extend(parts)
-            continue
-        if not page.proven:
+        if not page.proven and not _parts(span, page, page_size):
             page = _read_stubbornly(source, span, page.counted)
+        if not page.proven:
+            pending.extend(_parts(span, page, page_size))
+            continue
         if page.rest is not None:
             pending.append(page.rest)
         for start in range(0, len(page.rows), page_size):
@@ -106,10 +105,14 @@ def _parts(span: KeyRange, page: _Page[Row], size: int) -> list[KeyRange]:
 
 
 def _read_stubbornly(source: Source[Row], span: KeyRange, counted: int) -> _Page[Row]:
-    """A range that cannot be cut, read whole; again, because somebody may be writing just there."""
+    """A range that cannot be cut, read whole, until it is proven or shows where to cut it.
+
+    Again, because somebody may be writing just there, or the engine may have
+    stopped early and shown the last row only.
+    """
     for _ in range(ATTEMPTS):
         page = _read(source, span, counted + 1)
-        if page.proven:
+        if page.proven or _parts(span, page, counted):
             return page
         counted = page.counted
     raise ScanInconsistent(
