@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,10 @@ class Lab:
         wanted = engine or self.scale.main_engine
         if self._site is None or self._site.engine is not wanted:
             self._open.close()
-            self._site = self._open.enter_context(Site(self._folder, wanted, self.scale))
+            self._site = Site(self._folder, wanted, self.scale)
+            # Another site of this engine begins with nothing, not with these collections.
+            self._open.callback(shutil.rmtree, self._site.folder, ignore_errors=True)
+            self._open.enter_context(self._site)
         return self._site
 
     def __enter__(self) -> Self:

@@ -220,11 +220,6 @@ class Site:
             self._sources[wanted] = source.make(self.milvus, name, chunks, dimension)
         return self._sources[wanted]
 
-    def discard(self, made: Source) -> None:
-        """A large source is not kept for others."""
-        self._sources = {key: kept for key, kept in self._sources.items() if kept != made}
-        source.drop(self.milvus, made.name)
-
     def bot(self, made: Source) -> Bot:
         """A bot that answers from the source; one at a time for each source."""
         bot_id = f"bot-{uuid4().hex[:12]}"
