@@ -54,6 +54,7 @@ def _urls(system: RunningSystem) -> str:
         f"API          {system.url}\n"
         f"Swagger UI   {system.url}/openapi/swagger\n"
         f"Flower       {system.flower_url}\n"
+        f"Milvus       {system.environment['REEMBED_MILVUS_URI']}\n"
         f"Admin token  {system.token}\n"
         f"Logs         {system.stack.logs}\n"
     )

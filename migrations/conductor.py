@@ -148,6 +148,8 @@ class Conductor:
         clock, settings = self._services.clock, self._services.settings
         begun = clock.monotonic()
         with self._at_work(migration_id, epoch) as run:
+            if Phase.DATA_MIGRATION.value not in run.migration.phase_times:
+                return  # no batch was ever sent
             while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
                 run.beat.check()
                 in_flight = self._in_flight(migration_id)

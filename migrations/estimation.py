@@ -15,8 +15,9 @@ from migrations.services import Services
 SAMPLE = 500
 #: Texts embedded to measure the provider's pace; paid for like any others.
 PROBE_TEXTS = 20
-#: Share of the whole run that is not data migration; measured on small collections.
-OVERHEAD = 1.3
+#: How often a run reads a whole collection: validation, backup and planning the source;
+#: catching up, verification and the last catching up both sides.
+READINGS = 9
 
 
 def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:
@@ -27,7 +28,9 @@ def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int
     """
     schema = services.vectors.describe(bot.live.collection)
     chunks = services.vectors.count(schema.name)
+    begun = services.clock.monotonic()
     sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))
+    reading = _reading_seconds(services.clock.monotonic() - begun, len(sample), chunks)
     texts = [_text(bot, chunk) for chunk in sample]
     tokens = _tokens(services, target, texts, chunks)
     seconds, how = _seconds(services, target, texts, chunks, batch_size)
@@ -37,12 +40,13 @@ def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int
         batches=-(-chunks // batch_size),
         tokens=tokens,
         cost_usd=cost,
-        duration_seconds=round(seconds, 1),
+        duration_seconds=round(seconds + reading, 1),
         vector_bytes=chunks * target.dimension * 4,
         sampled_chunks=len(sample),
         basis=[
             f"Tokens: {len(sample)} chunks counted, scaled to {chunks}.",
             how,
+            _reading_basis(reading, len(sample)),
             cost_how,
         ],
     )
@@ -50,6 +54,17 @@ def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int
 
 def _text(bot: Bot, chunk: Chunk) -> str:
     return str(chunk.fields.get(bot.text_field) or "")
+
+
+def _reading_seconds(seconds: float, sampled: int, chunks: int) -> float:
+    return READINGS * seconds * chunks / sampled if sampled else 0.0
+
+
+def _reading_basis(seconds: float, sampled: int) -> str:
+    return (
+        f"Time: {seconds:.1f} s more for reading the collections {READINGS} times, "
+        f"by the pace of reading {sampled} chunks."
+    )
 
 
 def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: int) -> int:
@@ -77,10 +92,10 @@ def _seconds(
     requests = -(-chunks // batch_size)
     in_flight = min(services.settings.batch_concurrency, max(1, requests))
     return (
-        OVERHEAD * requests * per_request / in_flight,
+        requests * per_request / in_flight,
         (
             f"Time: one request of {len(probe)} texts took {per_request:.3f} s; {requests} "
-            f"requests, {in_flight} at a time, times {OVERHEAD} for the other phases."
+            f"requests, {in_flight} at a time."
         ),
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from migrations.entities import Caller
 from migrations.errors import BotNotFound, ProviderUnavailable, SameModel, UnknownModel
+from migrations.estimation import READINGS
 from migrations.requests import EstimateRequest, StartRequest
 from migrations.states import Status
 from tests.fakes.embedders import LARGE, SMALL
@@ -65,7 +66,7 @@ def test_an_estimate_counts_chunks_batches_tokens_bytes_and_money() -> None:
     assert 90 * 1 + 11 * 2 == estimate.tokens
     assert 101 * LARGE.dimension * 4 == estimate.vector_bytes
     assert 0.0 == estimate.cost_usd
-    assert 3 == len(estimate.basis)
+    assert 4 == len(estimate.basis)
 
 
 def test_an_estimate_times_one_request_and_scales_it() -> None:
@@ -73,7 +74,15 @@ def test_an_estimate_times_one_request_and_scales_it() -> None:
     world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
     wish = EstimateRequest("bot", "fake", "large", batch_size=10)
     duration = world.manager.estimate_migration_time(OWNER, wish).estimate.duration_seconds
-    assert 1.3 * 4 * 0.5 / 2 == pytest.approx(duration)
+    assert 4 * 0.5 / 2 == pytest.approx(duration)
+
+
+def test_an_estimate_counts_the_time_of_reading_the_collections() -> None:
+    world = World(40)
+    world.vectors.before("scan", lambda: world.clock.sleep(2))
+    wish = EstimateRequest("bot", "fake", "large")
+    duration = world.manager.estimate_migration_time(OWNER, wish).estimate.duration_seconds
+    assert 2 * READINGS == pytest.approx(duration)
 
 
 def test_an_estimate_with_the_catalogues_price_is_money() -> None:

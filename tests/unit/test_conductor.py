@@ -353,11 +353,21 @@ def test_compensation_does_not_wait_for_ever_for_a_batch_of_a_dead_worker() -> N
 def test_without_redis_compensation_waits_until_every_worker_has_heard() -> None:
     world = World(settings={"heartbeat_seconds": 3})
     migration = world.start_at(Phase.DATA_MIGRATION)
+    world.conductor.run_phase(migration.id, 1, Phase.DATA_MIGRATION)
     world.system.cancel(OWNER, "bot")
     world.checkpoints.reachable = False
     begun = world.clock.monotonic()
     world.conductor.quiesce(migration.id, 2)
     assert 6 == pytest.approx(world.clock.monotonic() - begun, abs=0.5)
+
+
+def test_compensation_before_data_migration_waits_for_no_batch() -> None:
+    world = World(settings={"heartbeat_seconds": 3})
+    migration = world.start_at(Phase.DATA_MIGRATION)
+    world.system.cancel(OWNER, "bot")
+    begun = world.clock.monotonic()
+    world.conductor.quiesce(migration.id, 2)
+    assert begun == world.clock.monotonic()
 
 
 def test_a_failing_undo_does_not_stop_the_others_and_needs_an_operator() -> None:
