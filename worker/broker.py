@@ -11,16 +11,29 @@ log = structlog.get_logger(__name__)
 
 
 class ForgivingQoS(redis.QoS):
-    """Does not give messages back over a connection that is gone.
+    """Neither gives messages back nor acknowledges them over a connection that is gone.
 
     When Redis goes away, Celery 5.7 collects the connection before it closes it.
-    Closing then wants to put the messages in hand back, finds no address to
-    connect to, and the AttributeError ends the worker. Their work goes on in its
-    threads; what is lost with them the watchdog drives again.
+    Closing then wants to put the messages in hand back, or a task that ends later
+    to acknowledge its own; they find no address to connect to, and the AttributeError
+    ends the worker. Redis keeps such messages and gives them out again in time, which
+    changes nothing; what is lost with them the watchdog drives again.
     """
 
+    def ack(self, delivery_tag: str) -> None:
+        if self._given_up:
+            log.warning("message_not_acknowledged", tag=delivery_tag)
+            super(redis.QoS, self).ack(delivery_tag)
+            return
+        super().ack(delivery_tag)
+
+    @property
+    def _given_up(self) -> bool:
+        connection = self.channel.connection
+        return connection is None or connection.client is None
+
     def restore_unacked(self, client: Any = None) -> None:
-        if client is None and self.channel.connection.client is None:
+        if client is None and self._given_up:
             in_hand: dict[str, Any] = self._delivered or {}
             log.warning("messages_not_given_back", messages=len(in_hand))
             in_hand.clear()

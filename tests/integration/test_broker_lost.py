@@ -34,6 +34,18 @@ def test_a_channel_whose_connection_was_given_up_closes_with_a_message_in_hand(
 
 
 @pytest.mark.usefixtures("forgiving")
+def test_work_that_ends_after_its_connection_is_acknowledged_to_nobody(redis_url: str) -> None:
+    connection = Connection(redis_url)
+    queue = unique_name("queue")
+    channel = _with_one_in_hand(connection, queue)
+    (tag,) = channel.qos._delivered
+    channel.connection.client = None
+    channel.close()
+    channel.connection = None
+    channel.basic_ack(tag)
+
+
+@pytest.mark.usefixtures("forgiving")
 def test_an_orderly_end_gives_messages_back(redis_url: str) -> None:
     queue = unique_name("queue")
     with Connection(redis_url) as connection:
