@@ -16,6 +16,7 @@ import structlog
 from migrations import outbox
 from migrations.aliases import reconcile
 from migrations.errors import ReembedError, TimedOut
+from migrations.failpoints import failpoint
 from migrations.services import Services
 from migrations.upkeep import enqueue_due
 
@@ -26,6 +27,7 @@ class Watchdog:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._stopped = threading.Event()
+        self._blind_at = float("-inf")
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="reembed-watchdog", daemon=True).start()
@@ -43,11 +45,13 @@ class Watchdog:
             with self._services.store.watch() as mine:
                 if not mine:
                     return
+                failpoint("watchdog.before_round")
                 for duty in (self.redrive_stalled, self.end_overdue, self.sweep_outbox):
                     self._guarded(duty)
                 self._guarded(self.repair_aliases)
                 self._guarded(lambda: enqueue_due(self._services))
         except ReembedError as error:
+            self._blind_at = self._services.clock.monotonic()
             log.warning("watch_failed", reason=error.message)
 
     def _guarded(self, duty: Callable[[], object]) -> None:
@@ -60,8 +64,11 @@ class Watchdog:
 
     def redrive_stalled(self) -> None:
         """Drive again, at the next epoch, what no worker has spoken of for a while."""
-        store = self._services.store
-        after_seconds = self._services.settings.stalled_after_seconds
+        store, settings = self._services.store, self._services.settings
+        # While PostgreSQL was away nobody could say anything; let them speak first.
+        if self._services.clock.monotonic() - self._blind_at < 2 * settings.heartbeat_seconds:
+            return
+        after_seconds = settings.stalled_after_seconds
         for migration in store.stalled(after_seconds, line_is_empty=self._line_is_empty()):
             if store.redrive(migration.id, migration.epoch):
                 log.warning(

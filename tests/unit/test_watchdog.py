@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from migrations.aliases import reconcile
-from migrations.errors import CheckpointsUnavailable, VectorStoreUnavailable
+from migrations.errors import (
+    CheckpointsUnavailable,
+    StateStoreUnavailable,
+    VectorStoreUnavailable,
+)
 from migrations.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
 from migrations.requests import BotRegistration
 from migrations.states import Phase, Status
 from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
+from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 
 # --- silence and deadlines ---------------------------------------------------------
@@ -30,6 +37,34 @@ def test_a_silent_migration_is_driven_again_at_the_next_epoch() -> None:
     assert 2 == world.now(migration).epoch
     world.settle()
     assert Status.COMPLETED == world.now(migration).status
+
+
+class NotWatchedForAMoment(FakeMigrationStore):
+    """PostgreSQL is away when the watchdog looks."""
+
+    away = False
+
+    @contextmanager
+    def watch(self) -> Iterator[bool]:
+        if self.away:
+            raise StateStoreUnavailable
+        with super().watch() as mine:
+            yield mine
+
+
+def test_who_could_not_speak_because_postgresql_was_away_may_speak_first() -> None:
+    settings = {"stalled_after_seconds": 12, "heartbeat_seconds": 3}
+    world = World(settings=settings, store_class=NotWatchedForAMoment)
+    migration = world.start_at(Phase.BACKUP_CREATION)
+    world.store.away = True
+    world.clock.sleep(20)
+    world.watchdog.look()
+    world.store.away = False
+    world.watchdog.look()
+    assert 1 == world.now(migration).epoch
+    world.clock.sleep(6)
+    world.watchdog.look()
+    assert 2 == world.now(migration).epoch
 
 
 def test_a_migration_that_speaks_is_left_alone() -> None:
