@@ -101,6 +101,7 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.ProviderUnavailable: Kind(503, "Provider unavailable"),
     domain.ProviderRateLimited: Kind(503, "Provider rate limited"),
     domain.VectorStoreUnavailable: Kind(503, "Vector store unavailable"),
+    domain.CollectionNotLoaded: Kind(503, "Collection not loaded"),
     domain.StateStoreUnavailable: Kind(503, "State store unavailable"),
     domain.CheckpointsUnavailable: Kind(503, "Checkpoints unavailable"),
     domain.SweepPostponed: Kind(503, "Sweep postponed"),

@@ -223,6 +223,12 @@ class VectorStoreUnavailable(TransientError):
     code = "vector-store-unavailable"
 
 
+class CollectionNotLoaded(VectorStoreUnavailable):
+    """The collection is not loaded; load it in Milvus and try again."""
+
+    code = "collection-not-loaded"
+
+
 class StateStoreUnavailable(TransientError):
     """PostgreSQL does not answer."""
 

@@ -11,7 +11,7 @@ import structlog
 
 from migrations.chunks import Chunk, CollectionSchema
 from migrations.entities import Bot, Migration
-from migrations.errors import TimedOut, TransientError
+from migrations.errors import CollectionNotLoaded, ReembedError, TimedOut, TransientError
 from migrations.ports import Embedder
 from migrations.pulse import Beat
 from migrations.services import Services
@@ -93,12 +93,22 @@ class Run:
             try:
                 result = action()
             except TransientError as error:
+                self._load_again(error)
                 self._pause(error, attempt)
                 attempt += 1
                 continue
             if attempt > 1:
                 self._tell(None)
             return result
+
+    def _load_again(self, error: TransientError) -> None:
+        """Both collections were loaded when the run began; a restarted Milvus forgets that."""
+        if not isinstance(error, CollectionNotLoaded):
+            return
+        try:
+            self.services.vectors.load(error.details["collection"])
+        except ReembedError as failure:
+            log.warning("loading_failed", reason=failure.message)
 
     def _pause(self, error: TransientError, attempt: int) -> None:
         seconds = error.retry_after_seconds or backoff_seconds(

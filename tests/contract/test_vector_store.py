@@ -13,6 +13,7 @@ import pytest
 from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
 from migrations.errors import (
     CollectionNotFound,
+    CollectionNotLoaded,
     DimensionMismatch,
     ForeignCollection,
     VectorStoreRefused,
@@ -120,6 +121,9 @@ def test_a_released_collection_keeps_its_rows_and_is_read_again_once_loaded(worl
     world.store.flush(schema.name)
     world.store.release(schema.name)
     assert not world.store.is_loaded(schema.name)
+    with pytest.raises(CollectionNotLoaded) as refused:
+        world.store.fetch(schema, ["a"])
+    assert schema.name == refused.value.details["collection"]
     world.store.release(schema.name)
     world.store.load(schema.name)
     assert world.store.is_loaded(schema.name)

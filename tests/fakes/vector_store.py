@@ -27,6 +27,7 @@ from migrations.chunks import (
 )
 from migrations.errors import (
     CollectionNotFound,
+    CollectionNotLoaded,
     DimensionMismatch,
     ForeignCollection,
     VectorStoreRefused,
@@ -336,7 +337,7 @@ class FakeVectorStore:
     def _loaded(self, name: str) -> _Collection:
         held = self._held(name)
         if not held.loaded:
-            raise VectorStoreRefused(f"'{name}' is not loaded.")
+            raise CollectionNotLoaded(f"'{name}' is not loaded.", collection=name)
         return held
 
 

@@ -9,6 +9,7 @@ from pymilvus.exceptions import MilvusException
 from migrations.adapters.milvus.faults import translated
 from migrations.errors import (
     CollectionNotFound,
+    CollectionNotLoaded,
     ReembedError,
     VectorStoreRefused,
     VectorStoreUnavailable,
@@ -40,7 +41,7 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
         (MilvusException(5, "passing", retriable=True), VectorStoreUnavailable),
         (MilvusException(65535, "cannot parse expression"), VectorStoreRefused),
         (MilvusException(1, "alias 'a' already exists"), VectorStoreRefused),
-        (MilvusException(101, "collection not loaded"), VectorStoreRefused),
+        (MilvusException(101, "collection not loaded"), CollectionNotLoaded),
         (MilvusException(1100, "invalid parameter"), VectorStoreRefused),
         (Failed(grpc.StatusCode.UNAVAILABLE), VectorStoreUnavailable),
         (Failed(grpc.StatusCode.DEADLINE_EXCEEDED), VectorStoreUnavailable),

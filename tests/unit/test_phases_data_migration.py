@@ -241,3 +241,24 @@ def test_undoing_it_forgets_the_checkpoints_and_leaves_the_source_alone() -> Non
     data_migration.undo(world.run_of(migration))
     assert None is world.checkpoints.plan(migration.id)
     assert before == world.contents(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "point"),
+    [
+        ("source", "batch.before_read"),
+        ("target", "catch_up.before_run"),
+        ("source", "verification.before_run"),
+        ("target", "finalization.before_run"),
+    ],
+)
+def test_a_collection_that_milvus_forgot_to_load_is_loaded_again(
+    forgotten: str, point: str
+) -> None:
+    world = World(40)
+    migration = world.start_at(Phase.DATA_MIGRATION)
+    released = migration.source_collection if forgotten == "source" else migration.target_collection
+    with world.at(point, lambda: world.vectors.release(released)):
+        world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert world.vectors.is_loaded(released)

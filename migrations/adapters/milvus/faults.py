@@ -10,12 +10,14 @@ from pymilvus.exceptions import MilvusException
 
 from migrations.errors import (
     CollectionNotFound,
+    CollectionNotLoaded,
     ReembedError,
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
 
 COLLECTION_NOT_FOUND = 100
+COLLECTION_NOT_LOADED = 101
 ALIAS_NOT_FOUND = 1600
 #: milvus-lite answers 100 for an alias too, Milvus 1600.
 NO_SUCH_ALIAS = frozenset({COLLECTION_NOT_FOUND, ALIAS_NOT_FOUND})
@@ -53,6 +55,11 @@ def translate(error: Exception, action: str, collection: str) -> ReembedError:
     if code_of(error) == COLLECTION_NOT_FOUND:
         return CollectionNotFound(
             f"Milvus has no collection or alias '{collection}'; check its spelling.",
+            collection=collection,
+        )
+    if code_of(error) == COLLECTION_NOT_LOADED:
+        return CollectionNotLoaded(
+            f"The collection '{collection}' is not loaded; load it in Milvus.",
             collection=collection,
         )
     if _passes(error):
