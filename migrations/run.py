@@ -11,7 +11,7 @@ import structlog
 
 from migrations.chunks import Chunk, CollectionSchema
 from migrations.entities import Bot, Migration
-from migrations.errors import CollectionNotLoaded, ReembedError, TimedOut, TransientError
+from migrations.errors import CollectionNotLoaded, TimedOut, TransientError
 from migrations.ports import Embedder
 from migrations.pulse import Beat
 from migrations.services import Services
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 #: A pause between tries never grows beyond this.
 LONGEST_PAUSE_SECONDS = 30.0
+#: The first pause before something is waited out, also with retry_delay 0: no busy loop.
+SHORTEST_PAUSE_SECONDS = 0.1
 
 
 def backoff_seconds(first: float, attempt: int) -> float:
@@ -107,13 +109,12 @@ class Run:
             return
         try:
             self.services.vectors.load(error.details["collection"])
-        except ReembedError as failure:
+        except TransientError as failure:
             log.warning("loading_failed", reason=failure.message)
 
     def _pause(self, error: TransientError, attempt: int) -> None:
-        seconds = error.retry_after_seconds or backoff_seconds(
-            self.migration.config.retry_delay, attempt
-        )
+        first = max(self.migration.config.retry_delay, SHORTEST_PAUSE_SECONDS)
+        seconds = error.retry_after_seconds or backoff_seconds(first, attempt)
         log.warning("waiting", code=error.code, reason=error.message, seconds=round(seconds, 2))
         if attempt >= 1:  # a single hiccup is not news
             self._tell(error.message)

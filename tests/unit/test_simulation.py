@@ -135,6 +135,8 @@ class History:
 
     def reached(self, point: str, facts: Mapping[str, Any]) -> None:
         """In the midst of some work."""
+        if point.startswith("watchdog."):  # a thread of its own, which no task dies with
+            return
         if self.chooser.random() > self.trouble or self.depth > 2:
             return
         self.done.append(f"at {point}:")
@@ -154,8 +156,10 @@ class History:
 
         Should that worker die just then, the collection stays until somebody looks for it.
         """
-        status = self.world.store._rows[facts["migration_id"]].migration.status
-        return point == "new_collection.after_create" and status is not Status.RUNNING
+        if point != "new_collection.after_create":
+            return False
+        migration = self.world.store._rows[facts["migration_id"]].migration
+        return migration.status is not Status.RUNNING
 
     # --- what happens -------------------------------------------------------------
 
