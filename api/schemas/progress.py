@@ -85,6 +85,9 @@ class MigrationProgressResponse(ResponseBody):
     kind: Kind = Field(description="Forward, or back again (reverse).", examples=["forward"])
     status: Status = Field(description="Where it stands as a whole.", examples=["running"])
     phase: Phase = Field(description="The step it is in.", examples=["data_migration"])
+    epoch: int = Field(
+        description="One higher each time it was driven anew or turned round.", examples=[1]
+    )
     finished: bool = Field(
         description="Whether nothing more happens unless somebody asks.", examples=[False]
     )
@@ -139,6 +142,7 @@ class MigrationProgressResponse(ResponseBody):
             kind=progress.kind,
             status=progress.status,
             phase=progress.phase,
+            epoch=progress.epoch,
             finished=progress.status not in DRIVEN,
             percent=progress.percent,
             total_chunks=progress.total_chunks,

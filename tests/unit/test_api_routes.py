@@ -231,9 +231,10 @@ def test_progress_shows_counts_rate_errors_and_the_timeline(api: Api) -> None:
     assert [("validation", 2.0), ("backup_creation", None)] == [
         (phase["phase"], phase["duration_seconds"]) for phase in shown["phases"]
     ]
-    assert ("pending", "validation", "The provider's rate limit.", "2026-11-03T09:00:04Z") == (
+    assert ("pending", "validation", 1, "The provider's rate limit.", "2026-11-03T09:00:04Z") == (
         shown["status"],
         shown["phase"],
+        shown["epoch"],
         shown["waiting_for"],
         shown["estimated_completion"],
     )
