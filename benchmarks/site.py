@@ -26,6 +26,7 @@ from devstack.postgres import PostgresServer
 from devstack.processes import Processes, inherited_environment
 from devstack.redis import RedisServer
 from devstack.server import PROJECT, Server, free_port
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.bootstrap import issue_token, upgrade_schema
 from migrations.entities import Role
 from migrations.settings import Settings
@@ -68,7 +69,12 @@ class Site:
             for server in servers:
                 server.wait_healthy()
             self.redis = stack.enter_context(redis.Redis.from_url(self.redis_server.url))
-            self.milvus = MilvusClient(uri=self.milvus_server.url, timeout=source.TIMEOUT_SECONDS)
+            self.milvus = MilvusClient(
+                uri=self.milvus_server.url,
+                timeout=source.TIMEOUT_SECONDS,
+                dedicated=True,
+                grpc_options=CHANNEL_OPTIONS,
+            )
             stack.callback(self.milvus.close)
             self._prepare()
             stack.callback(self._stop_processes)

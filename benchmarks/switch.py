@@ -34,6 +34,7 @@ from benchmarks.runs import Bot, Run, seconds_between
 from benchmarks.site import Site
 from benchmarks.source import TIMEOUT_SECONDS, key_of, texts
 from devstack.provider import vectors_for
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 
 _PAUSE_SECONDS = 0.01
 #: The chunk that is asked for and written again as it is, so that nothing has to be caught up.
@@ -214,7 +215,12 @@ class _Caller:
         self._thread.join(2 * TIMEOUT_SECONDS)
 
     def _run(self) -> None:
-        milvus = MilvusClient(uri=self._milvus_url, timeout=TIMEOUT_SECONDS, dedicated=True)
+        milvus = MilvusClient(
+            uri=self._milvus_url,
+            timeout=TIMEOUT_SECONDS,
+            dedicated=True,
+            grpc_options=CHANNEL_OPTIONS,
+        )
         connection = psycopg2.connect(self._database_url)
         connection.autocommit = True
         try:

@@ -20,6 +20,7 @@ from devstack.client import ApiClient
 from devstack.corpus import Passage
 from devstack.system import RunningSystem
 from migrations.adapters.embedders import ConfiguredEmbedders
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.config import EmbeddingRef
 from migrations.settings import Settings
 
@@ -68,7 +69,12 @@ class DemoBot:
         self, bot_id: str, milvus_uri: str, embedders: ConfiguredEmbedders, api: ApiClient
     ) -> None:
         self.bot_id = bot_id
-        self._milvus = MilvusClient(uri=milvus_uri, timeout=TIMEOUT_SECONDS)
+        self._milvus = MilvusClient(
+            uri=milvus_uri,
+            timeout=TIMEOUT_SECONDS,
+            dedicated=True,
+            grpc_options=CHANNEL_OPTIONS,
+        )
         self._embedders = embedders
         self._api = api
 

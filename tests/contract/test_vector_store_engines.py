@@ -19,7 +19,7 @@ from pymilvus import DataType, MilvusClient
 
 from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
-from migrations.adapters.milvus.client import Connection
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS, Connection
 from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, Vectors
 from migrations.errors import (
     ForeignCollection,
@@ -452,7 +452,7 @@ def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
     with running(MilvusLiteServer(tmp_path / "lite")) as server:
         world = World(
             MilvusVectorStore(server.url, timeout_seconds=3),
-            MilvusClient(uri=server.url, timeout=30, dedicated=True),
+            MilvusClient(uri=server.url, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS),
         )
         made = world.collection()
         write(world.store, made, [chunk("before")])

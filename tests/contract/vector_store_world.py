@@ -11,6 +11,7 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 
 from migrations.adapters.milvus import MilvusVectorStore
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.chunks import Chunk, CollectionSchema, Key, Vectors
 from migrations.ports import VectorStore
 from tests.fakes.vector_store import FakeVectorStore
@@ -133,4 +134,7 @@ def open_world(kind: str, url_of: Callable[[str], str]) -> World:
     if kind.startswith("fake"):
         return World(FakeVectorStore(unordered=kind == "fake-unordered"))
     url = url_of("milvus_lite_server" if kind == "milvus-lite" else "milvus_standalone_server")
-    return World(MilvusVectorStore(url), MilvusClient(uri=url, timeout=30, dedicated=True))
+    return World(
+        MilvusVectorStore(url),
+        MilvusClient(uri=url, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS),
+    )

@@ -10,6 +10,7 @@ from typing import Self
 
 from pymilvus import MilvusClient
 
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.config import EmbeddingRef
 from tests.harness.rows import TIMEOUT_SECONDS, embedded
 
@@ -62,7 +63,9 @@ class BotReader:
         assert self.answered >= times
 
     def _run(self) -> None:
-        milvus = MilvusClient(uri=self._uri, timeout=TIMEOUT_SECONDS, dedicated=True)
+        milvus = MilvusClient(
+            uri=self._uri, timeout=TIMEOUT_SECONDS, dedicated=True, grpc_options=CHANNEL_OPTIONS
+        )
         try:
             while not self._stopped.wait(self._pause):
                 self._ask(milvus)

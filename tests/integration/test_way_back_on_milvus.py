@@ -13,6 +13,7 @@ from devstack.milvus_lite import MilvusLiteServer
 from devstack.provider import vector_for
 from migrations.adapters.clock import SystemClock
 from migrations.adapters.milvus import MilvusVectorStore
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.conductor import Conductor
 from migrations.config import EmbeddingRef
 from migrations.entities import Caller, Migration
@@ -36,7 +37,7 @@ class Stack:
 
     def __init__(self, database_url: str, uri: str, name: str, **settings: Any) -> None:
         self.source, self.alias = name, f"{name}_live"
-        self.client = MilvusClient(uri)
+        self.client = MilvusClient(uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)
         self.sql = SqlMigrationStore(database_url)
         self.fakes = World(settings={"hold_hours": 24, **settings})
         self.services = replace(

@@ -18,6 +18,17 @@ for _name in ("pymilvus", "pymilvus.decorators", "pymilvus.client.connection_man
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
+#: pymilvus pings an idle server every 10 s, and milvus-lite hangs up on whoever pings
+#: more than twice within 5 minutes: the next call then fails with "Too many pings".
+#: Every call has a timeout, which finds a dead server soon enough. Channels of one
+#: process do not share their connections, so nobody else's pings can end ours.
+CHANNEL_OPTIONS = {
+    "grpc.keepalive_time_ms": 330_000,
+    "grpc.keepalive_permit_without_calls": False,
+    "grpc.use_local_subchannel_pool": 1,
+}
+
+
 class Connection:
     """The client of this process; safe to share between threads and across a fork.
 
@@ -69,6 +80,7 @@ class Connection:
                 # pymilvus shares one channel per address within a process, and
                 # would hand a forked child its parent's.
                 dedicated=True,
+                grpc_options=CHANNEL_OPTIONS,
             )
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
