@@ -29,6 +29,7 @@ MODELS: tuple[ModelInfo, ...] = (
     # 8,192 tokens per input and 300,000 per request, from the API reference.
     ModelInfo("openai", "text-embedding-3-small", 1536, None, 8192, 0.02),
     ModelInfo("openai", "text-embedding-3-large", 3072, None, 8192, 0.13),
+    # The price of ada-002 was read on pages of third parties only.
     ModelInfo("openai", "text-embedding-ada-002", 1536, (1536,), 8192, 0.10),
     # Mistral: model cards on vercel.com/ai-gateway and opencode.ai/data, read November 2026.
     ModelInfo("mistral", "mistral-embed", 1024, (1024,), 8000, 0.10),
@@ -41,7 +42,8 @@ MODELS: tuple[ModelInfo, ...] = (
     ModelInfo("voyage", "voyage-3", 1024, (1024,), 32_000, 0.06),
     ModelInfo("voyage", "voyage-3-lite", 512, (512,), 32_000, 0.02),
     # Open weights, served by many (Ollama, vLLM, TEI, Together …): no price of their own.
-    # Dimensions and lengths from the models' cards.
+    # Dimensions and lengths are common knowledge, not checked against the models' cards; a
+    # wrong dimension is found by validation, which asks the model.
     ModelInfo("", "jina-embeddings-v3", 1024, None, 8192, None),
     ModelInfo("", "bge-m3", 1024, (1024,), 8192, None),
     ModelInfo("", "BAAI/bge-m3", 1024, (1024,), 8192, None),
