@@ -1,9 +1,10 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test bench lint clean lock
+.PHONY: help demo up down test bench chaos lint clean lock
 
 PYTHON ?= python3
+KILLS ?= 100
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
 
@@ -26,6 +27,11 @@ test: lint  ## run every check: lint and all tests
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \
 	    $(if $(REPEAT),--repeat $(REPEAT)) $(BENCH)
+
+chaos: .venv/.installed-dev  ## break everything: the fault matrix, then KILLS random kills (SEED replays)
+	mkdir -p build/tmp
+	$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ROWS),--rows $(ROWS)) $(if $(STANDALONE),--standalone) --folder build/tmp --keep
 
 lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check

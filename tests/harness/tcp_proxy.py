@@ -28,7 +28,10 @@ class TcpProxy:
     def __init__(self, upstream_port: int) -> None:
         self.upstream_port = upstream_port
         self.connections_made = 0
+        #: How many answers :meth:`lose_answer` has lost.
+        self.answers_lost = 0
         self._latency = 0.0
+        self._to_lose: tuple[bytes, bytes] | None = None
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -72,6 +75,13 @@ class TcpProxy:
         """Everything arrives this much later."""
         self._call(lambda: setattr(self, "_latency", seconds))
 
+    def lose_answer(self, first: bytes, then: bytes) -> None:
+        """Once: who has sent ``first`` and now sends ``then`` gets it done, and a reset.
+
+        For a COMMIT that is carried out and whose reply never arrives.
+        """
+        self._call(lambda: setattr(self, "_to_lose", (first, then)))
+
     def restore(self) -> None:
         """All is well again. What was stalled arrives late."""
         self._call(self._restore)
@@ -98,6 +108,7 @@ class TcpProxy:
 
     async def _restore(self) -> None:
         self._latency = 0.0
+        self._to_lose = None
         self._flowing.set()
         if self._listener is None:
             await self._listen()
@@ -115,7 +126,10 @@ class TcpProxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _reset_all(self) -> None:
-        for pipe in list(self._pipes):
+        self._reset(self._pipes)
+
+    def _reset(self, pipes: set[asyncio.StreamWriter]) -> None:
+        for pipe in list(pipes):
             sock: socket.socket | None = pipe.get_extra_info("socket")
             if sock is not None:
                 with suppress(OSError):
@@ -137,19 +151,53 @@ class TcpProxy:
             return
         both = {writer, up_writer}
         self._pipes |= both
+        wire = _Wire(both)
         try:
-            await asyncio.gather(self._pass_on(reader, up_writer), self._pass_on(up_reader, writer))
+            await asyncio.gather(
+                self._pass_on(reader, up_writer, wire, asking=True),
+                self._pass_on(up_reader, writer, wire, asking=False),
+            )
         finally:
             self._pipes -= both
             for pipe in both:
                 pipe.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        wire: _Wire,
+        *,
+        asking: bool,
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await self._flowing.wait()
                 if self._latency:
                     await asyncio.sleep(self._latency)
+                if asking:
+                    self._look_at(data, wire)
+                if wire.mute and not asking:
+                    self.answers_lost += 1
+                    self._reset(wire.pipes)  # done, and its reply is here to be lost
+                    return
                 writer.write(data)
                 await writer.drain()
             writer.write_eof()
+
+    def _look_at(self, data: bytes, wire: _Wire) -> None:
+        if self._to_lose is None:
+            return
+        first, then = self._to_lose
+        wire.armed = wire.armed or first in data
+        if wire.armed and then in data:
+            self._to_lose = None
+            wire.mute = True
+
+
+class _Wire:
+    """What is known of one connection: both ends, and whether its answers are to be lost."""
+
+    def __init__(self, pipes: set[asyncio.StreamWriter]) -> None:
+        self.pipes = pipes
+        self.armed = self.mute = False

@@ -1,0 +1,114 @@
+"""The five ways to cancel; each must end in one compensating chain, and paying must stop."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from devstack.stack import PROJECT
+from tests.harness.bots import BotHandle, Run, expect
+from tests.harness.ground import Ground
+from tests.scenarios.judging import rolled_back, seeded, started
+
+#: The provider may still be answering what it was asked before the cancel was heard.
+STOPS_PAYING_WITHIN_SECONDS = 5.0
+#: Enough batches, slowly enough, that the data migration would last much longer than that.
+CHUNKS, LATENCY_SECONDS = 600, 0.3
+
+
+def by_api(ground: Ground, bot: BotHandle, run: Run) -> None:
+    expect(202, bot.ask_cancel())
+
+
+def by_revoke(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """``celery control revoke <migration id>``."""
+    _celery_control(ground, "revoke", run.id)
+
+
+def by_terminate(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """``celery control terminate SIGTERM <migration id>``."""
+    _celery_control(ground, "terminate", "SIGTERM", run.id)
+
+
+def by_task_id(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """Revoke one of its batches by that task's own id."""
+    _celery_control(ground, "revoke", f"{run.id}.1.batch_3")
+
+
+def by_stamp(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """``celery control revoke_by_stamped_headers migration_id=<id>``."""
+    _celery_control(ground, "revoke_by_stamped_headers", f"migration_id={run.id}")
+
+
+def by_flower(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """What Flower's button sends."""
+    url = f"{ground.flower_url}/api/task/revoke/{run.id}?terminate=true"
+    request = urllib.request.Request(url, b"", method="POST")  # noqa: S310 # our own http URL
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 # as above
+        assert answer.status == 200
+
+
+WAYS: dict[str, Callable[[Ground, BotHandle, Run], None]] = {
+    "api": by_api,
+    "revoke": by_revoke,
+    "terminate": by_terminate,
+    "task id": by_task_id,
+    "stamp": by_stamp,
+    "flower": by_flower,
+}
+
+
+def cancelled(ground: Ground, way: str, *, restarting: bool = False) -> str:
+    """Cancel in mid-migration; ``restarting``: and restart every worker right after."""
+    ground.provider.latency_seconds = LATENCY_SECONDS
+    if way == "flower":
+        flower_up(ground)
+    bot = seeded(ground, CHUNKS)
+    row, untouched = bot.row(), ground.digest(bot)
+    run = started(bot)
+    run.wait_for(lambda seen: seen["processed_chunks"] > 0)
+    WAYS[way](ground, bot, run)
+    asked_at = time.time()
+    if restarting:
+        for name in ground.workers_running():
+            ground.kill(name)
+        ground.revive()
+    rolled_back(ground, bot, run)
+    last = ground.asked.last(asked_at)
+    late = last - asked_at if last else 0.0
+    assert late <= STOPS_PAYING_WITHIN_SECONDS, f"paid {late:.1f} s after the cancel"
+    seen = run.progress()
+    assert seen["errors"][0]["code"] == "cancelled", seen["errors"]
+    assert row == bot.row()
+    assert untouched == ground.digest(bot)
+    return f"last paid call {late:.1f} s after"
+
+
+def flower_up(ground: Ground, seconds: float = 30) -> None:
+    """Flower is there; it stays up for the scenarios after this one."""
+    ground.processes.start(["flower"])
+    url = f"{ground.flower_url}/api/workers?refresh=1"
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10):  # noqa: S310 # our own http URL
+                return
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline, "Flower does not come up"
+            time.sleep(0.3)
+
+
+def _celery_control(ground: Ground, *words: str) -> None:
+    done = subprocess.run(
+        ["celery", "-A", "worker", "control", *words],
+        env=ground.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -1,0 +1,52 @@
+"""What every scenario ends with: the run's end, the oracle, and the bill."""
+
+from __future__ import annotations
+
+from tests.harness.bots import BotHandle, Run
+from tests.harness.ground import Ground
+from tests.harness.world import LARGE
+from tests.services.databases import unique_name
+
+#: Chunks of a batch in every scenario, unless it says otherwise.
+BATCH = 10
+#: What the contract allows until progress moves again.
+RESUME_SECONDS = 60.0
+
+
+def own_texts(chunks: int) -> dict[str, str]:
+    """Texts that no other bot has, so that what was paid for them can be counted."""
+    whose = unique_name("b")
+    return {f"k{i:06}": f"chunk {i} of {whose} says {i * i}" for i in range(chunks)}
+
+
+def seeded(ground: Ground, chunks: int = 60) -> BotHandle:
+    return ground.seed_bot(own_texts(chunks))
+
+
+def started(bot: BotHandle, **wish: object) -> Run:
+    return bot.start(LARGE, **{"batch_size": BATCH, **wish})
+
+
+def paid_again(ground: Ground, bot: BotHandle, run: Run) -> int:
+    """Texts the bot began with that were embedded more than once before verification."""
+    return len(ground.paid_again(run, bot.history.initial.values()))
+
+
+def completed(ground: Ground, bot: BotHandle, run: Run, again: int = 0) -> None:
+    """The run has completed, once, with everything there and at most ``again`` texts paid twice."""
+    run.ends("completed", RESUME_SECONDS)
+    ground.assert_all_well(bot)
+    told = ground.told(run)
+    assert told.count("switched") == 1, told
+    paid = paid_again(ground, bot, run)
+    assert paid <= again, f"{paid} texts were embedded more than once, allowed were {again}"
+
+
+def rolled_back(ground: Ground, bot: BotHandle, run: Run) -> None:
+    """The run was taken back by one compensating chain; the bot and its data are as they were."""
+    run.ends("rolled_back", RESUME_SECONDS)
+    ground.assert_all_well(bot)
+    told = ground.told(run)
+    turns = told.count("cancel_requested") + told.count("turned_round")
+    assert (turns, told.count("rolled_back")) == (1, 1), told
+    assert bot.pair() == (bot.collection, bot.embedding)

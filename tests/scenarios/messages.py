@@ -1,0 +1,84 @@
+"""Messages that are lost, doubled, late or out of order; the broker's list is ours to edit."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import orjson
+
+from migrations.task_names import BATCH_QUEUE, CONTROL_QUEUE
+from tests.harness.ground import Ground
+from tests.scenarios.judging import completed, rolled_back, seeded, started
+
+QUEUES = (BATCH_QUEUE, CONTROL_QUEUE)
+
+
+def doubled(ground: Ground) -> str:
+    """Every batch and every phase is delivered twice or more, also while it is at work."""
+    bot = seeded(ground, 200)
+    ground.provider.latency_seconds = 0.1
+    run = started(bot)
+    delivered = 0
+    rng = random.Random(1)
+    while not run.progress()["finished"]:
+        delivered += _double(ground, rng)
+        time.sleep(0.05)
+    completed(ground, bot, run)
+    return f"{delivered} messages delivered twice"
+
+
+def _double(ground: Ground, rng: random.Random) -> int:
+    """Put what is being worked on back into its queue, and shuffle what waits there."""
+    at_work = [orjson.loads(one) for one in ground.redis.hvals("unacked")]
+    for message, _, queue in at_work:
+        ground.redis.lpush(queue, orjson.dumps(message))
+    for queue in QUEUES:
+        waiting = ground.redis.lrange(queue, 0, -1)
+        rng.shuffle(waiting)
+        with ground.redis.pipeline() as at_once:
+            for one in waiting:
+                at_once.lrem(queue, 1, one)
+            if waiting:
+                at_once.rpush(queue, *waiting)
+            at_once.execute()
+    return len(at_work)
+
+
+def outbox_sent_again(ground: Ground) -> str:
+    """The reply of publishing was lost: the sweep sends what was sent already."""
+    bot = seeded(ground)
+    with ground.driver.paused("catch_up.before_run") as held:
+        run = started(bot)
+        held.wait()
+        ground.forget_sending(run)
+        time.sleep(4)
+    completed(ground, bot, run)
+    ground.forget_sending(run)
+    time.sleep(4)
+    completed(ground, bot, run)
+    return "the outbox was swept twice"
+
+
+def lost(ground: Ground) -> str:
+    """Everything that waits in the broker is gone; nobody is told."""
+    bot = seeded(ground, 200)
+    with ground.driver.paused("batch.before_read") as held:
+        run = started(bot)
+        held.wait()
+        gone = sum(ground.redis.llen(queue) for queue in QUEUES)
+        ground.redis.delete(*QUEUES)
+    completed(ground, bot, run)
+    return f"{gone} messages lost"
+
+
+def compensation_lost(ground: Ground) -> str:
+    """The message that starts the compensation is gone; the watchdog sends it again."""
+    bot = seeded(ground)
+    with ground.driver.paused("validation.after_run") as held:
+        run = started(bot)
+        held.wait()
+        assert bot.ask_cancel().status == 202
+        ground.redis.delete(*QUEUES)
+    rolled_back(ground, bot, run)
+    return f"epoch {ground.row(run)['epoch']}"

@@ -1,0 +1,54 @@
+"""Writes that nobody could fence: between the last catching up and the switch, and after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import pytest
+from pymilvus import MilvusException
+
+from tests.harness.bots import BotHandle
+from tests.harness.ground import Ground
+from tests.harness.world import SMALL
+from tests.harness.writers import Operation, Outcome, write
+from tests.scenarios.judging import RESUME_SECONDS, seeded, started
+
+#: What the plan allows for a late write to reach the new collection.
+FORWARDED_WITHIN_SECONDS = 30.0
+
+
+def between_catching_up_and_switch(ground: Ground) -> str:
+    """Inserted, changed and deleted after the last comparison: forwarded by the first sweep."""
+    bot = seeded(ground)
+    with ground.driver.paused("finalization.before_switch") as held:
+        run = started(bot)
+        held.wait()
+        _written(ground, bot, {"k000001": "changed late", "k000002": None, "late": "new, late"})
+    run.ends("completed", RESUME_SECONDS)
+    return _forwarded(ground, bot)
+
+
+def after_the_switch(ground: Ground) -> str:
+    """By the old physical name: forwarded. By the alias, with the old model: refused by Milvus."""
+    bot = seeded(ground)
+    run = started(bot)
+    run.ends("completed", RESUME_SECONDS)
+    _written(ground, bot, {"k000003": "changed after", "k000004": None, "after": "new, after"})
+    with pytest.raises(MilvusException, match="dim"):
+        write(ground.milvus, bot.alias, SMALL, {"refused": "of another dimension"})
+    return _forwarded(ground, bot)
+
+
+def _written(ground: Ground, bot: BotHandle, texts: Mapping[str, str | None]) -> None:
+    write(ground.milvus, bot.collection, SMALL, texts)
+    bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]
+
+
+def _forwarded(ground: Ground, bot: BotHandle) -> str:
+    since = time.monotonic()
+    while found := ground.oracle.findings(bot.bot_id, bot.history):
+        if time.monotonic() - since > FORWARDED_WITHIN_SECONDS:
+            raise AssertionError(f"not forwarded: {found}")
+        time.sleep(0.2)
+    return f"forwarded {time.monotonic() - since:.1f} s after the run's end"
