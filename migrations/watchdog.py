@@ -77,6 +77,7 @@ class Watchdog:
                     phase=migration.phase.value,
                     epoch=migration.epoch + 1,
                 )
+                outbox.send_of(self._services, migration.id)
 
     def _line_is_empty(self) -> bool:
         """Whether no batch can be waiting for its turn; not while the broker is away."""
@@ -91,7 +92,8 @@ class Watchdog:
         for migration in self._services.store.overdue():
             seconds = migration.config.timeout_seconds
             error = TimedOut(f"The migration did not switch within {seconds} seconds.")
-            self._services.store.turn_round(migration.id, migration.epoch, error)
+            if self._services.store.turn_round(migration.id, migration.epoch, error):
+                outbox.send_of(self._services, migration.id)
 
     def sweep_outbox(self) -> None:
         outbox.sweep(self._services)

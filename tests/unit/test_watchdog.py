@@ -39,6 +39,28 @@ def test_a_silent_migration_is_driven_again_at_the_next_epoch() -> None:
     assert Status.COMPLETED == world.now(migration).status
 
 
+def test_what_is_driven_again_is_sent_at_once_however_short_the_patience() -> None:
+    world = World(settings={"stalled_after_seconds": 1})
+    migration = world.start_at(Phase.BACKUP_CREATION)
+    world.queue.clear()
+    world.dispatcher.sent.clear()
+    world.clock.sleep(2)
+    world.watchdog.look()
+    assert [(2, "run")] == [(sent["epoch"], sent["kind"]) for sent in world.dispatcher.sent]
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+
+
+def test_what_has_run_out_of_time_is_turned_round_at_once() -> None:
+    world = World()
+    world.start_at(Phase.BACKUP_CREATION, timeout_seconds=60)
+    world.queue.clear()
+    world.dispatcher.sent.clear()
+    world.clock.sleep(61)
+    world.watchdog.look()
+    assert "compensate" in [sent["kind"] for sent in world.dispatcher.sent]
+
+
 class NotWatchedForAMoment(FakeMigrationStore):
     """PostgreSQL is away when the watchdog looks."""
 
