@@ -8,6 +8,7 @@ Vendor exceptions never leave the adapters: they arrive here as ``__cause__``.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 
 class ReembedError(Exception):
@@ -130,6 +131,14 @@ class MigrationInProgress(TransitionRefused):
     """The bot has a live migration; wait for it or cancel it first."""
 
     code = "migration-in-progress"
+
+    @classmethod
+    def of(cls, migration_id: UUID, status: str) -> MigrationInProgress:
+        """Names the migration that is in the way."""
+        return cls(
+            f"The bot's migration {migration_id} is {status}; wait for it or cancel it first.",
+            migration_id=str(migration_id),
+        )
 
 
 class TooManyMigrations(TransitionRefused):

@@ -17,11 +17,13 @@ from migrations.entities import Bot, Caller, Migration, NewMigration, Role, targ
 from migrations.errors import (
     BotNotFound,
     IdempotencyConflict,
+    MigrationInProgress,
     MigrationNotFound,
     NoActiveMigration,
     NoLongerHeld,
     NotAllowed,
     RollbackUnavailable,
+    SameModel,
 )
 from migrations.progress import MigrationProgress
 from migrations.registration import check_dimension, register
@@ -91,7 +93,7 @@ class EmbeddingMigrationSystem:
         if idempotency_key is not None and (earlier := self._earlier(bot, idempotency_key, digest)):
             return earlier
         config = self._config(bot, request)
-        config.check()
+        self._check(bot, config)
         migration_id = uuid4()
         new = NewMigration(
             id=migration_id,
@@ -109,6 +111,15 @@ class EmbeddingMigrationSystem:
             return self._create(adopting(self._services, new))
         except NoLongerHeld:  # dropped or taken over since we looked
             return self._create(new)
+
+    def _check(self, bot: Bot, config: MigrationConfig) -> None:
+        try:
+            config.check()
+        except SameModel:  # while a rollback is under way this is no answer
+            live = self._services.store.live(bot.bot_id)
+            if live is not None:
+                raise MigrationInProgress.of(live.id, live.status) from None
+            raise
 
     def _earlier(self, bot: Bot, key: str, digest: str) -> Started | None:
         """An old request is answered as it was, not checked against today's bot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any, cast
+from uuid import UUID
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
@@ -13,9 +14,15 @@ from migrations.logs import configure
 from migrations.settings import get_settings
 from worker import broker
 from worker.base import MigrationTask
-from worker.revoking import install
+from worker.revoking import cancelling_control, install
 
-app = Celery("reembed", task_cls=MigrationTask, include=["worker.tasks"])
+
+def _cancel(migration_id: UUID) -> None:
+    assembly().system.cancel_migration(migration_id, by="celery")
+
+
+_control = cancelling_control(_cancel)
+app = Celery("reembed", task_cls=MigrationTask, control=_control, include=["worker.tasks"])
 app.config_from_object("celeryconfig")
 
 
@@ -37,7 +44,7 @@ def _survive_redis(**_: Any) -> None:
 
 @worker_init.connect
 def _understand_revokes(**_: Any) -> None:
-    install(lambda migration_id: assembly().system.cancel_migration(migration_id, by="celery"))
+    install(_cancel)
 
 
 @worker_ready.connect

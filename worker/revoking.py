@@ -3,17 +3,23 @@
 Celery would forget a revoke when its workers restart, would not reach the tasks
 a chain has not sent yet, and cannot terminate a thread. So for ids and stamps of
 ours the request is turned into the durable cancel, and Celery's own command
-sees only the rest. Every worker hears the broadcast; the guarded update in the
-state store makes one of them the one that cancels.
+sees only the rest.
+
+Who asks by this application (the CLI with ``-A worker``, our Flower) has it written
+down before it is broadcast, see :func:`cancelling_control`: a broadcast that no
+worker hears is gone. Every worker that hears one, from whomever, does the same
+again; the guarded update in the state store makes one of them the one that cancels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import structlog
+from celery.app.control import Control
 from celery.worker.control import Panel
 
 from migrations.errors import MigrationNotFound, ReembedError
@@ -27,6 +33,36 @@ STAMP = "migration_id"
 Command = Callable[..., Any]
 #: Cancels a migration; raises a ReembedError whose sentence is the answer.
 Cancel = Callable[[UUID], Any]
+
+
+def cancelling_control(cancel: Cancel) -> type[Control]:
+    """Celery's remote control, which cancels before it broadcasts.
+
+    What a migration refuses is left to the workers' replies.
+    """
+
+    class CancellingControl(Control):
+        def broadcast(
+            self, command: str, arguments: Mapping[str, Any] | None = None, *rest: Any, **more: Any
+        ) -> Any:
+            for migration_id in _named(command, {**(arguments or {}), **more}):
+                with suppress(MigrationNotFound):
+                    _cancelled(cancel, migration_id)
+            return super().broadcast(command, arguments, *rest, **more)
+
+    return CancellingControl
+
+
+def _named(command: str, arguments: Mapping[str, Any]) -> list[UUID]:
+    """The migrations a command wants to end, if they are ours."""
+    if command in ("revoke", "terminate"):
+        ids = _as_list(arguments.get("task_id"))
+    elif command == "revoke_by_stamped_headers":
+        ids = _as_list(_as_mapping(arguments.get("headers") or {}).get(STAMP))
+    else:
+        return []
+    found = map(migration_of, ids)
+    return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def install(cancel: Cancel) -> None:

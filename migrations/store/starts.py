@@ -85,14 +85,7 @@ def _require_no_live_migration(session: Session, bot_id: str) -> None:
         select(MigrationRecord).where(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
     ).one_or_none()
     if live is not None:
-        raise in_progress(as_migration(live))
-
-
-def in_progress(live: Migration) -> MigrationInProgress:
-    return MigrationInProgress(
-        f"The bot's migration {live.id} is {live.status}; wait for it or cancel it first.",
-        migration_id=str(live.id),
-    )
+        raise MigrationInProgress.of(live.id, live.status)
 
 
 def require_startable(bot: Bot, new: NewMigration) -> None:

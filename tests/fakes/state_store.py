@@ -31,7 +31,7 @@ from migrations.errors import (
 from migrations.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store import phase_changes, turn_changes
 from migrations.store.changes import storable
-from migrations.store.starts import in_progress, require_startable, too_many
+from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_held import FakeHeld
 from tests.fakes.state_rows import Row, Token, newest, started_migration
@@ -92,7 +92,7 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
                 return earlier, False
             live = self._live(new.bot_id)
             if live is not None:
-                raise in_progress(live)
+                raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
             if sum(m.status in DRIVEN for m in self._all()) >= limit:
                 raise too_many(limit)

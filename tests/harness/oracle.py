@@ -6,6 +6,7 @@ embedded by another model or left behind.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,6 +33,8 @@ _TURNS = frozenset({"cancel_requested", "turned_round"})
 #: Two answers of one model for one text, after a trip through Milvus.
 _SAME = 1e-6
 _SHOWN = 5
+#: A worker that made its collection after the run was undone takes it back itself.
+_LATE_SECONDS = 10.0
 
 
 class Oracle:
@@ -124,9 +127,14 @@ class Oracle:
         }
         held = "SELECT collection FROM held_collections WHERE bot_id = %s"
         wanted |= {row["collection"] for row in self.select(held, bot["bot_id"])}
-        there = self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS)
-        ours = [name for name in there if name.startswith(f"{bot['alias']}__g")]
-        orphans = [name for name in ours if name not in wanted]
+        deadline = time.monotonic() + _LATE_SECONDS
+        while True:
+            there = self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS)
+            ours = [name for name in there if name.startswith(f"{bot['alias']}__g")]
+            orphans = [name for name in ours if name not in wanted]
+            if not orphans or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
         if orphans:
             yield f"Nobody owns the collections {orphans}."
         missing = [name for name in wanted if name is not None and name not in there]

@@ -135,6 +135,13 @@ def test_a_second_start_is_refused_and_names_the_first() -> None:
         world.start()
 
 
+def test_a_start_while_a_rollback_is_under_way_names_the_rollback() -> None:
+    world = World()
+    back = world.system.rollback(OWNER, world.complete().id).migration
+    with pytest.raises(MigrationInProgress, match=str(back.id)):
+        world.start()  # of the model that is live until the rollback has switched
+
+
 def test_more_than_the_limit_of_bots_at_once_is_refused() -> None:
     world = World(settings={"max_concurrent_migrations": 3})
     world.start()
