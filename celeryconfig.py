@@ -58,7 +58,6 @@ task_routes = {BATCH: {"queue": BATCH_QUEUE, "routing_key": BATCH_QUEUE}}
 result_expires = 3600
 task_send_sent_event = True
 worker_send_task_events = True
-task_track_started = True
 
 # structlog owns the log.
 worker_hijack_root_logger = False

@@ -48,16 +48,16 @@ def run_batch(run: Run, index: int, within: KeyRange) -> dict[str, Any]:
 
 
 def _move(run: Run, index: int, within: KeyRange) -> Counters:
-    vectors = run.services.vectors
     failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
-    chunks = run.patiently(lambda: vectors.read(run.source, within))
+    chunks = run.patiently(lambda: run.reads.chunks_of(run, index, within))
     todo = _not_held(run, chunks) if run.target_may_hold_chunks else chunks
     skipped = len(chunks) - len(todo)
     counters = Counters(processed=skipped, skipped=skipped)
     size = run.services.settings.checkpoint_every_chunks
     for start in range(0, len(todo), size):
         counters = _move_slice(run, todo[start : start + size], counters)
-        run.services.checkpoints.note_slice(run.migration.id, index, counters)
+        if start + size < len(todo):  # the last one is told with the mark
+            run.services.checkpoints.note_slice(run.migration.id, index, counters)
     return counters
 
 

@@ -108,10 +108,6 @@ class IndexState:
     indexed_rows: int
     pending_rows: int
 
-    @property
-    def built(self) -> bool:
-        return self.pending_rows == 0
-
 
 @dataclass(frozen=True)
 class Hit:

@@ -16,7 +16,8 @@ import structlog
 from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, stacked
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
-from migrations.ports import VectorStore
+from migrations.lookahead import in_order
+from migrations.ports import Moment, VectorStore
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)
@@ -55,23 +56,37 @@ def compare(
     source: CollectionSchema,
     target: CollectionSchema,
     within: KeyRange = ALL_KEYS,
+    threads: int = 1,
 ) -> Iterator[Difference]:
-    """Every part of the range with its differences, in key order, memory for one page."""
-    after = within.after
-    for page in vectors.scan(source, within, page_size=PAGE_SIZE):
-        span = KeyRange(after, page[-1].key)
-        yield _difference(vectors, target, span, page)
-        after = span.upto
-    # Beyond the source's last key only the target can have rows.
-    yield _difference(vectors, target, KeyRange(after, within.upto), [])
+    """Every part of the range with its differences, in key order.
+
+    The source is read page by page, and ``threads`` key ranges of the target beside
+    it; memory is for so many pages and one more.
+    """
+    now = vectors.moment()
+
+    def parts() -> Iterator[tuple[KeyRange, Sequence[Chunk]]]:
+        after = within.after
+        for page in vectors.scan(source, within, page_size=PAGE_SIZE, as_of=now):
+            span = KeyRange(after, page[-1].key)
+            yield span, page
+            after = span.upto
+        # Beyond the source's last key only the target can have rows.
+        yield KeyRange(after, within.upto), []
+
+    return in_order(threads, lambda part: _difference(vectors, target, *part, now), parts())
 
 
 def _difference(
-    vectors: VectorStore, target: CollectionSchema, span: KeyRange, page: Sequence[Chunk]
+    vectors: VectorStore,
+    target: CollectionSchema,
+    span: KeyRange,
+    page: Sequence[Chunk],
+    now: Moment,
 ) -> Difference:
     theirs = {
         chunk.key: chunk
-        for part in vectors.scan(target, span, page_size=PAGE_SIZE)
+        for part in vectors.scan(target, span, page_size=PAGE_SIZE, as_of=now)
         for chunk in part
     }
     digest = sum(int.from_bytes(chunk.digest()) for chunk in page) % SOURCE_DIGESTS
@@ -93,7 +108,8 @@ def differences(run: Run) -> Iterator[Difference]:
     came to be in its target: on the way back its absence there is no deletion.
     """
     left_out = _left_out(run)
-    for found in compare(run.services.vectors, run.source, run.target):
+    threads = run.services.settings.compare_concurrency
+    for found in compare(run.services.vectors, run.source, run.target, threads=threads):
         kept = [key for key in found.extra if str(key) in left_out]
         extra = [key for key in found.extra if str(key) not in left_out]
         yield replace(found, extra=extra, left_out=kept) if kept else found

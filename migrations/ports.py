@@ -28,6 +28,9 @@ from migrations.chunks import (
 from migrations.config import EmbeddingRef
 from migrations.limits import Purpose, Ticket
 
+#: A point in time as the vector store understands it; nobody else looks inside.
+Moment = Mapping[str, Any]
+
 
 class VectorStore(Protocol):
     """Milvus. Every call has a timeout; reads that must see all writes say ``strong``.
@@ -50,8 +53,9 @@ class VectorStore(Protocol):
     def create_like(
         self, source: CollectionSchema, name: str, dimension: int, owner_tag: str
     ) -> CollectionSchema:
-        """Create ``name`` with the source's schema, another dimension, its indexes, loaded.
+        """Create ``name`` with the source's schema, another dimension and its indexes.
 
+        It can be written to at once. Loading has begun; :meth:`load` waits for its end.
         ``owner_tag`` is kept by the server with the collection, see :meth:`owner_tag`.
         A collection that exists already with the same tag is adopted.
 
@@ -70,7 +74,9 @@ class VectorStore(Protocol):
 
     def is_loaded(self, collection: str) -> bool: ...
 
-    def load(self, collection: str) -> None: ...
+    def load(self, collection: str) -> None:
+        """Return once it can be read."""
+        ...
 
     def release(self, collection: str) -> None:
         """Take it out of memory; it can be loaded again and cannot be read until then."""
@@ -96,6 +102,14 @@ class VectorStore(Protocol):
         """Live rows in the range, strongly consistent."""
         ...
 
+    def moment(self) -> Moment:
+        """Now. Reads as of it see every write acknowledged before it, perhaps later ones too.
+
+        A read that brings none sees every write acknowledged before its own beginning;
+        on some engines it waits for that, so many short reads had better share one.
+        """
+        ...
+
     def scan_keys(
         self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
     ) -> Iterator[list[Key]]:
@@ -113,6 +127,7 @@ class VectorStore(Protocol):
         *,
         page_size: int = 1000,
         with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`."""
         ...
@@ -129,7 +144,12 @@ class VectorStore(Protocol):
         ...
 
     def fetch(
-        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> list[Chunk]:
         """The chunks of these keys that exist, in key order, strongly consistent."""
         ...
@@ -150,6 +170,7 @@ class VectorStore(Protocol):
         *,
         limit: int,
         output_fields: Sequence[str],
+        as_of: Moment | None = None,
     ) -> list[list[Hit]]:
         """The nearest chunks of each vector, best first, strongly consistent."""
         ...

@@ -14,6 +14,7 @@ import numpy as np
 
 from migrations.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.embedding import embed
+from migrations.ports import Moment
 from migrations.results import Report
 from migrations.run import Run
 
@@ -107,14 +108,13 @@ def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: R
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
         return
     k = run.services.settings.recall_at
-    olds = {
-        c.key: c
-        for c in run.services.vectors.fetch(run.source, [c.key for c in sample], with_vectors=True)
-    }
+    vectors, keys = run.services.vectors, [chunk.key for chunk in sample]
+    now = vectors.moment()
+    olds = {c.key: c for c in vectors.fetch(run.source, keys, with_vectors=True, as_of=now)}
     both = [(c, i) for i, c in enumerate(sample) if c.key in olds]
     queries = stacked([olds[c.key] for c, _ in both], run.source.dimension)
-    old_hits = _ask(run, run.source, queries, k)
-    new_hits = _ask(run, run.target, again[[i for _, i in both]], k)
+    old_hits = _ask(run, run.source, queries, k, now)
+    new_hits = _ask(run, run.target, again[[i for _, i in both]], k, now)
     chunks = [c for c, _ in both]
     old, new = _recall(run, chunks, old_hits), _recall(run, chunks, new_hits)
     floor = run.services.settings.min_known_item_recall * old
@@ -130,12 +130,18 @@ def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: R
     )
 
 
-def _ask(run: Run, schema: CollectionSchema, queries: Vectors, k: int) -> list[list[Hit]]:
+def _ask(
+    run: Run, schema: CollectionSchema, queries: Vectors, k: int, now: Moment
+) -> list[list[Hit]]:
     hits: list[list[Hit]] = []
     for start in range(0, len(queries), 100):
         run.check()
         hits += run.services.vectors.search(
-            schema, queries[start : start + 100], limit=k, output_fields=[run.bot.text_field]
+            schema,
+            queries[start : start + 100],
+            limit=k,
+            output_fields=[run.bot.text_field],
+            as_of=now,
         )
     return hits
 

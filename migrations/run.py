@@ -14,6 +14,7 @@ from migrations.entities import Bot, Migration
 from migrations.errors import CollectionNotLoaded, TimedOut, TransientError
 from migrations.ports import Embedder
 from migrations.pulse import Beat
+from migrations.reading import SharedReads
 from migrations.services import Services
 from migrations.states import COMPENSABLE
 
@@ -42,6 +43,8 @@ class Run:
     beat: Beat
     #: By collection; shared by the batches of an epoch, which would each ask again.
     schemas: dict[str, CollectionSchema] = field(default_factory=dict)
+    #: Of the source, shared likewise.
+    reads: SharedReads = field(default_factory=SharedReads)
     #: How long this work has waited for its turn at the provider.
     waited_for_limit_seconds: float = 0.0
     #: Whether this work has begun to store, so that it finds its own rows when it is repeated.

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     )
     wave_size: int = Field(default=64, gt=0, description="Batches sent to the broker as one group")
     waves_in_flight: int = Field(default=2, gt=0, description="Such groups open at the same time")
+    batches_per_read: int = Field(
+        default=8, gt=0, description="Neighbouring batches read from Milvus at once"
+    )
     verify_sample: int = Field(
         default=200, gt=0, description="Chunks embedded again to check the stored vectors"
     )
@@ -138,6 +141,14 @@ class Settings(BaseSettings):
     )
     min_known_item_recall: float = Field(
         default=0.9, ge=0, le=1, description="Share of sampled chunks their own text must find"
+    )
+    unindexed_rows: int = Field(
+        default=25_000,
+        ge=0,
+        description="Rows of a new collection that may be searched before they are indexed",
+    )
+    compare_concurrency: int = Field(
+        default=2, gt=0, description="Key ranges of two collections compared at the same time"
     )
     catch_up_max_passes: int = Field(
         default=10, gt=0, description="Comparisons with the source before giving up on a quiet one"

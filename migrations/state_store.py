@@ -283,6 +283,10 @@ class StragglerStore(Protocol):
         """Enqueue every sweep that is due, once, and set when the next one is."""
         ...
 
+    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
+        """The next sweep is due so soon: the last one did not get through."""
+        ...
+
 
 class HeldStore(Protocol):
     def switched_by(self, bot_id: str, generation: int) -> Migration | None:

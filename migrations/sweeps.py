@@ -36,6 +36,8 @@ from migrations.errors import (
 )
 from migrations.failpoints import failpoint
 from migrations.frozen import FrozenPart, content_hash, frozen, key_hash
+from migrations.ports import Moment
+from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.services import Services
 
@@ -88,6 +90,20 @@ def recorder(run: Run, number: int, difference: Difference) -> None:
     run.services.store.freeze(run.migration.id, run.migration.epoch, part)
 
 
+def sweep_in_turn(services: Services, migration: Migration) -> SweepResult | None:
+    """The sweep that is due now; one that does not get through is due again soon.
+
+    Raises:
+        Superseded, PermanentError: as :func:`sweep`.
+    """
+    try:
+        return sweep(services, migration)
+    except TransientError as error:
+        log.warning("sweep_postponed", migration_id=str(migration.id), reason=error.message)
+        services.store.sweep_again(migration.id, services.settings.sweep_first_seconds)
+        return None
+
+
 def sweep(services: Services, migration: Migration, by: UUID | None = None) -> SweepResult:
     """Look once through the collection that ``migration`` left behind.
 
@@ -100,10 +116,12 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
         PermanentError: the live model cannot be used.
     """
     with _sweeping(services, migration, by) as (run, sweeper):
+        for name in (run.source.name, run.target.name):
+            make_readable(run, name)
         result = SweepResult()
-        number = 0
+        number, now = 0, services.vectors.moment()
         while (part := services.store.frozen_part(migration.id, number)) is not None:
-            _sweep_part(run, part, sweeper, result, last_chance=by is not None)
+            _sweep_part(run, part, now, sweeper, result, last_chance=by is not None)
             number += 1
         if number == 0:
             result.compared = False
@@ -196,19 +214,25 @@ def stragglers(part: FrozenPart, now: Sequence[Chunk]) -> Stragglers:
 
 
 def _sweep_part(
-    run: SweepRun, part: FrozenPart, sweeper: str, result: SweepResult, *, last_chance: bool
+    run: SweepRun,
+    part: FrozenPart,
+    now: Moment,
+    sweeper: str,
+    result: SweepResult,
+    *,
+    last_chance: bool,
 ) -> None:
     run.check()
-    pages = run.services.vectors.scan(run.source, part.within, page_size=PAGE_SIZE)
-    now = [chunk for page in pages for chunk in page]
-    found = stragglers(part, now)
+    pages = run.services.vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=now)
+    chunks = [chunk for page in pages for chunk in page]
+    found = stragglers(part, chunks)
     if len(found):
         result.found += len(found)
         failpoint("sweep.before_apply", migration_id=run.migration.id, part=part.number)
         _forward(run, found.written, result, last_chance=last_chance)
         _forward_deletions(run, part, found.gone, result)
         failpoint("sweep.before_refreeze", migration_id=run.migration.id, part=part.number)
-        again = frozen(part.number, part.within, now)
+        again = frozen(part.number, part.within, chunks)
         run.services.store.refreeze(run.migration.id, sweeper, again)
     run.got_on()
 

@@ -64,10 +64,11 @@ def finish_rollback(migration_id: str, epoch: int) -> str:
 
 
 @app.task(name=names.SWEEP)
-def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any]:
+def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any] | None:
     """Forward what was written to the old collection after the switch."""
     services = assembly().services
-    return vars(sweeps.sweep(services, services.store.migration(UUID(migration_id))))
+    result = sweeps.sweep_in_turn(services, services.store.migration(UUID(migration_id)))
+    return vars(result) if result else None
 
 
 @app.task(name=names.RETIRE)

@@ -18,6 +18,7 @@ from migrations.entities import Step
 from migrations.errors import TooManyFailedChunks
 from migrations.failpoints import failpoint
 from migrations.ports import Plan
+from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.states import Kind
 from migrations.sweeps import sweep_before_overwriting
@@ -70,6 +71,7 @@ def catch_up(run: Run) -> dict[str, Any]:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
     settings = run.services.settings
+    run.patiently(lambda: make_readable(run, run.target.name))
     if run.migration.reverses is not None:
         undone = run.services.store.migration(run.migration.reverses)
         sweep_before_overwriting(run, undone)

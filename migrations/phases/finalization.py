@@ -36,6 +36,7 @@ def run(run: Run) -> dict[str, Any]:
     # once more would take back what has been written to the new collection since.
     status = store.migration(migration.id).status
     if status is not Status.SWITCHED:
+        run.patiently(lambda: make_ready(run))
         run.patiently(lambda: _last_preparations(run))
         failpoint("finalization.before_intent", migration_id=migration.id)
         store.begin_switch(migration.id, migration.epoch)
@@ -55,7 +56,6 @@ def _last_preparations(run: Run) -> None:
     result = catch_up_once(run, recorder)
     run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
     judge_failures(run, result)
-    make_ready(run)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
 

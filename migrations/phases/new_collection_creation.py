@@ -15,6 +15,7 @@ from migrations.errors import (
     VerificationFailed,
 )
 from migrations.failpoints import failpoint
+from migrations.readiness import make_readable
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)
@@ -28,8 +29,7 @@ def run(run: Run) -> dict[str, Any]:
     """
     migration, vectors = run.migration, run.services.vectors
     if migration.target_is_kept:
-        if not vectors.is_loaded(migration.target_collection):
-            vectors.load(migration.target_collection)
+        make_readable(run, migration.target_collection)
         return {}
     vectors.create_like(
         run.source, migration.target_collection, migration.config.to_dimension, migration.tag

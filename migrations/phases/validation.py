@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from migrations.checks import examine
-from migrations.errors import ValidationFailed
+from migrations.errors import CollectionNotFound, ValidationFailed
+from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.states import Kind
 
@@ -13,10 +15,15 @@ from migrations.states import Kind
 def run(run: Run) -> dict[str, Any]:
     """Try both models, the source and the alias.
 
+    A source that is not loaded is loaded: a restarted Milvus may have forgotten it, and
+    it is read all through the run.
+
     Raises:
         ValidationFailed: with one sentence per thing that stands in the way.
     """
     config = run.migration.config
+    with suppress(CollectionNotFound):  # one of the findings
+        run.patiently(lambda: make_readable(run, run.migration.source_collection))
     report = run.patiently(
         lambda: examine(
             run.services,

@@ -67,16 +67,14 @@ class SqlLedger:
     def record_spend(
         self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
     ) -> None:
-        with self._database.transaction() as session:
-            session.add(
-                SpendRecord(
-                    migration_id=migration_id,
-                    provider=provider,
-                    model=model,
-                    purpose=purpose,
-                    tokens=tokens,
-                )
-            )
+        spent = insert(SpendRecord).values(
+            migration_id=migration_id,
+            provider=provider,
+            model=model,
+            purpose=purpose,
+            tokens=tokens,
+        )
+        self._database.execute_alone(spent)
 
     def tokens_used(self, migration_id: UUID) -> int:
         wanted = select(func.coalesce(func.sum(SpendRecord.tokens), 0)).where(

@@ -146,6 +146,15 @@ class SqlStragglers:
                 post(session, migration_id, messages.sweep(migration_id, epoch, number))
             return [migration_id for migration_id, _, _ in rows]
 
+    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
+        sooner = (
+            update(MigrationRecord)
+            .where(MigrationRecord.id == migration_id)
+            .values(sweep_at=clock() + timedelta(seconds=after_seconds))
+        )
+        with self._database.transaction() as session:
+            session.execute(sooner, execution_options={"synchronize_session": False})
+
 
 def _sweepable(by: UUID | None) -> ColumnElement[bool]:
     """The bot still is where the run brought it, and nobody else overwrites what it left."""

@@ -138,6 +138,17 @@ def test_sweeps_are_claimed_once_each_and_at_growing_distances(state: World) -> 
     assert [messages.sweep(migration.id, migration.epoch, n) for n in (1, 2, 3)] == sent
 
 
+def test_a_sweep_that_did_not_get_through_is_due_again_when_it_says(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    state.pass_time(31)
+    assert [migration.id] == state.store.claim_sweeps(30, 300, 3600)
+    state.store.sweep_again(migration.id, 30)
+    state.pass_time(29)
+    assert [] == state.store.claim_sweeps(30, 300, 3600)
+    state.pass_time(2)
+    assert [migration.id] == state.store.claim_sweeps(30, 300, 3600)
+
+
 def test_a_rollback_takes_the_sweeps_over(state: World) -> None:
     forward = state.reach(Status.COMPLETED)
     back = state.complete(state.start_back(forward))

@@ -107,6 +107,7 @@ def test_a_copy_differs_from_its_source_in_nothing_but_dimension_and_name(world:
 
     assert (name, 16, []) == (made.name, made.dimension, source.differences(made))
     assert made == world.store.describe(name)
+    world.store.load(name)
     assert world.store.is_loaded(name)
     assert ("migration 1", None) == (
         world.store.owner_tag(name),
@@ -338,6 +339,7 @@ def test_members_of_the_dynamic_field_come_back_as_fields_and_go_back_in(world: 
     given = chunk("a", title="é", page=3, deep={"list": [1.5, None, {"x": True}]})
     write(world.store, source, [given])
     target = world.store.create_like(source, name, 16, "migration 1")
+    world.store.load(name)
 
     [read] = world.store.read(source, ALL_KEYS, strong=True)
     write(world.store, target, [read])

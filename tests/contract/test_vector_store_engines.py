@@ -122,6 +122,7 @@ def test_a_copied_row_has_the_digest_of_its_source(engine: World, full: Collecti
     emptied(engine, full)
     write(engine.store, full, [chunk(f"k{i}", **FULL_ROW, n=i / 3) for i in range(20)])
     target = engine.store.create_like(full, engine.name(), 16, "migration 1")
+    engine.store.load(target.name)
 
     for page in engine.store.scan(full, page_size=7):
         write(engine.store, target, page)
@@ -241,6 +242,7 @@ def test_a_copy_that_died_before_its_index_is_finished_by_the_next_attempt(
     made = engine.store.create_like(strings, name, 16, "migration 1")
 
     assert [] == strings.differences(made)
+    engine.store.load(name)
     assert engine.store.is_loaded(name)
 
 

@@ -98,6 +98,11 @@ class FakeStragglers(StateRows):
                 claimed.append(migration.id)
         return claimed
 
+    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
+        with self._transaction() as now:
+            at = now + timedelta(seconds=after_seconds)
+            self._rows[migration_id] = replace(self._row(migration_id), sweep_at=at)
+
     def _sweep_is_due(self, migration: Migration, first_seconds: float, now: datetime) -> bool:
         if migration.status is not Status.COMPLETED or migration.finished_at is None:
             return False

@@ -9,7 +9,7 @@ from uuid import UUID
 from migrations import task_names as names
 from migrations.purge import drop_held, retire
 from migrations.services import Services
-from migrations.sweeps import sweep
+from migrations.sweeps import sweep_in_turn
 
 
 def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable[[], object]]:
@@ -17,7 +17,9 @@ def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable
     migration_id = UUID(message["migration_id"])
     match message["kind"]:
         case "sweep":
-            return names.SWEEP, lambda: sweep(services, services.store.migration(migration_id))
+            return names.SWEEP, lambda: sweep_in_turn(
+                services, services.store.migration(migration_id)
+            )
         case "retire":
             return names.RETIRE, lambda: retire(services, migration_id)
         case "drop_held":

@@ -32,6 +32,7 @@ from migrations.errors import (
     ForeignCollection,
     VectorStoreRefused,
 )
+from migrations.ports import Moment
 
 KEY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 
@@ -216,6 +217,10 @@ class FakeVectorStore:
         with self._call("count"):
             return sum(key in within for key in self._loaded(collection).rows)
 
+    def moment(self) -> Moment:
+        with self._call("moment"):
+            return {}
+
     def scan_keys(
         self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
     ) -> Iterator[list[Key]]:
@@ -229,6 +234,7 @@ class FakeVectorStore:
         *,
         page_size: int = 1000,
         with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         return self._pages("scan", schema, within, page_size, with_vectors=with_vectors)
 
@@ -247,7 +253,12 @@ class FakeVectorStore:
             return [_chunk(schema, seen[key], with_vectors) for key in keys]
 
     def fetch(
-        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> list[Chunk]:
         with self._call("fetch"):
             rows = self._loaded(schema.name).rows
@@ -261,6 +272,7 @@ class FakeVectorStore:
         *,
         limit: int,
         output_fields: Sequence[str],
+        as_of: Moment | None = None,
     ) -> list[list[Hit]]:
         with self._call("search"):
             rows = list(self._loaded(schema.name).rows.values())

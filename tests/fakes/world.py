@@ -394,6 +394,7 @@ def _settings(changes: Mapping[str, Any]) -> Settings:
             "redis_url": "redis://nowhere/0",
             "milvus_uri": "http://nowhere",
             "wave_size": 2,
+            "compare_concurrency": 1,  # or a seeded history could not be replayed
             "hold_hours": 0,  # what is undone is gone, unless a test is about holding
             "_env_file": None,
             **changes,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from migrations.checks import FIDELITY_COSINE
+from migrations.checks import FIDELITY_COSINE, examine
 from migrations.errors import (
     DimensionMismatch,
     ProviderAuthenticationFailed,
@@ -17,7 +17,7 @@ from migrations.errors import (
 )
 from migrations.phases import backup_creation, validation
 from migrations.states import Phase, Status
-from tests.fakes.embedders import SMALL, FakeEmbedders
+from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 
 
@@ -61,10 +61,20 @@ def test_a_source_that_is_gone_is_refused() -> None:
     assert "no collection or alias 'source'" in refusal(world)
 
 
-def test_a_source_that_is_not_loaded_is_refused() -> None:
+def test_a_source_that_a_restarted_milvus_has_forgotten_is_loaded() -> None:
     world = World()
     world.vectors.release(SOURCE)
-    assert "load it first" in refusal(world)
+    world.complete()
+    assert world.vectors.is_loaded(SOURCE)
+
+
+def test_a_source_that_is_not_loaded_is_a_finding_beforehand() -> None:
+    world = World()
+    world.vectors.release(SOURCE)
+    report = examine(world.services, world.bot, LARGE)
+    assert ["The collection is not loaded; load it first."] == [
+        check.message for check in report.errors
+    ]
 
 
 def test_a_source_of_another_dimension_than_registered_is_refused() -> None:
@@ -129,10 +139,11 @@ def test_a_text_as_long_as_the_model_takes_passes() -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     world = World()
-    world.vectors.release(SOURCE)
+    held = world.vectors._collections[SOURCE]
+    held.schema = replace(held.schema, dimension=9)
     world.embedders.fail(ProviderAuthenticationFailed("The key is refused."))
     sentence = refusal(world)
-    assert "load it first" in sentence
+    assert "holds 9 dimensions" in sentence
     assert "The key is refused." in sentence
 
 

@@ -146,16 +146,42 @@ def test_a_count_that_disagrees_with_reading_is_found() -> None:
         verification.run(world.run_of(migration))
 
 
-def test_an_index_that_is_being_built_is_waited_for() -> None:
-    world = World()
+def building(world: World, *pending: int) -> None:
+    """An index that is built step by step; the last step stays."""
+    states = [IndexState(12, 12 - rows, rows) for rows in pending]
+    following = iter(states)
+    world.vectors.index_state = lambda name: next(following, states[-1])  # type: ignore[method-assign]
+
+
+def test_the_index_of_a_large_target_is_waited_for() -> None:
+    world = World(settings={"unindexed_rows": 0})
     migration = world.start_at(Phase.VERIFICATION)
-    states = iter([IndexState(12, 0, 12), IndexState(12, 6, 6)])
-    built = IndexState(12, 12, 0)
-    world.vectors.index_state = lambda name: next(states, built)  # type: ignore[method-assign]
+    building(world, 12, 6, 0)
     begun = world.clock.monotonic()
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status
     assert 2 == pytest.approx(world.clock.monotonic() - begun)
+    assert world.vectors.calls["flush"], "only sealed rows are indexed"
+
+
+def test_as_many_rows_as_are_searched_as_fast_without_an_index_are_not_waited_for() -> None:
+    world = World(settings={"unindexed_rows": 6})
+    migration = world.start_at(Phase.VERIFICATION)
+    building(world, 12, 6)
+    begun = world.clock.monotonic()
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert 1 == pytest.approx(world.clock.monotonic() - begun)
+
+
+def test_a_small_target_is_not_sealed() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    flushed = world.vectors.calls["flush"]
+    building(world, 12)
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert flushed == world.vectors.calls["flush"]
 
 
 def test_it_can_be_repeated_and_undone_and_changes_nothing() -> None:

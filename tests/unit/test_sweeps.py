@@ -417,6 +417,26 @@ def test_sweeps_come_soon_after_the_end_then_later_then_hourly() -> None:
     assert [0, 1, 1, 2, 2, 3, 4] == counts
 
 
+def test_a_sweep_that_does_not_get_through_comes_again_soon() -> None:
+    world, _ = switched()
+    world.write("new", "a straggler")
+    world.vectors.fail("upsert", VectorStoreUnavailable())
+    world.clock.sleep(31)
+    assert 1 == sweeps_run(world)
+    assert "new" not in world.texts_of(live_of(world))
+    world.clock.sleep(31)
+    assert 2 == sweeps_run(world)
+    assert "a straggler" == world.texts_of(live_of(world))["new"]
+
+
+@pytest.mark.parametrize("forgotten", ["old", "live"])
+def test_a_collection_that_milvus_forgot_to_load_is_loaded_and_swept(forgotten: str) -> None:
+    world, migration = switched()
+    world.write("new", "a straggler")
+    world.vectors.release(SOURCE if forgotten == "old" else live_of(world))
+    assert 1 == swept(world, migration).applied
+
+
 def test_two_watchdogs_enqueue_a_sweep_once() -> None:
     world, _ = switched()
     world.clock.sleep(31)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import orjson
+import pybase64
 
 from migrations.chunks import Embedded, Vectors
 from migrations.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
@@ -78,7 +78,7 @@ def _in_order(items: list[Any], count: int, source: str) -> list[dict[str, Any]]
 def _row(embedding: Any, source: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
         if isinstance(embedding, str):
-            return np.frombuffer(binascii.a2b_base64(embedding), dtype="<f4")
+            return np.frombuffer(pybase64.b64decode(embedding, validate=True), dtype="<f4")
         with np.errstate(over="ignore"):  # becomes infinite, which is refused by name later
             row = np.asarray(embedding, dtype=np.float32)
     except (ValueError, TypeError) as error:

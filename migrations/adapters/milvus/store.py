@@ -29,6 +29,7 @@ from migrations.errors import (
     SchemaNotReproduced,
     VectorStoreRefused,
 )
+from migrations.ports import Moment
 
 #: Milvus refuses a larger offset + limit.
 LARGEST_PAGE = 16_384
@@ -91,7 +92,8 @@ class MilvusVectorStore:
         if not self._adoptable(name, owner_tag):
             self._create(source, name, dimension, owner_tag)
         self._index_like(source, name)
-        self.load(name)
+        # Takes Milvus some seconds, in which rows can be written already.
+        self._call("load_collection", name, _async=True)
         made = self.describe(name)
         differences = source.differences(made)
         if made.dimension != dimension:
@@ -225,7 +227,7 @@ class MilvusVectorStore:
 
     # --- reading ----------------------------------------------------------------
 
-    def _as_of_now(self) -> Mapping[str, Any]:
+    def moment(self) -> Moment:
         """Options of a read that sees every write acknowledged before this call."""
         now = self._connection.timestamp()
         if now is None:
@@ -237,7 +239,7 @@ class MilvusVectorStore:
         collection: str,
         filter_: str,
         fields: list[str],
-        seeing: Mapping[str, Any],
+        seeing: Moment,
         **more: Any,
     ) -> Any:
         return self._call(
@@ -250,14 +252,12 @@ class MilvusVectorStore:
         condition = filters.in_range(
             key["name"], within, key_is_string=key["type"].name == "VARCHAR"
         )
-        return self._count(collection, condition, self._as_of_now())
+        return self._count(collection, condition, self.moment())
 
-    def _count(self, collection: str, condition: str, seeing: Mapping[str, Any]) -> int:
+    def _count(self, collection: str, condition: str, seeing: Moment) -> int:
         return int(self._query(collection, condition, ["count(*)"], seeing)[0]["count(*)"])
 
-    def _count_of(
-        self, schema: CollectionSchema, seeing: Mapping[str, Any], within: KeyRange
-    ) -> int:
+    def _count_of(self, schema: CollectionSchema, seeing: Moment, within: KeyRange) -> int:
         condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
         return self._count(schema.name, condition, seeing)
 
@@ -267,7 +267,7 @@ class MilvusVectorStore:
         fields: list[str],
         within: KeyRange,
         size: int,
-        seeing: Mapping[str, Any],
+        seeing: Moment,
     ) -> Any:
         condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
         options: dict[str, Any] = {"limit": size}
@@ -282,7 +282,7 @@ class MilvusVectorStore:
     def scan_keys(
         self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
     ) -> Iterator[list[Key]]:
-        seeing = self._as_of_now()
+        seeing = self.moment()
 
         def read(span: KeyRange, size: int) -> list[Key]:
             page = self._page(schema, [schema.key_field], span, size, seeing)
@@ -298,8 +298,9 @@ class MilvusVectorStore:
         *,
         page_size: int = 1000,
         with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        seeing = self._as_of_now()
+        seeing = self.moment() if as_of is None else as_of
         source = Source(
             partial(self._read_page, schema, seeing=seeing, with_vectors=with_vectors),
             partial(self._count_of, schema, seeing),
@@ -313,7 +314,7 @@ class MilvusVectorStore:
         within: KeyRange,
         size: int,
         *,
-        seeing: Mapping[str, Any],
+        seeing: Moment,
         with_vectors: bool,
     ) -> list[Chunk]:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
@@ -341,11 +342,16 @@ class MilvusVectorStore:
         return [chunk for page in pages for chunk in page]
 
     def fetch(
-        self, schema: CollectionSchema, keys: Sequence[Key], *, with_vectors: bool = False
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> list[Chunk]:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
         found: list[Chunk] = []
-        seeing = self._as_of_now()
+        seeing = self.moment() if as_of is None else as_of
         for part in _parts(rows.distinct(keys)):
             page = self._query(schema.name, filters.one_of(schema.key_field, part), fields, seeing)
             found += rows.chunks_from(schema, page, with_vectors=with_vectors)
@@ -358,6 +364,7 @@ class MilvusVectorStore:
         *,
         limit: int,
         output_fields: Sequence[str],
+        as_of: Moment | None = None,
     ) -> list[list[Hit]]:
         answer = self._call(
             "search",
@@ -367,7 +374,7 @@ class MilvusVectorStore:
             limit=limit,
             output_fields=list(output_fields),
             search_params={"metric_type": schema.metric, "params": {}},
-            **self._as_of_now(),
+            **(self.moment() if as_of is None else as_of),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
 
