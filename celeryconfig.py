@@ -8,7 +8,7 @@ from __future__ import annotations
 from kombu import Exchange, Queue
 
 from migrations.settings import get_settings
-from migrations.task_names import BATCH, BATCH_QUEUE, CONTROL_QUEUE
+from migrations.task_names import BATCH, BATCH_QUEUES, CONTROL_QUEUE
 
 _settings = get_settings()
 
@@ -35,6 +35,8 @@ broker_transport_options = {
     # A message whose worker died comes back at the visibility timeout, not minutes after it.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 10,
+    # One list for each queue is asked for, not one for each of four priorities.
+    "priority_steps": [0],
 }
 result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
 redis_socket_timeout = 10
@@ -47,12 +49,12 @@ task_create_missing_queues = False
 _exchange = Exchange("migrations", type="direct")
 task_queues = [
     Queue(CONTROL_QUEUE, _exchange, routing_key=CONTROL_QUEUE),
-    Queue(BATCH_QUEUE, _exchange, routing_key=BATCH_QUEUE),
+    *(Queue(name, _exchange, routing_key=name) for name in BATCH_QUEUES),
 ]
 task_default_queue = CONTROL_QUEUE
 task_default_exchange = "migrations"
 task_default_routing_key = CONTROL_QUEUE
-task_routes = {BATCH: {"queue": BATCH_QUEUE, "routing_key": BATCH_QUEUE}}
+task_routes = {BATCH: {"queue": BATCH_QUEUES[0], "routing_key": BATCH_QUEUES[0]}}
 
 # The state store is the record; results only serve chords, and Flower reads events.
 result_expires = 3600

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, figure
 from benchmarks.lab import Lab
 from benchmarks.site import Site
 from migrations.settings import Settings
-from migrations.task_names import BATCH_QUEUE
+from migrations.task_names import BATCH_QUEUES
 
 _WAVE = int(Settings.model_fields["wave_size"].default)
 _LANES = int(Settings.model_fields["waves_in_flight"].default)
@@ -66,7 +66,7 @@ def _no_ops(site: Site, tasks: int) -> float:
 
 def _wave(app: Celery, size: int) -> None:
     def no_op() -> Signature:
-        return app.signature(_NO_OP, args=[1]).set(queue=BATCH_QUEUE)
+        return app.signature(_NO_OP, args=[1]).set(queue=BATCH_QUEUES[0])
 
     chord(group(no_op() for _ in range(size)), no_op(), app=app).apply_async().get(
         timeout=_LONGEST_SECONDS, interval=0.005

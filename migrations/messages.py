@@ -40,11 +40,18 @@ def compensate(migration_id: UUID, epoch: int, phases: Sequence[Phase]) -> dict[
 
 
 def wave(
-    migration_id: UUID, epoch: int, number: int, batches: Sequence[tuple[int, KeyRange]]
+    migration_id: UUID,
+    epoch: int,
+    number: int,
+    batches: Sequence[tuple[int, KeyRange]],
+    place: int = 0,
 ) -> dict[str, Any]:
-    """Run these batches as one group and advance when all have ended."""
+    """Run these batches as one group and advance when all have ended.
+
+    ``place`` is the migration's among those that run now; each place has a queue.
+    """
     ranges = [[index, r.after, r.upto] for index, r in batches]
-    return _message("wave", migration_id, epoch, number=number, batches=ranges)
+    return _message("wave", migration_id, epoch, number=number, batches=ranges, place=place)
 
 
 def sweep(migration_id: UUID, epoch: int, number: int) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from migrations.chunks import KeyRange
 from migrations.states import Phase
 
 CONTROL_QUEUE = "migrations.control"
-BATCH_QUEUE = "migrations.batch"
+#: Workers take from these in turn. Migrations that run at the same time use different
+#: ones, or the batches of the first would all be in front of the others'.
+BATCH_QUEUES = ("migrations.batch", *(f"migrations.batch.{number}" for number in range(1, 8)))
 
 BATCH = "migrations.batch"
 ADVANCE = "migrations.advance"

@@ -31,14 +31,22 @@ def open_next(run: Run, plan: Plan, number: int) -> None:
     migration = run.migration
     while number * settings.wave_size < plan.total_batches:
         todo = _undone(run, plan, number)
+        place = _place(run) if todo else 0
         if todo and checkpoints.claim(migration.id, f"{migration.epoch}:wave:{number}"):
             failpoint("wave.before_dispatch", migration_id=migration.id, wave=number)
-            run.services.dispatcher.send(messages.wave(migration.id, migration.epoch, number, todo))
+            message = messages.wave(migration.id, migration.epoch, number, todo, place)
+            run.services.dispatcher.send(message)
             return
         if todo:  # a doubled message; whoever claimed the wave sends it
             return
         number += settings.waves_in_flight
     _end_lane(run, plan)
+
+
+def _place(run: Run) -> int:
+    """Among the migrations that run now, so that none has to stand behind another's waves."""
+    running = [migration.id for migration in run.services.store.active()]
+    return running.index(run.migration.id) if run.migration.id in running else 0
 
 
 def _undone(run: Run, plan: Plan, number: int) -> list[tuple[int, KeyRange]]:

@@ -28,7 +28,7 @@ class CeleryDispatcher:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Publish one message. Raises CheckpointsUnavailable when the broker does not answer."""
-        canvas = _CANVASES[message["kind"]](self._app, message)
+        canvas = canvas_of(self._app, message)
         stamps = {"migration_id": message["migration_id"]}
         try:
             canvas.apply_async(stamped_headers=list(stamps), **stamps)
@@ -39,9 +39,14 @@ class CeleryDispatcher:
         """Batches that no worker has taken yet. Raises CheckpointsUnavailable."""
         try:
             with self._app.connection_or_acquire() as connection:
-                return _length_of(connection, names.BATCH_QUEUE)
+                return sum(_length_of(connection, queue) for queue in names.BATCH_QUEUES)
         except (OperationalError, ConnectionError, RedisError) as error:
             raise CheckpointsUnavailable("The broker does not answer.") from error
+
+
+def canvas_of(app: Celery, message: Mapping[str, Any]) -> Signature:
+    """The chain, group or task that a message stands for."""
+    return _CANVASES[message["kind"]](app, message)
 
 
 def _length_of(connection: Connection, queue: str) -> int:
@@ -59,13 +64,13 @@ def _signature(
     what: str,
     within: KeyRange | None = None,
     task_id: str | None = None,
+    queue: str = names.CONTROL_QUEUE,
     **more: Any,
 ) -> Signature:
     migration_id, epoch = message["migration_id"], message["epoch"]
     signature = app.signature(
         task, kwargs={"migration_id": migration_id, "epoch": epoch, **more}, immutable=True
     )
-    queue = names.BATCH_QUEUE if task == names.BATCH else names.CONTROL_QUEUE
     return signature.set(  # type: ignore[call-arg]  # the stubs do not know the two reprs
         task_id=task_id or names.task_id(migration_id, epoch, what.replace(" ", "_")),
         queue=queue,
@@ -95,6 +100,7 @@ def _catch_up(app: Celery, message: Mapping[str, Any]) -> Signature:
 
 def _wave(app: Celery, message: Mapping[str, Any]) -> Signature:
     number = message["number"]
+    queue = names.BATCH_QUEUES[message["place"] % len(names.BATCH_QUEUES)]
     batches = [
         _signature(
             app,
@@ -102,6 +108,7 @@ def _wave(app: Celery, message: Mapping[str, Any]) -> Signature:
             names.BATCH,
             f"batch {index}",
             KeyRange(after, upto),
+            queue=queue,
             index=index,
             after=after,
             upto=upto,

@@ -13,13 +13,13 @@ from kombu import Exchange, Queue
 from devstack.server import free_port
 from migrations.adapters.dispatch import CeleryDispatcher
 from migrations.errors import CheckpointsUnavailable
-from migrations.task_names import BATCH_QUEUE
+from migrations.task_names import BATCH_QUEUES
 
 
 @contextmanager
 def dispatcher_on(redis_url: str) -> Iterator[CeleryDispatcher]:
     app = Celery("test", broker=redis_url)
-    app.conf.task_queues = [Queue(BATCH_QUEUE, Exchange("m"), BATCH_QUEUE)]
+    app.conf.task_queues = [Queue(name, Exchange("m"), name) for name in BATCH_QUEUES]
     app.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
     yield CeleryDispatcher(app)
     app.pool.force_close_all()
@@ -29,8 +29,9 @@ def test_the_line_is_as_long_as_the_batches_nobody_has_taken(redis_url: str) -> 
     with dispatcher_on(redis_url) as dispatcher:
         assert 0 == dispatcher.waiting()
         with redis.Redis.from_url(redis_url) as client:
-            client.rpush(BATCH_QUEUE, *("a batch's message" for _ in range(3)))
-        assert 3 == dispatcher.waiting()
+            client.rpush(BATCH_QUEUES[0], *("a batch's message" for _ in range(3)))
+            client.rpush(BATCH_QUEUES[-1], "another migration's")
+        assert 4 == dispatcher.waiting()
 
 
 def test_a_broker_that_is_away_has_no_known_line() -> None:

@@ -7,12 +7,12 @@ import time
 
 import orjson
 
-from migrations.task_names import BATCH_QUEUE, CONTROL_QUEUE
+from migrations.task_names import BATCH_QUEUES, CONTROL_QUEUE
 from tests.harness.bots import Run
 from tests.harness.ground import Ground
 from tests.scenarios.judging import completed, rolled_back, seeded, started
 
-QUEUES = (BATCH_QUEUE, CONTROL_QUEUE)
+QUEUES = (*BATCH_QUEUES, CONTROL_QUEUE)
 
 
 def doubled(ground: Ground) -> str:

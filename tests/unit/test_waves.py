@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from migrations import task_names as names
 from migrations.errors import CheckpointsUnavailable
+from migrations.requests import BotRegistration, StartRequest
 from migrations.states import Phase, Status
-from tests.fakes.world import SOURCE, World
+from tests.fakes.embedders import SMALL
+from tests.fakes.world import OWNER, SOURCE, World
 
 OPEN = {"wave_size": 2, "waves_in_flight": 2}
 
@@ -42,6 +45,28 @@ def test_a_wave_that_ends_opens_the_next_of_its_lane() -> None:
     for name in [names.BATCH, names.BATCH, names.ADVANCE]:
         work_next(world, name)
     assert [2, 3, 4, 5] == batches(world)
+
+
+def test_migrations_that_run_at_the_same_time_have_places_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(settings={"max_concurrent_migrations": 3})
+    sent: list[tuple[str, int]] = []
+    send = world.dispatcher.send
+
+    def note(message: dict[str, Any]) -> None:
+        if message["kind"] == "wave":
+            sent.append((message["migration_id"], message["place"]))
+        send(message)
+
+    monkeypatch.setattr(world.dispatcher, "send", note)
+    world.vectors.seed("other", [{"pk": "a", "text": "one"}], SMALL.dimension)
+    world.system.register_bot(OWNER, BotRegistration("other", "other", "fake", "small"))
+    first = world.start()
+    second = world.system.start_migration(OWNER, StartRequest("other", "fake", "large")).migration
+    world.deliver()
+    assert {(str(first.id), 0), (str(second.id), 1)} >= set(sent)
+    assert (str(first.id), 0) in sent
 
 
 @pytest.mark.parametrize("seed", range(20))
