@@ -83,6 +83,10 @@ class RunStore(Protocol):
 
     def active(self) -> list[Migration]: ...
 
+    def undone_lately(self, seconds: float) -> list[Migration]:
+        """Runs that have ended rolled back within so many seconds."""
+        ...
+
     def reverse_of(self, migration_id: UUID) -> Migration | None:
         """The newest reverse run of this migration."""
         ...

@@ -17,10 +17,13 @@ from migrations import outbox
 from migrations.aliases import reconcile
 from migrations.errors import ReembedError, TimedOut
 from migrations.failpoints import failpoint
+from migrations.orphans import drop_orphans
 from migrations.services import Services
 from migrations.upkeep import enqueue_due
 
 log = structlog.get_logger(__name__)
+
+ORPHANS_EVERY_SECONDS = 30.0
 
 
 class Watchdog:
@@ -28,6 +31,7 @@ class Watchdog:
         self._services = services
         self._stopped = threading.Event()
         self._blind_at = float("-inf")
+        self._orphans_at = float("-inf")
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="reembed-watchdog", daemon=True).start()
@@ -50,6 +54,7 @@ class Watchdog:
                     self._guarded(duty)
                 self._guarded(self.repair_aliases)
                 self._guarded(lambda: enqueue_due(self._services))
+                self._guarded(self.drop_orphans)
         except ReembedError as error:
             self._blind_at = self._services.clock.monotonic()
             log.warning("watch_failed", reason=error.message)
@@ -97,6 +102,13 @@ class Watchdog:
 
     def sweep_outbox(self) -> None:
         outbox.sweep(self._services)
+
+    def drop_orphans(self) -> None:
+        """Now and then: it asks Milvus about every run that was undone lately."""
+        now = self._services.clock.monotonic()
+        if now - self._orphans_at >= ORPHANS_EVERY_SECONDS:
+            self._orphans_at = now
+            drop_orphans(self._services)
 
     def repair_aliases(self) -> None:
         """A bot's alias says what its row says, whoever moved it."""

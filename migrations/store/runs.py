@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from migrations.entities import Event, Migration, Step
 from migrations.errors import MigrationNotFound
-from migrations.states import DRIVEN, LIVE, Phase
+from migrations.states import DRIVEN, LIVE, Phase, Status
 from migrations.store import phase_changes
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, has_status, hold
@@ -44,6 +44,15 @@ class SqlRuns:
         wanted = select(MigrationRecord).where(has_status(*LIVE))
         with self._database.transaction() as session:
             rows = session.scalars(wanted.order_by(MigrationRecord.created_at))
+            return [as_migration(row) for row in rows]
+
+    def undone_lately(self, seconds: float) -> list[Migration]:
+        wanted = select(MigrationRecord).where(
+            has_status(Status.ROLLED_BACK),
+            MigrationRecord.finished_at > clock() - timedelta(seconds=seconds),
+        )
+        with self._database.transaction() as session:
+            rows = session.scalars(wanted.order_by(MigrationRecord.finished_at))
             return [as_migration(row) for row in rows]
 
     def _newest(self, *conditions: ColumnElement[bool]) -> Migration | None:

@@ -156,6 +156,15 @@ def test_a_rollback_takes_the_sweeps_over(state: World) -> None:
     assert [back.id] == state.store.claim_sweeps(30, 300, 3600)
 
 
+def test_runs_that_were_undone_lately_are_known_for_as_long_as_asked(state: World) -> None:
+    undone = state.reach(Status.ROLLED_BACK)
+    state.reach(Status.COMPLETED)
+    state.pass_time(50)
+    assert [undone.id] == [migration.id for migration in state.store.undone_lately(60)]
+    state.pass_time(11)
+    assert [] == state.store.undone_lately(60)
+
+
 # --- conflicts ------------------------------------------------------------------------
 
 

@@ -136,6 +136,12 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
         with self._transaction():
             return [m for m in self._all() if m.status in LIVE]
 
+    def undone_lately(self, seconds: float) -> list[Migration]:
+        with self._transaction() as now:
+            since = now - timedelta(seconds=seconds)
+            undone = (m for m in self._all() if m.status is Status.ROLLED_BACK)
+            return [m for m in undone if m.finished_at is not None and m.finished_at > since]
+
     def reverse_of(self, migration_id: UUID) -> Migration | None:
         with self._transaction():
             return newest(m for m in self._all() if m.reverses == migration_id)
