@@ -34,7 +34,9 @@ def stopped_at(ground: Ground, point: str) -> str:
         reader.assert_answered()
     assert row == bot.row()
     assert live == ground.digest(bot, bot.pair()[0])
-    assert paid == len(ground.asked), "the zombie paid for something"
+    # Its other slots may have been stopped between asking whether they may and calling.
+    allowed = slots(ground) - 1 if point.startswith("batch.") else 0
+    assert len(ground.asked) - paid <= allowed, "the zombie paid for something"
     completed(ground, bot, run, again=BATCH * slots(ground))
     return f"{ground.name_of(zombie)} came back at epoch {ground.row(run)['epoch']}"
 
