@@ -84,6 +84,10 @@ class VectorStore(Protocol):
 
     def flush(self, collection: str) -> None: ...
 
+    def make_durable(self, collection: str) -> None:
+        """Return when everything acknowledged so far would survive a crash of the server."""
+        ...
+
     def index_state(self, collection: str) -> IndexState: ...
 
     def resolve_alias(self, alias: str) -> str | None:

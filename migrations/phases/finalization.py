@@ -56,6 +56,7 @@ def _last_preparations(run: Run) -> None:
     result = catch_up_once(run, recorder)
     run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
     judge_failures(run, result)
+    run.services.vectors.make_durable(run.target.name)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
 

@@ -185,6 +185,10 @@ class FakeVectorStore:
             held = self._held(collection)
             held.settled = dict(held.rows)
 
+    def make_durable(self, collection: str) -> None:
+        with self._call("make_durable"):
+            self._held(collection)
+
     def index_state(self, collection: str) -> IndexState:
         with self._call("index_state"):
             rows = len(self._held(collection).rows)
