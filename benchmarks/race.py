@@ -152,7 +152,7 @@ def _our_lap(site: Site, source: Source) -> Lap:
     assert last["processed_chunks"] == source.chunks, last
     whole = seconds_between(run.asked_at, last["finished_at"])
     ended = time.perf_counter()
-    target = bot.status()["live"]["collection"]
+    target = bot.live_collection()
     site.milvus.flush(target, timeout=TIMEOUT_SECONDS)
     wait_indexed(site.milvus, target)
     waited = time.perf_counter() - ended

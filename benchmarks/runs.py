@@ -92,6 +92,11 @@ class Bot:
         assert answer.status == 200, answer.body
         return dict(answer.body)
 
+    def live_collection(self) -> str:
+        answer = self.api.get(f"/bots/{self.bot_id}")
+        assert answer.status == 200, answer.body
+        return str(answer.body["collection"])
+
     def cancel(self, run: Run) -> None:
         """End a migration that has shown enough, and wait until it is undone."""
         self.api.post(self._at("cancel-migration"))

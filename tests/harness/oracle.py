@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg2
@@ -33,7 +33,9 @@ _TURNS = frozenset({"cancel_requested", "turned_round"})
 #: Two answers of one model for one text, after a trip through Milvus.
 _SAME = 1e-6
 _SHOWN = 5
-#: A worker that made its collection after the run was undone takes it back itself.
+T = TypeVar("T")
+#: A batch that had just asked whether it may go on, and a worker that makes a collection
+#: after its run was undone, notice it and take back what they have.
 _LATE_SECONDS = 10.0
 
 
@@ -110,11 +112,15 @@ class Oracle:
         if run["runner"] is not None:
             yield f"{name} still has the runner {run['runner']}."
         key = f"reembed:{{{run['id']}}}:leases"
-        seconds, microseconds = self._redis.time()
-        now_ms = 1000 * seconds + microseconds // 1000
-        held = self._redis.zcount(key, f"({now_ms}", "+inf")
+        held = _lasting(lambda: self._leases(key))
         if held:
             yield f"{name} still holds {held} leases of batches."
+
+    def _leases(self, key: str) -> int:
+        """Those that have not expired."""
+        seconds, microseconds = self._redis.time()
+        now_ms = 1000 * seconds + microseconds // 1000
+        return int(self._redis.zcount(key, f"({now_ms}", "+inf"))
 
     def _of_the_collections(
         self, bot: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]
@@ -127,19 +133,27 @@ class Oracle:
         }
         held = "SELECT collection FROM held_collections WHERE bot_id = %s"
         wanted |= {row["collection"] for row in self.select(held, bot["bot_id"])}
-        deadline = time.monotonic() + _LATE_SECONDS
-        while True:
-            there = self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS)
-            ours = [name for name in there if name.startswith(f"{bot['alias']}__g")]
-            orphans = [name for name in ours if name not in wanted]
-            if not orphans or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
+        ours = f"{bot['alias']}__g"
+        orphans = _lasting(
+            lambda: [n for n in self._there() if n.startswith(ours) and n not in wanted]
+        )
         if orphans:
             yield f"Nobody owns the collections {orphans}."
+        there = self._there()
         missing = [name for name in wanted if name is not None and name not in there]
         if missing:
             yield f"The collections {missing} are gone."
+
+    def _there(self) -> list[str]:
+        return list(self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS))
+
+
+def _lasting(look: Callable[[], T]) -> T:
+    """What is still found when those who are late have had their time."""
+    deadline = time.monotonic() + _LATE_SECONDS
+    while (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 def _of_the_keys(
