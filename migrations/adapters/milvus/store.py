@@ -186,6 +186,8 @@ class MilvusVectorStore:
         # acknowledged and not flushed when it is killed: up to 340 of 400 in our trials.
         if self._connection.is_milvus_lite():
             self.flush(collection)
+        else:
+            self._require(collection)
 
     def _require(self, collection: str) -> None:
         """milvus-lite answers some calls on a collection that is gone as if all were well."""
