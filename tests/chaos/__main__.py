@@ -47,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with own_stack(folder / "servers", standalone=wish.standalone) as stack:
             results += _rows(stack, folder, wish)
-            results += _kills(stack, folder, wish, totals)
+            results += _timed_kills(stack, folder, wish, totals)
+        # On the real Milvus: milvus-lite forgets rows it has acknowledged when it is killed.
+        if wish.kills > _timed(wish):
+            with own_stack(folder / "real-servers", standalone=True) as stack:
+                results += _kills_of_anything(stack, folder, wish, totals)
     finally:
         results += [Result(out.id, "left out", out.reason) for out in LEFT_OUT]
         file = write(PROJECT / "build", results, totals, wish.seed)
@@ -122,12 +126,15 @@ def _whole_again(ground: Ground) -> None:
 # --- the kills ------------------------------------------------------------------------
 
 
-def _kills(
+Part = tuple[str, str, int, dict[str, Any], Callable[[Ground, int], list[str]]]
+
+
+def _timed_kills(
     stack: EmbeddedStack, folder: Path, wish: argparse.Namespace, totals: Totals
 ) -> Iterator[Result]:
-    timed = round(wish.kills * TIMED_SHARE)
+    timed = _timed(wish)
     alone, paired = timed - timed // 2, timed // 2
-    parts: list[tuple[str, str, int, dict[str, Any], Callable[[Ground, int], list[str]]]] = [
+    parts: list[Part] = [
         (
             "kills-alone",
             "whole workers, default settings, restarted at once",
@@ -142,14 +149,28 @@ def _kills(
             {"quick": False, "settings": {}},
             lambda g, n: kills.whole_workers(g, wish.seed, n, totals, _say, restarting=False),
         ),
-        (
-            "kills-anything",
-            "workers, Redis, PostgreSQL and Milvus",
-            wish.kills - timed,
-            {},
-            lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
-        ),
     ]
+    yield from _run(stack, folder, parts)
+
+
+def _kills_of_anything(
+    stack: EmbeddedStack, folder: Path, wish: argparse.Namespace, totals: Totals
+) -> Iterator[Result]:
+    part: Part = (
+        "kills-anything",
+        "workers, Redis, PostgreSQL and the real Milvus",
+        wish.kills - _timed(wish),
+        {},
+        lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
+    )
+    yield from _run(stack, folder, [part])
+
+
+def _timed(wish: argparse.Namespace) -> int:
+    return round(wish.kills * TIMED_SHARE)
+
+
+def _run(stack: EmbeddedStack, folder: Path, parts: list[Part]) -> Iterator[Result]:
     for name, what, count, options, run in parts:
         if count:
             with _ground(stack, folder / name, with_failpoints=False, **options) as ground:
