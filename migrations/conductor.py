@@ -142,8 +142,8 @@ class Conductor:
 
         A dead worker's batch holds its lease until it expires; waiting longer than
         ``quiesce_seconds`` for it gains nothing: its late write fails on a dropped target.
-        Where Redis has lost the leases, every worker still hears of the new epoch
-        within two heartbeats.
+        A batch that has not heard of the turn yet gets no lease any more. Where Redis has
+        lost the leases, every worker still hears of the new epoch within two heartbeats.
         """
         clock, settings = self._services.clock, self._services.settings
         begun = clock.monotonic()
@@ -152,17 +152,18 @@ class Conductor:
                 return  # no batch was ever sent
             while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
                 run.beat.check()
-                in_flight = self._in_flight(migration_id)
+                in_flight = self._in_flight(migration_id, epoch)
                 if in_flight == 0:
                     return
                 if in_flight is None and waited > 2 * settings.heartbeat_seconds:
                     return
                 clock.sleep(0.2)
 
-    def _in_flight(self, migration_id: UUID) -> int | None:
-        """Batches that hold a lease; None when Redis cannot know."""
+    def _in_flight(self, migration_id: UUID, epoch: int) -> int | None:
+        """Batches that hold a lease, and no more are given; None when Redis cannot know."""
         checkpoints = self._services.checkpoints
         try:
+            checkpoints.close_epochs(migration_id, epoch)
             known = checkpoints.plan(migration_id) is not None
             return checkpoints.in_flight(migration_id) if known else None
         except TransientError:

@@ -191,8 +191,8 @@ def _call(run: Run, texts: list[str], purpose: str) -> Embedded:
     ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
     may_be_put_off = purpose == "data_migration"  # a batch; phases are waited for
     _take_turn(run, ticket, may_be_put_off)
-    run.check()
     failpoint("embed.before_call", migration_id=run.migration.id, epoch=run.migration.epoch)
+    run.check()  # the last thing before paying
     try:
         embedded = run.embedder.embed(texts)
     except TransientError as error:

@@ -334,7 +334,14 @@ class Checkpoints(Protocol):
     def lease(
         self, migration_id: UUID, epoch: int, batch: int, seconds: int
     ) -> AbstractContextManager[bool]:
-        """Hold a batch; yields False when somebody else holds it. Released on exit."""
+        """Hold a batch; yields False when somebody else holds it, or its epoch is closed.
+
+        Released on exit.
+        """
+        ...
+
+    def close_epochs(self, migration_id: UUID, below: int) -> None:
+        """From now on no batch of an epoch below this one gets a lease."""
         ...
 
     def in_flight(self, migration_id: UUID) -> int:

@@ -161,11 +161,12 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 #: KEYS: leases (sorted set, scored by expiry), holders (hash of tokens).
-#: ARGV: lease name, token, milliseconds, seconds to keep. Expired leases go first.
+#: ARGV: lease name, token, milliseconds, seconds to keep, epoch. Expired leases go first.
 #: A holder that asks again (its first reply was lost) has it still.
 TAKE_LEASE = (
     NOW_MS
     + """
+if tonumber(ARGV[5]) < tonumber(redis.call('HGET', KEYS[2], 'closed_below') or 0) then return 0 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms)) do
   redis.call('ZREM', KEYS[1], name)
   redis.call('HDEL', KEYS[2], name)
@@ -179,6 +180,12 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 1
 """
 )
+
+#: KEYS: holders. ARGV: the first epoch that may still take leases, seconds to keep.
+CLOSE_EPOCHS = """
+redis.call('HSET', KEYS[1], 'closed_below', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
 
 #: ARGV: lease name, token. Only the holder's own lease is released.
 DROP_LEASE = """

@@ -221,10 +221,13 @@ class RedisCheckpoints:
 
     @contextmanager
     def lease(self, migration_id: UUID, epoch: int, batch: int, seconds: int) -> Iterator[bool]:
-        """Hold a batch; yields False when somebody else holds it. Released on exit."""
+        """Hold a batch; yields False when somebody else holds it, or its epoch is closed.
+
+        Released on exit.
+        """
         keys = [_key(migration_id, "leases"), _key(migration_id, "holders")]
         name, token = f"{epoch}:{batch}", uuid4().hex
-        held = self._run(scripts.TAKE_LEASE, keys, name, token, seconds * 1000, KEEP_SECONDS)
+        held = self._run(scripts.TAKE_LEASE, keys, name, token, seconds * 1000, KEEP_SECONDS, epoch)
         try:
             yield bool(held)
         finally:
@@ -237,6 +240,10 @@ class RedisCheckpoints:
         except CheckpointsUnavailable as error:
             # It expires by itself; what the body returned or raised matters more.
             log.warning("lease_not_released", lease=name, error=str(error))
+
+    def close_epochs(self, migration_id: UUID, below: int) -> None:
+        """From now on no batch of an epoch below this one gets a lease."""
+        self._run(scripts.CLOSE_EPOCHS, [_key(migration_id, "holders")], below, KEEP_SECONDS)
 
     def in_flight(self, migration_id: UUID) -> int:
         """Batches of any epoch that hold a lease now."""

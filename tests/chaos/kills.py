@@ -22,7 +22,6 @@ from tests.harness.ground import SERVERS, Ground
 from tests.harness.oracle import TERMINAL
 from tests.harness.world import LARGE
 from tests.harness.writers import ForeignWriter, always
-from tests.scenarios.deaths import slots
 from tests.scenarios.judging import BATCH, own_texts
 
 #: Of what dies, by weight.
@@ -80,8 +79,6 @@ def judged(move: Move, totals: Totals) -> list[str]:
     ground, bot = move.ground, move.bot
     row = ground.row(move.run)
     found = [] if row["status"] == "completed" else [f"ended as {row['status']}: {row['error']}"]
-    # milvus-lite forgets at a restart what was loaded; the real one does not.
-    ground.milvus.load_collection(bot.pair()[0])
     counted = census(ground.milvus, *bot.pair(), bot.history)
     totals.missing += counted.missing
     totals.duplicated += counted.duplicated
@@ -134,7 +131,7 @@ def _kill_something(ground: Ground, rng: random.Random, totals: Totals) -> str:
     name = rng.choice(sorted(ground.pids(kind)))
     ground.kill(name)
     # A batch worker's slots each hold a batch; a control worker may be at a catching up.
-    totals.embedded_twice_allowed += BATCH * slots(ground)
+    totals.embedded_twice_allowed += BATCH * ground.slots
     time.sleep(down_seconds)
     ground.revive()
     return f"{name}, down for {down_seconds:.1f} s"
@@ -162,7 +159,7 @@ def whole_workers(
         for name in victims:
             ground.kill(name)
         totals.kills += 1
-        totals.embedded_twice_allowed += BATCH * slots(ground) * len(victims)
+        totals.embedded_twice_allowed += BATCH * ground.slots * len(victims)
         if restarting or len(victims) > 1:
             ground.revive()
         seconds = _longest_standstill(move)

@@ -296,6 +296,19 @@ def test_batches_in_flight_are_counted_over_all_epochs(world: World) -> None:
         assert 3 == checkpoints.in_flight(migration)
 
 
+def test_a_closed_epoch_gets_no_lease_and_keeps_those_it_has(world: World) -> None:
+    checkpoints, migration = world.checkpoints, world.migration
+    with checkpoints.lease(migration, 1, 5, 60):
+        checkpoints.close_epochs(migration, 2)
+        assert 1 == checkpoints.in_flight(migration)
+        with (
+            checkpoints.lease(migration, 1, 6, 60) as late,
+            checkpoints.lease(migration, 2, 6, 60) as of_the_next,
+            checkpoints.lease(uuid4(), 1, 6, 60) as of_another,
+        ):
+            assert (False, True, True) == (late, of_the_next, of_another)
+
+
 def test_a_lease_ends_by_itself_and_its_late_holder_does_not_release_the_next(
     world: World,
 ) -> None:

@@ -15,15 +15,15 @@ def test_a_cancel_stops_paying_waits_for_batches_in_flight_and_leaves_nothing(
     row, untouched = bot.row(), world.digest(bot)
     with world.driver.paused("batch.before_upsert") as held:
         run = bot.start(LARGE, batch_size=10)
-        held.wait()
+        held.wait(times=world.slots)  # so that nobody is just about to call
         target = bot.status()["migration"]["target_collection"]
         answer = expect(202, bot.ask_cancel())
         assert (run.id, "rolling_back") == (
             answer["migration"]["migration_id"],
             answer["migration"]["status"],
         )
-        time.sleep(1.5)  # a batch that had just asked whether it may go on makes its call
         calls = world.provider.stats()["requests"]
+        time.sleep(1.5)
         assert target in world.milvus.list_collections(), "undone under a batch in flight"
         assert "rolling_back" == run.progress()["status"]
     (error,) = run.ends("rolled_back")["errors"]

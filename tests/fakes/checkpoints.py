@@ -27,6 +27,7 @@ class _Memory:
     claims: set[str] = field(default_factory=set)
     #: (epoch, batch) to (expiry, token)
     leases: dict[tuple[int, int], tuple[float, UUID]] = field(default_factory=dict)
+    closed_below: int = 0
     beat: float | None = None
 
 
@@ -134,6 +135,8 @@ class FakeCheckpoints:
     def _take(self, migration_id: UUID, name: tuple[int, int], token: UUID, seconds: int) -> bool:
         with self._memory(migration_id) as memory:
             now = self._clock.monotonic()
+            if name[0] < memory.closed_below:
+                return False
             if name in memory.leases and memory.leases[name][0] > now:
                 return False
             memory.leases[name] = (now + seconds, token)
@@ -144,6 +147,10 @@ class FakeCheckpoints:
             memory = self._kept.get(migration_id)
             if memory is not None and memory.leases.get(name, (0.0, None))[1] == token:
                 del memory.leases[name]
+
+    def close_epochs(self, migration_id: UUID, below: int) -> None:
+        with self._memory(migration_id) as memory:
+            memory.closed_below = below
 
     def in_flight(self, migration_id: UUID) -> int:
         with self._memory(migration_id) as memory:

@@ -79,10 +79,12 @@ class Held:
         self._since = len(driver.hits)
         self.gate = threading.Event()
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> Hit:
-        """Return once a worker stands there."""
+    def wait(self, seconds: float = PATIENCE_SECONDS, *, times: int = 1) -> Hit:
+        """Return once so many threads of workers stand there."""
         facts: dict[str, Any] = {**self._facts}
-        return self._driver.wait_for(self._name, since=self._since, seconds=seconds, **facts)
+        return self._driver.wait_for(
+            self._name, times=times, since=self._since, seconds=seconds, **facts
+        )
 
     def release(self) -> None:
         self.gate.set()

@@ -34,8 +34,7 @@ _TURNS = frozenset({"cancel_requested", "turned_round"})
 _SAME = 1e-6
 _SHOWN = 5
 T = TypeVar("T")
-#: A batch that had just asked whether it may go on, and a worker that makes a collection
-#: after its run was undone, notice it and take back what they have.
+#: A worker that made its collection after the run was undone takes it back itself.
 _LATE_SECONDS = 10.0
 
 
@@ -112,7 +111,7 @@ class Oracle:
         if run["runner"] is not None:
             yield f"{name} still has the runner {run['runner']}."
         key = f"reembed:{{{run['id']}}}:leases"
-        held = _lasting(lambda: self._leases(key))
+        held = self._leases(key)
         if held:
             yield f"{name} still holds {held} leases of batches."
 

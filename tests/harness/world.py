@@ -217,6 +217,11 @@ class World:
         mine = re.compile(rf"{kind}\d*")
         return {name: pid for name, pid in found.items() if pid and mine.fullmatch(name)}
 
+    @property
+    def slots(self) -> int:
+        """Batches that one worker works on at a time."""
+        return int(self.environment.get("REEMBED_BATCH_CONCURRENCY", "8"))
+
     def kill(self, name: str) -> None:
         """SIGKILL a process with its children, as a crash of its machine would."""
         self.processes.kill(name)

@@ -63,7 +63,7 @@ def killed_at(ground: Ground, *points: str) -> str:
         victims.append(ground.wait_dead(ground.acted(point, "kill")))
         ground.revive()
     # Of a killed worker's slots each may have been paid for what it had not stored yet.
-    lost = sum(BATCH * slots(ground) if "batch" in victim else BATCH for victim in victims)
+    lost = sum(BATCH * ground.slots if "batch" in victim else BATCH for victim in victims)
     for bot, run in zip(bots, runs, strict=True):
         completed(ground, bot, run, again=lost)
     return f"{', '.join(victims)} killed; {again(ground, bots, runs)}"
@@ -96,7 +96,3 @@ def again(ground: Ground, bots: Sequence[BotHandle], runs: Sequence[Run]) -> str
     """How much was paid for twice, in words."""
     texts = sum(paid_again(ground, *pair) for pair in zip(bots, runs, strict=True))
     return f"{texts} texts embedded again"
-
-
-def slots(ground: Ground) -> int:
-    return int(ground.environment.get("REEMBED_BATCH_CONCURRENCY", "8"))

@@ -26,6 +26,7 @@ def doubled(ground: Ground) -> str:
         _double(ground, run, doubled)
         _shuffle(ground, rng)
         time.sleep(0.02)
+    assert doubled, "nothing was at work"
     completed(ground, bot, run)
     return f"{len(doubled)} messages delivered twice"
 
@@ -71,11 +72,18 @@ def lost(ground: Ground) -> str:
     bot = seeded(ground, 200)
     with ground.driver.paused("batch.before_read") as held:
         run = started(bot)
-        held.wait()
-        gone = sum(ground.redis.llen(queue) for queue in QUEUES)
-        ground.redis.delete(*QUEUES)
+        held.wait(times=ground.slots * len(ground.pids("batch")))  # nobody takes any more
+        gone = _forgotten(ground)
     completed(ground, bot, run)
     return f"{gone} messages lost"
+
+
+def _forgotten(ground: Ground) -> int:
+    """Messages that waited in the broker and are gone."""
+    gone = sum(ground.redis.llen(queue) for queue in QUEUES)
+    ground.redis.delete(*QUEUES)
+    assert gone, "nothing was waiting"
+    return gone
 
 
 def compensation_lost(ground: Ground) -> str:
@@ -84,7 +92,10 @@ def compensation_lost(ground: Ground) -> str:
     with ground.driver.paused("validation.after_run") as held:
         run = started(bot)
         held.wait()
+        for name in ground.pids("control"):  # or one of them takes the message at once
+            ground.kill(name)
         assert bot.ask_cancel().status == 202
-        ground.redis.delete(*QUEUES)
+        _forgotten(ground)
+    ground.revive()
     rolled_back(ground, bot, run)
     return f"epoch {ground.row(run)['epoch']}"

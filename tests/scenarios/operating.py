@@ -14,7 +14,7 @@ from tests.harness.bots import expect
 from tests.harness.ground import Ground
 from tests.harness.world import LARGE, OTHER
 from tests.harness.writers import ForeignWriter, always
-from tests.scenarios.deaths import FORWARD, slots
+from tests.scenarios.deaths import FORWARD
 from tests.scenarios.judging import (
     BATCH,
     RESUME_SECONDS,
@@ -218,6 +218,7 @@ def flushed_and_compacted(ground: Ground) -> str:
                 ground.milvus.compact(name)
             times += 1
         time.sleep(0.3)
+    assert times, "it was over before anything was rearranged"
     completed(ground, bot, run)
     return f"{times} times"
 
@@ -238,5 +239,5 @@ def foreign_writer(ground: Ground, *, kills: int = 0) -> str:
                 ground.revive()
             held.wait(RESUME_SECONDS)
         held.release()
-    completed(ground, bot, run, again=kills * BATCH * slots(ground))
+    completed(ground, bot, run, again=kills * BATCH * ground.slots)
     return f"{bot.history.acknowledged()} writes, {kills} kills"

@@ -12,7 +12,6 @@ from tests.harness.ground import Ground, ServerName
 from tests.harness.readers import BotReader
 from tests.harness.tcp_proxy import TcpProxy
 from tests.harness.world import LARGE
-from tests.scenarios.deaths import slots
 from tests.scenarios.judging import BATCH, completed, paid_again, seeded, started
 
 CHUNKS = 400
@@ -35,7 +34,7 @@ def _wire(ground: Ground, name: str) -> TcpProxy:
 
 
 def _goes_on(ground: Ground, bot: BotHandle, run: Run) -> str:
-    allowed = BATCH * slots(ground) * len(ground.pids("batch"))
+    allowed = BATCH * ground.slots * len(ground.pids("batch"))
     completed(ground, bot, run, again=allowed)
     ground.processes.check()  # nobody has ended because of it
     return f"{paid_again(ground, bot, run)} texts embedded again; epoch {ground.row(run)['epoch']}"
@@ -78,6 +77,7 @@ def cut_again_and_again(ground: Ground, name: str, times: int = 8) -> str:
             _wire(ground, name).cut()
             cuts += 1
             time.sleep(0.4)
+        assert cuts, "it was over before anything was cut"
         return f"{cuts} cuts; {_goes_on(ground, bot, run)}"
 
 

@@ -7,7 +7,6 @@ import shutil
 
 from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground
-from tests.scenarios.deaths import slots
 from tests.scenarios.judging import BATCH, completed, paid_again, seeded, started
 
 CHUNKS = 400
@@ -23,7 +22,7 @@ def _in_mid_migration(ground: Ground) -> tuple[BotHandle, Run]:
 
 def _in_flight(ground: Ground) -> int:
     """Texts that may be embedded again: a batch for each slot there is."""
-    return BATCH * slots(ground) * len(ground.pids("batch"))
+    return BATCH * ground.slots * len(ground.pids("batch"))
 
 
 def _goes_on(ground: Ground, bot: BotHandle, run: Run) -> str:
@@ -78,6 +77,7 @@ def keys_evicted(ground: Ground) -> str:
     """A part of what belongs together is gone, as an eviction would leave it."""
     bot, run = _in_mid_migration(ground)
     keys = sorted(ground.redis.scan_iter(f"reembed:{{{run.id}}}:*"))
+    assert keys, "there was nothing to evict"
     random.Random(5).shuffle(keys)
     ground.redis.delete(*keys[::2])
     return f"{len(keys[::2])} of {len(keys)} keys evicted; {_goes_on(ground, bot, run)}"

@@ -10,7 +10,6 @@ from tests.harness import rows
 from tests.harness.ground import Ground
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE
-from tests.scenarios.deaths import slots
 from tests.scenarios.judging import BATCH, completed, rolled_back, seeded, started
 
 #: Long enough for whatever a zombie would still do.
@@ -26,7 +25,7 @@ def stopped_at(ground: Ground, point: str) -> str:
     with BotReader(ground.servers.milvus_url, bot.pair, bot.history.initial) as reader:
         run = started(bot)
         zombie = ground.acted(point, "stop").pid
-        completed(ground, bot, run, again=BATCH * slots(ground))
+        completed(ground, bot, run, again=BATCH * ground.slots)
         row, live = bot.row(), ground.digest(bot, bot.pair()[0])
         paid = len(ground.asked)
         os.kill(zombie, signal.SIGCONT)
@@ -34,10 +33,8 @@ def stopped_at(ground: Ground, point: str) -> str:
         reader.assert_answered()
     assert row == bot.row()
     assert live == ground.digest(bot, bot.pair()[0])
-    # Its other slots may have been stopped between asking whether they may and calling.
-    allowed = slots(ground) - 1 if point.startswith("batch.") else 0
-    assert len(ground.asked) - paid <= allowed, "the zombie paid for something"
-    completed(ground, bot, run, again=BATCH * slots(ground))
+    assert paid == len(ground.asked), "the zombie paid for something"
+    completed(ground, bot, run, again=BATCH * ground.slots)
     return f"{ground.name_of(zombie)} came back at epoch {ground.row(run)['epoch']}"
 
 

@@ -339,6 +339,16 @@ def test_compensation_waits_for_a_batch_in_flight() -> None:
     assert 10 == pytest.approx(world.clock.monotonic() - begun, abs=0.5)
 
 
+def test_a_batch_that_has_not_heard_of_the_turn_begins_nothing_once_undoing_has() -> None:
+    world = World()
+    migration = world.start_at(Phase.DATA_MIGRATION)
+    world.work(world.pending().pop())
+    world.system.cancel(OWNER, "bot")
+    world.conductor.quiesce(migration.id, 2)
+    with world.checkpoints.lease(migration.id, 1, 0, seconds=10) as held:
+        assert not held
+
+
 def test_compensation_does_not_wait_for_ever_for_a_batch_of_a_dead_worker() -> None:
     world = World(settings={"quiesce_seconds": 30})
     migration = world.start_at(Phase.DATA_MIGRATION)
