@@ -28,6 +28,8 @@ from devstack.child import LAUNCHER
 from devstack.forwarder import forward
 from devstack.server import LOOPBACK, free_port
 
+#: Where it notes its servers, whatever its configuration says.
+SESSIONS = Path("/tmp/milvus")  # noqa: S108  # its own constant
 #: It usually ends at once, by a panic of its own shutdown; its log makes that safe.
 STOP_SECONDS = 5
 
@@ -90,7 +92,7 @@ def _start(config: Any, data: Path, programs: Path) -> subprocess.Popen[bytes]:
 
 def _remove_session_file(pid: int) -> None:
     """Milvus writes one outside its data folder, to places no setting changes."""
-    sessions, runtime = Path("/tmp/milvus"), Path("/run/milvus")  # noqa: S108  # its own constants
+    sessions, runtime = SESSIONS, Path("/run/milvus")
     (sessions / f"server_id_{pid}").unlink(missing_ok=True)
     for folder in (sessions, runtime):
         with suppress(OSError):  # not empty: another Milvus runs on this machine

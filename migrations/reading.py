@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from migrations.chunks import ALL_KEYS, Chunk, KeyRange
+from migrations.chunks import ALL_KEYS, Chunk, Key, KeyRange
 from migrations.errors import CheckpointsLost
 
 if TYPE_CHECKING:
@@ -43,10 +43,16 @@ class _Read:
         return begins and ends
 
     def part(self, within: KeyRange) -> list[Chunk]:
-        keys = [chunk.key for chunk in self.chunks]
-        first = 0 if within.after is None else bisect_right(keys, within.after)
-        end = len(keys) if within.upto is None else bisect_right(keys, within.upto)
-        return list(self.chunks[first:end])
+        return list(self.chunks[self._after(within.after) : self._upto(within.upto)])
+
+    def _after(self, key: Key | None) -> int:
+        return 0 if key is None else self._place(key)
+
+    def _upto(self, key: Key | None) -> int:
+        return len(self.chunks) if key is None else self._place(key)
+
+    def _place(self, key: Key) -> int:
+        return bisect_right(self.chunks, key, key=lambda chunk: chunk.key)
 
 
 class SharedReads:

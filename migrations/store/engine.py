@@ -22,6 +22,8 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 #: We give up a server that is silent for longer than it would work on a statement.
 SILENCE_SECONDS = STATEMENT_SECONDS + 5
+#: Connections a process keeps, and so many more while it is busy.
+POOL_SIZE, POOL_OVERFLOW = 5, 20
 POOL_SECONDS = 10
 #: The server ends a transaction whose process says nothing for so long. One that was
 #: stopped would keep the watch, or a migration's row, from everybody until it went on.
@@ -58,7 +60,7 @@ class Database:
             yield session
 
     def execute_alone(self, statement: Executable) -> None:
-        """One statement that is a transaction by itself: half the round trips.
+        """One statement that is a transaction by itself, without asking to begin and to commit.
 
         Raises as :meth:`transaction`.
         """
@@ -111,8 +113,8 @@ def make_engine(url: URL) -> Engine:
         url,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=20,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_SECONDS,
         connect_args={
             "application_name": "reembed",

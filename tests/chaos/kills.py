@@ -29,6 +29,9 @@ VICTIMS = {"batch": 45, "control": 25, "redis": 10, "postgres": 10, "milvus": 10
 #: A run that is killed at all the time ends after the killing does; this long means never.
 PATIENCE_SECONDS = 180.0
 CHUNKS = 400
+#: Where everything dies: enough that a bot on its way sees many kills, because making
+#: one ready on the real Milvus takes longer than several kills do.
+MORE_CHUNKS = 1_200
 Say = Callable[[str], None]
 
 
@@ -99,7 +102,7 @@ def anything(ground: Ground, seed: int, kills: int, totals: Totals, say: Say) ->
     begun = 0
     for number in range(kills):
         while len(moves) < 3:
-            moves.append(moved(ground, seed, begun))
+            moves.append(moved(ground, seed, begun, MORE_CHUNKS))
             begun += 1
         time.sleep(rng.uniform(0.3, 2.5))
         say(f"{number + 1}/{kills} {_kill_something(ground, rng, totals)}")

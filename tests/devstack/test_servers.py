@@ -16,6 +16,7 @@ from pymilvus import MilvusClient
 from devstack.child import Child
 from devstack.milvus_lite import MilvusLiteServer
 from devstack.milvus_standalone import MilvusStandaloneServer
+from devstack.milvus_standalone_main import SESSIONS
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
 from devstack.server import LOOPBACK, Server
@@ -141,7 +142,7 @@ def test_milvus_standalone_leaves_nothing_outside_its_folder(tmp_path: Path) -> 
     server.start()
     assert server.pid is not None
     (milvus,) = psutil.Process(server.pid).children()
-    session_file = Path(f"/tmp/milvus/server_id_{milvus.pid}")
+    session_file = SESSIONS / f"server_id_{milvus.pid}"
     assert session_file.exists()
     server.stop()
     assert (False, False) == (session_file.exists(), milvus.is_running())

@@ -11,35 +11,11 @@ from devstack.server import PROJECT
 from tests.harness.bots import BotHandle, expect
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE, SMALL, World
+from tests.scenarios.deaths import FORWARD
 
-#: Everywhere before the switch. ``finalization.before_switch`` is the last moment.
-BEFORE_THE_SWITCH = [
-    "validation.before_run",
-    "validation.after_run",
-    "backup_creation.before_run",
-    "backup_creation.after_run",
-    "new_collection_creation.before_run",
-    "new_collection.after_create",
-    "new_collection_creation.after_run",
-    "data_migration.before_run",
-    "data_migration.planned",
-    "data_migration.after_run",
-    "embed.before_call",
-    "batch.before_upsert",
-    "batch.before_mark",
-    "catch_up.before_run",
-    "verification.before_run",
-    "verification.after_run",
-    "finalization.before_run",
-    "finalization.before_intent",
-    "finalization.before_switch",
-]
-AFTER_THE_SWITCH = [
-    "finalization.after_switch",
-    "finalization.after_run",
-    "cleanup.before_run",
-    "cleanup.after_run",
-]
+_SWITCH = FORWARD.index("finalization.after_switch")
+#: ``finalization.before_switch`` is the last moment.
+BEFORE_THE_SWITCH, AFTER_THE_SWITCH = FORWARD[:_SWITCH], FORWARD[_SWITCH:]
 
 
 def as_it_was(world: World, bot: BotHandle, row: dict[str, object]) -> None:

@@ -6,10 +6,11 @@ import multiprocessing
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from devstack.server import free_port
 from migrations.errors import StateStoreUnavailable
@@ -119,6 +120,41 @@ def test_connections_that_the_server_has_cut_are_replaced_without_an_error(
         )
     cut.dispose()
     store.ping()
+
+
+def test_a_pool_whose_connections_are_all_busy_is_unavailable_until_one_is_free(
+    store: SqlMigrationStore, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "POOL_SECONDS", 0.2)
+    monkeypatch.setattr(engine, "POOL_SIZE", 1)
+    monkeypatch.setattr(engine, "POOL_OVERFLOW", 1)
+    database = Database(database_url)
+    with ExitStack() as busy:
+        for _ in range(2):
+            busy.enter_context(database.transaction()).execute(text("SELECT 1"))
+        with pytest.raises(StateStoreUnavailable, match="busy"), database.transaction() as refused:
+            refused.execute(text("SELECT 1"))
+    with database.transaction() as session:
+        assert 1 == session.execute(text("SELECT 1")).scalar_one()
+    database.close()
+
+
+def test_a_server_without_a_connection_left_is_unavailable(
+    store: SqlMigrationStore, database_url: str
+) -> None:
+    store.ping()
+    role, admin = f"narrow_{uuid4().hex}", create_engine(database_url)
+    with admin.begin() as connection:
+        limited = f"CREATE ROLE {role} LOGIN PASSWORD 'narrow' CONNECTION LIMIT 0"
+        connection.execute(text(limited))
+    url = make_url(database_url).set(username=role, password="narrow")
+    narrow = Database(url.render_as_string(hide_password=False))
+    with pytest.raises(StateStoreUnavailable) as refusal, narrow.transaction() as session:
+        session.execute(text("SELECT 1"))
+    assert "too many connections" in str(refusal.value.__cause__)
+    with admin.begin() as connection:
+        connection.execute(text(f"DROP ROLE {role}"))
+    admin.dispose()
 
 
 def test_a_database_without_the_tables_is_unavailable_and_says_what_is_missing(
