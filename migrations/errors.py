@@ -349,6 +349,12 @@ class VectorStoreRefused(PermanentError):
     code = "vector-store-refused"
 
 
+class AnswerTooLarge(VectorStoreRefused):
+    """Milvus has more to answer than it may put into one message; fewer rows would do."""
+
+    code = "answer-too-large"
+
+
 class TimedOut(PermanentError):
     """The migration took longer than its timeout_seconds."""
 

@@ -8,6 +8,7 @@ from pymilvus.exceptions import MilvusException
 
 from migrations.adapters.milvus.faults import translated
 from migrations.errors import (
+    AnswerTooLarge,
     CollectionNotFound,
     CollectionNotLoaded,
     ReembedError,
@@ -38,6 +39,10 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
         (MilvusException(1, "[query] Retry timeout: 30s"), VectorStoreUnavailable),
         (MilvusException(grpc.StatusCode.UNAVAILABLE, "gone"), VectorStoreUnavailable),
         (MilvusException(65535, "find no available rootcoord"), VectorStoreUnavailable),
+        (
+            MilvusException(65535, "attempt #5: rpc error: code = Canceled desc = closing"),
+            VectorStoreUnavailable,
+        ),
         (MilvusException(5, "passing", retriable=True), VectorStoreUnavailable),
         (MilvusException(65535, "cannot parse expression"), VectorStoreRefused),
         (MilvusException(1, "alias 'a' already exists"), VectorStoreRefused),
@@ -47,6 +52,7 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
         (Failed(grpc.StatusCode.DEADLINE_EXCEEDED), VectorStoreUnavailable),
         (Failed(grpc.StatusCode.UNAUTHENTICATED), VectorStoreRefused),
         (ValueError("not JSON"), VectorStoreRefused),
+        (MilvusException(65535, "query results exceed the limit size"), AnswerTooLarge),
     ],
 )
 def test_an_error_of_milvus_becomes_one_of_ours_and_keeps_its_cause(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from migrations.adapters.milvus.scan import Source, proven_pages
 from migrations.chunks import ALL_KEYS, Key, KeyRange
-from migrations.errors import ScanInconsistent
+from migrations.errors import AnswerTooLarge, ScanInconsistent
 
 Read = Callable[[KeyRange, int], list[Key]]
 
@@ -57,6 +57,28 @@ def test_an_orderly_engine_is_read_once_and_counted_once_per_page() -> None:
     assert [10] * 9 + [5] == [len(page) for page in pages]
     assert list(range(95)) == joined(pages)
     assert {"read": 10, "count": 10} == engine.calls
+
+
+def test_rows_too_large_for_one_message_together_come_in_smaller_pages() -> None:
+    engine = Engine(list(range(95)))
+
+    def full(page: list[Key]) -> list[Key]:
+        if len(page) > 3:
+            raise AnswerTooLarge("planned")
+        return page
+
+    engine.tamper = full
+    pages = engine.pages()
+
+    assert list(range(95)) == joined(pages)
+    assert 33 < engine.calls["read"] < 60
+    engine.tamper = refuse
+    with pytest.raises(AnswerTooLarge):
+        engine.pages()
+
+
+def refuse(_: list[Key]) -> list[Key]:
+    raise AnswerTooLarge("planned")
 
 
 def test_an_empty_range_has_no_pages() -> None:

@@ -9,6 +9,7 @@ import grpc  # type: ignore[import-untyped,unused-ignore]  # its stubs are a pac
 from pymilvus.exceptions import MilvusException
 
 from migrations.errors import (
+    AnswerTooLarge,
     CollectionNotFound,
     CollectionNotLoaded,
     ReembedError,
@@ -38,7 +39,19 @@ _PASSING_GRPC = frozenset(
 #: Code 1 is "not ready" in Milvus and "unexpected" in pymilvus and milvus-lite,
 #: and 65535 is anything: for these two only the words tell.
 _VAGUE = frozenset({1, 65535})
-_PASSING_WORDS = ("not ready", "find no available", "retry timeout", "retry run out", "unhealthy")
+_PASSING_WORDS = (
+    "not ready",
+    "find no available",
+    "retry timeout",
+    "retry run out",
+    "unhealthy",
+    # One part of Milvus about another.
+    "rpc error: code = unavailable",
+    "rpc error: code = canceled",
+    "rpc error: code = deadlineexceeded",
+)
+#: gRPC's words on either side of the wire, and Milvus' own (quotaAndLimits.limits.maxOutputSize).
+_TOO_LARGE_WORDS = ("message larger than max", "exceed the limit size", "maxoutputsize")
 
 
 def code_of(error: BaseException | None) -> object:
@@ -62,6 +75,8 @@ def translate(error: Exception, action: str, collection: str) -> ReembedError:
             f"The collection '{collection}' is not loaded; load it in Milvus.",
             collection=collection,
         )
+    if any(sign in _words(error).lower() for sign in _TOO_LARGE_WORDS):
+        return AnswerTooLarge(f"Milvus has too much to answer for {said}: {_words(error)}")
     if _passes(error):
         return VectorStoreUnavailable(f"Milvus could not do {said} now: {_words(error)}")
     return VectorStoreRefused(f"Milvus refused {said}: {_words(error)}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from migrations.chunks import Key, KeyRange
-from migrations.errors import ScanInconsistent
+from migrations.errors import AnswerTooLarge, ScanInconsistent
 
 Row = TypeVar("Row")
 
@@ -25,6 +25,8 @@ ATTEMPTS = 8
 #: How full the left part of a cut should be; below 1 because the rows seen are
 #: only a sample of the range.
 _FILL = 0.7
+#: A page that was too large for a message is asked for again by so many times fewer rows.
+_SHRINK = 4
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,24 @@ class _Page(Generic[Row]):
 def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Iterator[list[Row]]:
     """Pages of at most ``page_size`` rows in ascending key order, none of them empty.
 
-    Costs one count per page on an engine that orders its pages.
+    Costs one count per page on an engine that orders its pages. Rows that do not fit
+    into one message together are asked for in smaller pages from then on.
 
     Raises:
         ScanInconsistent: pages and counts disagree and cutting the range does not help.
+        AnswerTooLarge: a single row is too large.
     """
     pending = [within]
     while pending:
         span = pending.pop()
-        page = _read(source, span, page_size)
-        if not page.proven and not _parts(span, page, page_size):
-            page = _read_stubbornly(source, span, page.counted)
+        try:
+            page = _look(source, span, page_size)
+        except AnswerTooLarge:
+            if page_size == 1:
+                raise
+            page_size = max(1, page_size // _SHRINK)
+            pending.append(span)
+            continue
         if not page.proven:
             pending.extend(_parts(span, page, page_size))
             continue
@@ -68,6 +77,13 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
             pending.append(page.rest)
         for start in range(0, len(page.rows), page_size):
             yield page.rows[start : start + page_size]
+
+
+def _look(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
+    page = _read(source, span, size)
+    if not page.proven and not _parts(span, page, size):
+        return _read_stubbornly(source, span, page.counted)
+    return page
 
 
 def _read(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:

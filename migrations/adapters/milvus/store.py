@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from migrations.chunks import (
     Vectors,
 )
 from migrations.errors import (
+    AnswerTooLarge,
     CollectionNotFound,
     ForeignCollection,
     SchemaNotReproduced,
@@ -178,6 +180,10 @@ class MilvusVectorStore:
         self._call("release_collection", collection, timeout=self._slow_seconds)
 
     def flush(self, collection: str) -> None:
+        # What Milvus has acknowledged is in its log, and that is not enough: milvus-lite
+        # 3.2.2 has lost up to 340 of 400 such rows when it was killed, and Milvus 2.3.5
+        # whole collections when it was, with more of them than it has physical channels
+        # (docs/decisions.md).
         self._require(collection)
         self._call("flush", collection, timeout=self._slow_seconds)
 
@@ -341,11 +347,12 @@ class MilvusVectorStore:
             # A strongly consistent read waits for the server's next time tick
             # (0.2 s); what this one misses is found by the catch-up passes, which
             # are proven.
-            chunks = self._read_page(
-                schema, within, BATCH_PAGE, seeing=BOUNDED, with_vectors=with_vectors
-            )
-            if len({chunk.key for chunk in chunks}) == len(chunks) < BATCH_PAGE:
-                return rows.in_key_order(chunks)
+            with suppress(AnswerTooLarge):
+                chunks = self._read_page(
+                    schema, within, BATCH_PAGE, seeing=BOUNDED, with_vectors=with_vectors
+                )
+                if len({chunk.key for chunk in chunks}) == len(chunks) < BATCH_PAGE:
+                    return rows.in_key_order(chunks)
         pages = self.scan(schema, within, page_size=BATCH_PAGE, with_vectors=with_vectors)
         return [chunk for page in pages for chunk in page]
 
@@ -360,8 +367,18 @@ class MilvusVectorStore:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
         found: list[Chunk] = []
         seeing = self.moment() if as_of is None else as_of
-        for part in _parts(rows.distinct(keys)):
-            page = self._query(schema.name, filters.one_of(schema.key_field, part), fields, seeing)
+        pending = list(_parts(rows.distinct(keys)))
+        while pending:
+            part = pending.pop()
+            condition = filters.one_of(schema.key_field, part)
+            try:
+                page = self._query(schema.name, condition, fields, seeing)
+            except AnswerTooLarge:
+                if len(part) == 1:
+                    raise
+                middle = len(part) // 2
+                pending += [part[:middle], part[middle:]]
+                continue
             found += rows.chunks_from(schema, page, with_vectors=with_vectors)
         return rows.in_key_order(found)
 
