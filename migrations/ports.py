@@ -82,9 +82,7 @@ class VectorStore(Protocol):
         """Take it out of memory; it can be loaded again and cannot be read until then."""
         ...
 
-    def flush(self, collection: str) -> None: ...
-
-    def make_durable(self, collection: str) -> None:
+    def flush(self, collection: str) -> None:
         """Return when everything acknowledged so far would survive a crash of the server."""
         ...
 

@@ -16,7 +16,7 @@ def make_readable(run: Run, collection: str) -> None:
 
 
 def make_ready(run: Run) -> IndexState:
-    """Load the target; where it is large, seal what was written and see to its index.
+    """Load the target and see to its index, which is built of the flushed rows only.
 
     Up to ``unindexed_rows`` may lack their index: Milvus searches those exactly, as fast
     (docs/decisions.md), and building it for them takes longer than moving them did.
@@ -27,8 +27,6 @@ def make_ready(run: Run) -> IndexState:
     vectors, name = run.services.vectors, run.target.name
     make_readable(run, name)
     most = run.services.settings.unindexed_rows
-    if vectors.count(name) > most:
-        vectors.flush(name)  # the index is built of sealed rows only
     state = vectors.index_state(name)
     if state.pending_rows > most:
         raise VectorStoreUnavailable(

@@ -179,6 +179,7 @@ def _release(services: Services, migration: Migration, sweeper: str) -> None:
 
 def _take_first_snapshot(run: SweepRun, sweeper: str) -> None:
     """The old collection as it is: from here on stragglers can be told."""
+    run.services.vectors.flush(run.source.name)
     number, after = 0, None
     for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
         run.check()
@@ -231,6 +232,8 @@ def _sweep_part(
         failpoint("sweep.before_apply", migration_id=run.migration.id, part=part.number)
         _forward(run, found.written, result, last_chance=last_chance)
         _forward_deletions(run, part, found.gone, result)
+        for name in (run.target.name, run.source.name):  # it may lag what was forwarded only
+            run.services.vectors.flush(name)
         failpoint("sweep.before_refreeze", migration_id=run.migration.id, part=part.number)
         again = frozen(part.number, part.within, chunks)
         run.services.store.refreeze(run.migration.id, sweeper, again)

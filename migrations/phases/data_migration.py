@@ -86,7 +86,7 @@ def catch_up(run: Run) -> dict[str, Any]:
             f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
             f"the last one still applied {result.changes} changes."
         )
-    run.patiently(lambda: run.services.vectors.make_durable(run.target.name))
+    run.patiently(lambda: run.services.vectors.flush(run.target.name))
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.rows,

@@ -52,12 +52,15 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _last_preparations(run: Run) -> None:
+    vectors = run.services.vectors
+    # What a crash of Milvus took from the source would look like deletions later on.
+    vectors.flush(run.source.name)
     # Kept part by part as it was read, so that later writes to it can be told (sweeps).
     result = catch_up_once(run, recorder)
     run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
     judge_failures(run, result)
-    run.services.vectors.make_durable(run.target.name)
-    if not run.services.vectors.is_loaded(run.target.name):
+    vectors.flush(run.target.name)
+    if not vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
 
 

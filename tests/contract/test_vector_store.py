@@ -55,7 +55,6 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
     "load": lambda s, c: s.load(c.name),
     "release": lambda s, c: s.release(c.name),
     "flush": lambda s, c: s.flush(c.name),
-    "make_durable": lambda s, c: s.make_durable(c.name),
     "index_state": lambda s, c: s.index_state(c.name),
     "point_alias": lambda s, c: s.point_alias("nobody", c.name),
     "aliases_of": lambda s, c: s.aliases_of(c.name),

@@ -46,7 +46,8 @@ class _Collection:
     owner_tag: str | None = None
     loaded: bool = True
     rows: dict[Key, Row] = field(default_factory=dict)
-    #: What a read sees that is not strong, while ``lagging``.
+    #: As it was at the last flush: what survives a crash, and what a read sees that is
+    #: not strong, while ``lagging``.
     settled: dict[Key, Row] = field(default_factory=dict)
 
 
@@ -82,6 +83,12 @@ class FakeVectorStore:
     def before(self, method: str, action: Callable[[], None]) -> None:
         """The next call of ``method`` first does ``action``: a write that falls in between."""
         self._faults.setdefault(method, []).append(action)
+
+    def crash(self) -> None:
+        """Forget what was acknowledged and not flushed."""
+        with self._lock:
+            for held in self._collections.values():
+                held.rows = dict(held.settled)
 
     def seed(
         self,
@@ -184,10 +191,6 @@ class FakeVectorStore:
         with self._call("flush"):
             held = self._held(collection)
             held.settled = dict(held.rows)
-
-    def make_durable(self, collection: str) -> None:
-        with self._call("make_durable"):
-            self._held(collection)
 
     def index_state(self, collection: str) -> IndexState:
         with self._call("index_state"):

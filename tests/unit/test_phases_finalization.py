@@ -96,18 +96,25 @@ def test_a_worker_that_dies_at_any_point_leaves_one_switch_behind(point: str) ->
     assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
 
 
-def test_what_goes_live_would_survive_a_crash_of_the_vector_store() -> None:
+def test_what_goes_live_survives_a_crash_of_the_vector_store() -> None:
     world = World()
     migration = world.start_at(Phase.FINALIZATION)
     world.write("new", "written late")
-    made_durable: list[int] = []
-    world.vectors.before(
-        "make_durable",
-        lambda: made_durable.append(len(world.texts_of(migration.target_collection))),
-    )
-    with world.at("finalization.before_intent", lambda: made_durable.append(-1)):
-        world.deliver()
-    assert [13, -1] == made_durable, "after the last catching up, before the switch"
+    with world.at("finalization.before_intent", world.vectors.crash):
+        world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert "written late" == world.texts_of(migration.target_collection)["new"]
+    assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
+
+
+def test_what_a_crash_takes_from_the_old_collection_is_not_taken_for_deletions() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write("new", "written late")
+    with world.at("finalization.after_switch", world.vectors.crash):
+        world.settle()
+    assert "written late" == world.texts_of(migration.target_collection)["new"]
+    assert [] == world.store.conflicts(migration.id)
 
 
 def test_undoing_it_changes_nothing() -> None:

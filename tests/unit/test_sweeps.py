@@ -58,6 +58,15 @@ def test_a_second_sweep_is_quiet() -> None:
     assert before == world.contents(live_of(world))
 
 
+def test_a_straggler_that_was_forwarded_survives_a_crash_of_the_vector_store() -> None:
+    world, migration = switched()
+    world.write("new", "a straggler")
+    swept(world, migration)
+    world.vectors.crash()
+    assert swept(world, migration).quiet
+    assert "a straggler" == world.texts_of(SOURCE)["new"] == world.texts_of(live_of(world))["new"]
+
+
 def test_writes_to_the_live_collection_are_no_stragglers() -> None:
     world, migration = switched()
     live = live_of(world)

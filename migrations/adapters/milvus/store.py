@@ -187,14 +187,6 @@ class MilvusVectorStore:
         self._require(collection)
         self._call("flush", collection, timeout=self._slow_seconds)
 
-    def make_durable(self, collection: str) -> None:
-        # Milvus acknowledges what is in its log. milvus-lite 3.2.2 loses rows it has
-        # acknowledged and not flushed when it is killed: up to 340 of 400 in our trials.
-        if self._connection.is_milvus_lite():
-            self.flush(collection)
-        else:
-            self._require(collection)
-
     def _require(self, collection: str) -> None:
         """milvus-lite answers some calls on a collection that is gone as if all were well."""
         if not self.exists(collection):
