@@ -43,6 +43,10 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
             MilvusException(65535, "attempt #5: rpc error: code = Canceled desc = closing"),
             VectorStoreUnavailable,
         ),
+        (
+            MilvusException(1, "session not found->datanode-1: node not found[node=1]"),
+            VectorStoreUnavailable,
+        ),
         (MilvusException(5, "passing", retriable=True), VectorStoreUnavailable),
         (MilvusException(65535, "cannot parse expression"), VectorStoreRefused),
         (MilvusException(1, "alias 'a' already exists"), VectorStoreRefused),

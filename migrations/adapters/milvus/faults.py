@@ -36,19 +36,20 @@ _PASSING_GRPC = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
-#: Code 1 is "not ready" in Milvus and "unexpected" in pymilvus and milvus-lite,
-#: and 65535 is anything: for these two only the words tell.
-_VAGUE = frozenset({1, 65535})
+#: Code 1 is "not ready" in Milvus and "unexpected" in pymilvus and milvus-lite, 5 is
+#: "internal" and 65535 is anything: for these only the words tell.
+_VAGUE = frozenset({1, 5, 65535})
 _PASSING_WORDS = (
     "not ready",
     "find no available",
     "retry timeout",
     "retry run out",
     "unhealthy",
-    # One part of Milvus about another.
-    "rpc error: code = unavailable",
-    "rpc error: code = canceled",
-    "rpc error: code = deadlineexceeded",
+    # One part of Milvus about another, which is being restarted. What is wrong with a
+    # request travels as a status, not as an error of the call.
+    "rpc error: code =",
+    "node not found",
+    "node not match",
 )
 #: gRPC's words on either side of the wire, and Milvus' own (quotaAndLimits.limits.maxOutputSize).
 _TOO_LARGE_WORDS = ("message larger than max", "exceed the limit size", "maxoutputsize")
