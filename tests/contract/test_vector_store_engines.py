@@ -145,6 +145,18 @@ def test_a_row_too_large_for_one_message_with_its_neighbours_is_sent_in_parts(
     assert np.array_equal(written, np.stack([c.vector for c in found]))
 
 
+def test_rows_too_large_for_one_answer_together_are_read_all_the_same(engine: World) -> None:
+    long = engine.collection(columns=[("long", DataType.VARCHAR, {"max_length": 65_535})])
+    keys = [f"k{i:04}" for i in range(1_700)]  # 110 MB; Milvus answers 100 MiB at most
+    for start in range(0, len(keys), 200):
+        part = keys[start : start + 200]
+        write(engine.store, long, [chunk(key, long="x" * 65_000) for key in part])
+
+    assert keys == [found.key for found in everything(engine.store, long, page_size=2_000)]
+    assert keys == [found.key for found in engine.store.fetch(long, keys)]
+    assert keys == [found.key for found in engine.store.read(long, ALL_KEYS)]
+
+
 @pytest.mark.parametrize("path", ["packed", "plain"])
 def test_a_row_that_does_not_fit_the_columns_is_refused_by_name(
     engine: World, full: CollectionSchema, path: str, monkeypatch: pytest.MonkeyPatch
