@@ -42,15 +42,18 @@ RESUME_P50_SECONDS, RESUME_MAX_SECONDS = 20.0, 60.0
 def main(arguments: list[str] | None = None) -> int:
     wish = _parsed(arguments)
     results, totals = [], Totals()
+    rows = _wanted(wish.rows)
+    real = [row for row in rows if row.real]
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=wish.folder))
     begun = time.monotonic()
     try:
         with own_stack(folder / "servers", standalone=wish.standalone) as stack:
-            results += _rows(stack, folder, wish)
+            results += _rows(stack, folder / "matrix", [row for row in rows if not row.real])
             results += _timed_kills(stack, folder, wish, totals)
         # On the real Milvus: milvus-lite forgets rows it has acknowledged when it is killed.
-        if wish.kills > _timed(wish):
+        if real or wish.kills > _timed(wish):
             with own_stack(folder / "real-servers", standalone=True) as stack:
+                results += _rows(stack, folder / "real-matrix", real)
                 results += _kills_of_anything(stack, folder, wish, totals)
     finally:
         results += [Result(out.id, "left out", out.reason) for out in LEFT_OUT]
@@ -103,11 +106,10 @@ def _wanted(rows: str) -> list[Row]:
     return [r for r in matrix() if any(r.id == n or r.id.startswith(f"{n}-") for n in names)]
 
 
-def _rows(stack: EmbeddedStack, folder: Path, wish: argparse.Namespace) -> Iterator[Result]:
-    rows = _wanted(wish.rows)
+def _rows(stack: EmbeddedStack, folder: Path, rows: list[Row]) -> Iterator[Result]:
     if not rows:
         return
-    with _ground(stack, folder / "matrix", wired=True) as ground:
+    with _ground(stack, folder, wired=True) as ground:
         for row in rows:
             yield _tried(row.id, row.what, lambda row=row: row.run(ground))
             _whole_again(ground)

@@ -11,7 +11,7 @@ def test_a_restart_of_postgresql_is_waited_out(ground: Ground) -> None:
 
 
 def test_a_restart_of_milvus_is_waited_out(ground: Ground) -> None:
-    outages.restarted(ground, "milvus")
+    outages.restarted_in_verification(ground)
 
 
 def test_a_switch_whose_commit_was_not_answered_is_made_once(ground: Ground) -> None:
