@@ -11,7 +11,13 @@ import numpy as np
 from migrations.chunks import Chunk, CollectionSchema, Vectors, stacked
 from migrations.config import EmbeddingRef, OverLong
 from migrations.entities import Bot
-from migrations.errors import PermanentError, ReembedError, RequestError, TransientError
+from migrations.errors import (
+    CollectionNotLoaded,
+    PermanentError,
+    ReembedError,
+    RequestError,
+    TransientError,
+)
 from migrations.over_long import is_over_long
 from migrations.ports import Embedder
 from migrations.quality import cosine
@@ -35,6 +41,7 @@ class Examination:
     target: EmbeddingRef
     max_failed_ratio: float
     over_long: OverLong
+    beforehand: bool
     report: Report
 
     def count_tokens(self, text: str) -> int:
@@ -68,7 +75,7 @@ def examine(
         TransientError: a dependency does not answer (provider faults only when
         not ``beforehand``).
     """
-    exam = Examination(services, bot, target, max_failed_ratio, over_long, Report())
+    exam = Examination(services, bot, target, max_failed_ratio, over_long, beforehand, Report())
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _patient(beforehand, lambda: _check_target_model(exam)))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -104,6 +111,9 @@ def _check_source(exam: Examination) -> None:
         f"the bot is registered with {bot.live.embedding.dimension}.",
     )
     loaded = vectors.is_loaded(bot.live.collection)
+    if not loaded and not exam.beforehand:
+        # The run has had it loaded; a Milvus that was restarted since has forgotten it.
+        raise CollectionNotLoaded(collection=bot.live.collection)
     exam.report.add(
         "source_loaded",
         loaded,

@@ -61,6 +61,15 @@ def test_a_source_that_is_gone_is_refused() -> None:
     assert "no collection or alias 'source'" in refusal(world)
 
 
+def test_a_source_that_milvus_forgets_while_it_is_examined_is_loaded_again() -> None:
+    world = World()
+    migration = world.start_at(Phase.VALIDATION)
+    forget = lambda: world.vectors.release(SOURCE)  # noqa: E731
+    world.vectors.before("describe", forget)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+
+
 def test_a_source_that_a_restarted_milvus_has_forgotten_is_loaded() -> None:
     world = World()
     world.vectors.release(SOURCE)
