@@ -28,8 +28,8 @@ from devstack.child import LAUNCHER
 from devstack.forwarder import forward
 from devstack.server import LOOPBACK, free_port
 
-#: Where it notes its servers, whatever its configuration says.
-SESSIONS = Path("/tmp/milvus")  # noqa: S108  # its own constant
+#: Compiled into Milvus: it notes its servers here, whatever its configuration says.
+SESSIONS = Path("/tmp/milvus")  # noqa: S108  # not ours to choose
 #: It usually ends at once, by a panic of its own shutdown; its log makes that safe.
 STOP_SECONDS = 5
 

@@ -67,9 +67,8 @@ def examine(
 ) -> Report:
     """Try the source, both models, the texts and the alias.
 
-    With ``beforehand``, a target equal to the live embedding and a provider that
-    does not answer are findings; within a run the former cannot be and the latter
-    is waited out.
+    With ``beforehand``, a provider that does not answer and a source that is not
+    loaded are findings; within a run the former is waited out and the latter loaded.
 
     Raises:
         TransientError: a dependency does not answer (provider faults only when
@@ -77,22 +76,13 @@ def examine(
     """
     exam = Examination(services, bot, target, max_failed_ratio, over_long, beforehand, Report())
     exam.guarded("source", lambda: _check_source(exam))
-    exam.guarded("target_model", lambda: _patient(beforehand, lambda: _check_target_model(exam)))
+    exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
     if exam.report.passed:
         schema = services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
     return exam.report
-
-
-def _patient(beforehand: bool, check: Callable[[], None]) -> None:
-    try:
-        check()
-    except TransientError as error:
-        if not beforehand:
-            raise
-        raise PermanentError(error.message) from error
 
 
 def _check_source(exam: Examination) -> None:
@@ -112,7 +102,7 @@ def _check_source(exam: Examination) -> None:
     )
     loaded = vectors.is_loaded(bot.live.collection)
     if not loaded and not exam.beforehand:
-        # The run has had it loaded; a Milvus that was restarted since has forgotten it.
+        # A restarted Milvus has forgotten it; whoever runs this has it loaded, and tries again.
         raise CollectionNotLoaded(collection=bot.live.collection)
     exam.report.add(
         "source_loaded",
@@ -132,8 +122,12 @@ def _check_source(exam: Examination) -> None:
 
 
 def _check_target_model(exam: Examination) -> None:
-    embedder = exam.services.embedders.get(exam.target)
-    answer = embedder.embed([PROBE])
+    try:
+        answer = exam.services.embedders.get(exam.target).embed([PROBE])
+    except TransientError as error:
+        if not exam.beforehand:
+            raise
+        raise PermanentError(error.message) from error
     exam.report.add(
         "target_model",
         answer.vectors.shape == (1, exam.target.dimension),

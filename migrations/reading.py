@@ -43,15 +43,11 @@ class _Read:
         return begins and ends
 
     def part(self, within: KeyRange) -> list[Chunk]:
-        return list(self.chunks[self._after(within.after) : self._upto(within.upto)])
+        first = 0 if within.after is None else self._beyond(within.after)
+        end = len(self.chunks) if within.upto is None else self._beyond(within.upto)
+        return list(self.chunks[first:end])
 
-    def _after(self, key: Key | None) -> int:
-        return 0 if key is None else self._place(key)
-
-    def _upto(self, key: Key | None) -> int:
-        return len(self.chunks) if key is None else self._place(key)
-
-    def _place(self, key: Key) -> int:
+    def _beyond(self, key: Key) -> int:
         return bisect_right(self.chunks, key, key=lambda chunk: chunk.key)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from migrations.checks import examine
-from migrations.errors import CollectionNotFound, ValidationFailed
-from migrations.readiness import make_readable
+from migrations.errors import ValidationFailed
 from migrations.run import Run
 from migrations.states import Kind
 
@@ -22,8 +20,6 @@ def run(run: Run) -> dict[str, Any]:
         ValidationFailed: with one sentence per thing that stands in the way.
     """
     config = run.migration.config
-    with suppress(CollectionNotFound):  # one of the findings
-        run.patiently(lambda: make_readable(run, run.migration.source_collection))
     report = run.patiently(
         lambda: examine(
             run.services,

@@ -300,6 +300,7 @@ def test_a_closed_epoch_gets_no_lease_and_keeps_those_it_has(world: World) -> No
     checkpoints, migration = world.checkpoints, world.migration
     with checkpoints.lease(migration, 1, 5, 60):
         checkpoints.close_epochs(migration, 2)
+        checkpoints.close_epochs(migration, 1)  # late, and opens nothing again
         assert 1 == checkpoints.in_flight(migration)
         with (
             checkpoints.lease(migration, 1, 6, 60) as late,

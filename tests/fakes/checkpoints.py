@@ -150,7 +150,7 @@ class FakeCheckpoints:
 
     def close_epochs(self, migration_id: UUID, below: int) -> None:
         with self._memory(migration_id) as memory:
-            memory.closed_below = below
+            memory.closed_below = max(memory.closed_below, below)
 
     def in_flight(self, migration_id: UUID) -> int:
         with self._memory(migration_id) as memory:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import psycopg2
@@ -33,7 +33,6 @@ _TURNS = frozenset({"cancel_requested", "turned_round"})
 #: Two answers of one model for one text, after a trip through Milvus.
 _SAME = 1e-6
 _SHOWN = 5
-T = TypeVar("T")
 #: A worker that made its collection after the run was undone takes it back itself.
 _LATE_SECONDS = 10.0
 
@@ -147,7 +146,7 @@ class Oracle:
         return list(self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS))
 
 
-def _lasting(look: Callable[[], T]) -> T:
+def _lasting(look: Callable[[], list[str]]) -> list[str]:
     """What is still found when those who are late have had their time."""
     deadline = time.monotonic() + _LATE_SECONDS
     while (found := look()) and time.monotonic() < deadline:

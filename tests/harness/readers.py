@@ -10,9 +10,8 @@ from typing import Self
 
 from pymilvus import MilvusClient
 
-from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.config import EmbeddingRef
-from tests.harness.rows import TIMEOUT_SECONDS, embedded
+from tests.harness.rows import TIMEOUT_SECONDS, connect, embedded
 
 
 class BotReader:
@@ -63,9 +62,7 @@ class BotReader:
         assert self.answered >= times
 
     def _run(self) -> None:
-        milvus = MilvusClient(
-            uri=self._uri, timeout=TIMEOUT_SECONDS, dedicated=True, grpc_options=CHANNEL_OPTIONS
-        )
+        milvus = connect(self._uri)
         try:
             while not self._stopped.wait(self._pause):
                 self._ask(milvus)

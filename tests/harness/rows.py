@@ -19,6 +19,7 @@ from pymilvus import DataType, MilvusClient
 
 from devstack.provider import vectors_for
 from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.catalogue import LOCAL_PROVIDER
 from migrations.config import EmbeddingRef
 
@@ -27,6 +28,13 @@ TIMEOUT_SECONDS = 30.0
 #: Rows in one query: far below what Milvus allows, whatever is found beside the expected.
 PART = 4_000
 ROWS_PER_UPSERT = 1_000
+
+
+def connect(uri: str) -> MilvusClient:
+    """A client of one's own, which Milvus' limit of pings does not end."""
+    return MilvusClient(
+        uri=uri, timeout=TIMEOUT_SECONDS, dedicated=True, grpc_options=CHANNEL_OPTIONS
+    )
 
 
 @dataclass(frozen=True)

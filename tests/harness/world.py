@@ -27,13 +27,11 @@ from urllib.parse import urlsplit
 
 import orjson
 import redis
-from pymilvus import MilvusClient
 
 from devstack.client import ApiClient
 from devstack.processes import Processes, inherited_environment
 from devstack.provider import StubProvider
 from devstack.server import PROJECT, free_port
-from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.bootstrap import issue_token
 from migrations.config import EmbeddingRef
 from migrations.entities import Role
@@ -115,12 +113,7 @@ class World:
             self.driver = stack.enter_context(FailpointDriver())
             self.wires = self._wires(stack) if self.wired else None
             self.environment = self._environment()
-            self.milvus = MilvusClient(
-                uri=self.servers.milvus_url,
-                timeout=rows.TIMEOUT_SECONDS,
-                dedicated=True,
-                grpc_options=CHANNEL_OPTIONS,
-            )
+            self.milvus = rows.connect(self.servers.milvus_url)
             stack.callback(self.milvus.close)
             self.redis = stack.enter_context(redis.Redis.from_url(self.servers.redis_url))
             self.oracle = Oracle(self.milvus, self.servers.database_url, self.servers.redis_url)

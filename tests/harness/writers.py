@@ -12,9 +12,8 @@ from typing import Self
 
 from pymilvus import MilvusClient
 
-from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.config import EmbeddingRef
-from tests.harness.rows import TIMEOUT_SECONDS, rows_of
+from tests.harness.rows import TIMEOUT_SECONDS, connect, rows_of
 
 
 class Outcome(StrEnum):
@@ -129,9 +128,7 @@ class ForeignWriter:
         self._thread.join(2 * TIMEOUT_SECONDS)
 
     def _run(self) -> None:
-        milvus = MilvusClient(
-            uri=self._uri, timeout=TIMEOUT_SECONDS, dedicated=True, grpc_options=CHANNEL_OPTIONS
-        )
+        milvus = connect(self._uri)
         try:
             while not self._stopped.wait(self._pause):
                 self.perform(milvus, self._next())

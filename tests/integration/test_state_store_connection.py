@@ -123,7 +123,7 @@ def test_connections_that_the_server_has_cut_are_replaced_without_an_error(
 
 
 def test_a_pool_whose_connections_are_all_busy_is_unavailable_until_one_is_free(
-    store: SqlMigrationStore, database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "POOL_SECONDS", 0.2)
     monkeypatch.setattr(engine, "POOL_SIZE", 1)
@@ -139,10 +139,7 @@ def test_a_pool_whose_connections_are_all_busy_is_unavailable_until_one_is_free(
     database.close()
 
 
-def test_a_server_without_a_connection_left_is_unavailable(
-    store: SqlMigrationStore, database_url: str
-) -> None:
-    store.ping()
+def test_a_server_without_a_connection_left_is_unavailable(database_url: str) -> None:
     role, admin = f"narrow_{uuid4().hex}", create_engine(database_url)
     with admin.begin() as connection:
         limited = f"CREATE ROLE {role} LOGIN PASSWORD 'narrow' CONNECTION LIMIT 0"

@@ -18,7 +18,6 @@ import numpy as np
 from pymilvus import MilvusClient
 
 from migrations.adapters.milvus import MilvusVectorStore
-from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.aliases import reconcile
 from migrations.config import EmbeddingRef, MigrationConfig
 from migrations.entities import Bot, LivePair, NewMigration
@@ -134,12 +133,7 @@ class Readers:
             thread.join(60)
 
     def _run(self, number: int) -> None:
-        milvus = MilvusClient(
-            uri=self._servers.milvus_url,
-            timeout=30,
-            dedicated=True,
-            grpc_options=CHANNEL_OPTIONS,
-        )
+        milvus = rows.connect(self._servers.milvus_url)
         store = SqlMigrationStore(self._servers.database_url)
         try:
             while not self._stopped.wait(0.02):

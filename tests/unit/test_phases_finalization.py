@@ -96,24 +96,17 @@ def test_a_worker_that_dies_at_any_point_leaves_one_switch_behind(point: str) ->
     assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
 
 
-def test_what_goes_live_survives_a_crash_of_the_vector_store() -> None:
+@pytest.mark.parametrize("point", ["finalization.before_intent", "finalization.after_switch"])
+def test_what_goes_live_survives_a_crash_of_the_vector_store(point: str) -> None:
     world = World()
     migration = world.start_at(Phase.FINALIZATION)
     world.write("new", "written late")
-    with world.at("finalization.before_intent", world.vectors.crash):
+    with world.at(point, world.vectors.crash):
         world.settle()
     assert Status.COMPLETED == world.now(migration).status
     assert "written late" == world.texts_of(migration.target_collection)["new"]
+    # What a crash takes from the old collection would be taken for deletions.
     assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
-
-
-def test_what_a_crash_takes_from_the_old_collection_is_not_taken_for_deletions() -> None:
-    world = World()
-    migration = world.start_at(Phase.FINALIZATION)
-    world.write("new", "written late")
-    with world.at("finalization.after_switch", world.vectors.crash):
-        world.settle()
-    assert "written late" == world.texts_of(migration.target_collection)["new"]
     assert [] == world.store.conflicts(migration.id)
 
 

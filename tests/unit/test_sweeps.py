@@ -67,6 +67,21 @@ def test_a_straggler_that_was_forwarded_survives_a_crash_of_the_vector_store() -
     assert "a straggler" == world.texts_of(SOURCE)["new"] == world.texts_of(live_of(world))["new"]
 
 
+@pytest.mark.parametrize(("at_once", "flushes"), [(1, 4), (2, 2), (3, 2)])
+def test_changed_parts_are_flushed_together_and_left_behind_all(
+    at_once: int, flushes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrations.comparison.PAGE_SIZE", 4)
+    monkeypatch.setattr("migrations.sweeps.PARTS_PER_FLUSH", at_once)
+    world, migration = switched()
+    world.write("k000", "in the first part")
+    world.write("k011", "in the last part")
+    before = world.vectors.calls["flush"]
+    assert 2 == swept(world, migration).applied
+    assert flushes == world.vectors.calls["flush"] - before
+    assert SweepResult() == swept(world, migration)
+
+
 def test_writes_to_the_live_collection_are_no_stragglers() -> None:
     world, migration = switched()
     live = live_of(world)

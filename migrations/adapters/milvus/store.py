@@ -40,8 +40,6 @@ LARGEST_PAGE = 16_384
 BATCH_PAGE = 4_096
 #: Keys in one filter; the grammar's parser is the limit, not the network.
 KEYS_PER_FILTER = 1_000
-#: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
-LARGEST_REQUEST_BYTES = 32 * 2**20
 #: As of a few seconds ago at the latest, without waiting.
 BOUNDED = {"consistency_level": "Bounded"}
 #: Loading and flushing wait for work on every row, so they may take this many timeouts.
@@ -359,20 +357,24 @@ class MilvusVectorStore:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
         found: list[Chunk] = []
         seeing = self.moment() if as_of is None else as_of
-        pending = list(_parts(rows.distinct(keys)))
-        while pending:
-            part = pending.pop()
-            condition = filters.one_of(schema.key_field, part)
-            try:
-                page = self._query(schema.name, condition, fields, seeing)
-            except AnswerTooLarge:
-                if len(part) == 1:
-                    raise
-                middle = len(part) // 2
-                pending += [part[:middle], part[middle:]]
-                continue
-            found += rows.chunks_from(schema, page, with_vectors=with_vectors)
+        for part in _parts(rows.distinct(keys)):
+            answer = self._query_keys(schema, part, fields, seeing)
+            found += rows.chunks_from(schema, answer, with_vectors=with_vectors)
         return rows.in_key_order(found)
+
+    def _query_keys(
+        self, schema: CollectionSchema, keys: Sequence[Key], fields: list[str], seeing: Moment
+    ) -> list[Any]:
+        """Their rows, in halves when they do not fit into one message."""
+        condition = filters.one_of(schema.key_field, keys)
+        try:
+            return list(self._query(schema.name, condition, fields, seeing))
+        except AnswerTooLarge:
+            if len(keys) == 1:
+                raise
+        middle = len(keys) // 2
+        halves = (keys[:middle], keys[middle:])
+        return [row for half in halves for row in self._query_keys(schema, half, fields, seeing)]
 
     def search(
         self,
