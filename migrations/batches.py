@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from migrations.chunks import Chunk, KeyRange
+from migrations.chunks import Chunk, Content, KeyRange, content_of
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
 from migrations.ports import Counters
@@ -40,14 +40,15 @@ def run_batch(run: Run, index: int, within: KeyRange) -> dict[str, Any]:
     with checkpoints.lease(migration.id, migration.epoch, index, LEASE_SECONDS) as mine:
         if not mine:
             return {"outcome": "taken"}
-        counters = _move(run, index, within)
+        counters, read = _move(run, index, within)
         failpoint("batch.before_mark", migration_id=migration.id, batch=index)
-        checkpoints.mark_done(migration.id, index, counters, worked=within)
+        checkpoints.mark_done(migration.id, index, counters, worked=within, read=read)
         failpoint("batch.after_mark", migration_id=migration.id, batch=index)
     return {"outcome": "done", **vars(counters)}
 
 
-def _move(run: Run, index: int, within: KeyRange) -> Counters:
+def _move(run: Run, index: int, within: KeyRange) -> tuple[Counters, Content]:
+    """What became of the chunks, and what the source held when they were read."""
     failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
     chunks = run.patiently(lambda: run.reads.chunks_of(run, index, within))
     todo = _not_held(run, chunks) if run.target_may_hold_chunks else chunks
@@ -58,7 +59,7 @@ def _move(run: Run, index: int, within: KeyRange) -> Counters:
         counters = _move_slice(run, todo[start : start + size], counters)
         if start + size < len(todo):  # the last one is told with the mark
             run.services.checkpoints.note_slice(run.migration.id, index, counters)
-    return counters
+    return counters, content_of(chunks)
 
 
 def _not_held(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:

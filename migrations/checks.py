@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from migrations.chunks import Chunk, CollectionSchema, Vectors, stacked
+from migrations.chunks import Chunk, CollectionSchema, Key, Vectors, stacked
 from migrations.config import EmbeddingRef, OverLong
 from migrations.entities import Bot
 from migrations.errors import (
@@ -19,7 +18,7 @@ from migrations.errors import (
     TransientError,
 )
 from migrations.over_long import is_over_long
-from migrations.ports import Embedder
+from migrations.ports import Embedder, Moment
 from migrations.quality import cosine
 from migrations.results import Report
 from migrations.services import Services
@@ -43,6 +42,10 @@ class Examination:
     over_long: OverLong
     beforehand: bool
     report: Report
+    #: Of all reads: each would wait for one of its own.
+    now: Moment
+    #: Keys of chunks that have a text, for the fidelity check.
+    sample: list[Key] = field(default_factory=list)
 
     def count_tokens(self, text: str) -> int:
         target = self.target
@@ -74,7 +77,10 @@ def examine(
         TransientError: a dependency does not answer (provider faults only when
         not ``beforehand``).
     """
-    exam = Examination(services, bot, target, max_failed_ratio, over_long, beforehand, Report())
+    now = services.vectors.moment()
+    exam = Examination(
+        services, bot, target, max_failed_ratio, over_long, beforehand, Report(), now
+    )
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -109,7 +115,7 @@ def _check_source(exam: Examination) -> None:
         loaded,
         "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
     )
-    chunks = vectors.count(bot.live.collection) if loaded else 0
+    chunks = vectors.count(bot.live.collection, as_of=exam.now) if loaded else 0
     added = chunks * exam.target.dimension * 4
     exam.report.add(
         "source",
@@ -154,8 +160,10 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     """Empty texts cannot be embedded: said before anything is paid."""
     empty = chunks = too_long = 0
     limit = _max_input_tokens(exam)
-    for page in exam.services.vectors.scan(schema):
+    for page in exam.services.vectors.scan(schema, as_of=exam.now):
         chunks += len(page)
+        if not exam.sample:
+            exam.sample = _sample_of(page, exam.bot.text_field)
         for chunk in page:
             text = chunk.fields.get(exam.bot.text_field)
             if not text:
@@ -208,7 +216,8 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     """
     try:
         old = exam.services.embedders.get(exam.bot.live.embedding)
-        sample = _sample(exam, schema)
+        vectors = exam.services.vectors
+        sample = vectors.fetch(schema, exam.sample, with_vectors=True, as_of=exam.now)
         alike = _reproduced(old, sample, exam.bot.text_field)
     except ReembedError as error:
         message = (
@@ -230,11 +239,9 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     )
 
 
-def _sample(exam: Examination, schema: CollectionSchema) -> list[Chunk]:
-    page = next(iter(exam.services.vectors.scan_keys(schema)), [])
-    keys = list(islice(page, 0, None, max(1, len(page) // FIDELITY_SAMPLE)))[:FIDELITY_SAMPLE]
-    chunks = exam.services.vectors.fetch(schema, keys, with_vectors=True) if keys else []
-    return [c for c in chunks if c.fields.get(exam.bot.text_field)]
+def _sample_of(page: Sequence[Chunk], text_field: str) -> list[Key]:
+    keys = [chunk.key for chunk in page if chunk.fields.get(text_field)]
+    return keys[:: max(1, len(keys) // FIDELITY_SAMPLE)][:FIDELITY_SAMPLE]
 
 
 def _reproduced(old: Embedder, sample: list[Chunk], text_field: str) -> Vectors:

@@ -66,6 +66,28 @@ class Chunk:
         return hashlib.blake2b(canonical, digest_size=16).digest()
 
 
+#: A digest of content is below this. It is a sum, so that order does not matter.
+CONTENT_DIGESTS = 2**62
+
+
+@dataclass(frozen=True)
+class Content:
+    """What some chunks hold besides their vectors, in two numbers that can be added up."""
+
+    chunks: int = 0
+    #: Sum of the chunks' digests modulo CONTENT_DIGESTS.
+    digest: int = 0
+
+    def __add__(self, other: Content) -> Content:
+        digest = (self.digest + other.digest) % CONTENT_DIGESTS
+        return Content(self.chunks + other.chunks, digest)
+
+
+def content_of(chunks: Sequence[Chunk]) -> Content:
+    digest = sum(int.from_bytes(chunk.digest()) for chunk in chunks)
+    return Content(len(chunks), digest % CONTENT_DIGESTS)
+
+
 def stacked(chunks: Sequence[Chunk], dimension: int) -> Vectors:
     """The chunks' vectors, which must have been read, as one array of (len(chunks), dimension)."""
     if not chunks:

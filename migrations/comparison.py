@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, stacked
+from migrations.chunks import (
+    ALL_KEYS,
+    CONTENT_DIGESTS,
+    Chunk,
+    CollectionSchema,
+    Key,
+    KeyRange,
+    content_of,
+    stacked,
+)
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
 from migrations.lookahead import in_order
@@ -22,9 +31,9 @@ from migrations.run import Run
 
 log = structlog.get_logger(__name__)
 
-PAGE_SIZE = 2000
-#: A digest of a collection is a number below this: a sum, so that order does not matter.
-SOURCE_DIGESTS = 2**62
+#: Chunks read at once. Milvus looks at every key of a segment for each page, so that fewer
+#: pages are less work; the memory of a comparison is for a few of them.
+PAGE_SIZE = 4000
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Difference:
     extra: list[Key] = field(default_factory=list)
     #: The same, but by permission, see :func:`differences`.
     left_out: list[Key] = field(default_factory=list)
-    #: Sum of the digests of the source's rows, modulo SOURCE_DIGESTS.
+    #: Of the source's rows, see :class:`migrations.chunks.Content`.
     source_digest: int = 0
     #: All chunks of the source in the range.
     page: Sequence[Chunk] = ()
@@ -89,8 +98,7 @@ def _difference(
         for part in vectors.scan(target, span, page_size=PAGE_SIZE, as_of=now)
         for chunk in part
     }
-    digest = sum(int.from_bytes(chunk.digest()) for chunk in page) % SOURCE_DIGESTS
-    difference = Difference(span, rows=len(page), source_digest=digest, page=page)
+    difference = Difference(span, rows=len(page), source_digest=content_of(page).digest, page=page)
     for chunk in page:
         other = theirs.pop(chunk.key, None)
         if other is None:
@@ -101,15 +109,16 @@ def _difference(
     return difference
 
 
-def differences(run: Run) -> Iterator[Difference]:
-    """Compare this run's source and target.
+def differences(run: Run, within: KeyRange = ALL_KEYS) -> Iterator[Difference]:
+    """Compare this run's source and target in a range.
 
     What the run that is taken back was permitted to leave out (max_failed_ratio) never
     came to be in its target: on the way back its absence there is no deletion.
     """
     left_out = _left_out(run)
     threads = run.services.settings.compare_concurrency
-    for found in compare(run.services.vectors, run.source, run.target, threads=threads):
+    vectors = run.services.vectors
+    for found in compare(vectors, run.source, run.target, within, threads=threads):
         kept = [key for key in found.extra if str(key) in left_out]
         extra = [key for key in found.extra if str(key) not in left_out]
         yield replace(found, extra=extra, left_out=kept) if kept else found
@@ -142,6 +151,10 @@ class PassResult:
     def changes(self) -> int:
         return self.embedded + self.copied + self.deleted
 
+    def saw(self, rows: int, source_digest: int) -> None:
+        self.rows += rows
+        self.source_digest = (self.source_digest + source_digest) % CONTENT_DIGESTS
+
 
 #: Told of each range after it was made equal, with its number.
 Recorder = Callable[[Run, int, Difference], None]
@@ -151,11 +164,7 @@ def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
     """Make the target equal to the source as it is now, one range at a time."""
     result = PassResult()
     for number, difference in enumerate(differences(run)):
-        run.check()
-        result.rows += difference.rows
-        result.source_digest = (result.source_digest + difference.source_digest) % SOURCE_DIGESTS
-        if difference.size:
-            _apply(run, difference, result)
+        make_equal(run, difference, result)
         if recorder is not None:
             recorder(run, number, difference)
         result.parts += 1
@@ -163,9 +172,18 @@ def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
     return result
 
 
+def make_equal(run: Run, difference: Difference, result: PassResult) -> None:
+    """Make one range of the target equal to the source, and say in ``result`` what it took."""
+    run.check()
+    result.saw(difference.rows, difference.source_digest)
+    if difference.size:
+        _apply(run, difference, result)
+
+
 def _apply(run: Run, difference: Difference, result: PassResult) -> None:
     failpoint("catch_up.before_apply", migration_id=run.migration.id)
     run.check()  # by now another worker may have switched, and users write to the target
+    run.has_stored = True
     vectors = run.services.vectors
     if difference.extra:
         vectors.delete(run.target, difference.extra)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from migrations.chunks import CollectionSchema
+from migrations.chunks import CONTENT_DIGESTS, CollectionSchema, Content
 from migrations.ports import VectorStore
 
 
@@ -21,3 +21,11 @@ def content_digest(
         count += len(page)
         total += sum(int.from_bytes(chunk.digest()) for chunk in page)
     return count, f"{total % 2**128:032x}"
+
+
+def content_now(
+    vectors: VectorStore, schema: CollectionSchema, check: Callable[[], None] = lambda: None
+) -> Content:
+    """The same, to be compared with a sum over parts. Raises what ``check`` raises."""
+    count, digest = content_digest(vectors, schema, check)
+    return Content(count, int(digest, 16) % CONTENT_DIGESTS)

@@ -16,7 +16,7 @@ import orjson
 from migrations.chunks import Chunk, Key, KeyRange
 
 #: Bytes of the hash of a key, and of the digest of a chunk's fields. Two keys of one
-#: part (some 2,000) share a hash with a probability of 10^-13; an edit keeps its
+#: part (some 4,000) share a hash with a probability of 10^-12; an edit keeps its
 #: chunk's digest with one of 2^-64.
 HASH_BYTES = 8
 ROW_BYTES = 2 * HASH_BYTES

@@ -1,4 +1,4 @@
-"""Work on several items at a time, in threads, and give the results in the items' order."""
+"""Work that is begun before its result is wanted: some items ahead, or one thing meanwhile."""
 
 from __future__ import annotations
 
@@ -30,3 +30,16 @@ def in_order(
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+
+
+def meanwhile(threads: int, work: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin ``work``; the answer waits for it, and returns or raises what it did.
+
+    Where there is a single thread, it begins when it is waited for, see :func:`in_order`.
+    """
+    if threads == 1:
+        return work
+    pool = ThreadPoolExecutor(1, thread_name_prefix="reembed-meanwhile")
+    begun = pool.submit(work)
+    pool.shutdown(wait=False)
+    return begun.result

@@ -18,6 +18,7 @@ from migrations.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
+    Content,
     Embedded,
     Hit,
     IndexState,
@@ -100,7 +101,9 @@ class VectorStore(Protocol):
 
     def aliases_of(self, collection: str) -> list[str]: ...
 
-    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+    def count(
+        self, collection: str, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
+    ) -> int:
         """Live rows in the range, strongly consistent."""
         ...
 
@@ -113,7 +116,7 @@ class VectorStore(Protocol):
         ...
 
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
     ) -> Iterator[list[Key]]:
         """Every key of the range in ascending order, in pages, strongly consistent.
 
@@ -127,7 +130,7 @@ class VectorStore(Protocol):
         schema: CollectionSchema,
         within: KeyRange = ALL_KEYS,
         *,
-        page_size: int = 1000,
+        page_size: int = 4000,
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
@@ -276,6 +279,10 @@ class Counters:
     tokens: int = 0
 
 
+#: What a batch has read that does not say.
+NOTHING = Content()
+
+
 class Checkpoints(Protocol):
     """Redis: what a run needs to go on, and nothing that cannot be found out again.
 
@@ -310,9 +317,17 @@ class Checkpoints(Protocol):
         ...
 
     def mark_done(
-        self, migration_id: UUID, batch: int, counters: Counters, *, worked: KeyRange | None = None
+        self,
+        migration_id: UUID,
+        batch: int,
+        counters: Counters,
+        *,
+        worked: KeyRange | None = None,
+        read: Content = NOTHING,
     ) -> bool:
         """Mark the batch; False, and nothing counted, when it was marked before.
+
+        ``read`` is what the batch found in the source, see :meth:`content_read`.
 
         ``worked`` is the range that is in the target now. When it is given and
         the plan has another range for this batch, the batch was planned anew
@@ -324,6 +339,10 @@ class Checkpoints(Protocol):
         ...
 
     def counters(self, migration_id: UUID) -> Counters: ...
+
+    def content_read(self, migration_id: UUID) -> Content:
+        """What all batches that are done have read from the source, added up."""
+        ...
 
     def claim(self, migration_id: UUID, what: str) -> bool:
         """True for exactly one caller per name."""

@@ -23,27 +23,26 @@ from migrations.run import Run
 SAME_VECTOR_COSINE = 0.999
 
 
-def sample_chunks(run: Run) -> list[Chunk]:
-    """Up to ``verify_sample`` chunks of the target with vectors, the same for the same run."""
-    wanted = run.services.settings.verify_sample
-    keys = _sample_keys(run, wanted)
+class KeySample:
+    """A uniform reservoir sample (Vitter's algorithm R), the same for the same run and keys."""
+
+    def __init__(self, run: Run) -> None:
+        self.keys: list[Key] = []
+        self._wanted = run.services.settings.verify_sample
+        self._chooser = random.Random(run.migration.id.int)  # noqa: S311 # no secret
+        self._seen = 0
+
+    def add(self, key: Key) -> None:
+        self._seen += 1
+        if len(self.keys) < self._wanted:
+            self.keys.append(key)
+        elif (place := self._chooser.randrange(self._seen)) < self._wanted:
+            self.keys[place] = key
+
+
+def sample_chunks(run: Run, keys: Sequence[Key]) -> list[Chunk]:
+    """Those chunks of the target that exist, with their vectors."""
     return run.services.vectors.fetch(run.target, keys, with_vectors=True)
-
-
-def _sample_keys(run: Run, wanted: int) -> list[Key]:
-    """A uniform reservoir sample (Vitter's algorithm R), seeded by the migration's id."""
-    chooser = random.Random(run.migration.id.int)  # noqa: S311 # a sample, not a secret
-    kept: list[Key] = []
-    seen = 0
-    for page in run.services.vectors.scan_keys(run.target):
-        run.check()
-        for key in page:
-            seen += 1
-            if len(kept) < wanted:
-                kept.append(key)
-            elif (place := chooser.randrange(seen)) < wanted:
-                kept[place] = key
-    return kept
 
 
 def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.chunks import Key
-from migrations.comparison import SOURCE_DIGESTS, Difference, catch_up_once, differences
+from migrations.chunks import CONTENT_DIGESTS, Key
+from migrations.comparison import Difference, catch_up_once, differences
+from migrations.last_catch_up import freeze_as_verified
+from migrations.quality import KeySample
 from migrations.results import Report
 from migrations.run import Run
 
@@ -13,28 +15,27 @@ from migrations.run import Run
 Differing = Mapping[Key, bytes | None]
 
 
-def check_content(run: Run, report: Report) -> None:
+def check_content(run: Run, report: Report) -> list[Key]:
     """Count both sides in two ways and compare every key and every non-vector field.
 
     Chunks recorded as failed are missing by permission (max_failed_ratio). Where the source
     has been written to since the last catching up, what differs is caught up and looked at
     again: what then differs as it did before is a fault, the rest was written meanwhile and
     is left to the catching up before the switch.
+
+    Returns:
+        A sample of the keys, to look at more closely.
     """
+    if run.has_stored:  # an attempt that failed after it had caught up
+        run.services.vectors.flush(run.target.name)
     found = _look(run)
     written_to = found.source_digest != run.migration.totals.get("source_digest")
     if not found.same and written_to:
         catch_up_once(run)
+        run.services.vectors.flush(run.target.name)
         found = _look(run, before=found.differing)
     _report(run, report, found)
-
-
-def _look(run: Run, before: Differing | None = None) -> Findings:
-    found = Findings(run.services.store.count_failed_chunks(run.migration.id), before)
-    for difference in differences(run):
-        run.check()
-        found.add(difference)
-    return found
+    return found.sample.keys
 
 
 def _report(run: Run, report: Report, found: Findings) -> None:
@@ -60,6 +61,19 @@ def _report(run: Run, report: Report, found: Findings) -> None:
     )
 
 
+def _look(run: Run, before: Differing | None = None) -> Findings:
+    permitted = run.services.store.count_failed_chunks(run.migration.id)
+    found = Findings(permitted, KeySample(run), before)
+    parts = 0
+    for number, difference in enumerate(differences(run)):
+        run.check()
+        found.add(difference)
+        freeze_as_verified(run, number, difference)
+        parts = number + 1
+    run.services.store.end_freezing(run.migration.id, run.migration.epoch, parts)
+    return found
+
+
 class Findings:
     """Sums over all differences, in chunks, with a few keys of each as examples.
 
@@ -67,8 +81,9 @@ class Findings:
     the same then were written meanwhile and are no fault.
     """
 
-    def __init__(self, permitted: int, before: Differing | None = None) -> None:
+    def __init__(self, permitted: int, sample: KeySample, before: Differing | None = None) -> None:
         self.permitted = permitted
+        self.sample = sample
         self.rows = self.missing = self.changed = self.extra = 0
         self.in_target = self.written_meanwhile = self.source_digest = 0
         self.differing: dict[Key, bytes | None] = {}
@@ -77,7 +92,9 @@ class Findings:
 
     def add(self, difference: Difference) -> None:
         self.rows += difference.rows
-        self.source_digest = (self.source_digest + difference.source_digest) % SOURCE_DIGESTS
+        self.source_digest = (self.source_digest + difference.source_digest) % CONTENT_DIGESTS
+        for chunk in difference.page:
+            self.sample.add(chunk.key)
         missing, extra = difference.missing, difference.extra
         self.in_target += difference.rows - len(missing) + len(extra) + len(difference.left_out)
         self.missing += self._faults({chunk.key: chunk.digest() for chunk in missing})

@@ -36,7 +36,7 @@ from migrations.errors import (
 )
 from migrations.failpoints import failpoint
 from migrations.frozen import FrozenPart, content_hash, frozen, key_hash
-from migrations.ports import Moment
+from migrations.lookahead import in_order
 from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.services import Services
@@ -121,22 +121,37 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
     with _sweeping(services, migration, by) as (run, sweeper):
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
-        result = SweepResult()
-        number, now = 0, services.vectors.moment()
+        result = SweepResult(compared=False)
         changed: list[FrozenPart] = []
-        while (part := services.store.frozen_part(migration.id, number)) is not None:
-            changed += _sweep_part(run, part, now, result, last_chance=by is not None)
+        for part, chunks in parts_now(run):
+            result.compared = True
+            changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
             if len(changed) >= PARTS_PER_FLUSH:
                 _leave_behind(run, changed, sweeper)
                 changed = []
-            number += 1
         _leave_behind(run, changed, sweeper)
-        if number == 0:
-            result.compared = False
-            if by is None:
-                _take_first_snapshot(run, sweeper)
+        if not result.compared and by is None:
+            _take_first_snapshot(run, sweeper)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
+
+
+def parts_now(run: Run) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
+    """Each part of the source as it was frozen, with all chunks that its range holds now."""
+    vectors, now = run.services.vectors, run.services.vectors.moment()
+
+    def read(part: FrozenPart) -> tuple[FrozenPart, list[Chunk]]:
+        pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=now)
+        return part, [chunk for page in pages for chunk in page]
+
+    return in_order(run.services.settings.compare_concurrency, read, _frozen_parts(run))
+
+
+def _frozen_parts(run: Run) -> Iterator[FrozenPart]:
+    number = 0
+    while (part := run.services.store.frozen_part(run.migration.id, number)) is not None:
+        yield part
+        number += 1
 
 
 def sweep_before_overwriting(run: Run, undone: Migration) -> None:
@@ -223,12 +238,15 @@ def stragglers(part: FrozenPart, now: Sequence[Chunk]) -> Stragglers:
 
 
 def _sweep_part(
-    run: SweepRun, part: FrozenPart, now: Moment, result: SweepResult, *, last_chance: bool
+    run: SweepRun,
+    part: FrozenPart,
+    chunks: Sequence[Chunk],
+    result: SweepResult,
+    *,
+    last_chance: bool,
 ) -> list[FrozenPart]:
     """Forward its stragglers; the part as it was read, none when it had not changed."""
     run.check()
-    pages = run.services.vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=now)
-    chunks = [chunk for page in pages for chunk in page]
     found = stragglers(part, chunks)
     changed = []
     if len(found):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Sequence
 
 import numpy as np
 import orjson
+import pybase64
 
 from devstack.provider.vectors import MAX_DIMENSION, Vectors, vectors_for
 
@@ -61,7 +61,7 @@ def _vectors(model: str, texts: Sequence[str], dimension: int, wrong: str | None
 
 
 def _base64(vector: Vectors) -> bytes:
-    return b'"%b"' % binascii.b2a_base64(vector.astype("<f4", copy=False).tobytes(), newline=False)
+    return b'"%b"' % pybase64.b64encode(vector.astype("<f4", copy=False).data)
 
 
 def _floats(vector: Vectors) -> bytes:

@@ -40,7 +40,8 @@ redis.call('HSET', KEYS[1], 'token', ARGV[1], 'batch_size', ARGV[2],
   'total_chunks', 0, 'total_batches', 0, 'complete', 0, 'key_type', '')
 redis.call('SETBIT', KEYS[3], 0, 1)
 redis.call('HSET', KEYS[4],
-  'batches', 0, 'processed', 0, 'failed', 0, 'skipped', 0, 'tokens', 0)
+  'batches', 0, 'processed', 0, 'failed', 0, 'skipped', 0, 'tokens', 0,
+  'read:chunks', 0, 'read:high', 0, 'read:low', 0)
 for _, part in ipairs({1, 3, 4}) do redis.call('EXPIRE', KEYS[part], ARGV[3]) end
 """
 
@@ -116,6 +117,8 @@ return done
 """
 )
 
+READ_CONTENT = SOUND + "return redis.call('HMGET', KEYS[4], 'read:chunks', 'read:high', 'read:low')"
+
 READ_TALLY = SOUND + "return redis.call('HGETALL', KEYS[4])"
 
 #: ARGV: batch, processed, failed, skipped, tokens, channel.
@@ -131,7 +134,8 @@ redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":false,"proces
 )
 
 #: ARGV: as NOTE_SLICE, then whether a range is given, whether it has a lower bound,
-#: lower bound, upper bound, seconds to keep.
+#: lower bound, upper bound, seconds to keep; what was read: chunks and the two halves
+#: of its digest, which are added up apart because their sums must stay below 2^63.
 MARK_DONE = (
     SOUND
     + KNOWN_BATCH
@@ -147,6 +151,9 @@ redis.call('HDEL', KEYS[4], 'slice:' .. ARGV[1])
 redis.call('HINCRBY', KEYS[4], 'batches', 1)
 for position, name in ipairs({'processed', 'failed', 'skipped', 'tokens'}) do
   redis.call('HINCRBY', KEYS[4], name, ARGV[position + 1])
+end
+for position, name in ipairs({'read:chunks', 'read:high', 'read:low'}) do
+  redis.call('HINCRBY', KEYS[4], name, ARGV[position + 11])
 end
 for part = 1, 4 do redis.call('EXPIRE', KEYS[part], ARGV[11]) end
 redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":true,"processed":'

@@ -45,9 +45,9 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from migrations.adapters import checkpoint_scripts as scripts
-from migrations.chunks import Key, KeyRange
+from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import Counters, Plan
+from migrations.ports import NOTHING, Counters, Plan
 
 KEEP_SECONDS = 14 * 24 * 3600
 
@@ -59,6 +59,9 @@ ANY_BEAT = "reembed:{any}:beat"
 
 #: Bytes of the bitmap fetched at once when looking for undone batches: 32,768 of them.
 WINDOW_BYTES = 4096
+
+#: Redis adds up signed 64-bit numbers: two sums of 31 bits a batch leave room for 2^32 batches.
+HALF_A_DIGEST = 2**31
 
 log = structlog.get_logger(__name__)
 
@@ -183,7 +186,13 @@ class RedisCheckpoints:
         self._on_plan(scripts.NOTE_SLICE, migration_id, batch, *astuple(counters), channel)
 
     def mark_done(
-        self, migration_id: UUID, batch: int, counters: Counters, *, worked: KeyRange | None = None
+        self,
+        migration_id: UUID,
+        batch: int,
+        counters: Counters,
+        *,
+        worked: KeyRange | None = None,
+        read: Content = NOTHING,
     ) -> bool:
         """Mark the batch; False, and nothing counted, when it was marked before.
 
@@ -200,6 +209,8 @@ class RedisCheckpoints:
             channel,
             *_range_arguments(worked),
             KEEP_SECONDS,
+            read.chunks,
+            *divmod(read.digest, HALF_A_DIGEST),
         )
         return bool(marked)
 
@@ -207,10 +218,20 @@ class RedisCheckpoints:
         """Sums over finished batches and the notes of unfinished ones."""
         flat = self._on_plan(scripts.READ_TALLY, migration_id)
         tally = dict(zip(flat[::2], flat[1::2], strict=True))
-        done = [int(tally.pop(field.name.encode())) for field in fields(Counters)]
-        tally.pop(b"batches")
-        notes = [[int(number) for number in note.split()] for note in tally.values()]
+        done = [int(tally[field.name.encode()]) for field in fields(Counters)]
+        notes = [
+            [int(number) for number in note.split()]
+            for name, note in tally.items()
+            if name.startswith(b"slice:")
+        ]
         return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
+
+    def content_read(self, migration_id: UUID) -> Content:
+        """What all batches that are done have read from the source, added up."""
+        found = self._on_plan(scripts.READ_CONTENT, migration_id)
+        # A plan that an older version began has none.
+        chunks, high, low = (int(number or 0) for number in found)
+        return Content(chunks, (high * HALF_A_DIGEST + low) % CONTENT_DIGESTS)
 
     # --- who is at work ---------------------------------------------------------
 

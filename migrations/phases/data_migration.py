@@ -12,10 +12,12 @@ from typing import Any
 import structlog
 
 from migrations import messages
-from migrations.chunks import Key
+from migrations.chunks import Content, Key
 from migrations.comparison import PassResult, catch_up_once
+from migrations.content import content_now
+from migrations.durability import flush_meanwhile
 from migrations.entities import Step
-from migrations.errors import TooManyFailedChunks
+from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.failpoints import failpoint
 from migrations.ports import Plan
 from migrations.readiness import make_readable
@@ -65,28 +67,15 @@ def _plan(run: Run) -> Plan:
 
 
 def catch_up(run: Run) -> dict[str, Any]:
-    """Compare and apply until a pass is quiet.
+    """See that the target holds what the source holds now.
 
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    settings = run.services.settings
-    run.patiently(lambda: make_readable(run, run.target.name))
-    if run.migration.reverses is not None:
-        undone = run.services.store.migration(run.migration.reverses)
-        sweep_before_overwriting(run, undone)
     warnings: list[str] = []
-    for _ in range(settings.catch_up_max_passes):
-        result = run.patiently(lambda: catch_up_once(run))
-        failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)
-        if result.changes <= settings.catch_up_quiet_chunks:
-            break
-    else:
-        warnings.append(
-            f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
-            f"the last one still applied {result.changes} changes."
-        )
-    run.patiently(lambda: run.services.vectors.flush(run.target.name))
+    result = _as_the_batches_read_it(run)
+    if result is None:
+        result, warnings = _compare_until_quiet(run)
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.rows,
@@ -96,6 +85,57 @@ def catch_up(run: Run) -> dict[str, Any]:
         "source_digest": result.source_digest,
     }
     return {"totals": totals, "warnings": warnings}
+
+
+def _as_the_batches_read_it(run: Run) -> PassResult | None:
+    """The source, read once more, when it holds just what the batches have read and stored.
+
+    Then nobody has written to it since, and comparing would find nothing; verification
+    compares all the same. None when that cannot be told: somebody has written, chunks were
+    refused, a crash of Milvus has taken some, or the target held something before the
+    batches or got something from a worker of an earlier epoch.
+    """
+    migration, vectors = run.migration, run.services.vectors
+    if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
+        return None
+    try:
+        read = run.services.checkpoints.content_read(migration.id)
+    except (CheckpointsLost, CheckpointsUnavailable):
+        return None
+    wait_for_flush = flush_meanwhile(run, run.target.name)
+    now = run.patiently(lambda: content_now(vectors, run.source, run.check))
+    wait_for_flush()
+    return run.patiently(lambda: _whole(run, read)) if now == read else None
+
+
+def _whole(run: Run, read: Content) -> PassResult | None:
+    """Each key was written by one batch: if none is missing, refused or lost, all is there."""
+    make_readable(run, run.target.name)
+    counted = run.services.vectors.count(run.target.name)
+    return PassResult(read.chunks, source_digest=read.digest) if counted == read.chunks else None
+
+
+def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
+    """The last pass, and a warning when it was not quiet."""
+    settings = run.services.settings
+    run.patiently(lambda: make_readable(run, run.target.name))
+    if run.migration.reverses is not None:
+        undone = run.services.store.migration(run.migration.reverses)
+        sweep_before_overwriting(run, undone)
+    warnings: list[str] = []
+    for _ in range(settings.catch_up_max_passes):
+        result = run.patiently(lambda: catch_up_once(run))
+        failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)
+        if result.changes:
+            run.patiently(lambda: run.services.vectors.flush(run.target.name))
+        if result.changes <= settings.catch_up_quiet_chunks:
+            break
+    else:
+        warnings.append(
+            f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
+            f"the last one still applied {result.changes} changes."
+        )
+    return result, warnings
 
 
 def judge_failures(run: Run, last: PassResult) -> int:

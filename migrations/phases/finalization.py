@@ -12,14 +12,13 @@ from typing import Any
 import structlog
 
 from migrations.aliases import reconcile
-from migrations.comparison import catch_up_once
 from migrations.errors import VerificationFailed
 from migrations.failpoints import failpoint
+from migrations.last_catch_up import catch_up_last
 from migrations.phases.data_migration import judge_failures
 from migrations.readiness import make_ready
 from migrations.run import Run
 from migrations.states import Status
-from migrations.sweeps import recorder
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +51,8 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _last_preparations(run: Run) -> None:
-    vectors = run.services.vectors
-    # What a crash of Milvus took from the source would look like deletions later on.
-    vectors.flush(run.source.name)
-    # Kept part by part as it was read, so that later writes to it can be told (sweeps).
-    result = catch_up_once(run, recorder)
-    run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
-    judge_failures(run, result)
-    vectors.flush(run.target.name)
-    if not vectors.is_loaded(run.target.name):
+    judge_failures(run, catch_up_last(run))
+    if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
 
 

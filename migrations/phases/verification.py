@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from migrations.durability import flush_meanwhile
 from migrations.errors import VerificationFailed
+from migrations.last_catch_up import FROZEN_IN_EPOCH
 from migrations.quality import check_retrieval, check_vectors, sample_chunks
-from migrations.readiness import check_target_ready
+from migrations.readiness import check_target_ready, make_readable
 from migrations.results import Report
 from migrations.run import Run
 from migrations.sameness import check_content
@@ -22,17 +24,21 @@ def run(run: Run) -> dict[str, Any]:
     if not run.migration.config.verify_migration:
         report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
         return _found(report)
-    run.patiently(lambda: check_content(run, report))
+    run.patiently(lambda: make_readable(run, run.target.name))
+    keys = run.patiently(lambda: check_content(run, report))
+    # What has been read of the source is frozen; a crash of Milvus must not take it back.
+    wait_for_source = flush_meanwhile(run, run.source.name)
     run.patiently(lambda: check_target_ready(run, report))
-    sample = run.patiently(lambda: sample_chunks(run))
+    sample = run.patiently(lambda: sample_chunks(run, keys))
     again = check_vectors(run, sample, report)
     run.patiently(lambda: check_retrieval(run, sample, again, report))
+    wait_for_source()
     if not report.passed:
         raise VerificationFailed(
             " ".join(check.message for check in report.errors),
             checks=[check.model_dump() for check in report.checks],
         )
-    return _found(report)
+    return {**_found(report), "totals": {FROZEN_IN_EPOCH: run.migration.epoch}}
 
 
 def _found(report: Report) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from migrations.adapters.checkpoints import RedisCheckpoints
-from migrations.chunks import Key, KeyRange
+from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.errors import CheckpointsLost
 from migrations.ports import Checkpoints, Counters, Plan
 from tests.contract.volatile_redis import at_once
@@ -31,6 +31,7 @@ NEEDS_A_PLAN: dict[str, Callable[[Checkpoints, UUID], Any]] = {
     "done_count": lambda c, m: c.done_count(m),
     "note_slice": lambda c, m: c.note_slice(m, 0, Counters(1)),
     "mark_done": lambda c, m: c.mark_done(m, 0, Counters(1)),
+    "content_read": lambda c, m: c.content_read(m),
     "counters": lambda c, m: c.counters(m),
 }
 
@@ -406,3 +407,33 @@ def _outcome(checkpoints: Checkpoints, name: str, *arguments: object) -> object:
         return getattr(checkpoints, name)(*arguments)
     except CheckpointsLost:
         return CheckpointsLost
+
+
+def test_what_the_batches_read_is_added_up_once_for_each(world: World) -> None:
+    checkpoints, migration = world.planned(["b", "d", "f"]), world.migration
+    largest = CONTENT_DIGESTS - 1
+    checkpoints.mark_done(migration, 0, Counters(50), read=Content(50, largest))
+    checkpoints.mark_done(migration, 0, Counters(50), read=Content(50, largest))
+    checkpoints.mark_done(migration, 1, Counters(50), read=Content(48, largest))
+    checkpoints.mark_done(migration, 2, Counters(1))
+
+    assert Content(50, largest) + Content(48, largest) == checkpoints.content_read(migration)
+    assert Counters(101) == checkpoints.counters(migration)
+
+
+def test_what_many_batches_read_does_not_overflow(world: World) -> None:
+    batches = 1_000
+    checkpoints = world.planned([f"{i:04d}" for i in range(batches)])
+    read = Content(1, CONTENT_DIGESTS - 1)
+    for batch in range(batches):
+        checkpoints.mark_done(world.migration, batch, Counters(1), read=read)
+
+    assert sum([read] * batches, Content()) == checkpoints.content_read(world.migration)
+
+
+def test_a_new_plan_has_read_nothing(world: World) -> None:
+    checkpoints, migration = world.planned(["b", "d"]), world.migration
+    checkpoints.mark_done(migration, 0, Counters(50), read=Content(50, 7))
+    checkpoints.start_plan(migration, 50)
+
+    assert Content() == checkpoints.content_read(migration)

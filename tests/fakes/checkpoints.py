@@ -9,9 +9,9 @@ from itertools import pairwise
 from threading import RLock
 from uuid import UUID, uuid4
 
-from migrations.chunks import Key, KeyRange
+from migrations.chunks import Content, Key, KeyRange
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import Clock, Counters, Plan
+from migrations.ports import NOTHING, Clock, Counters, Plan
 
 
 @dataclass
@@ -23,6 +23,7 @@ class _Memory:
     complete: bool = False
     borders: list[Key] = field(default_factory=list)
     done: dict[int, Counters] = field(default_factory=dict)
+    read: Content = NOTHING
     notes: dict[int, Counters] = field(default_factory=dict)
     claims: set[str] = field(default_factory=set)
     #: (epoch, batch) to (expiry, token)
@@ -99,7 +100,13 @@ class FakeCheckpoints:
                 memory.notes[batch] = counters
 
     def mark_done(
-        self, migration_id: UUID, batch: int, counters: Counters, *, worked: KeyRange | None = None
+        self,
+        migration_id: UUID,
+        batch: int,
+        counters: Counters,
+        *,
+        worked: KeyRange | None = None,
+        read: Content = NOTHING,
     ) -> bool:
         with self._batch(migration_id, batch) as memory:
             if worked is not None and worked != self.batch_range(migration_id, batch):
@@ -107,6 +114,7 @@ class FakeCheckpoints:
             if batch in memory.done:
                 return False
             memory.done[batch] = counters
+            memory.read += read
             memory.notes.pop(batch, None)
             return True
 
@@ -114,6 +122,10 @@ class FakeCheckpoints:
         with self._planned(migration_id) as memory:
             rows = [astuple(part) for part in (*memory.done.values(), *memory.notes.values())]
             return Counters(*(sum(column) for column in zip(*rows, strict=True)))
+
+    def content_read(self, migration_id: UUID) -> Content:
+        with self._planned(migration_id) as memory:
+            return memory.read
 
     # --- who is at work ---------------------------------------------------------
 

@@ -220,7 +220,9 @@ class FakeVectorStore:
 
     # --- reading ----------------------------------------------------------------
 
-    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+    def count(
+        self, collection: str, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
+    ) -> int:
         with self._call("count"):
             return sum(key in within for key in self._loaded(collection).rows)
 
@@ -229,7 +231,7 @@ class FakeVectorStore:
             return {}
 
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
     ) -> Iterator[list[Key]]:
         for page in self._pages("scan_keys", schema, within, page_size, with_vectors=False):
             yield [chunk.key for chunk in page]
@@ -239,7 +241,7 @@ class FakeVectorStore:
         schema: CollectionSchema,
         within: KeyRange = ALL_KEYS,
         *,
-        page_size: int = 1000,
+        page_size: int = 4000,
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:

@@ -8,7 +8,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from migrations.lookahead import in_order
+from migrations.lookahead import in_order, meanwhile
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -59,3 +59,25 @@ def test_a_failure_is_raised_in_its_turn() -> None:
 def test_one_thread_is_the_consumer_s_own() -> None:
     mine = current_thread()
     assert [mine, mine] == list(in_order(1, lambda item: current_thread(), range(2)))
+
+
+def test_what_is_done_meanwhile_has_begun_before_it_is_waited_for() -> None:
+    begun = Event()
+    wait = meanwhile(2, lambda: begun.set() or "done")
+    assert begun.wait(10)
+    assert "done" == wait()
+
+
+def test_a_single_thread_begins_when_it_is_waited_for() -> None:
+    begun: list[object] = []
+    wait = meanwhile(1, lambda: begun.append(current_thread()))
+    assert [] == begun
+    wait()
+    assert [current_thread()] == begun
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_fails_meanwhile_is_raised_to_whoever_waits(threads: int) -> None:
+    wait = meanwhile(threads, lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        wait()

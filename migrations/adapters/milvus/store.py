@@ -146,7 +146,8 @@ class MilvusVectorStore:
         for index in source.description["indexes"]:
             if self._lacks_index(name, index):
                 try:
-                    self._call("create_index", name, creation.index_request(index))
+                    # Nothing is in it yet: there is nothing to build that could be waited for.
+                    self._call("create_index", name, creation.index_request(index), sync=False)
                 except VectorStoreRefused:
                     if self._lacks_index(name, index):
                         raise
@@ -250,13 +251,15 @@ class MilvusVectorStore:
             "query", collection, filter=filter_, output_fields=fields, **seeing, **more
         )
 
-    def count(self, collection: str, within: KeyRange = ALL_KEYS) -> int:
+    def count(
+        self, collection: str, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
+    ) -> int:
         fields = self._described(collection)["fields"]
         key = next(field for field in fields if field.get("is_primary"))
         condition = filters.in_range(
             key["name"], within, key_is_string=key["type"].name == "VARCHAR"
         )
-        return self._count(collection, condition, self.moment())
+        return self._count(collection, condition, self.moment() if as_of is None else as_of)
 
     def _count(self, collection: str, condition: str, seeing: Moment) -> int:
         return int(self._query(collection, condition, ["count(*)"], seeing)[0]["count(*)"])
@@ -284,7 +287,7 @@ class MilvusVectorStore:
         return self._query(schema.name, condition, fields, seeing, **options)
 
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 5000
+        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
     ) -> Iterator[list[Key]]:
         seeing = self.moment()
 
@@ -300,7 +303,7 @@ class MilvusVectorStore:
         schema: CollectionSchema,
         within: KeyRange = ALL_KEYS,
         *,
-        page_size: int = 1000,
+        page_size: int = 4000,
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:

@@ -1,0 +1,33 @@
+"""Flushing beside other work: Milvus takes two or three seconds, most of them waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from migrations.errors import TransientError
+from migrations.lookahead import meanwhile
+from migrations.run import Run
+
+
+def flush_meanwhile(run: Run, collection: str) -> Callable[[], None]:
+    """Begin to flush; the answer waits until it is done.
+
+    What was acknowledged before the call then survives a crash of Milvus. Waiting raises
+    Superseded, TimedOut, and the lasting errors of a flush.
+    """
+    vectors = run.services.vectors
+
+    def flush() -> TransientError | None:
+        try:
+            vectors.flush(collection)
+        except TransientError as error:
+            return error
+        return None
+
+    begun = meanwhile(run.services.settings.compare_concurrency, flush)
+
+    def wait() -> None:
+        if begun() is not None:  # from now on as patiently as anything else
+            run.patiently(lambda: vectors.flush(collection))
+
+    return wait

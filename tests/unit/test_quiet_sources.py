@@ -1,0 +1,243 @@
+"""Where nobody writes, the target is compared once: by verification, and by nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from migrations.durability import flush_meanwhile
+from migrations.entities import Migration
+from migrations.errors import VectorStoreUnavailable
+from migrations.states import Phase, Status
+from migrations.sweeps import sweep
+from tests.fakes.world import SOURCE, World, kill
+
+CATCH_UP = "migrations.catch_up"
+VERIFICATION = "migrations.phase.verification"
+
+
+def watch_scans(world: World) -> list[str]:
+    """The collection of each scan from now on."""
+    scanned: list[str] = []
+    scan = world.vectors.scan
+
+    def watched(schema, *more, **options):  # type: ignore[no-untyped-def]
+        scanned.append(schema.name)
+        return scan(schema, *more, **options)
+
+    world.vectors.scan = watched  # type: ignore[method-assign]
+    return scanned
+
+
+def caught_up(world: World, migration: Migration) -> list[str]:
+    """Let catching up begin and end; what it scanned."""
+    scanned = watch_scans(world)
+    world.deliver(before=VERIFICATION)
+    assert "phase_completed" in world.told(migration)
+    return scanned
+
+
+def copied(**changes: object) -> tuple[World, Migration]:
+    """A migration whose batches are done and that is about to catch up."""
+    world = World(10)
+    migration = world.start(batch_size=3, **changes)
+    world.deliver(before=CATCH_UP)
+    return world, migration
+
+
+def same_texts(world: World, migration: Migration) -> bool:
+    return world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
+
+
+def test_catching_up_with_a_source_as_the_batches_read_it_reads_only_the_source() -> None:
+    world, migration = copied()
+    assert [SOURCE] == caught_up(world, migration)
+    assert 10 == world.now(migration).totals["processed_chunks"]
+
+
+MEANWHILE: dict[str, Callable[[World, Migration], None]] = {
+    "a new chunk": lambda w, m: w.write("new", "new"),
+    "a changed text": lambda w, m: w.write("k003", "changed"),
+    "a changed field": lambda w, m: w.write("k003", "text 3", page=77),
+    "a chunk gone": lambda w, m: w.vectors.remove(SOURCE, "k003"),
+    "a chunk gone and another come": lambda w, m: (
+        w.vectors.remove(SOURCE, "k003"),
+        w.write("new", "text 3"),
+    )[0],
+    "a crash that took what was not flushed": lambda w, m: w.vectors.crash(),
+    "a row lost in the target": lambda w, m: w.vectors.remove(m.target_collection, "k003"),
+    "checkpoints lost": lambda w, m: w.checkpoints.lose_everything(),
+}
+
+
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_whatever_came_in_between_is_noticed_and_both_are_compared(what: str) -> None:
+    world, migration = copied()
+    MEANWHILE[what](world, migration)
+    scanned = caught_up(world, migration)
+    assert migration.target_collection in scanned
+    assert same_texts(world, migration)
+
+
+def test_a_chunk_that_was_refused_is_tried_again_by_comparing() -> None:
+    world = World(10)
+    world.write("k003", "poison")
+    world.embedders.refuse("poison")
+    migration = world.start(batch_size=3, max_failed_ratio=0.5)
+    world.deliver(before=CATCH_UP)
+    world.embedders.recover()
+    caught_up(world, migration)
+    assert same_texts(world, migration)
+
+
+def test_an_epoch_that_others_may_have_written_under_is_compared() -> None:
+    world = World(10)
+    migration = world.start(batch_size=3)
+    with world.at("batch.before_mark", kill):
+        world.deliver(before=CATCH_UP)
+    world.look_later()
+    world.deliver(before=CATCH_UP)
+    assert 1 < world.now(migration).epoch
+    assert migration.target_collection in caught_up(world, migration)
+
+
+def test_what_a_quiet_catching_up_found_survives_a_crash_before_verification() -> None:
+    world, migration = copied()
+    caught_up(world, migration)
+    paid = world.embedders.texts
+    world.vectors.crash()
+    assert same_texts(world, migration)
+    assert paid == world.embedders.texts
+
+
+# --- before the switch -----------------------------------------------------------
+
+
+def switched(world: World, migration: Migration) -> list[str]:
+    """Finalize; what was scanned for it."""
+    scanned = watch_scans(world)
+    world.deliver(before="migrations.phase.cleanup")
+    assert migration.target_collection == world.bot.live.collection
+    return scanned
+
+
+def in_parts(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    for module in ("comparison", "sweeps"):
+        monkeypatch.setattr(f"migrations.{module}.PAGE_SIZE", rows)
+
+
+def test_the_last_catching_up_leaves_out_what_verification_has_found_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_parts(monkeypatch, 4)
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    scanned = switched(world, migration)
+    # Three parts of the source; the empty one beyond its last key is compared.
+    assert 1 == scanned.count(migration.target_collection)
+
+
+@pytest.mark.parametrize("key", ["k000", "k005", "k009"])
+def test_the_last_catching_up_compares_the_part_that_was_written_to(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    in_parts(monkeypatch, 4)
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write(key, "written late")
+    scanned = switched(world, migration)
+    assert 3 == scanned.count(migration.target_collection)  # and what is beyond the part
+    assert "written late" == world.texts_of(migration.target_collection)[key]
+
+
+@pytest.mark.parametrize("key", ["a-first", "k0035-between", "z-last"])
+def test_a_key_written_late_arrives_wherever_it_is(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    in_parts(monkeypatch, 4)
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write(key, "written late")
+    switched(world, migration)
+    assert same_texts(world, migration)
+
+
+def test_a_part_that_differed_when_it_was_verified_is_compared_again() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.VERIFICATION)
+    target = migration.target_collection
+    # Written between the two looks of verification, so that it is no fault.
+    world.vectors.before("count", lambda: world.write("k003", "between"))
+    with world.at("verification.before_run", lambda: world.write("k001", "before")):
+        world.deliver(before="migrations.phase.finalization")
+    switched(world, world.now(migration))
+    assert "between" == world.texts_of(target)["k003"]
+
+
+def test_another_epoch_than_verifications_compares_everything() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    with world.at("finalization.before_run", kill):
+        world.work(world.pending().pop())
+    world.look_later()
+    # A worker that was stopped has written to the target after it was verified.
+    world.write("k003", "a late write", collection=migration.target_collection)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert same_texts(world, migration)
+
+
+def test_what_was_caught_up_last_is_durable_before_it_is_frozen() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write("k003", "written late")
+    freeze = world.store.freeze
+
+    def crash_first(*of: object) -> None:
+        world.vectors.crash()
+        freeze(*of)  # type: ignore[arg-type]
+
+    world.store.freeze = crash_first  # type: ignore[method-assign]
+    switched(world, migration)
+    assert "written late" == world.texts_of(migration.target_collection)["k003"]
+
+
+def test_after_a_skipped_verification_everything_is_compared_and_flushed() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION, verify_migration=False)
+    world.write("late", "written late")
+    switched(world, migration)
+    world.vectors.crash()
+    assert "written late" == world.texts_of(migration.target_collection)["late"]
+
+
+@pytest.mark.parametrize("refusals", [0, 1])
+def test_what_verification_caught_up_survives_a_crash_after_the_switch(refusals: int) -> None:
+    world = World(10)
+    migration = world.start_at(Phase.VERIFICATION)
+    world.write("late", "written late")
+    world.vectors.fail("flush", VectorStoreUnavailable(), times=refusals)
+    switched(world, migration)
+    world.vectors.crash()
+    assert "written late" == world.texts_of(migration.target_collection)["late"]
+    assert "written late" == world.texts_of(SOURCE)["late"]
+
+
+def test_what_was_caught_up_last_is_no_straggler_afterwards() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    world.write("late", "written late")
+    switched(world, migration)
+    swept = sweep(world.services, world.now(migration))
+    assert (True, 0) == (swept.compared, swept.found)
+
+
+def test_a_flush_that_fails_meanwhile_is_repeated_when_it_is_waited_for() -> None:
+    world = World(10)
+    run = world.run_of(world.start_at(Phase.VERIFICATION))
+    world.write("late", "written late")
+    world.vectors.fail("flush", VectorStoreUnavailable())
+    flush_meanwhile(run, SOURCE)()
+    world.vectors.crash()
+    assert "written late" == world.texts_of(SOURCE)["late"]
