@@ -22,9 +22,9 @@ def latency_provider(lab: Lab) -> list[Figure]:
 
 
 def concurrency(scale: Scale) -> int:
-    """Batches in work at the same time, as shipped unless asked for otherwise."""
-    threads = scale.batch_threads or Settings.model_fields["batch_concurrency"].default
-    return int(threads) * scale.batch_workers
+    """Calls under way at the same time, as shipped unless asked for fewer threads."""
+    calls = int(Settings.model_fields["provider_concurrency"].default)
+    return min(calls, scale.batch_threads or calls) * scale.batch_workers
 
 
 def _once(site: Site) -> float:

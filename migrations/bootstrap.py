@@ -15,6 +15,7 @@ from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.limiter import RedisRateLimiter
 from migrations.adapters.limiter_accounts import accounts
 from migrations.adapters.milvus import MilvusVectorStore
+from migrations.call_slots import CallSlots
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.entities import Role
@@ -90,6 +91,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         clock=SystemClock(),
         settings=settings,
         pulse=Pulse(settings.heartbeat_seconds),
+        calls=CallSlots(settings.provider_concurrency),
     )
 
 

@@ -187,9 +187,15 @@ def _record(run: Run, purpose: str, tokens: int) -> None:
 
 
 def _call(run: Run, texts: list[str], purpose: str) -> Embedded:
-    limiter, provider = run.services.limiter, run.migration.config.to_provider
-    ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
+    provider = run.migration.config.to_provider
     may_be_put_off = purpose == "data_migration"  # a batch; phases are waited for
+    with run.services.calls.one(provider, run.check):
+        return _call_in_turn(run, provider, texts, may_be_put_off)
+
+
+def _call_in_turn(run: Run, provider: str, texts: list[str], may_be_put_off: bool) -> Embedded:
+    limiter = run.services.limiter
+    ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
     _take_turn(run, ticket, may_be_put_off)
     failpoint("embed.before_call", migration_id=run.migration.id, epoch=run.migration.epoch)
     run.check()  # the last thing before paying

@@ -90,7 +90,7 @@ def _seconds(
         return 0.0, f"Time: unknown, because the model did not answer ({error.message})."
     per_request = services.clock.monotonic() - begun
     requests = -(-chunks // batch_size)
-    in_flight = min(services.settings.batch_concurrency, max(1, requests))
+    in_flight = min(services.settings.provider_concurrency, max(1, requests))
     return (
         requests * per_request / in_flight,
         (

@@ -21,6 +21,7 @@ def progress_of(services: Services, migration: Migration) -> MigrationProgress:
     processed = max(counters.processed, totals.get("processed_chunks", 0))
     total = plan.total_chunks if plan else totals.get("total_chunks", 0)
     rate = _rate(services, migration, processed)
+    failed, tokens = services.store.tally(migration.id)
     return MigrationProgress(
         migration_id=migration.id,
         bot_id=migration.bot_id,
@@ -30,11 +31,11 @@ def progress_of(services: Services, migration: Migration) -> MigrationProgress:
         epoch=migration.epoch,
         total_chunks=max(total, totals.get("total_chunks", 0)),
         processed_chunks=processed,
-        failed_chunks=services.store.count_failed_chunks(migration.id),
+        failed_chunks=failed,
         current_batch=done if plan else _batches_without_plan(migration, processed),
         total_batches=plan.total_batches if plan else totals.get("total_batches", 0),
         chunks_per_second=rate,
-        tokens_used=services.store.tokens_used(migration.id),
+        tokens_used=tokens,
         started_at=migration.started_at,
         updated_at=migration.updated_at,
         finished_at=migration.finished_at,
@@ -42,9 +43,13 @@ def progress_of(services: Services, migration: Migration) -> MigrationProgress:
         waiting_for=migration.waiting_for,
         error=migration.error,
         warnings=list(migration.warnings),
-        failed=[ChunkError(**vars(c)) for c in services.store.failed_chunks(migration.id)],
+        failed=_errors(services, migration) if failed else [],
         phases=[_phase_times(migration, phase) for phase in Phase],
     )
+
+
+def _errors(services: Services, migration: Migration) -> list[ChunkError]:
+    return [ChunkError(**vars(chunk)) for chunk in services.store.failed_chunks(migration.id)]
 
 
 def _checkpoint(services: Services, migration_id: UUID) -> tuple[Plan | None, Counters, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrations.call_slots import CallSlots
 from migrations.ports import Checkpoints, Clock, Dispatcher, Embedders, RateLimiter, VectorStore
 from migrations.pulse import Pulse
 from migrations.settings import Settings
@@ -21,3 +22,4 @@ class Services:
     clock: Clock
     settings: Settings
     pulse: Pulse
+    calls: CallSlots

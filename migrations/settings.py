@@ -175,7 +175,12 @@ class Settings(BaseSettings):
 
     # --- workers ---
     batch_concurrency: int = Field(
-        default=8, gt=0, description="Threads of a worker that moves batches"
+        default=12,
+        gt=0,
+        description="Threads of a worker that moves batches; more than calls, to read and store",
+    )
+    provider_concurrency: int = Field(
+        default=8, gt=0, description="Calls to a provider that a worker has under way at once"
     )
     control_concurrency: int = Field(
         default=8, gt=0, description="Threads of a worker that runs phases and rollbacks"

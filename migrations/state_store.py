@@ -149,6 +149,10 @@ class RunStore(Protocol):
 
     def tokens_used(self, migration_id: UUID) -> int: ...
 
+    def tally(self, migration_id: UUID) -> tuple[int, int]:
+        """Failed chunks and tokens used, asked for together because watchers ask often."""
+        ...
+
 
 class TurnStore(Protocol):
     def begin_switch(self, migration_id: UUID, epoch: int) -> None:

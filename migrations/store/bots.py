@@ -50,7 +50,7 @@ class SqlBots:
             return as_bot(row)
 
     def bot(self, bot_id: str) -> Bot:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(BotRecord, bot_id)
             if row is None:
                 raise BotNotFound
@@ -60,18 +60,18 @@ class SqlBots:
         wanted = select(BotRecord).order_by(BotRecord.bot_id)
         if owner is not None:
             wanted = wanted.where(BotRecord.owner == owner)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted)]
 
     def collection_in_use(self, collection: str) -> str | None:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return _user_of(session, collection)
 
     def previous_expired(self) -> list[Bot]:
         wanted = select(BotRecord).where(
             BotRecord.previous_expires_at <= clock(), ~has_live_migration()
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted.order_by(BotRecord.bot_id))]
 
     @contextmanager

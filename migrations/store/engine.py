@@ -6,12 +6,13 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, Executable, create_engine, make_url
+from sqlalchemy import Engine, Executable, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -57,6 +58,16 @@ class Database:
             StateStoreUnavailable: PostgreSQL does not answer, or not in time.
         """
         with _faults(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """For statements that change nothing: each is a transaction of its own, not asked for.
+
+        Raises as :meth:`transaction`.
+        """
+        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with _faults(), Session(alone) as session:
             yield session
 
     def execute_alone(self, statement: Executable) -> None:
@@ -109,10 +120,9 @@ def driver_url(database_url: str) -> URL:
 def make_engine(url: URL) -> Engine:
     # psycopg2 has one wait function per process; ours is the only use of it here.
     extensions.set_wait_callback(wait_with_limit)
-    return create_engine(
+    engine = create_engine(
         url,
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_SECONDS,
@@ -123,6 +133,21 @@ def make_engine(url: URL) -> Engine:
             f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
         },
     )
+    event.listen(engine, "checkout", _refuse_cut)
+    return engine
+
+
+def _refuse_cut(connection: extensions.connection, *_: Any) -> None:
+    """Have the pool replace a connection that the server has cut.
+
+    An idle connection has nothing to be read but its server's farewell, and looking for
+    that costs no round trip; asking the server (pre-ping) would cost one per transaction.
+    A connection that was cut without a word is found by ``SILENCE_SECONDS``.
+    """
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        raise DisconnectionError
 
 
 def wait_with_limit(connection: extensions.connection) -> None:

@@ -51,7 +51,7 @@ class SqlHeld:
         wanted = select(MigrationRecord).where(
             MigrationRecord.bot_id == bot_id, MigrationRecord.new_generation == generation
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalars(wanted.limit(1)).one_or_none()
             return as_migration(row) if row is not None else None
 
@@ -68,13 +68,13 @@ class SqlHeld:
             return True
 
     def held(self, collection: str) -> HeldCollection | None:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(HeldRecord, collection)
             return as_held(row) if row is not None else None
 
     def held_of(self, bot_id: str) -> list[HeldCollection]:
         wanted = select(HeldRecord).where(HeldRecord.bot_id == bot_id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.scalars(wanted.order_by(HeldRecord.held_at.desc()))
             return [as_held(row) for row in rows]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from migrations.entities import FailedChunk
@@ -53,16 +54,15 @@ class SqlLedger:
             .order_by(FailedChunkRecord.key.collate("C"))
             .limit(limit)
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [
                 FailedChunk(key=row.key, code=row.code, message=row.message, attempts=row.attempts)
                 for row in session.scalars(wanted)
             ]
 
     def count_failed_chunks(self, migration_id: UUID) -> int:
-        wanted = select(func.count()).where(FailedChunkRecord.migration_id == migration_id)
-        with self._database.transaction() as session:
-            return session.execute(wanted).scalar_one()
+        with self._database.reading() as session:
+            return session.execute(_failed(migration_id)).scalar_one()
 
     def record_spend(
         self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
@@ -77,11 +77,24 @@ class SqlLedger:
         self._database.execute_alone(spent)
 
     def tokens_used(self, migration_id: UUID) -> int:
-        wanted = select(func.coalesce(func.sum(SpendRecord.tokens), 0)).where(
-            SpendRecord.migration_id == migration_id
-        )
-        with self._database.transaction() as session:
-            return int(session.execute(wanted).scalar_one())
+        with self._database.reading() as session:
+            return int(session.execute(_spent(migration_id)).scalar_one())
+
+    def tally(self, migration_id: UUID) -> tuple[int, int]:
+        failed, spent = _failed(migration_id), _spent(migration_id)
+        both = select(failed.scalar_subquery(), spent.scalar_subquery())
+        with self._database.reading() as session:
+            chunks, tokens = session.execute(both).one()
+            return chunks, int(tokens)
+
+
+def _failed(migration_id: UUID) -> Select[Any]:
+    return select(func.count()).where(FailedChunkRecord.migration_id == migration_id)
+
+
+def _spent(migration_id: UUID) -> Select[Any]:
+    total = func.coalesce(func.sum(SpendRecord.tokens), 0)
+    return select(total).where(SpendRecord.migration_id == migration_id)
 
 
 def _digest(key: str) -> str:

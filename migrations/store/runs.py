@@ -25,7 +25,7 @@ class SqlRuns:
     _database: Database
 
     def migration(self, migration_id: UUID) -> Migration:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(MigrationRecord, migration_id)
             if row is None:
                 raise MigrationNotFound
@@ -42,7 +42,7 @@ class SqlRuns:
 
     def active(self) -> list[Migration]:
         wanted = select(MigrationRecord).where(has_status(*LIVE))
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.scalars(wanted.order_by(MigrationRecord.created_at))
             return [as_migration(row) for row in rows]
 
@@ -51,13 +51,13 @@ class SqlRuns:
             has_status(Status.ROLLED_BACK),
             MigrationRecord.finished_at > clock() - timedelta(seconds=seconds),
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.scalars(wanted.order_by(MigrationRecord.finished_at))
             return [as_migration(row) for row in rows]
 
     def _newest(self, *conditions: ColumnElement[bool]) -> Migration | None:
         newest = MigrationRecord.created_at.desc()
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalars(
                 select(MigrationRecord).where(*conditions).order_by(newest).limit(1)
             ).one_or_none()
@@ -65,7 +65,7 @@ class SqlRuns:
 
     def events(self, migration_id: UUID) -> list[Event]:
         wanted = select(EventRecord).where(EventRecord.migration_id == migration_id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [_as_event(row) for row in session.scalars(wanted.order_by(EventRecord.id))]
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:

@@ -56,7 +56,7 @@ class SqlStarts:
             return migration, True
 
     def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = _of_key(session, bot_id, key)
             return (as_migration(row), row.request_digest) if row is not None else None
 

@@ -48,7 +48,7 @@ class SqlStragglers:
             _forget(session, migration_id, FrozenPartRecord.part >= parts)
 
     def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(FrozenPartRecord, (migration_id, number))
             return None if row is None else _as_part(row)
 
@@ -64,7 +64,7 @@ class SqlStragglers:
 
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         wanted = select(exists().where(MigrationRecord.id == migration_id, _sweepable(by)))
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return bool(session.execute(wanted).scalar_one())
 
     def take_sweeper(
@@ -109,7 +109,7 @@ class SqlStragglers:
             .order_by(ConflictRecord.key.collate("C"))
             .limit(limit)
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [
                 Conflict(row.key, row.fields, ConflictReason(row.reason))
                 for row in session.scalars(wanted)
@@ -117,7 +117,7 @@ class SqlStragglers:
 
     def count_conflicts(self, bot_id: str) -> int:
         of_bot = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return _count(session, ConflictRecord.migration_id.in_(of_bot))
 
     def claim_sweeps(

@@ -32,11 +32,11 @@ class SqlTokens:
             TokenRecord.revoked_at.is_(None),
             TokenRecord.expires_at.is_(None) | (TokenRecord.expires_at > clock()),
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalars(wanted).one_or_none()
             return Caller(owner=row.owner, role=Role(row.role)) if row is not None else None
 
     def ping(self) -> None:
         """Raises StateStoreUnavailable, also when the tables are not there yet."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             session.execute(select(TokenRecord.id).limit(1))

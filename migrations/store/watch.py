@@ -48,7 +48,7 @@ class SqlWatch:
 
     def _driven(self, *conditions: ColumnElement[bool]) -> list[Migration]:
         wanted = select(MigrationRecord).where(has_status(*DRIVEN), *conditions)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             rows = session.scalars(wanted.order_by(MigrationRecord.heartbeat_at))
             return [as_migration(row) for row in rows]
 
@@ -56,13 +56,13 @@ class SqlWatch:
         long_sent = delete(OutboxRecord).where(OutboxRecord.sent_at < clock() - SENT_KEPT_FOR)
         age = timedelta(seconds=older_than_seconds)
         wanted = _unsent().where(OutboxRecord.created_at <= clock() - age).limit(limit)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             session.execute(long_sent, execution_options={"synchronize_session": False})
             return [_as_message(row) for row in session.scalars(wanted)]
 
     def unsent_of(self, migration_id: UUID) -> list[OutboxMessage]:
         wanted = _unsent().where(OutboxRecord.migration_id == migration_id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [_as_message(row) for row in session.scalars(wanted)]
 
     def mark_sent(self, message_ids: Sequence[int]) -> None:
@@ -75,7 +75,7 @@ class SqlWatch:
             session.execute(sent, execution_options={"synchronize_session": False})
 
     def now(self) -> datetime:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return now(session)
 
 

@@ -211,6 +211,7 @@ def test_failed_chunks_are_counted_once_each_and_go_when_resolved(state: World) 
     for key, message in (("b", "first"), ("b", "second\x00"), ("a", "x"), ("k" * 60_000, "long")):
         state.store.record_failed_chunk(migration.id, key, "text-refused", message)
     assert 3 == state.store.count_failed_chunks(migration.id)
+    assert (3, 0) == state.store.tally(migration.id)
     assert 0 == state.store.count_failed_chunks(other.id)
     assert [
         FailedChunk("a", "text-refused", "x", 1),
@@ -228,6 +229,7 @@ def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
         state.store.record_spend(migration.id, "openai", "large", "batch", tokens)
     state.store.record_spend(other.id, "openai", "large", "batch", 7)
     assert 2**40 + 5 == state.store.tokens_used(migration.id)
+    assert (0, 2**40 + 5) == state.store.tally(migration.id)
 
 
 def test_a_token_names_its_owner_and_role_until_it_expires(state: World) -> None:

@@ -235,6 +235,10 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
         with self._transaction():
             return self._tokens_used[migration_id]
 
+    def tally(self, migration_id: UUID) -> tuple[int, int]:
+        with self._transaction():
+            return len(self._failed[migration_id]), self._tokens_used[migration_id]
+
     # --- turns ---------------------------------------------------------------
 
     def begin_switch(self, migration_id: UUID, epoch: int) -> None:

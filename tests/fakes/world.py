@@ -22,6 +22,7 @@ import numpy as np
 from devstack.provider import vector_for
 from migrations import failpoints, messages
 from migrations import task_names as names
+from migrations.call_slots import CallSlots
 from migrations.chunks import Key, KeyRange
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
@@ -128,6 +129,7 @@ class World:
             clock=self.clock,
             settings=_settings(self.settings),
             pulse=self.pulse,
+            calls=CallSlots(8),
         )
         self.conductor = Conductor(self.services)
         self.system = EmbeddingMigrationSystem(self.services)

@@ -213,7 +213,7 @@ class World:
     @property
     def slots(self) -> int:
         """Batches that one worker works on at a time."""
-        return int(self.environment.get("REEMBED_BATCH_CONCURRENCY", "8"))
+        return int(self.environment.get("REEMBED_BATCH_CONCURRENCY", "12"))
 
     def kill(self, name: str) -> None:
         """SIGKILL a process with its children, as a crash of its machine would."""

@@ -70,7 +70,7 @@ def test_an_estimate_counts_chunks_batches_tokens_bytes_and_money() -> None:
 
 
 def test_an_estimate_times_one_request_and_scales_it() -> None:
-    world = World(40, settings={"batch_concurrency": 2})
+    world = World(40, settings={"provider_concurrency": 2})
     world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
     wish = EstimateRequest("bot", "fake", "large", batch_size=10)
     duration = world.manager.estimate_migration_time(OWNER, wish).estimate.duration_seconds
