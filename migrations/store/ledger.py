@@ -62,7 +62,7 @@ class SqlLedger:
 
     def count_failed_chunks(self, migration_id: UUID) -> int:
         with self._database.reading() as session:
-            return session.execute(_failed(migration_id)).scalar_one()
+            return int(session.execute(_failed(migration_id)).scalar_one())
 
     def record_spend(
         self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
