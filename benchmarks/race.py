@@ -8,11 +8,11 @@ Milvus is at rest. What is in each window:
   all batches, catching up until a pass is quiet), against the script's copying
   loop alone.
 * whole_migration: from our request to start until the migration says that it
-  has completed (validation, backup, target, data, verification with a built
-  index, last catching up, switch, cleaning up), against the script from the
+  has completed (validation, backup, target, data, verification of the
+  loaded target, last catching up, switch, first sweep), against the script from the
   first line of its main, imports left out, until its flush has returned. The
-  script compares nothing and does not wait for its index; the figure that adds
-  that wait to it is shown beside it.
+  script compares nothing. At this size neither waits for its index (see
+  ``REEMBED_UNINDEXED_ROWS``); a figure with that wait on both sides is shown beside.
 """
 
 from __future__ import annotations

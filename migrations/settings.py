@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     wave_size: int = Field(default=64, gt=0, description="Batches sent to the broker as one group")
     waves_in_flight: int = Field(default=2, gt=0, description="Such groups open at the same time")
     batches_per_read: int = Field(
-        default=8, gt=0, description="Neighbouring batches read from Milvus at once"
+        default=20, gt=0, description="Neighbouring batches read from Milvus at once"
     )
     verify_sample: int = Field(
         default=200, gt=0, description="Chunks embedded again to check the stored vectors"
