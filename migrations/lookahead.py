@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -35,11 +36,18 @@ def in_order(
 def meanwhile(threads: int, work: Callable[[], Result]) -> Callable[[], Result]:
     """Begin ``work``; the answer waits for it, and returns or raises what it did.
 
-    Where there is a single thread, it begins when it is waited for, see :func:`in_order`.
+    A single thread does it at once, so that everything happens in one order.
     """
+    begun: Future[Result] = Future()
     if threads == 1:
-        return work
-    pool = ThreadPoolExecutor(1, thread_name_prefix="reembed-meanwhile")
-    begun = pool.submit(work)
-    pool.shutdown(wait=False)
+        _settle(begun, work)
+    else:
+        Thread(target=_settle, args=(begun, work), name="reembed-meanwhile", daemon=True).start()
     return begun.result
+
+
+def _settle(future: Future[Result], work: Callable[[], Result]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)  # for whoever waits

@@ -11,7 +11,7 @@ from migrations.entities import Migration
 from migrations.errors import VectorStoreUnavailable
 from migrations.states import Phase, Status
 from migrations.sweeps import sweep
-from tests.fakes.world import SOURCE, World, kill
+from tests.fakes.world import OWNER, SOURCE, World, kill
 
 CATCH_UP = "migrations.catch_up"
 VERIFICATION = "migrations.phase.verification"
@@ -109,6 +109,67 @@ def test_what_a_quiet_catching_up_found_survives_a_crash_before_verification() -
     world.vectors.crash()
     assert same_texts(world, migration)
     assert paid == world.embedders.texts
+
+
+def test_a_flush_that_fails_is_waited_for_before_catching_up_ends() -> None:
+    world, migration = copied()
+    world.vectors.fail("flush", VectorStoreUnavailable())
+    caught_up(world, migration)
+    world.vectors.crash()
+    assert same_texts(world, migration)
+
+
+def test_what_was_found_equal_by_comparing_survives_a_crash_before_verification() -> None:
+    world = World(10)
+    migration = world.start(batch_size=3)
+    with world.at("batch.before_mark", kill):
+        world.deliver(before=CATCH_UP)
+    world.look_later()
+    world.deliver(before=VERIFICATION)
+    assert 1 < world.now(migration).epoch
+    world.vectors.crash()
+    assert same_texts(world, migration)
+
+
+def crashed_after(world: World, migration: Migration) -> Migration:
+    """The migration, completed, and Milvus crashed afterwards."""
+    world.settle()
+    world.vectors.crash()
+    assert Status.COMPLETED == world.now(migration).status
+    return world.now(migration)
+
+
+def test_what_batches_of_a_later_epoch_stored_survives_a_crash_after_the_switch() -> None:
+    world = World(10)
+    migration = world.start(batch_size=3)
+    with world.at("batch.before_mark", kill):
+        world.deliver(before=CATCH_UP)
+    world.look_later()
+    crashed_after(world, migration)
+    assert 1 < world.now(migration).epoch
+    assert same_texts(world, migration)
+
+
+def test_what_a_held_target_brought_along_survives_a_crash_after_the_switch() -> None:
+    world = World(10, settings={"hold_hours": 24})
+    world.start(batch_size=3)
+    world.deliver(before=CATCH_UP)
+    world.system.cancel(OWNER, "bot")
+    world.deliver()
+    again = crashed_after(world, world.start(batch_size=3))
+    assert again.target_adopted
+    assert same_texts(world, again)
+
+
+def test_what_a_way_back_finds_in_the_old_collection_survives_a_crash_after_it() -> None:
+    world = World(10)
+    migration = world.complete(batch_size=3)
+    world.write("late", "written to both", collection=SOURCE)
+    world.write("late", "written to both", collection=migration.target_collection)
+    back = world.system.rollback(OWNER, migration.id).migration
+    crashed_after(world, back)
+    assert SOURCE == world.bot.live.collection
+    assert "written to both" == world.texts_of(SOURCE)["late"]
 
 
 # --- before the switch -----------------------------------------------------------
@@ -217,11 +278,24 @@ def test_what_verification_caught_up_survives_a_crash_after_the_switch(refusals:
     world = World(10)
     migration = world.start_at(Phase.VERIFICATION)
     world.write("late", "written late")
+    world.vectors.before("flush", lambda: None)  # the one that is begun before comparing
     world.vectors.fail("flush", VectorStoreUnavailable(), times=refusals)
     switched(world, migration)
     world.vectors.crash()
     assert "written late" == world.texts_of(migration.target_collection)["late"]
     assert "written late" == world.texts_of(SOURCE)["late"]
+
+
+def test_what_a_worker_caught_up_that_died_in_verification_survives_a_crash() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.VERIFICATION)
+    world.write("late", "written late")
+    world.vectors.before("flush", lambda: None)  # the one that is begun before comparing
+    world.vectors.before("flush", kill)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    world.vectors.crash()
+    assert "written late" == world.texts_of(migration.target_collection)["late"]
 
 
 def test_what_was_caught_up_last_is_no_straggler_afterwards() -> None:
@@ -231,6 +305,16 @@ def test_what_was_caught_up_last_is_no_straggler_afterwards() -> None:
     switched(world, migration)
     swept = sweep(world.services, world.now(migration))
     assert (True, 0) == (swept.compared, swept.found)
+
+
+def test_what_verification_kept_goes_when_it_is_undone() -> None:
+    world = World(10)
+    migration = world.start_at(Phase.FINALIZATION)
+    assert world.store.frozen_part(migration.id, 0) is not None
+    world.system.cancel(OWNER, "bot")
+    world.deliver()
+    assert Status.ROLLED_BACK == world.now(migration).status
+    assert None is world.store.frozen_part(migration.id, 0)
 
 
 def test_a_flush_that_fails_meanwhile_is_repeated_when_it_is_waited_for() -> None:
