@@ -195,7 +195,10 @@ class FailpointDriver:
             with self._changed:
                 if not self._changed.wait(deadline - time.monotonic()):
                     seen = [hit.name for hit in self.hits[-10:]]
-                    raise TimeoutError(f"{name} was not reached in {seconds} s; last: {seen}")
+                    raise TimeoutError(
+                        f"{name} was reached {len(found)} times of {times} in {seconds} s;"
+                        f" last: {seen}"
+                    )
         return found[times - 1]
 
     def decide(self, name: str, pid: int, facts: dict[str, Any]) -> dict[str, Any]:

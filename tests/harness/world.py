@@ -212,8 +212,16 @@ class World:
 
     @property
     def slots(self) -> int:
-        """Batches that one worker works on at a time."""
-        return int(self.environment.get("REEMBED_BATCH_CONCURRENCY", "12"))
+        """Batches that one worker works on at a time: it has threads, and waves are open."""
+        threads, size, waves = (
+            int(self.environment.get(f"REEMBED_{name}", default))
+            for name, default in (
+                ("BATCH_CONCURRENCY", "12"),
+                ("WAVE_SIZE", "64"),
+                ("WAVES_IN_FLIGHT", "2"),
+            )
+        )
+        return min(threads, size * waves)
 
     def kill(self, name: str) -> None:
         """SIGKILL a process with its children, as a crash of its machine would."""
