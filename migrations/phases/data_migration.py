@@ -73,7 +73,11 @@ def catch_up(run: Run) -> dict[str, Any]:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
     warnings: list[str] = []
-    result = _as_the_batches_read_it(run)
+    # What is found whole or equal from here on would survive a crash of Milvus.
+    wait_for_flush = flush_meanwhile(run, run.target.name)
+    read = _still_as_read(run)
+    wait_for_flush()
+    result = run.patiently(lambda: _whole(run, read)) if read else None
     if result is None:
         result, warnings = _compare_until_quiet(run)
     failed = judge_failures(run, result)
@@ -87,25 +91,24 @@ def catch_up(run: Run) -> dict[str, Any]:
     return {"totals": totals, "warnings": warnings}
 
 
-def _as_the_batches_read_it(run: Run) -> PassResult | None:
-    """The source, read once more, when it holds just what the batches have read and stored.
+def _still_as_read(run: Run) -> Content | None:
+    """What the source holds, when that is just what the batches have read.
 
     Then nobody has written to it since, and comparing would find nothing; verification
-    compares all the same. None when that cannot be told: somebody has written, chunks were
-    refused, a crash of Milvus has taken some, or the target held something before the
-    batches or got something from a worker of an earlier epoch.
+    compares all the same. None when somebody has written, or when it cannot be told: the
+    target held something before the batches, or got something from a worker of an
+    earlier epoch.
     """
-    migration, vectors = run.migration, run.services.vectors
+    migration = run.migration
     if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
         return None
     try:
         read = run.services.checkpoints.content_read(migration.id)
     except (CheckpointsLost, CheckpointsUnavailable):
         return None
-    wait_for_flush = flush_meanwhile(run, run.target.name)
+    vectors = run.services.vectors
     now = run.patiently(lambda: content_now(vectors, run.source, run.check))
-    wait_for_flush()
-    return run.patiently(lambda: _whole(run, read)) if now == read else None
+    return read if now == read else None
 
 
 def _whole(run: Run, read: Content) -> PassResult | None:
@@ -123,8 +126,6 @@ def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
         undone = run.services.store.migration(run.migration.reverses)
         sweep_before_overwriting(run, undone)
     warnings: list[str] = []
-    # Whatever is found equal now would survive a crash of Milvus.
-    run.patiently(lambda: run.services.vectors.flush(run.target.name))
     for _ in range(settings.catch_up_max_passes):
         result = run.patiently(lambda: catch_up_once(run))
         failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)

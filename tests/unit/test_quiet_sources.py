@@ -286,12 +286,14 @@ def test_what_verification_caught_up_survives_a_crash_after_the_switch(refusals:
     assert "written late" == world.texts_of(SOURCE)["late"]
 
 
-def test_what_a_worker_caught_up_that_died_in_verification_survives_a_crash() -> None:
+@pytest.mark.parametrize("refusals", [0, 1])
+def test_what_a_worker_caught_up_that_died_in_verification_survives_a_crash(refusals: int) -> None:
     world = World(10)
     migration = world.start_at(Phase.VERIFICATION)
     world.write("late", "written late")
     world.vectors.before("flush", lambda: None)  # the one that is begun before comparing
     world.vectors.before("flush", kill)
+    world.vectors.fail("flush", VectorStoreUnavailable(), times=refusals)  # its successor's
     world.settle()
     assert Status.COMPLETED == world.now(migration).status
     world.vectors.crash()
