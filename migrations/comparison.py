@@ -15,9 +15,9 @@ import structlog
 
 from migrations.chunks import (
     ALL_KEYS,
-    CONTENT_DIGESTS,
     Chunk,
     CollectionSchema,
+    Content,
     Key,
     KeyRange,
     content_of,
@@ -41,7 +41,8 @@ class Difference:
     """What differs within one key range; all empty when nothing does."""
 
     within: KeyRange
-    rows: int
+    #: All of the source in the range.
+    source: Content
     #: In the source and not in the target.
     missing: list[Chunk] = field(default_factory=list)
     #: (source, target) of the same key with different content.
@@ -50,8 +51,6 @@ class Difference:
     extra: list[Key] = field(default_factory=list)
     #: The same, but by permission, see :func:`differences`.
     left_out: list[Key] = field(default_factory=list)
-    #: Of the source's rows, see :class:`migrations.chunks.Content`.
-    source_digest: int = 0
     #: All chunks of the source in the range.
     page: Sequence[Chunk] = ()
 
@@ -98,7 +97,7 @@ def _difference(
         for part in vectors.scan(target, span, page_size=PAGE_SIZE, as_of=now)
         for chunk in part
     }
-    difference = Difference(span, rows=len(page), source_digest=content_of(page).digest, page=page)
+    difference = Difference(span, content_of(page), page=page)
     for chunk in page:
         other = theirs.pop(chunk.key, None)
         if other is None:
@@ -136,7 +135,8 @@ def _left_out(run: Run) -> set[str]:
 class PassResult:
     """One comparison of everything, in chunks."""
 
-    rows: int = 0
+    #: The source as it was read.
+    source: Content = field(default_factory=Content)
     #: Ranges that were compared; together they cover all keys.
     parts: int = 0
     embedded: int = 0
@@ -144,16 +144,10 @@ class PassResult:
     deleted: int = 0
     #: Keys of the chunks that could not be embedded, as the state store writes them.
     refused: set[str] = field(default_factory=set)
-    #: Of the source as it was read, see :class:`Difference`.
-    source_digest: int = 0
 
     @property
     def changes(self) -> int:
         return self.embedded + self.copied + self.deleted
-
-    def saw(self, rows: int, source_digest: int) -> None:
-        self.rows += rows
-        self.source_digest = (self.source_digest + source_digest) % CONTENT_DIGESTS
 
 
 #: Told of each range after it was made equal, with its number.
@@ -168,14 +162,17 @@ def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
         if recorder is not None:
             recorder(run, number, difference)
         result.parts += 1
-    log.info("catch_up_pass_ended", **{**vars(result), "refused": len(result.refused)})
+    log.info(
+        "catch_up_pass_ended",
+        **{**vars(result), "source": result.source.chunks, "refused": len(result.refused)},
+    )
     return result
 
 
 def make_equal(run: Run, difference: Difference, result: PassResult) -> None:
     """Make one range of the target equal to the source, and say in ``result`` what it took."""
     run.check()
-    result.saw(difference.rows, difference.source_digest)
+    result.source += difference.source
     if difference.size:
         _apply(run, difference, result)
 

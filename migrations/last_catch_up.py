@@ -61,7 +61,7 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
     for part, chunks in parts_now(run):
         run.check()
         if chunks and frozen(part.number, part.within, chunks) == part:
-            result.saw(len(chunks), content_of(chunks).digest)
+            result.source += content_of(chunks)
         else:
             is_beyond = not chunks and part.within.upto is None  # empty, as it was
             if not is_beyond and not changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.chunks import CONTENT_DIGESTS, Key
+from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
 from migrations.last_catch_up import freeze_as_verified
 from migrations.quality import KeySample
@@ -29,7 +29,7 @@ def check_content(run: Run, report: Report) -> list[Key]:
     if run.has_stored:  # an attempt that failed after it had caught up
         run.services.vectors.flush(run.target.name)
     found = _look(run)
-    written_to = found.source_digest != run.migration.totals.get("source_digest")
+    written_to = found.source.digest != run.migration.totals.get("source_digest")
     if not found.same and written_to:
         catch_up_once(run)
         run.services.vectors.flush(run.target.name)
@@ -50,9 +50,9 @@ def _report(run: Run, report: Report, found: Findings) -> None:
     report.add(
         "content",
         found.same,
-        f"{found.rows} chunks compared: {found.missing} missing, {found.changed} different, "
-        f"{found.extra} too many.",
-        rows=found.rows,
+        f"{found.source.chunks} chunks compared: {found.missing} missing, "
+        f"{found.changed} different, {found.extra} too many.",
+        rows=found.source.chunks,
         missing=found.missing,
         changed=found.changed,
         extra=found.extra,
@@ -84,19 +84,21 @@ class Findings:
     def __init__(self, permitted: int, sample: KeySample, before: Differing | None = None) -> None:
         self.permitted = permitted
         self.sample = sample
-        self.rows = self.missing = self.changed = self.extra = 0
-        self.in_target = self.written_meanwhile = self.source_digest = 0
+        self.missing = self.changed = self.extra = 0
+        self.in_target = self.written_meanwhile = 0
+        self.source = Content()
         self.differing: dict[Key, bytes | None] = {}
         self.examples: list[str] = []
         self._before = before
 
     def add(self, difference: Difference) -> None:
-        self.rows += difference.rows
-        self.source_digest = (self.source_digest + difference.source_digest) % CONTENT_DIGESTS
+        self.source += difference.source
         for chunk in difference.page:
             self.sample.add(chunk.key)
         missing, extra = difference.missing, difference.extra
-        self.in_target += difference.rows - len(missing) + len(extra) + len(difference.left_out)
+        self.in_target += (
+            difference.source.chunks - len(missing) + len(extra) + len(difference.left_out)
+        )
         self.missing += self._faults({chunk.key: chunk.digest() for chunk in missing})
         self.changed += self._faults({ours.key: ours.digest() for ours, _ in difference.changed})
         self.extra += self._faults(dict.fromkeys(extra))

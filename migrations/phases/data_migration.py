@@ -82,11 +82,11 @@ def catch_up(run: Run) -> dict[str, Any]:
         result, warnings = _compare_until_quiet(run)
     failed = judge_failures(run, result)
     totals = {
-        "total_chunks": result.rows,
-        "processed_chunks": result.rows - failed,
+        "total_chunks": result.source.chunks,
+        "processed_chunks": result.source.chunks - failed,
         "failed_chunks": failed,
         # Tells verification whether somebody has written since.
-        "source_digest": result.source_digest,
+        "source_digest": result.source.digest,
     }
     return {"totals": totals, "warnings": warnings}
 
@@ -115,7 +115,7 @@ def _whole(run: Run, read: Content) -> PassResult | None:
     """Each key was written by one batch: if none is missing, refused or lost, all is there."""
     make_readable(run, run.target.name)
     counted = run.services.vectors.count(run.target.name)
-    return PassResult(read.chunks, source_digest=read.digest) if counted == read.chunks else None
+    return PassResult(read) if counted == read.chunks else None
 
 
 def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
@@ -152,9 +152,10 @@ def judge_failures(run: Run, last: PassResult) -> int:
     over = [chunk.key for chunk in recorded if chunk.key not in last.refused]
     store.resolve_failed_chunks(migration_id, over)
     failed, allowed = len(last.refused), run.migration.config.max_failed_ratio
-    if failed > allowed * last.rows:
+    chunks = last.source.chunks
+    if failed > allowed * chunks:
         raise TooManyFailedChunks(
-            f"{failed} of {last.rows} chunks could not be embedded; max_failed_ratio allows "
+            f"{failed} of {chunks} chunks could not be embedded; max_failed_ratio allows "
             f"{allowed:.2%}. Mend or delete them, or allow more, and start again.",
             failed=[vars(c) for c in store.failed_chunks(migration_id, 20)],
         )

@@ -67,7 +67,7 @@ def test_a_field_that_is_missing_on_one_side_is_a_change() -> None:
 def test_the_rows_that_were_compared_are_counted_once() -> None:
     store = both(dict.fromkeys("abcdefg", "x"), {})
     found = compare(store, store.describe("s"), store.describe("t"))
-    assert 7 == sum(difference.rows for difference in found)
+    assert 7 == sum(difference.source.chunks for difference in found)
 
 
 def test_a_pass_that_lost_its_right_while_it_stood_still_applies_nothing() -> None:
