@@ -33,7 +33,9 @@ def stopped_at(ground: Ground, point: str) -> str:
         reader.assert_answered()
     assert row == bot.row()
     assert live == ground.digest(bot, bot.pair()[0])
-    assert paid == len(ground.asked), "the zombie paid for something"
+    # One call a thread may have been on its way from its last look to the socket.
+    late = len(ground.asked) - paid
+    assert late <= ground.slots, f"the zombie paid for {late} calls"
     completed(ground, bot, run, again=BATCH * ground.slots)
     return f"{ground.name_of(zombie)} came back at epoch {ground.row(run)['epoch']}"
 

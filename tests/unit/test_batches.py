@@ -147,11 +147,14 @@ def test_a_doubled_batch_at_the_same_moment_is_paid_for_once() -> None:
     assert {1} == set(paid(world).values())
 
 
-def test_a_cancel_before_the_call_stops_the_batch_before_the_provider_is_asked() -> None:
+@pytest.mark.parametrize("point", ["batch.before_read", "embed.before_call"])
+def test_a_cancel_before_the_call_stops_the_batch_before_the_provider_is_asked(
+    point: str,
+) -> None:
     world = World()
     migration = planned(world)
     calls = world.embedders.calls
-    with world.at("batch.before_read", lambda: world.system.cancel(OWNER, "bot")):
+    with world.at(point, lambda: world.system.cancel(OWNER, "bot")):
         outcome = world.conductor.run_batch(migration.id, 1, 0, FIRST)
     assert {"outcome": "superseded"} == outcome
     assert calls == world.embedders.calls
