@@ -8,6 +8,10 @@ from migrations.errors import TransientError
 from migrations.lookahead import meanwhile
 from migrations.run import Run
 
+#: In a migration's totals: 1 when the target was left with rows that a crash of Milvus
+#: could still take, for verification to see to.
+LEFT_UNFLUSHED = "left_unflushed"
+
 
 def flush_meanwhile(run: Run, collection: str) -> Callable[[], None]:
     """Begin to flush; the answer waits until it is done.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
+
 from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
+from migrations.durability import LEFT_UNFLUSHED, flush_meanwhile
 from migrations.last_catch_up import freeze_as_verified
 from migrations.quality import KeySample
 from migrations.results import Report
 from migrations.run import Run
+
+log = structlog.get_logger(__name__)
 
 #: Keys that differ, each with the digest of its row in the source; None where there is none.
 Differing = Mapping[Key, bytes | None]
@@ -21,21 +26,39 @@ def check_content(run: Run, report: Report) -> list[Key]:
     Chunks recorded as failed are missing by permission (max_failed_ratio). Where the source
     has been written to since the last catching up, what differs is caught up and looked at
     again: what then differs as it did before is a fault, the rest was written meanwhile and
-    is left to the catching up before the switch.
+    is left to the catching up before the switch. The same where Milvus has lost rows that
+    were not flushed yet. On return the target is flushed.
 
     Returns:
         A sample of the keys, to look at more closely.
     """
     if run.has_stored:  # an attempt that failed after it had caught up
         run.services.vectors.flush(run.target.name)
+    # Needed where data migration has left that to us, or a worker died that had caught up.
+    wait_for_flush = flush_meanwhile(run, run.target.name)
     found = _look(run)
+    wait_for_flush()
     written_to = found.source.digest != run.migration.totals.get("source_digest")
-    if not found.same and written_to:
+    if (not found.same and written_to) or _is_lossy(run, found):
         catch_up_once(run)
         run.services.vectors.flush(run.target.name)
         found = _look(run, before=found.differing)
     _report(run, report, found)
     return found.sample.keys
+
+
+def _is_lossy(run: Run, found: Findings) -> bool:
+    """Whether Milvus has lost rows that it had acknowledged before they were flushed.
+
+    They are missing, or were read and went before the flush had ended.
+    """
+    if not run.migration.totals.get(LEFT_UNFLUSHED) or found.changed or found.extra:
+        return False
+    counted = run.services.vectors.count(run.target.name)
+    lost = found.missing + found.in_target - counted
+    if lost:
+        log.warning("rows_lost_by_milvus", collection=run.target.name, rows=lost)
+    return lost > 0
 
 
 def _report(run: Run, report: Report, found: Findings) -> None:

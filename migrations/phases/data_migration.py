@@ -15,7 +15,7 @@ from migrations import messages
 from migrations.chunks import Content, Key
 from migrations.comparison import PassResult, catch_up_once
 from migrations.content import content_now
-from migrations.durability import flush_meanwhile
+from migrations.durability import LEFT_UNFLUSHED
 from migrations.entities import Step
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.failpoints import failpoint
@@ -72,14 +72,8 @@ def catch_up(run: Run) -> dict[str, Any]:
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    warnings: list[str] = []
-    # What is found whole or equal from here on would survive a crash of Milvus.
-    wait_for_flush = flush_meanwhile(run, run.target.name)
     read = _still_as_read(run)
-    wait_for_flush()
-    result = run.patiently(lambda: _whole(run, read)) if read else None
-    if result is None:
-        result, warnings = _compare_until_quiet(run)
+    result, warnings = (PassResult(read), []) if read else _compare_until_quiet(run)
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.source.chunks,
@@ -87,20 +81,24 @@ def catch_up(run: Run) -> dict[str, Any]:
         "failed_chunks": failed,
         # Tells verification whether somebody has written since.
         "source_digest": result.source.digest,
+        LEFT_UNFLUSHED: int(read is not None),
     }
     return {"totals": totals, "warnings": warnings}
 
 
 def _still_as_read(run: Run) -> Content | None:
-    """What the source holds, when that is just what the batches have read.
+    """What the source holds, when that is just what the batches have read and stored.
 
-    Then nobody has written to it since, and comparing would find nothing; verification
-    compares all the same. None when somebody has written, or when it cannot be told: the
+    Then nobody has written to it since, and comparing would find nothing unless Milvus has
+    lost something; verification compares and flushes at the same time, and sees that. None
+    when somebody has written, when a chunk was refused, or when it cannot be told: the
     target held something before the batches, or got something from a worker of an
     earlier epoch.
     """
-    migration = run.migration
+    migration, store = run.migration, run.services.store
     if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
+        return None
+    if not migration.config.verify_migration or store.count_failed_chunks(migration.id):
         return None
     try:
         read = run.services.checkpoints.content_read(migration.id)
@@ -111,17 +109,12 @@ def _still_as_read(run: Run) -> Content | None:
     return read if now == read else None
 
 
-def _whole(run: Run, read: Content) -> PassResult | None:
-    """Each key was written by one batch: if none is missing, refused or lost, all is there."""
-    make_readable(run, run.target.name)
-    counted = run.services.vectors.count(run.target.name)
-    return PassResult(read) if counted == read.chunks else None
-
-
 def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     """The last pass, and a warning when it was not quiet."""
     settings = run.services.settings
     run.patiently(lambda: make_readable(run, run.target.name))
+    # What is found equal from here on would survive a crash of Milvus.
+    run.patiently(lambda: run.services.vectors.flush(run.target.name))
     if run.migration.reverses is not None:
         undone = run.services.store.migration(run.migration.reverses)
         sweep_before_overwriting(run, undone)

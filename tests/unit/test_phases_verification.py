@@ -23,7 +23,11 @@ from tests.fakes.world import SOURCE, World
 
 def verified(world: World, plant: Callable[[World, str], None]) -> Migration:
     """A migration that was tampered with just before its verification."""
-    migration = world.start_at(Phase.VERIFICATION)
+    migration = world.start(batch_size=5)
+    world.deliver(before="migrations.catch_up")
+    # So that catching up compares, and flushes: what is missing later is no loss of Milvus.
+    world.write("k001", "text 1", page=7)
+    world.deliver(before="migrations.phase.verification")
     plant(world, migration.target_collection)
     world.settle()
     return world.now(migration)

@@ -65,8 +65,6 @@ MEANWHILE: dict[str, Callable[[World, Migration], None]] = {
         w.vectors.remove(SOURCE, "k003"),
         w.write("new", "text 3"),
     )[0],
-    "a crash that took what was not flushed": lambda w, m: w.vectors.crash(),
-    "a row lost in the target": lambda w, m: w.vectors.remove(m.target_collection, "k003"),
     "checkpoints lost": lambda w, m: w.checkpoints.lose_everything(),
 }
 
@@ -102,19 +100,54 @@ def test_an_epoch_that_others_may_have_written_under_is_compared() -> None:
     assert migration.target_collection in caught_up(world, migration)
 
 
-def test_what_a_quiet_catching_up_found_survives_a_crash_before_verification() -> None:
+def lose_a_row(world: World, migration: Migration) -> None:
+    world.vectors.remove(migration.target_collection, "k003")
+
+
+#: When Milvus loses what it has not flushed, and how that looks.
+LOSSES: dict[str, Callable[[World, Migration], None]] = {
+    "before catching up": lambda w, m: w.vectors.crash(),
+    "after catching up": lambda w, m: (caught_up(w, m), w.vectors.crash())[1],
+    "after it was compared": lambda w, m: (
+        caught_up(w, m),
+        w.vectors.before("count", lambda: lose_a_row(w, m)),
+    )[1],
+}
+
+
+@pytest.mark.parametrize("when", LOSSES)
+def test_what_milvus_loses_before_it_is_flushed_is_moved_again(when: str) -> None:
+    world, migration = copied()
+    LOSSES[when](world, migration)
+    crashed_after(world, migration)
+    assert same_texts(world, migration)
+
+
+def test_a_row_that_is_lost_after_it_was_flushed_is_a_fault() -> None:
+    world = World(10)
+    migration = world.start(batch_size=3)
+    world.deliver(before=CATCH_UP)
+    world.write("new", "new")
+    caught_up(world, migration)
+    lose_a_row(world, migration)
+    world.settle()
+    assert Status.ROLLED_BACK == world.now(migration).status
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_verification_waits_for_the_flush_that_catching_up_left_to_it(refusals: int) -> None:
     world, migration = copied()
     caught_up(world, migration)
-    paid = world.embedders.texts
+    world.vectors.fail("flush", VectorStoreUnavailable(), times=refusals)
+    world.deliver(before="migrations.phase.finalization")
+    assert Phase.VERIFICATION.value in world.now(migration).phase_times
     world.vectors.crash()
     assert same_texts(world, migration)
-    assert paid == world.embedders.texts
 
 
-def test_a_flush_that_fails_is_waited_for_before_catching_up_ends() -> None:
-    world, migration = copied()
-    world.vectors.fail("flush", VectorStoreUnavailable())
-    caught_up(world, migration)
+def test_without_verification_catching_up_compares_and_flushes() -> None:
+    world, migration = copied(verify_migration=False)
+    assert migration.target_collection in caught_up(world, migration)
     world.vectors.crash()
     assert same_texts(world, migration)
 
