@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from migrations.errors import TransientError
 from migrations.lookahead import meanwhile
@@ -13,25 +14,26 @@ from migrations.run import Run
 LEFT_UNFLUSHED = "left_unflushed"
 
 
-def flush_meanwhile(run: Run, collection: str) -> Callable[[], None]:
+def flush_meanwhile(run: Run, *collections: str) -> Callable[[], None]:
     """Begin to flush; the answer waits until it is done.
 
     What was acknowledged before the call then survives a crash of Milvus. Waiting raises
     Superseded, TimedOut, and the lasting errors of a flush.
     """
-    vectors = run.services.vectors
-
-    def flush() -> TransientError | None:
-        try:
-            vectors.flush(collection)
-        except TransientError as error:
-            return error
-        return None
-
-    begun = meanwhile(run.services.settings.compare_concurrency, flush)
+    threads = run.services.settings.compare_concurrency
+    begun = {name: meanwhile(threads, partial(_flush, run, name)) for name in collections}
 
     def wait() -> None:
-        if begun() is not None:  # from now on as patiently as anything else
-            run.patiently(lambda: vectors.flush(collection))
+        for name, outcome in begun.items():
+            if outcome() is not None:  # from now on as patiently as anything else
+                run.patiently(partial(run.services.vectors.flush, name))
 
     return wait
+
+
+def _flush(run: Run, collection: str) -> TransientError | None:
+    try:
+        run.services.vectors.flush(collection)
+    except TransientError as error:
+        return error
+    return None

@@ -8,7 +8,7 @@ import structlog
 
 from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
-from migrations.durability import LEFT_UNFLUSHED, flush_meanwhile
+from migrations.durability import LEFT_UNFLUSHED
 from migrations.last_catch_up import freeze_as_verified
 from migrations.quality import KeySample
 from migrations.results import Report
@@ -20,31 +20,35 @@ log = structlog.get_logger(__name__)
 Differing = Mapping[Key, bytes | None]
 
 
-def check_content(run: Run, report: Report) -> list[Key]:
-    """Count both sides in two ways and compare every key and every non-vector field.
+def compare_content(run: Run) -> Findings:
+    """Compare every key and every non-vector field of both sides, and freeze what is equal.
 
-    Chunks recorded as failed are missing by permission (max_failed_ratio). Where the source
-    has been written to since the last catching up, what differs is caught up and looked at
-    again: what then differs as it did before is a fault, the rest was written meanwhile and
-    is left to the catching up before the switch. The same where Milvus has lost rows that
-    were not flushed yet. On return the target is flushed.
-
-    Returns:
-        A sample of the keys, to look at more closely.
+    Where the source has been written to since the last catching up, what differs is caught
+    up and looked at again: what then differs as it did before is a fault, the rest was
+    written meanwhile and is left to the catching up before the switch.
     """
     if run.has_stored:  # an attempt that failed after it had caught up
         run.services.vectors.flush(run.target.name)
-    # Needed where data migration has left that to us, or a worker died that had caught up.
-    wait_for_flush = flush_meanwhile(run, run.target.name)
     found = _look(run)
-    wait_for_flush()
     written_to = found.source.digest != run.migration.totals.get("source_digest")
-    if (not found.same and written_to) or _is_lossy(run, found):
-        catch_up_once(run)
-        run.services.vectors.flush(run.target.name)
-        found = _look(run, before=found.differing)
+    return found if found.same or not written_to else _caught_up(run, found)
+
+
+def check_content(run: Run, found: Findings, report: Report) -> None:
+    """Say what was found, once the target is flushed, and that it still counts as many.
+
+    Chunks recorded as failed are missing by permission (max_failed_ratio). What Milvus has
+    lost before it was flushed is moved again and looked at again.
+    """
+    if _is_lossy(run, found):
+        found = _caught_up(run, found)
     _report(run, report, found)
-    return found.sample.keys
+
+
+def _caught_up(run: Run, found: Findings) -> Findings:
+    catch_up_once(run)
+    run.services.vectors.flush(run.target.name)
+    return _look(run, before=found.differing)
 
 
 def _is_lossy(run: Run, found: Findings) -> bool:

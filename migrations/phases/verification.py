@@ -11,7 +11,7 @@ from migrations.quality import check_retrieval, check_vectors, sample_chunks
 from migrations.readiness import check_target_ready, make_readable
 from migrations.results import Report
 from migrations.run import Run
-from migrations.sameness import check_content
+from migrations.sameness import check_content, compare_content
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -25,14 +25,17 @@ def run(run: Run) -> dict[str, Any]:
         report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
         return _found(report)
     run.patiently(lambda: make_readable(run, run.target.name))
-    keys = run.patiently(lambda: check_content(run, report))
-    # What has been read of the source is frozen; a crash of Milvus must not take it back.
-    wait_for_source = flush_meanwhile(run, run.source.name)
+    found = run.patiently(lambda: compare_content(run))
+    # No earlier: Milvus begins to build the index then, and comparing would compete with it.
+    wait_for_flush = flush_meanwhile(run, run.target.name, run.source.name)
+    if found.in_target > run.services.settings.unindexed_rows:
+        wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: check_target_ready(run, report))
-    sample = run.patiently(lambda: sample_chunks(run, keys))
+    sample = run.patiently(lambda: sample_chunks(run, found.sample.keys))
     again = check_vectors(run, sample, report)
     run.patiently(lambda: check_retrieval(run, sample, again, report))
-    wait_for_source()
+    wait_for_flush()
+    run.patiently(lambda: check_content(run, found, report))
     if not report.passed:
         raise VerificationFailed(
             " ".join(check.message for check in report.errors),
