@@ -54,6 +54,7 @@ class Conductor:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._batch_facts: OrderedDict[tuple[UUID, int], Run] = OrderedDict()
+        self._remembering = threading.Lock()
 
     # --- forward ---------------------------------------------------------
 
@@ -257,11 +258,13 @@ class Conductor:
 
     def _remember(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
         """A batch needs only what cannot change within its epoch."""
-        known = self._batch_facts.get((migration_id, epoch))
-        if known is None:
-            known = self._batch_facts[migration_id, epoch] = self._load(migration_id, epoch, beat)
-            while len(self._batch_facts) > REMEMBERED_RUNS:
-                self._batch_facts.popitem(last=False)
+        key = (migration_id, epoch)
+        with self._remembering:  # all batches of an epoch are to share what they read
+            known = self._batch_facts.get(key)
+            if known is None:
+                known = self._batch_facts[key] = self._load(migration_id, epoch, beat)
+                while len(self._batch_facts) > REMEMBERED_RUNS:
+                    self._batch_facts.popitem(last=False)
         return replace(known, beat=beat)
 
     @contextmanager

@@ -87,6 +87,10 @@ class VectorStore(Protocol):
         """Return when everything acknowledged so far would survive a crash of the server."""
         ...
 
+    def is_flushed_before_read(self) -> bool:
+        """Whether rows that are not flushed are so slow to read that flushing them comes first."""
+        ...
+
     def index_state(self, collection: str) -> IndexState: ...
 
     def resolve_alias(self, alias: str) -> str | None:

@@ -1,4 +1,4 @@
-"""One read of the source for several neighbouring batches.
+"""What the batches of one process read together: neighbouring chunks, and schemas.
 
 A read of a key range costs the engine about as much for four hundred rows as for
 fifty, and more the larger the collection is. So the first of some neighbouring
@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from migrations.chunks import ALL_KEYS, Chunk, Key, KeyRange
+from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
 from migrations.errors import CheckpointsLost
+from migrations.ports import VectorStore
 
 if TYPE_CHECKING:
     from migrations.run import Run
@@ -96,3 +97,19 @@ def _span(run: Run, first: int, neighbours: int) -> KeyRange:
     begin = checkpoints.batch_range(migration_id, first)
     end = checkpoints.batch_range(migration_id, last)
     return KeyRange(begin.after, end.upto)
+
+
+class SharedSchemas:
+    """Of the collections of one run. Describing one that is being filled may take seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, CollectionSchema] = {}
+
+    def of(self, vectors: VectorStore, collection: str) -> CollectionSchema:
+        """Raises what describing raises."""
+        with self._lock:  # the first one asks, the others wait for it
+            found = self._found.get(collection)
+            if found is None:
+                found = self._found[collection] = vectors.describe(collection)
+            return found

@@ -14,7 +14,7 @@ from migrations.entities import Bot, Migration
 from migrations.errors import CollectionNotLoaded, TimedOut, TransientError
 from migrations.ports import Embedder
 from migrations.pulse import Beat
-from migrations.reading import SharedReads
+from migrations.reading import SharedReads, SharedSchemas
 from migrations.services import Services
 from migrations.states import COMPENSABLE
 
@@ -42,7 +42,7 @@ class Run:
     bot: Bot
     beat: Beat
     #: By collection; shared by the batches of an epoch, which would each ask again.
-    schemas: dict[str, CollectionSchema] = field(default_factory=dict)
+    schemas: SharedSchemas = field(default_factory=SharedSchemas)
     #: Of the source, shared likewise.
     reads: SharedReads = field(default_factory=SharedReads)
     #: How long this work has waited for its turn at the provider.
@@ -52,17 +52,11 @@ class Run:
 
     @property
     def source(self) -> CollectionSchema:
-        return self._schema(self.migration.source_collection)
+        return self.schemas.of(self.services.vectors, self.migration.source_collection)
 
     @property
     def target(self) -> CollectionSchema:
-        return self._schema(self.migration.target_collection)
-
-    def _schema(self, collection: str) -> CollectionSchema:
-        found = self.schemas.get(collection)
-        if found is None:
-            found = self.schemas[collection] = self.services.vectors.describe(collection)
-        return found
+        return self.schemas.of(self.services.vectors, self.migration.target_collection)
 
     @property
     def embedder(self) -> Embedder:

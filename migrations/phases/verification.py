@@ -24,10 +24,13 @@ def run(run: Run) -> dict[str, Any]:
     if not run.migration.config.verify_migration:
         report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
         return _found(report)
-    run.patiently(lambda: make_readable(run, run.target.name))
+    target, vectors = run.migration.target_collection, run.services.vectors
+    if vectors.is_flushed_before_read():
+        run.patiently(lambda: vectors.flush(target))
+    run.patiently(lambda: make_readable(run, target))
     found = run.patiently(lambda: compare_content(run))
     # No earlier: Milvus begins to build the index then, and comparing would compete with it.
-    wait_for_flush = flush_meanwhile(run, run.target.name, run.source.name)
+    wait_for_flush = flush_meanwhile(run, target, run.source.name)
     if found.in_target > run.services.settings.unindexed_rows:
         wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: check_target_ready(run, report))

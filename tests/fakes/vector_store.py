@@ -60,6 +60,7 @@ class FakeVectorStore:
     """
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
+        self.flushed_before_read = False
         self.unordered = unordered
         self.lagging = lagging
         #: How often each method was called.
@@ -191,6 +192,9 @@ class FakeVectorStore:
         with self._call("flush"):
             held = self._held(collection)
             held.settled = dict(held.rows)
+
+    def is_flushed_before_read(self) -> bool:
+        return self.flushed_before_read
 
     def index_state(self, collection: str) -> IndexState:
         with self._call("index_state"):

@@ -145,6 +145,17 @@ def test_verification_waits_for_the_flush_that_catching_up_left_to_it(refusals: 
     assert same_texts(world, migration)
 
 
+def test_where_unflushed_rows_are_slow_to_read_verification_flushes_before_it_compares() -> None:
+    world, migration = copied()
+    world.vectors.flushed_before_read = True
+    caught_up(world, migration)
+    paid = world.embedders.texts
+    world.vectors.before("scan", world.vectors.crash)
+    world.deliver(before="migrations.phase.finalization")
+    assert same_texts(world, migration)
+    assert paid + 10 == world.embedders.texts  # the sample of verification
+
+
 def test_without_verification_catching_up_compares_and_flushes() -> None:
     world, migration = copied(verify_migration=False)
     assert migration.target_collection in caught_up(world, migration)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
 
 from migrations.chunks import KeyRange
+from migrations.entities import Migration
 from migrations.errors import CheckpointsLost, VectorStoreUnavailable
 from migrations.run import Run
 from tests.fakes.world import World
@@ -94,3 +97,42 @@ def test_no_more_chunks_are_read_at_once_than_a_worker_s_memory_is_meant_for(
     for i in range(BATCHES):
         keys(run, i, ranges[i])
     assert 4 == world.vectors.calls["read"]
+
+
+def test_a_collection_is_described_once_however_many_ask() -> None:
+    world, run, _ = planned()
+    described = world.vectors.calls["describe"]
+    with ThreadPoolExecutor(BATCHES) as pool:
+        found = list(pool.map(lambda _: run.target, range(BATCHES)))
+    assert {run.migration.target_collection} == {schema.name for schema in found}
+    assert 1 == world.vectors.calls["describe"] - described
+
+
+def test_a_description_that_failed_is_asked_for_by_the_next() -> None:
+    world, run, _ = planned()
+    world.vectors.fail("describe", VectorStoreUnavailable())
+    with pytest.raises(VectorStoreUnavailable):
+        _ = run.source
+    assert run.migration.source_collection == run.source.name
+
+
+def test_batches_that_begin_at_the_same_moment_load_their_migration_once() -> None:
+    world, run, ranges = planned()
+    migration, load = run.migration, world.store.migration
+    loaded: list[UUID] = []
+
+    def watched(migration_id: UUID) -> Migration:
+        loaded.append(migration_id)
+        time.sleep(0.01)  # so that the others come meanwhile
+        return load(migration_id)
+
+    world.store.migration = watched  # type: ignore[method-assign]
+
+    def run_batch(index: int) -> str:
+        found = world.conductor.run_batch(migration.id, migration.epoch, index, ranges[index])
+        return str(found["outcome"])
+
+    with ThreadPoolExecutor(BATCHES) as pool:
+        outcomes = list(pool.map(run_batch, range(BATCHES)))
+    assert {"done"} == set(outcomes)
+    assert 1 == len(loaded)

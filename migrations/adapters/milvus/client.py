@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pymilvus import MilvusClient
 
 from migrations.adapters.milvus.faults import translated
+from migrations.errors import VectorStoreUnavailable
 
 # pymilvus writes a traceback at ERROR for every failed call, also for the ones
 # that only ask whether an alias exists. Every error is raised to us anyway, and
@@ -29,6 +32,11 @@ CHANNEL_OPTIONS = {
 }
 
 
+#: milvus-lite is one Python process, in which more writers only wait for its lock: with
+#: twelve at once 8,000 rows of 3,072 dimensions took 15 s, with two 11 s (one run each).
+LITE_WRITERS = 2
+
+
 class Connection:
     """The client of this process; safe to share between threads and across a fork.
 
@@ -45,6 +53,7 @@ class Connection:
         self._client: MilvusClient | None = None
         self._inherited: list[MilvusClient] = []
         self._lite: bool | None = None
+        self._lite_writers = threading.BoundedSemaphore(LITE_WRITERS)
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -65,6 +74,7 @@ class Connection:
     def _forget_parent(self) -> None:
         # The lock too: another thread of the parent may have held it at the fork.
         self._lock = threading.Lock()
+        self._lite_writers = threading.BoundedSemaphore(LITE_WRITERS)
         if self._client is not None:
             self._inherited.append(self._client)
         self._client = None
@@ -99,6 +109,24 @@ class Connection:
             # The real server's embedded build says "v2.3.5-lite".
             self._lite = str(self.call("get_server_version")).startswith("milvus_lite")
         return self._lite
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Held while a request with rows is under way.
+
+        Raises:
+            VectorStoreUnavailable: within the timeout, when those before it do not end.
+        """
+        if not self.is_milvus_lite():
+            yield
+            return
+        writers = self._lite_writers
+        if not writers.acquire(timeout=self.timeout_seconds):
+            raise VectorStoreUnavailable("milvus-lite has not taken the writes before this one.")
+        try:
+            yield
+        finally:
+            writers.release()
 
     def timestamp(self) -> int | None:
         """The server's clock now, None when it does not tell.

@@ -51,7 +51,7 @@ def _send(
         _send(connection, stub, schema, chunks[:half], vectors[:half])
         _send(connection, stub, schema, chunks[half:], vectors[half:])
         return
-    with translated("upsert", schema.name):
+    with translated("upsert", schema.name), connection.turn_to_write():
         call = stub.Insert if lite else stub.Upsert
         answer = call(request, timeout=connection.timeout_seconds, metadata=connection.metadata())
         _check(answer.status)
