@@ -224,6 +224,15 @@ class HeldCollection:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """A migration as those see it who watch it."""
+
+    migration: Migration
+    failed_chunks: int
+    tokens_used: int
+
+
+@dataclass(frozen=True)
 class OutboxMessage:
     """A message that must reach the broker at least once."""
 

@@ -283,6 +283,15 @@ class Counters:
     tokens: int = 0
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint at one moment; ``done`` counts batches."""
+
+    plan: Plan
+    counters: Counters
+    done: int
+
+
 #: What a batch has read that does not say.
 NOTHING = Content()
 
@@ -343,6 +352,10 @@ class Checkpoints(Protocol):
         ...
 
     def counters(self, migration_id: UUID) -> Counters: ...
+
+    def snapshot(self, migration_id: UUID) -> Snapshot:
+        """The plan, the counters and the number of batches done, of one moment."""
+        ...
 
     def content_read(self, migration_id: UUID) -> Content:
         """What all batches that are done have read from the source, added up."""

@@ -5,23 +5,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations.entities import Migration
+from migrations.entities import Migration, Watched
 from migrations.errors import TransientError
-from migrations.ports import Counters, Plan
+from migrations.ports import Counters, Snapshot
 from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.results import MigrationResult
 from migrations.services import Services
 from migrations.states import Phase
 
 
-def progress_of(services: Services, migration: Migration) -> MigrationProgress:
+def progress_of(services: Services, watched: Watched) -> MigrationProgress:
     """A snapshot; without Redis it shows what PostgreSQL last heard."""
-    plan, counters, done = _checkpoint(services, migration.id)
+    migration, failed = watched.migration, watched.failed_chunks
+    seen = _checkpoint(services, migration.id)
+    plan = seen.plan if seen else None
+    counters = seen.counters if seen else Counters()
     totals = migration.totals
     processed = max(counters.processed, totals.get("processed_chunks", 0))
     total = plan.total_chunks if plan else totals.get("total_chunks", 0)
     rate = _rate(services, migration, processed)
-    failed, tokens = services.store.tally(migration.id)
     return MigrationProgress(
         migration_id=migration.id,
         bot_id=migration.bot_id,
@@ -32,10 +34,10 @@ def progress_of(services: Services, migration: Migration) -> MigrationProgress:
         total_chunks=max(total, totals.get("total_chunks", 0)),
         processed_chunks=processed,
         failed_chunks=failed,
-        current_batch=done if plan else _batches_without_plan(migration, processed),
+        current_batch=seen.done if seen else _batches_without_plan(migration, processed),
         total_batches=plan.total_batches if plan else totals.get("total_batches", 0),
         chunks_per_second=rate,
-        tokens_used=tokens,
+        tokens_used=watched.tokens_used,
         started_at=migration.started_at,
         updated_at=migration.updated_at,
         finished_at=migration.finished_at,
@@ -52,15 +54,12 @@ def _errors(services: Services, migration: Migration) -> list[ChunkError]:
     return [ChunkError(**vars(chunk)) for chunk in services.store.failed_chunks(migration.id)]
 
 
-def _checkpoint(services: Services, migration_id: UUID) -> tuple[Plan | None, Counters, int]:
-    checkpoints = services.checkpoints
+def _checkpoint(services: Services, migration_id: UUID) -> Snapshot | None:
+    """None when there is no plan, not yet or any more, or Redis does not answer."""
     try:
-        plan = checkpoints.plan(migration_id)
-        if plan is None:
-            return None, Counters(), 0
-        return plan, checkpoints.counters(migration_id), checkpoints.done_count(migration_id)
+        return services.checkpoints.snapshot(migration_id)
     except TransientError:
-        return None, Counters(), 0
+        return None
 
 
 def _batches_without_plan(migration: Migration, processed: int) -> int:

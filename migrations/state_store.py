@@ -27,6 +27,7 @@ from migrations.entities import (
     OutboxMessage,
     Role,
     Step,
+    Watched,
 )
 from migrations.errors import ReembedError
 from migrations.frozen import FrozenPart
@@ -149,8 +150,8 @@ class RunStore(Protocol):
 
     def tokens_used(self, migration_id: UUID) -> int: ...
 
-    def tally(self, migration_id: UUID) -> tuple[int, int]:
-        """Failed chunks and tokens used, asked for together because watchers ask often."""
+    def watched(self, migration_id: UUID) -> Watched:
+        """All that a watcher asks for, in one statement. Raises MigrationNotFound."""
         ...
 
 

@@ -185,7 +185,10 @@ class EmbeddingMigrationSystem:
         return migration
 
     def progress(self, caller: Caller, migration_id: UUID) -> MigrationProgress:
-        return progress_of(self._services, self.migration(caller, migration_id))
+        watched = self._services.store.watched(migration_id)
+        if not caller.may_touch(watched.migration.owner):
+            raise MigrationNotFound
+        return progress_of(self._services, watched)
 
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))
@@ -194,7 +197,8 @@ class EmbeddingMigrationSystem:
         """Every live migration. Raises NotAllowed unless the caller is an admin."""
         if caller.role is not Role.ADMIN:
             raise NotAllowed
-        return [progress_of(self._services, m) for m in self._services.store.active()]
+        store = self._services.store
+        return [progress_of(self._services, store.watched(m.id)) for m in store.active()]
 
     # --- back ----------------------------------------------------------------
 

@@ -106,20 +106,28 @@ return {total, byte, redis.call('GETRANGE', KEYS[3], byte, byte + ARGV[2] - 1)}
 """
 )
 
-#: The tally counts marks as well, so a bitmap from another moment is noticed.
-DONE_COUNT = (
-    SOUND
-    + """
+#: Follows SOUND. Defines ``done`` (the number of batches that are), or returns the error:
+#: the tally counts marks as well, so a bitmap from another moment is noticed.
+COUNTED = """
 local done = redis.call('BITCOUNT', KEYS[3]) - 1
 if done ~= tonumber(redis.call('HGET', KEYS[4], 'batches')) then
   return redis.error_reply('LOST done') end
-return done
 """
-)
+
+DONE_COUNT = SOUND + COUNTED + "return done"
 
 READ_CONTENT = SOUND + "return redis.call('HMGET', KEYS[4], 'read:chunks', 'read:high', 'read:low')"
 
 READ_TALLY = SOUND + "return redis.call('HGETALL', KEYS[4])"
+
+#: Answers the header, the tally and the number of batches done.
+SNAPSHOT = (
+    SOUND
+    + COUNTED
+    + "local function header()"
+    + HEADER
+    + "end return {header(), redis.call('HGETALL', KEYS[4]), done}"
+)
 
 #: ARGV: batch, processed, failed, skipped, tokens, channel.
 NOTE_SLICE = (

@@ -47,7 +47,7 @@ from redis.retry import Retry
 from migrations.adapters import checkpoint_scripts as scripts
 from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import NOTHING, Counters, Plan
+from migrations.ports import NOTHING, Counters, Plan, Snapshot
 
 KEEP_SECONDS = 14 * 24 * 3600
 
@@ -216,15 +216,12 @@ class RedisCheckpoints:
 
     def counters(self, migration_id: UUID) -> Counters:
         """Sums over finished batches and the notes of unfinished ones."""
-        flat = self._on_plan(scripts.READ_TALLY, migration_id)
-        tally = dict(zip(flat[::2], flat[1::2], strict=True))
-        done = [int(tally[field.name.encode()]) for field in fields(Counters)]
-        notes = [
-            [int(number) for number in note.split()]
-            for name, note in tally.items()
-            if name.startswith(b"slice:")
-        ]
-        return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
+        return _counters_of(self._on_plan(scripts.READ_TALLY, migration_id))
+
+    def snapshot(self, migration_id: UUID) -> Snapshot:
+        """All that a watcher asks for, in one step."""
+        header, tally, done = self._on_plan(scripts.SNAPSHOT, migration_id)
+        return Snapshot(_plan_of(header), _counters_of(tally), int(done))
 
     def content_read(self, migration_id: UUID) -> Content:
         """What all batches that are done have read from the source, added up."""
@@ -340,6 +337,18 @@ def _check_ascending(last: Key | None, borders: Sequence[Key]) -> None:
 def _plan_of(header: Sequence[bytes]) -> Plan:
     batch_size, total_chunks, total_batches, complete = (int(field) for field in header[:4])
     return Plan(batch_size, total_chunks, total_batches, bool(complete))
+
+
+def _counters_of(flat: Sequence[bytes]) -> Counters:
+    """From the tally's fields and values in turn."""
+    tally = dict(zip(flat[::2], flat[1::2], strict=True))
+    done = [int(tally[field.name.encode()]) for field in fields(Counters)]
+    notes = [
+        [int(number) for number in note.split()]
+        for name, note in tally.items()
+        if name.startswith(b"slice:")
+    ]
+    return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
 
 
 def _key_of(key_type: bytes, border: bytes | None) -> Key | None:

@@ -57,7 +57,8 @@ class Database:
         Raises:
             StateStoreUnavailable: PostgreSQL does not answer, or not in time.
         """
-        with _faults(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        engine = self.engine.execution_options(isolation_level="READ COMMITTED")
+        with _faults(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
@@ -66,8 +67,7 @@ class Database:
 
         Raises as :meth:`transaction`.
         """
-        alone = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with _faults(), Session(alone) as session:
+        with _faults(), Session(self.engine) as session:
             yield session
 
     def execute_alone(self, statement: Executable) -> None:
@@ -76,7 +76,7 @@ class Database:
         Raises as :meth:`transaction`.
         """
         with _faults(), self.engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").execute(statement)
+            connection.execute(statement)
 
     def close(self) -> None:
         """Close this process's idle connections."""
@@ -122,7 +122,8 @@ def make_engine(url: URL) -> Engine:
     extensions.set_wait_callback(wait_with_limit)
     engine = create_engine(
         url,
-        isolation_level="READ COMMITTED",
+        # What happens most, a read or a single insert, is a transaction by itself.
+        isolation_level="AUTOCOMMIT",
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_SECONDS,

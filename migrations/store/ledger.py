@@ -1,4 +1,4 @@
-"""What a run could not embed, and what it paid."""
+"""What a run could not embed, what it paid, and both for those who watch it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from uuid import UUID
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from migrations.entities import FailedChunk
+from migrations.entities import FailedChunk, Watched
+from migrations.errors import MigrationNotFound
 from migrations.store.changes import storable
 from migrations.store.engine import Database
-from migrations.store.records import FailedChunkRecord, SpendRecord, clock
+from migrations.store.records import (
+    FailedChunkRecord,
+    MigrationRecord,
+    SpendRecord,
+    as_migration,
+    clock,
+)
 
 
 class SqlLedger:
@@ -80,12 +87,17 @@ class SqlLedger:
         with self._database.reading() as session:
             return int(session.execute(_spent(migration_id)).scalar_one())
 
-    def tally(self, migration_id: UUID) -> tuple[int, int]:
+    def watched(self, migration_id: UUID) -> Watched:
         failed, spent = _failed(migration_id), _spent(migration_id)
-        both = select(failed.scalar_subquery(), spent.scalar_subquery())
+        wanted = select(MigrationRecord, failed.scalar_subquery(), spent.scalar_subquery()).where(
+            MigrationRecord.id == migration_id
+        )
         with self._database.reading() as session:
-            chunks, tokens = session.execute(both).one()
-            return chunks, int(tokens)
+            found = session.execute(wanted).one_or_none()
+            if found is None:
+                raise MigrationNotFound
+            row, chunks, tokens = found
+            return Watched(as_migration(row), chunks, int(tokens))
 
 
 def _failed(migration_id: UUID) -> Select[Any]:

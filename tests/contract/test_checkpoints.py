@@ -15,7 +15,7 @@ import pytest
 from migrations.adapters.checkpoints import RedisCheckpoints
 from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.errors import CheckpointsLost
-from migrations.ports import Checkpoints, Counters, Plan
+from migrations.ports import Checkpoints, Counters, Plan, Snapshot
 from tests.contract.volatile_redis import at_once
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.clock import FakeClock
@@ -33,6 +33,7 @@ NEEDS_A_PLAN: dict[str, Callable[[Checkpoints, UUID], Any]] = {
     "mark_done": lambda c, m: c.mark_done(m, 0, Counters(1)),
     "content_read": lambda c, m: c.content_read(m),
     "counters": lambda c, m: c.counters(m),
+    "snapshot": lambda c, m: c.snapshot(m),
 }
 
 
@@ -230,6 +231,16 @@ def test_a_batch_counts_its_latest_note_until_it_is_done_and_then_its_own_count(
         Counters(60, 1, 3, 730),
         Counters(99, 1, 4, 1500),
     ] == seen
+
+
+def test_a_snapshot_is_the_plan_the_counters_and_what_is_done(world: World) -> None:
+    checkpoints, migration = world.planned(["b", "d", "f"]), world.migration
+    checkpoints.mark_done(migration, 1, Counters(49, 1, 3, 800))
+    checkpoints.note_slice(migration, 0, Counters(25, tokens=7))
+    seen = checkpoints.snapshot(migration)
+    assert Snapshot(Plan(50, 150, 3, True), Counters(74, 1, 3, 807), done=1) == seen
+    assert checkpoints.plan(migration) == seen.plan
+    assert checkpoints.counters(migration) == seen.counters
 
 
 def test_notes_of_very_many_batches_add_up(world: World) -> None:

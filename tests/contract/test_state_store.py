@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from migrations import messages
-from migrations.entities import Bot, Caller, FailedChunk, PreviousPair, Role
-from migrations.errors import BotExists, BotNotFound
+from migrations.entities import Bot, Caller, FailedChunk, PreviousPair, Role, Watched
+from migrations.errors import BotExists, BotNotFound, MigrationNotFound
 from migrations.states import Phase, Status
 from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
 
@@ -211,7 +212,7 @@ def test_failed_chunks_are_counted_once_each_and_go_when_resolved(state: World) 
     for key, message in (("b", "first"), ("b", "second\x00"), ("a", "x"), ("k" * 60_000, "long")):
         state.store.record_failed_chunk(migration.id, key, "text-refused", message)
     assert 3 == state.store.count_failed_chunks(migration.id)
-    assert (3, 0) == state.store.tally(migration.id)
+    assert Watched(migration, 3, 0) == state.store.watched(migration.id)
     assert 0 == state.store.count_failed_chunks(other.id)
     assert [
         FailedChunk("a", "text-refused", "x", 1),
@@ -229,7 +230,9 @@ def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
         state.store.record_spend(migration.id, "openai", "large", "batch", tokens)
     state.store.record_spend(other.id, "openai", "large", "batch", 7)
     assert 2**40 + 5 == state.store.tokens_used(migration.id)
-    assert (0, 2**40 + 5) == state.store.tally(migration.id)
+    assert Watched(migration, 0, 2**40 + 5) == state.store.watched(migration.id)
+    with pytest.raises(MigrationNotFound):
+        state.store.watched(uuid4())
 
 
 def test_a_token_names_its_owner_and_role_until_it_expires(state: World) -> None:

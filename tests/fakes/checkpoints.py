@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from migrations.chunks import Content, Key, KeyRange
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import NOTHING, Clock, Counters, Plan
+from migrations.ports import NOTHING, Clock, Counters, Plan, Snapshot
 
 
 @dataclass
@@ -122,6 +122,11 @@ class FakeCheckpoints:
         with self._planned(migration_id) as memory:
             rows = [astuple(part) for part in (*memory.done.values(), *memory.notes.values())]
             return Counters(*(sum(column) for column in zip(*rows, strict=True)))
+
+    def snapshot(self, migration_id: UUID) -> Snapshot:
+        with self._planned(migration_id) as memory:
+            plan = _plan_of(memory)
+        return Snapshot(plan, self.counters(migration_id), self.done_count(migration_id))
 
     def content_read(self, migration_id: UUID) -> Content:
         with self._planned(migration_id) as memory:

@@ -21,6 +21,7 @@ from migrations.entities import (
     OutboxMessage,
     Role,
     Step,
+    Watched,
 )
 from migrations.errors import (
     BotExists,
@@ -235,9 +236,11 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
         with self._transaction():
             return self._tokens_used[migration_id]
 
-    def tally(self, migration_id: UUID) -> tuple[int, int]:
+    def watched(self, migration_id: UUID) -> Watched:
+        migration = self.migration(migration_id)
         with self._transaction():
-            return len(self._failed[migration_id]), self._tokens_used[migration_id]
+            failed = len(self._failed[migration_id])
+            return Watched(migration, failed, self._tokens_used[migration_id])
 
     # --- turns ---------------------------------------------------------------
 
