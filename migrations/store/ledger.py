@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -74,12 +76,22 @@ class SqlLedger:
     def record_spend(
         self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
     ) -> None:
-        spent = insert(SpendRecord).values(
+        first = insert(SpendRecord).values(
             migration_id=migration_id,
             provider=provider,
             model=model,
             purpose=purpose,
+            writer=f"{socket.gethostname()}:{os.getpid()}",
+            requests=1,
             tokens=tokens,
+        )
+        spent = first.on_conflict_do_update(
+            index_elements=SpendRecord.__table__.primary_key,
+            set_={
+                "requests": SpendRecord.requests + 1,
+                "tokens": SpendRecord.tokens + first.excluded.tokens,
+                "updated_at": clock(),
+            },
         )
         self._database.execute_alone(spent)
 

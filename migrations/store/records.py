@@ -199,16 +199,19 @@ class FailedChunkRecord(Record):
 
 
 class SpendRecord(Record):
-    __tablename__ = "spend"
-    __table_args__ = (Index(None, "migration_id"),)
+    """What one worker process has paid for: few rows, however many requests there were."""
 
-    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
-    provider: Mapped[str]
-    model: Mapped[str]
-    purpose: Mapped[str]
+    __tablename__ = "spend"
+
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    #: Each process has rows of its own, so that they do not wait for each other.
+    writer: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
     tokens: Mapped[int] = mapped_column(BigInteger)
-    at: Mapped[datetime] = mapped_column(server_default=clock())
+    updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
 class FrozenPartRecord(Record):

@@ -226,8 +226,8 @@ def test_failed_chunks_are_counted_once_each_and_go_when_resolved(state: World) 
 def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
     migration, other = state.start(), state.start(state.bot("other"))
     assert 0 == state.store.tokens_used(migration.id)
-    for tokens in (2**40, 5):
-        state.store.record_spend(migration.id, "openai", "large", "batch", tokens)
+    for model, purpose, tokens in (("large", "batch", 2**40), ("large", "batch", 2), ("x", "y", 3)):
+        state.store.record_spend(migration.id, "openai", model, purpose, tokens)
     state.store.record_spend(other.id, "openai", "large", "batch", 7)
     assert 2**40 + 5 == state.store.tokens_used(migration.id)
     assert Watched(migration, 0, 2**40 + 5) == state.store.watched(migration.id)

@@ -102,3 +102,48 @@ def test_processes_that_upgrade_at_once_make_one_schema(empty_database_url: str)
         process.join(60)
     assert [0, 0, 0] == [process.exitcode for process in starting]
     assert {*TABLES, VERSION_TABLE} == tables(empty_database_url)
+
+
+def spent(url: str) -> list[tuple[Any, ...]]:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        wanted = (
+            "SELECT provider, model, purpose, sum(tokens) FROM spend GROUP BY 1, 2, 3 ORDER BY 3"
+        )
+        found = [tuple(row) for row in connection.execute(text(wanted))]
+    engine.dispose()
+    return found
+
+
+def test_what_was_spent_is_kept_when_it_is_added_up_and_on_the_way_back(
+    empty_database_url: str,
+) -> None:
+    upgrade(empty_database_url, "0002")
+    engine = create_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text(PAID))
+    engine.dispose()
+    sums = [("openai", "large", "batch", 2**40 + 5), ("openai", "large", "catch_up", 7)]
+    assert sums == spent(empty_database_url)
+    upgrade(empty_database_url)
+    assert sums == spent(empty_database_url)
+    downgrade(empty_database_url, "0002")
+    assert sums == spent(empty_database_url)
+
+
+#: A migration with nothing but an id, and what it has paid.
+PAID = """
+DO $$
+DECLARE needed text;
+BEGIN
+    FOR needed IN SELECT column_name FROM information_schema.columns
+        WHERE table_name = 'migrations' AND is_nullable = 'NO' AND column_name <> 'id'
+    LOOP
+        EXECUTE format('ALTER TABLE migrations ALTER COLUMN %I DROP NOT NULL', needed);
+    END LOOP;
+END $$;
+INSERT INTO migrations (id) VALUES ('00000000-0000-0000-0000-000000000001');
+INSERT INTO spend (migration_id, provider, model, purpose, tokens)
+    SELECT id, 'openai', 'large', purpose, tokens FROM migrations,
+        (VALUES ('batch', 1099511627776), ('batch', 5), ('catch_up', 7)) AS paid (purpose, tokens)
+"""
