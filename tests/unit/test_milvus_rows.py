@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pymilvus.client.entity_helper import extract_row_data_from_fields_data_v2
+from pymilvus.client.types import HybridExtraList
 from pymilvus.grpc_gen import milvus_pb2
 
 from migrations.adapters.milvus.rows import (
     can_pack,
     check_rows,
+    chunks_from,
     packed_request,
     plain_rows,
 )
@@ -124,3 +127,35 @@ def test_nullable_columns_and_defaults_are_left_to_the_client() -> None:
         can_pack(with_column(nullable)),
         can_pack(with_column(preset)),
     ]
+
+
+def answered(chunks: list[Chunk], vectors: np.ndarray) -> HybridExtraList:
+    """What pymilvus makes of these rows when a server answers with them."""
+    columns = packed_request(SCHEMA, chunks, vectors).fields_data
+    rows: list[dict[str, Any]] = [{} for _ in chunks]
+    lazy = [c for c in columns if extract_row_data_from_fields_data_v2(c, rows)]
+    assert {"vector", "$meta"} <= {column.field_name for column in lazy}
+    return HybridExtraList(lazy, rows, dynamic_fields=[])
+
+
+@pytest.mark.parametrize("with_vectors", [True, False])
+def test_rows_are_the_same_whether_we_decode_their_columns_or_pymilvus_does(
+    with_vectors: bool,
+) -> None:
+    chunks = [
+        chunk("a", page=1, tags=["x", None], deep={"é": [2**53 + 1, 0.1]}),
+        chunk("b"),
+        chunk("c", meta={"in": "a column"}, page=None),
+    ]
+    vectors = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
+    ours = chunks_from(SCHEMA, answered(chunks, vectors), with_vectors=with_vectors)
+    theirs = chunks_from(
+        SCHEMA, [dict(row) for row in answered(chunks, vectors)], with_vectors=with_vectors
+    )
+    assert [c.fields for c in chunks] == [c.fields for c in ours] == [c.fields for c in theirs]
+    assert [c.digest() for c in ours] == [c.digest() for c in theirs]
+    for our, their, vector in zip(ours, theirs, vectors, strict=True):
+        if with_vectors:
+            assert vector.tolist() == our.vector.tolist() == their.vector.tolist()
+        else:
+            assert our.vector is None is their.vector

@@ -10,7 +10,7 @@ not: nullable columns, columns with defaults, a pymilvus without those messages.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,13 @@ def chunks_from(
 ) -> list[Chunk]:
     """The rows of a query as chunks; their text is the first text candidate's."""
     vectors = _take_vectors(schema, result) if with_vectors else None
+    dynamic = _take_dynamic(result)
     text_field = schema.text_candidates[0] if schema.text_candidates else None
     chunks = []
     for position, row in enumerate(result):
         fields = {name: value for name, value in row.items() if name != schema.vector_field}
+        if dynamic is not None:
+            fields = {**dynamic[position], **fields}  # a declared column goes before a member
         chunks.append(
             Chunk(
                 key=fields[schema.key_field],
@@ -88,13 +91,30 @@ def _take_vectors(schema: CollectionSchema, result: Any) -> Vectors:
     then makes a Python float of every number; so the column is taken away from
     it before anybody looks.
     """
-    lazy = getattr(result, "_lazy_field_data", None) or []
-    for column in lazy:
-        if column.field_name == schema.vector_field and not column.valid_data:
-            result._lazy_field_data = [other for other in lazy if other is not column]
-            return _matrix(column.vectors.float_vector, column.vectors.dim)
+    column = _take(result, lambda column: column.field_name == schema.vector_field)
+    if column is not None:
+        return _matrix(column.vectors.float_vector, column.vectors.dim)
     rows = [row[schema.vector_field] for row in result]
     return np.asarray(rows, dtype=np.float32).reshape(len(rows), schema.dimension)
+
+
+def _take_dynamic(result: Any) -> list[dict[str, Any]] | None:
+    """Each row's members of the dynamic field; None where pymilvus has put them into the rows.
+
+    Likewise: row by row it takes six times as long over them.
+    """
+    column = _take(result, lambda column: column.is_dynamic)
+    return None if column is None else [orjson.loads(x) for x in column.scalars.json_data.data]
+
+
+def _take(result: Any, is_wanted: Callable[[Any], bool]) -> Any:
+    """Take the one column away that pymilvus would decode row by row; None if it has none."""
+    lazy = getattr(result, "_lazy_field_data", None) or []
+    for column in lazy:
+        if is_wanted(column) and not column.valid_data:
+            result._lazy_field_data = [other for other in lazy if other is not column]
+            return column
+    return None
 
 
 def _matrix(floats: Any, dimension: int) -> Vectors:
