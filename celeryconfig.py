@@ -56,7 +56,7 @@ task_default_exchange = "migrations"
 task_default_routing_key = CONTROL_QUEUE
 task_routes = {BATCH: {"queue": BATCH_QUEUES[0], "routing_key": BATCH_QUEUES[0]}}
 
-# The state store is the record; results only serve chords, and Flower reads events.
+# The state store is the record and Flower reads events; batches keep no result at all.
 result_expires = 3600
 task_send_sent_event = True
 worker_send_task_events = True
