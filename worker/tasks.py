@@ -40,7 +40,8 @@ def batch(
     return assembly().conductor.run_batch(UUID(migration_id), epoch, index, KeyRange(after, upto))
 
 
-@app.task(name=names.ADVANCE)
+# Its result would list every batch of the wave it opens.
+@app.task(name=names.ADVANCE, ignore_result=True)
 def advance(migration_id: str, epoch: int, wave: int) -> None:
     """A wave has ended; open the next of its lane, or start catching up."""
     assembly().conductor.advance(UUID(migration_id), epoch, wave)
