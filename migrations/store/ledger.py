@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import BindParameter, Select, Uuid, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from migrations.entities import FailedChunk, Watched
@@ -100,25 +100,28 @@ class SqlLedger:
             return int(session.execute(_spent(migration_id)).scalar_one())
 
     def watched(self, migration_id: UUID) -> Watched:
-        failed, spent = _failed(migration_id), _spent(migration_id)
-        wanted = select(MigrationRecord, failed.scalar_subquery(), spent.scalar_subquery()).where(
-            MigrationRecord.id == migration_id
-        )
         with self._database.reading() as session:
-            found = session.execute(wanted).one_or_none()
+            found = session.execute(_WATCHED, {"migration_id": migration_id}).one_or_none()
             if found is None:
                 raise MigrationNotFound
             row, chunks, tokens = found
             return Watched(as_migration(row), chunks, int(tokens))
 
 
-def _failed(migration_id: UUID) -> Select[Any]:
+def _failed(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
     return select(func.count()).where(FailedChunkRecord.migration_id == migration_id)
 
 
-def _spent(migration_id: UUID) -> Select[Any]:
+def _spent(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
     total = func.coalesce(func.sum(SpendRecord.tokens), 0)
     return select(total).where(SpendRecord.migration_id == migration_id)
+
+
+_ID: BindParameter[UUID] = bindparam("migration_id", type_=Uuid())
+#: Made once: watchers ask often, and making it takes as long as PostgreSQL does.
+_WATCHED = select(
+    MigrationRecord, _failed(_ID).scalar_subquery(), _spent(_ID).scalar_subquery()
+).where(MigrationRecord.id == _ID)
 
 
 def _digest(key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from migrations.entities import Caller, Role
@@ -27,16 +27,19 @@ class SqlTokens:
             session.execute(new.on_conflict_do_update(index_elements=["digest"], set_=meaning))
 
     def caller_of(self, digest: str) -> Caller | None:
-        wanted = select(TokenRecord).where(
-            TokenRecord.digest == digest,
-            TokenRecord.revoked_at.is_(None),
-            TokenRecord.expires_at.is_(None) | (TokenRecord.expires_at > clock()),
-        )
         with self._database.reading() as session:
-            row = session.scalars(wanted).one_or_none()
-            return Caller(owner=row.owner, role=Role(row.role)) if row is not None else None
+            found = session.execute(_CALLER, {"digest": digest}).one_or_none()
+            return Caller(owner=found.owner, role=Role(found.role)) if found else None
 
     def ping(self) -> None:
         """Raises StateStoreUnavailable, also when the tables are not there yet."""
         with self._database.reading() as session:
             session.execute(select(TokenRecord.id).limit(1))
+
+
+#: Made once, because every request asks.
+_CALLER = select(TokenRecord.owner, TokenRecord.role).where(
+    TokenRecord.digest == bindparam("digest"),
+    TokenRecord.revoked_at.is_(None),
+    TokenRecord.expires_at.is_(None) | (TokenRecord.expires_at > clock()),
+)
