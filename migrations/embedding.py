@@ -187,20 +187,22 @@ def _record(run: Run, purpose: str, tokens: int) -> None:
 
 
 def _call(run: Run, texts: list[str], purpose: str) -> Embedded:
-    provider = run.migration.config.to_provider
+    provider, limiter = run.migration.config.to_provider, run.services.limiter
     may_be_put_off = purpose == "data_migration"  # a batch; phases are waited for
-    with run.services.calls.one(provider, run.check):
-        return _call_in_turn(run, provider, texts, may_be_put_off)
-
-
-def _call_in_turn(run: Run, provider: str, texts: list[str], may_be_put_off: bool) -> Embedded:
-    limiter = run.services.limiter
     ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
+    with run.services.calls.one(provider, run.check):
+        embedded = _call_in_turn(run, ticket, texts, may_be_put_off)
+    limiter.settle(ticket, embedded.tokens)
+    return embedded
+
+
+def _call_in_turn(run: Run, ticket: Ticket, texts: list[str], may_be_put_off: bool) -> Embedded:
+    provider, limiter = ticket.provider, run.services.limiter
     _take_turn(run, ticket, may_be_put_off)
     failpoint("embed.before_call", migration_id=run.migration.id, epoch=run.migration.epoch)
     run.check()  # the last thing before paying
     try:
-        embedded = run.embedder.embed(texts)
+        return run.embedder.embed(texts)
     except TransientError as error:
         if isinstance(error, ProviderRateLimited):
             limiter.refused(provider)
@@ -209,8 +211,6 @@ def _call_in_turn(run: Run, provider: str, texts: list[str], may_be_put_off: boo
             if may_be_put_off and error.retry_after_seconds > _patience_left(run):
                 raise Postponed from error
         raise
-    limiter.settle(ticket, embedded.tokens)
-    return embedded
 
 
 def _take_turn(run: Run, ticket: Ticket, may_be_put_off: bool) -> None:
