@@ -61,10 +61,11 @@ def _is_lossy(run: Run, found: Findings) -> bool:
     if not run.migration.totals.get(LEFT_UNFLUSHED) or found.changed or found.extra:
         return False
     counted = run.services.vectors.count(run.target.name)
-    lost = found.missing + found.in_target - counted
-    if lost:
-        log.warning("rows_lost_by_milvus", collection=run.target.name, rows=lost)
-    return lost > 0
+    lost = max(0, found.missing - found.permitted) + found.in_target - counted
+    if lost <= 0:
+        return False
+    log.warning("rows_lost_by_milvus", collection=run.target.name, rows=lost)
+    return True
 
 
 def _report(run: Run, report: Report, found: Findings) -> None:

@@ -179,15 +179,11 @@ class EmbeddingMigrationSystem:
 
     def migration(self, caller: Caller, migration_id: UUID) -> Migration:
         """Raises MigrationNotFound."""
-        migration = self._services.store.migration(migration_id)
-        if not caller.may_touch(migration.owner):
-            raise MigrationNotFound
-        return migration
+        return _seen_by(caller, self._services.store.migration(migration_id))
 
     def progress(self, caller: Caller, migration_id: UUID) -> MigrationProgress:
         watched = self._services.store.watched(migration_id)
-        if not caller.may_touch(watched.migration.owner):
-            raise MigrationNotFound
+        _seen_by(caller, watched.migration)
         return progress_of(self._services, watched)
 
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
@@ -244,6 +240,13 @@ class EmbeddingMigrationSystem:
         repaired = self._services.store.repair(migration_id)
         outbox.send_of(self._services, migration_id)
         return repaired
+
+
+def _seen_by(caller: Caller, migration: Migration) -> Migration:
+    """Another owner's is as if it did not exist. Raises MigrationNotFound."""
+    if not caller.may_touch(migration.owner):
+        raise MigrationNotFound
+    return migration
 
 
 def _or(asked: Number | None, default: Number) -> Number:

@@ -118,7 +118,7 @@ def _spent(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
 
 
 _ID: BindParameter[UUID] = bindparam("migration_id", type_=Uuid())
-#: Made once: watchers ask often, and making it takes as long as PostgreSQL does.
+#: Made once, because watchers ask often.
 _WATCHED = select(
     MigrationRecord, _failed(_ID).scalar_subquery(), _spent(_ID).scalar_subquery()
 ).where(MigrationRecord.id == _ID)

@@ -83,6 +83,13 @@ def keys_of(chunks: list[Chunk]) -> list[Key]:
 # --- collections ----------------------------------------------------------------
 
 
+def test_only_milvus_lite_is_flushed_before_it_is_read(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    is_lite = request.node.callspec.params["world"] == "milvus-lite"
+    assert is_lite == world.store.is_flushed_before_read()
+
+
 def test_a_collection_is_described_by_its_name_and_by_its_alias(world: World) -> None:
     made = world.collection(strings=False)
     alias = world.name()

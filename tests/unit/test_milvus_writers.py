@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from migrations.adapters.milvus.client import LITE_WRITERS, Connection
+from migrations.adapters.milvus.writing import upsert
 from migrations.errors import VectorStoreUnavailable
+from tests.unit.test_milvus_rows import SCHEMA, chunk
 
 
 def connection(monkeypatch: pytest.MonkeyPatch, *, lite: bool, timeout: float = 5.0) -> Connection:
@@ -51,3 +54,17 @@ def test_who_waits_in_vain_is_told_within_the_timeout(monkeypatch: pytest.Monkey
     turns[0].__exit__(None, None, None)
     with writing.turn_to_write():
         pass
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_rows_are_sent_in_their_turn_however_they_are_sent(
+    monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    writing = connection(monkeypatch, lite=True, timeout=0.01)
+    monkeypatch.setattr(writing, "stub", lambda: object() if packed else None)
+    turns = [writing.turn_to_write() for _ in range(LITE_WRITERS)]
+    for turn in turns:
+        turn.__enter__()
+    vectors = np.zeros((1, SCHEMA.dimension), dtype=np.float32)
+    with pytest.raises(VectorStoreUnavailable, match="writes before this one"):
+        upsert(writing, SCHEMA, [chunk("a")], vectors)

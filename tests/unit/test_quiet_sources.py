@@ -130,6 +130,18 @@ def test_what_milvus_loses_before_it_is_flushed_is_moved_again(when: str) -> Non
     assert said["vectors_of_their_text"].startswith("10 of 10 sampled")
 
 
+def test_a_text_that_is_refused_in_verification_is_no_row_that_milvus_lost() -> None:
+    world, migration = copied(max_failed_ratio=0.5)
+    caught_up(world, migration)
+    world.write("late", "poison")
+    world.embedders.refuse("poison")
+    scanned = watch_scans(world)
+    world.deliver(before="migrations.phase.finalization")
+    assert Phase.VERIFICATION in world.now(migration).completed_phases
+    # Looked at, caught up, looked at again; two ranges each, the last one beyond all keys.
+    assert 6 == scanned.count(migration.target_collection)
+
+
 def test_a_row_that_is_lost_after_it_was_flushed_is_a_fault() -> None:
     world = World(10)
     migration = world.start(batch_size=3)

@@ -112,7 +112,7 @@ class Connection:
 
     @contextmanager
     def turn_to_write(self) -> Iterator[None]:
-        """Held while a request with rows is under way.
+        """Held while rows are being sent, in however many requests.
 
         Raises:
             VectorStoreUnavailable: within the timeout, when those before it do not end.

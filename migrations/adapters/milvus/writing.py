@@ -30,11 +30,12 @@ def upsert(
         return
     checked = rows.check_rows(schema, chunks, vectors)
     stub = connection.stub()
-    if stub is None or not rows.can_pack(schema):
-        verb = "insert" if connection.is_milvus_lite() else "upsert"
-        connection.call(verb, schema.name, data=rows.plain_rows(schema, chunks, checked))
-    else:
-        _send(connection, stub, schema, chunks, checked)
+    with connection.turn_to_write():
+        if stub is None or not rows.can_pack(schema):
+            verb = "insert" if connection.is_milvus_lite() else "upsert"
+            connection.call(verb, schema.name, data=rows.plain_rows(schema, chunks, checked))
+        else:
+            _send(connection, stub, schema, chunks, checked)
 
 
 def _send(
@@ -51,7 +52,7 @@ def _send(
         _send(connection, stub, schema, chunks[:half], vectors[:half])
         _send(connection, stub, schema, chunks[half:], vectors[half:])
         return
-    with translated("upsert", schema.name), connection.turn_to_write():
+    with translated("upsert", schema.name):
         call = stub.Insert if lite else stub.Upsert
         answer = call(request, timeout=connection.timeout_seconds, metadata=connection.metadata())
         _check(answer.status)
