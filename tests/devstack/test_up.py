@@ -45,16 +45,14 @@ class Up:
     def left(self) -> list[str]:
         """The processes that still run in or on this folder."""
         return [
-            process.name()
-            for process in psutil.process_iter()
+            process.info["name"]
+            for process in psutil.process_iter(["name", "cwd", "cmdline"])
             if process.pid != self.process.pid and self._is_ours(process)
         ]
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            place = [process.cwd(), *process.cmdline()]
-        except psutil.Error:
-            return False
+        # Read once for both: a process may end between two looks at it.
+        place = [process.info["cwd"] or "", *(process.info["cmdline"] or ())]
         return any(str(self.folder) in part for part in place)
 
     def wait_until_up(self) -> None:
