@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import structlog
 
+from migrations.entities import Bot
 from migrations.errors import VectorStoreUnavailable
 from migrations.services import Services
 
 log = structlog.get_logger(__name__)
+
+
+def follow(services: Services, bot: Bot) -> None:
+    """Make the alias point to where ``bot`` has just been switched, in one call.
+
+    Whoever reads by the alias asks the old collection until it has followed, so where it
+    points is not asked first; whether it still is right is looked at afterwards.
+
+    Raises:
+        VectorStoreUnavailable: as :func:`reconcile`.
+    """
+    services.vectors.point_alias(bot.alias, bot.live.collection)
+    log.info("alias_moved", alias=bot.alias, now=bot.live.collection)
+    reconcile(services, bot.bot_id)
 
 
 def reconcile(services: Services, bot_id: str) -> bool:

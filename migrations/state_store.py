@@ -261,6 +261,10 @@ class StragglerStore(Protocol):
 
     def forget_frozen(self, migration_id: UUID) -> None: ...
 
+    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+        """Once this migration has switched: what was frozen for the bot's others is over."""
+        ...
+
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         """Whether its old collection still is the bot's previous one, and nobody rolls back.
 

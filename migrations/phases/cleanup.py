@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 def run(run: Run) -> dict[str, Any]:
     """Look at the alias once more, sweep the old collection and forget the checkpoints."""
     run.patiently(lambda: reconcile(run.services, run.migration.bot_id))
+    # 16 bytes a chunk: too much to be deleted while the switch locks the bot.
+    run.services.store.forget_earlier_frozen(run.migration.id)
     _sweep(run)
     run.services.checkpoints.forget(run.migration.id)
     return {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from migrations.aliases import reconcile
+from migrations.aliases import follow
 from migrations.errors import VerificationFailed
 from migrations.failpoints import failpoint
 from migrations.last_catch_up import catch_up_last
@@ -45,7 +45,7 @@ def run(run: Run) -> dict[str, Any]:
     bot = store.switch(migration.id, migration.epoch, run.services.settings.retention_hours)
     failpoint("finalization.after_switch", migration_id=migration.id)
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
-    run.patiently(lambda: reconcile(run.services, bot.bot_id))
+    run.patiently(lambda: follow(run.services, bot))
     failpoint("finalization.after_alias", migration_id=migration.id)
     return {}
 

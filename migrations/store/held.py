@@ -23,13 +23,13 @@ from migrations.store.engine import Database
 from migrations.store.guarded import apply, has_status, hold, hold_bot, lock_collection, post
 from migrations.store.records import (
     BotRecord,
-    FrozenPartRecord,
     HeldRecord,
     MigrationRecord,
     as_bot,
     as_migration,
     clock,
 )
+from migrations.store.stragglers import forget_frozen_of
 
 NOTHING_PREVIOUS = dict.fromkeys(
     (
@@ -91,7 +91,7 @@ class SqlHeld:
             until = held.now + timedelta(hours=hold_hours)
             _insert(session, retired(bot, migration_id, chunks, digest, held.now, until))
             _forget_previous(session, bot.bot_id)
-            _forget_frozen(session, bot.bot_id)
+            forget_frozen_of(session, bot.bot_id)
             apply(session, held, Change({}, "retired", {"collection": run.source_collection}))
             return True
 
@@ -209,11 +209,10 @@ def take_over(session: Session, new: NewMigration) -> None:
 
 
 def leave_behind(session: Session, before: Bot, migration: Migration, at: datetime) -> None:
-    """What a switch pushes out of the bot's row is held; what was frozen for it is over."""
+    """What a switch pushes out of the bot's row is held."""
     previous = before.previous
     if previous is not None and previous.collection != migration.target_collection:
         _insert(session, retired(before, migration.id, None, None, at, at))
-    _forget_frozen(session, before.bot_id, migration.id)
 
 
 def target_of(migration: Migration, chunks: int, at: datetime, hold_hours: float) -> HeldCollection:
@@ -309,16 +308,6 @@ def _forget_previous(session: Session, bot_id: str) -> None:
         update(BotRecord)
         .where(BotRecord.bot_id == bot_id)
         .values(**NOTHING_PREVIOUS, updated_at=clock()),
-        execution_options={"synchronize_session": False},
-    )
-
-
-def _forget_frozen(session: Session, bot_id: str, but: UUID | None = None) -> None:
-    over = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
-    if but is not None:
-        over = over.where(MigrationRecord.id != but)
-    session.execute(
-        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id.in_(over)),
         execution_options={"synchronize_session": False},
     )
 

@@ -62,6 +62,11 @@ class SqlStragglers:
         with self._database.transaction() as session:
             _forget(session, migration_id)
 
+    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+        with self._database.transaction() as session:
+            bot_id = session.get_one(MigrationRecord, migration_id).bot_id
+            forget_frozen_of(session, bot_id, but=migration_id)
+
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         wanted = select(exists().where(MigrationRecord.id == migration_id, _sweepable(by)))
         with self._database.reading() as session:
@@ -224,6 +229,17 @@ def _keep(session: Session, migration_id: UUID, conflict: Conflict) -> None:
         insert(ConflictRecord)
         .values(migration_id=migration_id, key_digest=digest, key=storable(conflict.key), **values)
         .on_conflict_do_update(index_elements=["migration_id", "key_digest"], set_=values)
+    )
+
+
+def forget_frozen_of(session: Session, bot_id: str, but: UUID | None = None) -> None:
+    """What was frozen for the bot's migrations, one of them excepted."""
+    over = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
+    if but is not None:
+        over = over.where(MigrationRecord.id != but)
+    session.execute(
+        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id.in_(over)),
+        execution_options={"synchronize_session": False},
     )
 
 

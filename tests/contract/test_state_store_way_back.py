@@ -122,9 +122,13 @@ def test_after_the_next_switch_nothing_is_swept_and_nothing_frozen(state: World)
     first = state.reach(Status.COMPLETED)
     assert state.store.take_sweeper(first.id, "me", 60)
     state.store.refreeze(first.id, "me", a_part(0))
-    state.complete(state.start(state.store.bot(first.bot_id)))
+    second = state.complete(state.start(state.store.bot(first.bot_id)))
+    assert state.store.take_sweeper(second.id, "me", 60)
+    state.store.refreeze(second.id, "me", a_part(0))
     assert not state.store.may_be_swept(first.id)
+    state.store.forget_earlier_frozen(second.id)
     assert state.store.frozen_part(first.id, 0) is None
+    assert a_part(0) == state.store.frozen_part(second.id, 0)
 
 
 def test_sweeps_are_claimed_once_each_and_at_growing_distances(state: World) -> None:

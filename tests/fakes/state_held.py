@@ -152,15 +152,9 @@ class FakeHeld(StateRows):
         previous = before.previous
         if previous is not None and previous.collection != migration.target_collection:
             self._keep(retired(before, migration.id, None, None, at, at))
-        self._forget_frozen_of(before.bot_id, but=migration.id)
 
     def _keep(self, held: HeldCollection) -> None:
         self._held_ones.setdefault(held.collection, HeldRow(held))
-
-    def _forget_frozen_of(self, bot_id: str, but: UUID | None = None) -> None:
-        for migration in self._all():
-            if migration.bot_id == bot_id and migration.id != but:
-                self._frozen.pop(migration.id, None)
 
     def _may_retire(self, migration: Migration, now: datetime) -> bool:
         bot = self._bot(migration.bot_id)

@@ -121,6 +121,11 @@ class StateRows:
             raise MigrationNotFound
         return self._rows[migration_id]
 
+    def _forget_frozen_of(self, bot_id: str, but: UUID | None = None) -> None:
+        for migration in self._all():
+            if migration.bot_id == bot_id and migration.id != but:
+                self._frozen.pop(migration.id, None)
+
     def _all(self) -> list[Migration]:
         """Oldest first."""
         return [row.migration for row in self._rows.values()]

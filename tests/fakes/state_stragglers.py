@@ -43,6 +43,10 @@ class FakeStragglers(StateRows):
         with self._transaction():
             self._frozen.pop(migration_id, None)
 
+    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+        with self._transaction():
+            self._forget_frozen_of(self._row(migration_id).migration.bot_id, but=migration_id)
+
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         with self._transaction():
             return self._is_sweepable(self._row(migration_id).migration, by)

@@ -43,6 +43,28 @@ def test_the_bot_answers_from_the_target_and_the_alias_follows() -> None:
     assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
 
 
+def test_nothing_is_asked_of_milvus_between_the_switch_and_the_alias() -> None:
+    world = World()
+    world.start_at(Phase.FINALIZATION)
+    calls: list[int] = []
+    count = lambda: calls.append(world.vectors.calls.total())  # noqa: E731
+    world.vectors.before("point_alias", count)
+    with world.at("finalization.after_switch", count):
+        world.deliver(before="migrations.phase.cleanup")
+    after_switch, at_alias = calls
+    assert after_switch + 1 == at_alias
+
+
+def test_what_an_earlier_run_froze_goes_after_the_switch_and_not_in_it() -> None:
+    world = World()
+    first = world.complete()
+    world.start(model="small", dimension=4)
+    world.deliver(before="migrations.phase.cleanup")
+    assert world.store.frozen_part(first.id, 0) is not None
+    world.deliver()
+    assert world.store.frozen_part(first.id, 0) is None
+
+
 def test_what_was_written_since_verification_is_caught_up_before_the_switch() -> None:
     world = World()
     migration = world.start_at(Phase.FINALIZATION)
