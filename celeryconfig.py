@@ -13,7 +13,8 @@ from migrations.task_names import BATCH, BATCH_QUEUES, CONTROL_QUEUE
 _settings = get_settings()
 
 broker_url = _settings.redis_url.get_secret_value()
-result_backend = broker_url
+# Nobody waits for a result, so nobody listens for one.
+result_backend = f"migrations.adapters.results.UnawaitedResults+{broker_url}"
 
 # Only ids, numbers and key ranges travel.
 task_serializer = result_serializer = "json"
