@@ -1,8 +1,8 @@
 """Celery's Redis results, for processes that send tasks and never wait for one.
 
-Whoever sends a task is subscribed to the channel of its result, and is held a result
-object, until somebody asks for it. Batches leave no results, so nobody ever does: a
-worker that sent the waves of 20,000 batches had 20,000 subscriptions and 20,000 objects.
+By default whoever sends a task subscribes to the channel of its result, and keeps an
+object for it until the result is there. Batches leave none, so it never is: a worker that
+had sent 20,000 batches had 20,000 subscriptions and as many objects.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from runpy import run_path
 from uuid import uuid4
 
 import pytest
@@ -10,8 +12,8 @@ import redis
 from celery import Celery
 from celery.result import AsyncResult
 
+from devstack.server import PROJECT
 from migrations.adapters.dispatch import CeleryDispatcher
-from migrations.adapters.results import UnawaitedResults
 from migrations.states import Phase
 
 MIGRATION = str(uuid4())
@@ -21,11 +23,15 @@ MESSAGES = (
 )
 
 
-def app_on(redis_url: str) -> Celery:
-    app = Celery("test", set_as_current=False)
-    backend = f"{UnawaitedResults.__module__}.{UnawaitedResults.__name__}+{redis_url}"
-    app.config_from_object({"broker_url": redis_url, "result_backend": backend})
-    return app
+@pytest.fixture
+def app(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    """Configured as every process of ours is."""
+    monkeypatch.setenv("REEMBED_REDIS_URL", redis_url)
+    monkeypatch.setenv("REEMBED_DATABASE_URL", "postgresql+psycopg2://nowhere/nothing")
+    monkeypatch.setenv("REEMBED_MILVUS_URI", "http://nowhere")
+    with Celery("test", set_as_current=False) as app:
+        app.config_from_object(run_path(str(PROJECT / "celeryconfig.py")))
+        yield app
 
 
 def subscriptions_of(client: redis.Redis) -> int:
@@ -39,9 +45,9 @@ def results_kept() -> int:
 
 
 def test_whoever_sends_tasks_neither_listens_for_their_results_nor_keeps_them(
-    redis_url: str,
+    app: Celery, redis_url: str
 ) -> None:
-    with app_on(redis_url) as app, redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(redis_url) as client:
         before = (subscriptions_of(client), results_kept())
         for message in MESSAGES:
             CeleryDispatcher(app).send({"migration_id": MIGRATION, "epoch": 1, **message})
@@ -49,7 +55,6 @@ def test_whoever_sends_tasks_neither_listens_for_their_results_nor_keeps_them(
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's own call
-def test_a_result_that_is_there_can_be_looked_up(redis_url: str) -> None:
-    with app_on(redis_url) as app:
-        app.backend.store_result("a task", {"chunks": 3}, "SUCCESS")
-        assert {"chunks": 3} == app.AsyncResult("a task").get(timeout=5)
+def test_a_result_that_is_there_can_be_looked_up(app: Celery) -> None:
+    app.backend.store_result("a task", {"chunks": 3}, "SUCCESS")
+    assert {"chunks": 3} == app.AsyncResult("a task").get(timeout=5)

@@ -237,8 +237,7 @@ def foreign_writer(ground: Ground, *, kills: int = 0) -> str:
                 time.sleep(1)
                 ground.kill(victim)
                 ground.revive()
-            # On the real Milvus each of the ten passes ends with a flush of three seconds.
-            held.wait(2 * RESUME_SECONDS)
+            held.wait(RESUME_SECONDS)
         held.release()
     completed(ground, bot, run, again=kills * BATCH * ground.slots)
     return f"{bot.history.acknowledged()} writes, {kills} kills"
