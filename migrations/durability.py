@@ -9,9 +9,9 @@ from migrations.errors import TransientError
 from migrations.lookahead import meanwhile
 from migrations.run import Run
 
-#: In a migration's totals: 1 when the target was left with rows that a crash of Milvus
-#: could still take, for verification to see to.
-LEFT_UNFLUSHED = "left_unflushed"
+#: In a migration's totals: 1 when the target may lack rows that Milvus had acknowledged
+#: and not flushed before a crash, for verification to see to.
+MAY_LACK_ROWS = "may_lack_rows"
 
 
 def flush_meanwhile(run: Run, *collections: str) -> Callable[[], None]:

@@ -8,7 +8,7 @@ import structlog
 
 from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
-from migrations.durability import LEFT_UNFLUSHED
+from migrations.durability import MAY_LACK_ROWS
 from migrations.last_catch_up import freeze_as_verified
 from migrations.quality import KeySample
 from migrations.results import Report
@@ -58,7 +58,7 @@ def _is_lossy(run: Run, found: Findings) -> bool:
 
     They are missing, or were read and went before the flush had ended.
     """
-    if not run.migration.totals.get(LEFT_UNFLUSHED) or found.changed or found.extra:
+    if not run.migration.totals.get(MAY_LACK_ROWS) or found.changed or found.extra:
         return False
     counted = run.services.vectors.count(run.target.name)
     lost = max(0, found.missing - found.permitted) + found.in_target - counted

@@ -7,6 +7,7 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from migrations import messages
 from migrations.chunks import Content, Key
 from migrations.comparison import PassResult, catch_up_once
 from migrations.content import content_now
-from migrations.durability import LEFT_UNFLUSHED
+from migrations.durability import MAY_LACK_ROWS
 from migrations.entities import Step
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.failpoints import failpoint
@@ -72,8 +73,12 @@ def catch_up(run: Run) -> dict[str, Any]:
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    read = _still_as_read(run)
-    result, warnings = (PassResult(read), []) if read else _compare_until_quiet(run)
+    read, warnings = _still_as_read(run), list[str]()
+    if read:
+        result, may_lack_rows = PassResult(read), True
+    else:
+        result = _compare_until_quiet(run, warnings)
+        may_lack_rows = _lacks_rows(run, result)
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.source.chunks,
@@ -81,7 +86,7 @@ def catch_up(run: Run) -> dict[str, Any]:
         "failed_chunks": failed,
         # Tells verification whether somebody has written since.
         "source_digest": result.source.digest,
-        LEFT_UNFLUSHED: int(read is not None),
+        MAY_LACK_ROWS: int(may_lack_rows),
     }
     return {"totals": totals, "warnings": warnings}
 
@@ -109,29 +114,42 @@ def _still_as_read(run: Run) -> Content | None:
     return read if now == read else None
 
 
-def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
-    """The last pass, and a warning when it was not quiet."""
-    settings = run.services.settings
+def _compare_until_quiet(run: Run, warnings: list[str]) -> PassResult:
+    """The last pass; a warning is added when that one was not quiet.
+
+    A pass finds what was written during the one before. With writers who never pause the
+    passes soon take equally long, and another one gains nothing: verification and the
+    catching up before the switch look again.
+    """
+    settings, vectors = run.services.settings, run.services.vectors
     run.patiently(lambda: make_readable(run, run.target.name))
     # What is found equal from here on would survive a crash of Milvus.
-    run.patiently(lambda: run.services.vectors.flush(run.target.name))
+    run.patiently(lambda: vectors.flush(run.target.name))
     if run.migration.reverses is not None:
         undone = run.services.store.migration(run.migration.reverses)
         sweep_before_overwriting(run, undone)
-    warnings: list[str] = []
-    for _ in range(settings.catch_up_max_passes):
+    changes: list[int] = []
+    while len(changes) < settings.catch_up_max_passes:
         result = run.patiently(lambda: catch_up_once(run))
         failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)
-        if result.changes:
-            run.patiently(lambda: run.services.vectors.flush(run.target.name))
-        if result.changes <= settings.catch_up_quiet_chunks:
+        changes.append(result.changes)
+        is_quiet = result.changes <= settings.catch_up_quiet_chunks
+        if is_quiet or result.changes > min(changes[:-1], default=math.inf) / 2:
             break
-    else:
+    if any(changes):  # once for all passes: it takes seconds, in which the writers go on
+        run.patiently(lambda: vectors.flush(run.target.name))
+    if not is_quiet:
         warnings.append(
-            f"Writers did not pause in {settings.catch_up_max_passes} catch-up passes; "
+            f"Writers did not pause in {len(changes)} catch-up passes; "
             f"the last one still applied {result.changes} changes."
         )
-    return result, warnings
+    return result
+
+
+def _lacks_rows(run: Run, last: PassResult) -> bool:
+    """Whether a crash of Milvus took some between being stored and being flushed."""
+    counted = run.patiently(lambda: run.services.vectors.count(run.target.name))
+    return counted < last.source.chunks - len(last.refused)
 
 
 def judge_failures(run: Run, last: PassResult) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 
 from migrations.chunks import KeyRange
+from migrations.entities import Migration
 from migrations.errors import ProviderUnavailable, TextRefused
 from migrations.phases import data_migration
 from migrations.states import Phase, Status
@@ -96,25 +100,68 @@ def test_a_deleted_chunk_is_deleted_from_the_target() -> None:
     assert "k003" not in world.texts_of(migration.target_collection)
 
 
-def test_writers_who_never_pause_end_in_a_warning_and_not_in_a_loop() -> None:
-    world = World(settings={"catch_up_max_passes": 2})
+AFTER_PASS = "data_migration.after_catch_up_pass"
+
+
+def caught_up(world: World, *written: int) -> tuple[Migration, dict[str, Any]]:
+    """Catch up while so many chunks are written before each pass, and none before later ones."""
     migration = world.start()
     world.deliver(before=CATCH_UP)
-    writes = iter(range(100))
 
-    def write() -> None:
-        world.write(f"w{next(writes)}", "busy")
+    def write(chunks: int, number: int) -> None:
+        for chunk in range(chunks):
+            world.write(f"w{number}-{chunk}", "busy")
 
-    for _ in range(2):
-        world.vectors.before("fetch", lambda: None)
-    world.write("w", "first")
-    with world.at("catch_up.before_apply", write, write):
+    first, *later = (partial(write, chunks, number) for number, chunks in enumerate(written))
+    first()
+    with world.at(AFTER_PASS, *later):
         run = world.run_of(migration)
         world.store.begin_phase(migration.id, 1, Phase.DATA_MIGRATION)
-        found = data_migration.catch_up(run)
-    assert ["Writers did not pause in 2 catch-up passes"] == [
-        warning.split(";")[0] for warning in found["warnings"]
-    ]
+        return migration, data_migration.catch_up(run)
+
+
+def test_writers_who_never_pause_end_in_a_warning_and_not_in_a_loop() -> None:
+    _, found = caught_up(World(), 2, 2, 2, 2)
+    assert [
+        "Writers did not pause in 2 catch-up passes; the last one still applied 2 changes."
+    ] == (found["warnings"])
+
+
+def test_passes_that_find_ever_less_go_on_until_one_is_quiet() -> None:
+    world = World()
+    migration, found = caught_up(world, 8, 4, 2, 1)
+    assert [] == found["warnings"]
+    assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
+
+
+def test_there_are_no_more_passes_than_permitted() -> None:
+    _, found = caught_up(World(settings={"catch_up_max_passes": 2}), 8, 4, 2, 1)
+    assert [
+        "Writers did not pause in 2 catch-up passes; the last one still applied 4 changes."
+    ] == (found["warnings"])
+
+
+def test_what_all_passes_have_stored_is_flushed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, flushed = World(), list[str]()
+    flush = world.vectors.flush
+    monkeypatch.setattr(world.vectors, "flush", lambda name: (flushed.append(name), flush(name)))
+    migration, _ = caught_up(world, 8, 4, 2, 1)
+    before_the_passes = 1
+    assert [migration.target_collection] * (before_the_passes + 1) == flushed
+    world.vectors.crash()
+    assert 12 + 15 == len(world.texts_of(migration.target_collection))
+
+
+def test_what_a_crash_takes_between_passes_and_flush_is_made_up_for() -> None:
+    world = World()
+    migration = world.start()
+    world.deliver(before=CATCH_UP)
+    world.write("w", "written meanwhile")
+    world.vectors.flush(SOURCE)
+    with world.at(AFTER_PASS, lambda: None, world.vectors.crash):
+        world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
 
 
 # --- chunks that cannot be embedded ------------------------------------------------
