@@ -61,6 +61,8 @@ class Scale:
             chunks=200,
             from_dimension=16,
             to_dimension=32,
+            # Sources must outlast what is watched of them: small batches, small sources.
+            batch_size=10,
             requests_per_minute=600,
             fresh_workers=False,
             warm_up_seconds=0.5,

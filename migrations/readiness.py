@@ -31,9 +31,14 @@ def make_ready(run: Run) -> IndexState:
     if state.pending_rows > most:
         raise VectorStoreUnavailable(
             f"The target's index is being built: {state.pending_rows} rows to go.",
-            retry_after_seconds=1.0,
+            retry_after_seconds=_pause_seconds(state.pending_rows),
         )
     return state
+
+
+def _pause_seconds(pending_rows: int) -> float:
+    """Long enough that the next look can find something else: building takes minutes."""
+    return min(30.0, max(1.0, pending_rows / 25_000))
 
 
 def check_target_ready(run: Run, report: Report) -> None:

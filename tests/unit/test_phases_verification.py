@@ -172,6 +172,21 @@ def test_the_index_of_a_large_target_is_waited_for() -> None:
     assert 2 == pytest.approx(world.clock.monotonic() - begun)
 
 
+@pytest.mark.parametrize(
+    ("pending_rows", "seconds"), [(26_000, 1.04), (250_000, 10), (50_000_000, 30)]
+)
+def test_the_more_rows_have_no_index_yet_the_later_it_is_asked_for_again(
+    pending_rows: int, seconds: float
+) -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    building(world, pending_rows, 0)
+    begun = world.clock.monotonic()
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert seconds == pytest.approx(world.clock.monotonic() - begun)
+
+
 def test_as_many_rows_as_are_searched_as_fast_without_an_index_are_not_waited_for() -> None:
     world = World(settings={"unindexed_rows": 6})
     migration = world.start_at(Phase.VERIFICATION)
