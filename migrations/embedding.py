@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,18 +191,21 @@ def _call(run: Run, texts: list[str], purpose: str) -> Embedded:
     may_be_put_off = purpose == "data_migration"  # a batch; phases are waited for
     ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
     with run.services.calls.one(provider, run.check):
-        embedded = _call_in_turn(run, ticket, texts, may_be_put_off)
+        read = _call_in_turn(run, ticket, texts, may_be_put_off)
+    embedded = read()  # without the slot: the next call is made meanwhile
     limiter.settle(ticket, embedded.tokens)
     return embedded
 
 
-def _call_in_turn(run: Run, ticket: Ticket, texts: list[str], may_be_put_off: bool) -> Embedded:
+def _call_in_turn(
+    run: Run, ticket: Ticket, texts: list[str], may_be_put_off: bool
+) -> Callable[[], Embedded]:
     provider, limiter = ticket.provider, run.services.limiter
     _take_turn(run, ticket, may_be_put_off)
     failpoint("embed.before_call", migration_id=run.migration.id, epoch=run.migration.epoch)
     run.check()  # the last thing before paying
     try:
-        return run.embedder.embed(texts)
+        return run.embedder.ask(texts)
     except TransientError as error:
         if isinstance(error, ProviderRateLimited):
             limiter.refused(provider)

@@ -7,7 +7,7 @@ contract suite that runs on the fake and on the real thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -203,6 +203,14 @@ class Embedder(Protocol):
             ProviderAuthenticationFailed, ProviderQuotaExhausted, UnknownModel.
             DimensionMismatch, InvalidVectors.
             ProviderRateLimited, ProviderUnavailable: try again.
+        """
+        ...
+
+    def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        """As :meth:`embed`, in two steps: return with the answer, unread, and read it when called.
+
+        Reading takes nothing of the provider, so the next may ask meanwhile. Each step
+        raises what :meth:`embed` raises.
         """
         ...
 

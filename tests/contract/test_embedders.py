@@ -87,6 +87,15 @@ def test_vectors_come_in_the_order_of_the_texts(embedders: Embedders, ref: Embed
     assert len(TEXTS) == len({row.tobytes() for row in forwards})
 
 
+def test_an_answer_is_read_after_it_has_come(embedders: Embedders, ref: EmbeddingRef) -> None:
+    embedder = embedders.get(ref)
+    first, second = embedder.ask(TEXTS[:3]), embedder.ask(TEXTS[3:6])
+    for read, texts in ((second, TEXTS[3:6]), (first, TEXTS[:3])):
+        expected, found = embedder.embed(texts), read()
+        np.testing.assert_array_equal(expected.vectors, found.vectors)
+        assert expected.tokens == found.tokens
+
+
 def test_no_texts_cost_nothing(embedders: Embedders, ref: EmbeddingRef) -> None:
     embedded = embedders.get(ref).embed([])
 

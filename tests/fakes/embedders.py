@@ -158,6 +158,10 @@ class _FakeEmbedder:
     def embed(self, texts: Sequence[str]) -> Embedded:
         return self._embedders.answer(self.ref, texts)
 
+    def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        embedded = self.embed(texts)
+        return lambda: embedded
+
 
 #: The local model under its own name, for tests that go from or to it.
 LOCAL_64 = EmbeddingRef(provider=LOCAL_PROVIDER, model=LOCAL_MODEL, dimension=64)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import pytest
 
+from migrations.call_slots import CallSlots
+from migrations.chunks import Embedded
 from migrations.embedding import LONGEST_WAIT_SECONDS, embed, quick_estimate
 from migrations.errors import Postponed, ProviderRateLimited
 from migrations.limits import Rules
+from migrations.ports import Embedder
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
@@ -49,6 +55,32 @@ def test_an_answer_is_not_paid_for_again_because_the_next_request_failed() -> No
     before = world.embedders.embedded.copy()
     embed(run, chunks_of(world), purpose="data_migration")
     assert {1} == set((world.embedders.embedded - before).values())
+
+
+def test_the_next_call_is_made_while_an_answer_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(1)
+    run = world.run_of(world.start_at(Phase.DATA_MIGRATION))
+    run.services = replace(run.services, calls=CallSlots(1))
+    embedder = type(run.embedder)
+    ask, read = embedder.ask, []
+
+    def ask_and_read_later(self: Embedder, texts: Sequence[str]) -> Callable[[], Embedded]:
+        answer = ask(self, texts)
+
+        def read_while_another_calls() -> Embedded:
+            with run.services.calls.one("fake", no_slot_is_free):
+                read.append(texts)
+            return answer()
+
+        return read_while_another_calls
+
+    monkeypatch.setattr(embedder, "ask", ask_and_read_later)
+    embed(run, chunks_of(world), purpose="data_migration")
+    assert 1 == len(read)
+
+
+def no_slot_is_free() -> None:
+    raise AssertionError("the slot is held while the answer is read")
 
 
 def test_halves_of_a_refused_request_have_turns_too() -> None:

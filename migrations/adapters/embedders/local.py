@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +131,7 @@ class LocalEmbedder:
             vectors[position] = pooled / np.sqrt(np.square(pooled).sum())
             tokens += len(ids)
         return Embedded(vectors, tokens)
+
+    def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        embedded = self.embed(texts)
+        return lambda: embedded

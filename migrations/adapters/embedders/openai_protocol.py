@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import openai
@@ -153,19 +154,26 @@ class ProtocolEmbedder:
         return tuple(pack(texts, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request))
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        if not texts:
+        return self.ask(texts)()
+
+    def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        parts = [texts[part] for part in self.requests(texts)] if texts else []
+        bodies = [self._connection.post(self._ref, part, self._dimensions) for part in parts]
+        return partial(self._read, parts, bodies)
+
+    def _read(self, parts: Sequence[Sequence[str]], bodies: Sequence[bytes]) -> Embedded:
+        if not parts:
             return Embedded(np.empty((0, self._ref.dimension), dtype=np.float32), 0)
-        answers = [self._request(texts[part]) for part in self.requests(texts)]
+        answers = [
+            decode(body, part, self._ref, self._ref.dimension)
+            for part, body in zip(parts, bodies, strict=True)
+        ]
         if len(answers) == 1:
             return answers[0]
         return Embedded(
             np.concatenate([answer.vectors for answer in answers]),
             sum(answer.tokens for answer in answers),
         )
-
-    def _request(self, texts: Sequence[str]) -> Embedded:
-        body = self._connection.post(self._ref, texts, self._dimensions)
-        return decode(body, texts, self._ref, self._ref.dimension)
 
 
 def ask_dimension(connection: Connection, ref: EmbeddingRef) -> int:
