@@ -7,7 +7,6 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import structlog
@@ -73,12 +72,8 @@ def catch_up(run: Run) -> dict[str, Any]:
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    read, warnings = _still_as_read(run), list[str]()
-    if read:
-        result, may_lack_rows = PassResult(read), True
-    else:
-        result = _compare_until_quiet(run, warnings)
-        may_lack_rows = _lacks_rows(run, result)
+    read = _still_as_read(run)
+    result, warnings = (PassResult(read), []) if read else _compare_until_quiet(run)
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.source.chunks,
@@ -86,7 +81,7 @@ def catch_up(run: Run) -> dict[str, Any]:
         "failed_chunks": failed,
         # Tells verification whether somebody has written since.
         "source_digest": result.source.digest,
-        MAY_LACK_ROWS: int(may_lack_rows),
+        MAY_LACK_ROWS: int(read is not None or _lacks_rows(run, result)),
     }
     return {"totals": totals, "warnings": warnings}
 
@@ -114,8 +109,8 @@ def _still_as_read(run: Run) -> Content | None:
     return read if now == read else None
 
 
-def _compare_until_quiet(run: Run, warnings: list[str]) -> PassResult:
-    """The last pass; a warning is added when that one was not quiet.
+def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
+    """The last pass, and a warning when it was not quiet.
 
     A pass finds what was written during the one before. With writers who never pause the
     passes soon take equally long, and another one gains nothing: verification and the
@@ -134,16 +129,18 @@ def _compare_until_quiet(run: Run, warnings: list[str]) -> PassResult:
         failpoint("data_migration.after_catch_up_pass", migration_id=run.migration.id)
         changes.append(result.changes)
         is_quiet = result.changes <= settings.catch_up_quiet_chunks
-        if is_quiet or result.changes > min(changes[:-1], default=math.inf) / 2:
+        is_shorter = len(changes) == 1 or changes[-1] <= changes[-2] / 2
+        if is_quiet or not is_shorter:
             break
     if any(changes):  # once for all passes: it takes seconds, in which the writers go on
         run.patiently(lambda: vectors.flush(run.target.name))
-    if not is_quiet:
-        warnings.append(
-            f"Writers did not pause in {len(changes)} catch-up passes; "
-            f"the last one still applied {result.changes} changes."
-        )
-    return result
+    if is_quiet:
+        return result, []
+    warning = (
+        f"Writers did not pause in {len(changes)} catch-up passes; "
+        f"the last one still applied {result.changes} changes."
+    )
+    return result, [warning]
 
 
 def _lacks_rows(run: Run, last: PassResult) -> bool:
