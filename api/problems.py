@@ -95,6 +95,7 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.NoLongerHeld: Kind(409, "No longer held"),
     domain.Superseded: Kind(409, "Superseded"),
     domain.Postponed: Kind(409, "Postponed"),
+    domain.PutDown: Kind(409, "Put down"),
     # Passing faults of what stands behind us. A provider's rate limit is ours,
     # not the caller's, so it is no 429.
     domain.TransientError: Kind(503, "Temporarily unavailable"),

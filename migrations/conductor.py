@@ -26,6 +26,7 @@ from migrations.errors import (
     CheckpointsLost,
     PermanentError,
     Postponed,
+    PutDown,
     ReembedError,
     RequestError,
     Superseded,
@@ -64,6 +65,7 @@ class Conductor:
         Raises:
             Superseded: another epoch or runner owns the migration; nothing was done.
             TransientError: it could not begin, or its checkpoints are gone; it is driven again.
+            PutDown: this worker is ending; its message must go back to the queue.
             PermanentError: it failed; compensation is recorded and enqueued.
         """
         work = WORK[phase]
@@ -92,10 +94,16 @@ class Conductor:
     def run_batch(
         self, migration_id: UUID, epoch: int, index: int, within: KeyRange
     ) -> dict[str, Any]:
-        """Run one batch; whatever happens, return normally so that its wave can advance."""
+        """Run one batch; whatever happens, return normally so that its wave can advance.
+
+        Raises:
+            PutDown: this worker is ending; its message must go back to the queue.
+        """
         try:
             with self._at_work(migration_id, epoch, remembered=True) as run:
                 return self._until_done(run, lambda: run_batch(run, index, within))
+        except PutDown:
+            raise
         except Superseded:
             return {"outcome": "superseded"}
         except Postponed as error:  # stays undone; the watchdog opens what is left again
@@ -152,13 +160,12 @@ class Conductor:
             if Phase.DATA_MIGRATION.value not in run.migration.phase_times:
                 return  # no batch was ever sent
             while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
-                run.beat.check()
                 in_flight = self._in_flight(migration_id, epoch)
                 if in_flight == 0:
                     return
                 if in_flight is None and waited > 2 * settings.heartbeat_seconds:
                     return
-                clock.sleep(0.2)
+                run.wait(0.2)
 
     def _in_flight(self, migration_id: UUID, epoch: int) -> int | None:
         """Batches that hold a lease, and no more are given; None when Redis cannot know."""
@@ -183,13 +190,13 @@ class Conductor:
                 failpoint(f"{phase}.before_undo", migration_id=run.migration.id)
                 run.patiently(lambda: WORK[phase].undo(run))
                 return None
-            except Superseded:
+            except (Superseded, PutDown):
                 raise
             except Exception as error:
                 log.warning("undo_failed", phase=phase.value, attempt=attempt, exc_info=error)
                 failure = f"{type(error).__name__}: {error}"
             if attempt + 1 < tries:
-                run.beat.wait(backoff_seconds(run.migration.config.retry_delay, attempt))
+                run.wait(backoff_seconds(run.migration.config.retry_delay, attempt))
         return failure
 
     def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
@@ -209,7 +216,9 @@ class Conductor:
             self._services.store.redrive(migration_id, epoch)
             self._send(migration_id)
             raise
-        except (Superseded, TransientError):  # PostgreSQL was away; the watchdog drives it
+        except (Superseded, PutDown):
+            raise
+        except TransientError:  # PostgreSQL was away; the watchdog drives it
             raise
         except Exception as error:
             self.fail(migration_id, epoch, error)
@@ -221,6 +230,8 @@ class Conductor:
                 self._services.store.begin_phase(migration_id, epoch, phase)
                 return
             except TransientError:
+                if self._services.ending.is_set():
+                    raise PutDown from None
                 self._services.clock.sleep(backoff_seconds(0.5, attempt))
 
     def _complete(self, run: Run, phase: Phase, values: dict[str, Any]) -> None:
@@ -282,7 +293,7 @@ class Conductor:
         self._await_turn(say, lambda: store.heartbeat(migration_id, epoch))
         try:
             with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
-                yield self._load(migration_id, epoch, beat)
+                yield replace(self._load(migration_id, epoch, beat), is_phase=True)
         finally:  # no earlier: a beat in between would take it again
             _quietly(lambda: store.release_runner(migration_id, runner))
 

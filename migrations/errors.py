@@ -195,6 +195,12 @@ class Postponed(TransitionRefused):
     code = "postponed"
 
 
+class PutDown(TransitionRefused):
+    """This worker is ending; the work goes back to the queue, for another one to take up."""
+
+    code = "put-down"
+
+
 # --- passing faults: wait and try again ---------------------------------------
 
 

@@ -66,14 +66,6 @@ class Beat:
         if self._stopped.is_set():
             raise Superseded
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, but wake at once to raise Superseded when the work must stop."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self.check()
-            self._stopped.wait(min(left, self._every))
-        self.check()
-
 
 class Pulse:
     """All beats of a process. Threads share one beat per key."""

@@ -11,7 +11,7 @@ import structlog
 
 from migrations.chunks import Chunk, CollectionSchema
 from migrations.entities import Bot, Migration
-from migrations.errors import CollectionNotLoaded, TimedOut, TransientError
+from migrations.errors import CollectionNotLoaded, PutDown, TimedOut, TransientError
 from migrations.ports import Embedder
 from migrations.pulse import Beat
 from migrations.reading import SharedReads, SharedSchemas
@@ -35,7 +35,12 @@ def backoff_seconds(first: float, attempt: int) -> float:
 
 @dataclass
 class Run:
-    """What a phase or batch works with. ``beat`` stops it when its epoch is gone."""
+    """What a phase or batch works with. ``beat`` stops it when its epoch is gone.
+
+    When the worker is asked to end, work is put down where it would wait, and a phase,
+    which may take an hour, wherever it looks. A batch that need not wait is done in a
+    second, and what it has paid for is kept.
+    """
 
     services: Services
     migration: Migration
@@ -45,6 +50,8 @@ class Run:
     schemas: SharedSchemas = field(default_factory=SharedSchemas)
     #: Of the source, shared likewise.
     reads: SharedReads = field(default_factory=SharedReads)
+    #: Whether it is put down wherever it looks, not only where it would wait.
+    is_phase: bool = False
     #: How long this work has waited for its turn at the provider.
     waited_for_limit_seconds: float = 0.0
     #: Whether this work has begun to store, so that it finds its own rows when it is repeated.
@@ -72,8 +79,13 @@ class Run:
         return str(chunk.fields.get(self.bot.text_field) or "")
 
     def check(self) -> None:
-        """Raises Superseded when this epoch is gone, TimedOut when the time is up."""
+        """Raises Superseded when this epoch is gone, TimedOut when the time is up.
+
+        Raises PutDown in a phase whose worker is ending.
+        """
         self.beat.check()
+        if self.is_phase:
+            self._put_down_if_ending()
         migration = self.migration
         if migration.status in COMPENSABLE and self.services.clock.now() > migration.deadline_at:
             raise TimedOut(
@@ -84,7 +96,7 @@ class Run:
         """Do it until it works: passing faults are waited out, up to the migration's timeout.
 
         Raises:
-            Superseded, TimedOut and whatever lasting error ``action`` raises.
+            Superseded, TimedOut, PutDown and whatever lasting error ``action`` raises.
         """
         attempt = 0
         while True:
@@ -126,9 +138,18 @@ class Run:
             log.warning("note_failed", reason=error.message)
 
     def wait(self, seconds: float) -> None:
-        """Sleep in slices short enough to notice a cancel within a second."""
+        """Sleep in slices short enough to notice a cancel, and the worker's end, in a second.
+
+        Raises:
+            Superseded, TimedOut, PutDown.
+        """
         clock = self.services.clock
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0:
             self.check()
+            self._put_down_if_ending()
             clock.sleep(min(left, 0.5))
+
+    def _put_down_if_ending(self) -> None:
+        if self.services.ending.is_set():
+            raise PutDown

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from migrations.call_slots import CallSlots
 from migrations.ports import Checkpoints, Clock, Dispatcher, Embedders, RateLimiter, VectorStore
@@ -23,3 +24,5 @@ class Services:
     settings: Settings
     pulse: Pulse
     calls: CallSlots
+    #: Set once this process has been asked to end.
+    ending: threading.Event = field(default_factory=threading.Event)

@@ -53,5 +53,6 @@ def _start_watchdog(**_: Any) -> None:
 
 
 @worker_shutting_down.connect
-def _stop_watchdog(**_: Any) -> None:
+def _put_down_the_work(**_: Any) -> None:
+    assembly().services.ending.set()
     assembly().watchdog.stop()

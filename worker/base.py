@@ -6,16 +6,17 @@ from typing import Any
 
 import structlog
 from celery import Task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 
-from migrations.errors import Superseded
+from migrations.errors import PutDown, Superseded
 
 
 class MigrationTask(Task):  # type: ignore[type-arg]  # celery's stubs are not at hand
     """Fenced, idempotent, thin.
 
     Tasks take ids and numbers and call one use case. A task whose epoch is gone
-    is ignored, which also ends the chain it is part of.
+    is ignored, which also ends the chain it is part of. One that an ending worker
+    puts down goes back to the queue with the rest of its chain.
     """
 
     #: What a task may set about itself; Celery would keep a misspelt option silently.
@@ -35,6 +36,8 @@ class MigrationTask(Task):  # type: ignore[type-arg]  # celery's stubs are not a
             return super().__call__(*args, **kwargs)
         except Superseded as error:
             raise Ignore(error.message) from error
+        except PutDown as error:
+            raise Reject(error.message, requeue=True) from error
         finally:
             structlog.contextvars.clear_contextvars()
 

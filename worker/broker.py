@@ -22,10 +22,19 @@ class ForgivingQoS(redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         if self._given_up:
-            log.warning("message_not_acknowledged", tag=delivery_tag)
-            super(redis.QoS, self).ack(delivery_tag)
-            return
-        super().ack(delivery_tag)
+            self._leave(delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if self._given_up:
+            self._leave(delivery_tag)
+        else:
+            super().reject(delivery_tag, requeue)
+
+    def _leave(self, delivery_tag: str) -> None:
+        log.warning("message_not_acknowledged", tag=delivery_tag)
+        super(redis.QoS, self).ack(delivery_tag)
 
     @property
     def _given_up(self) -> bool:

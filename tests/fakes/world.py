@@ -28,7 +28,7 @@ from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.config import EmbeddingRef
 from migrations.entities import Bot, Caller, Migration, Role
-from migrations.errors import Superseded
+from migrations.errors import PutDown
 from migrations.outbox import FORGOTTEN_AFTER_SECONDS
 from migrations.pulse import Beat, Pulse
 from migrations.requests import BotRegistration, StartRequest
@@ -239,12 +239,10 @@ class World:
         self.ran.append(task.name)
         try:
             task.call()
-        except Superseded as error:
-            self.failures.append((task.name, error))
+        except (WorkerKilled, PutDown):
+            self.queue.append(task)  # acknowledged late, so the broker gives it to another
         except Exception as error:
             self.failures.append((task.name, error))
-        except WorkerKilled:
-            self.queue.append(task)  # acknowledged late, so the broker gives it to another
         else:
             follower = task.successor()
             self.queue += [follower] if follower else []

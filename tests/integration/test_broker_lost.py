@@ -34,7 +34,10 @@ def test_a_channel_whose_connection_was_given_up_closes_with_a_message_in_hand(
 
 
 @pytest.mark.usefixtures("forgiving")
-def test_work_that_ends_after_its_connection_is_acknowledged_to_nobody(redis_url: str) -> None:
+@pytest.mark.parametrize("end", ["basic_ack", "basic_reject"])
+def test_work_that_ends_after_its_connection_is_acknowledged_to_nobody(
+    redis_url: str, end: str
+) -> None:
     connection = Connection(redis_url)
     queue = unique_name("queue")
     channel = _with_one_in_hand(connection, queue)
@@ -42,7 +45,7 @@ def test_work_that_ends_after_its_connection_is_acknowledged_to_nobody(redis_url
     channel.connection.client = None
     channel.close()
     channel.connection = None
-    channel.basic_ack(tag)
+    getattr(channel, end)(tag, True)  # all before it, or back into the queue
 
 
 @pytest.mark.usefixtures("forgiving")

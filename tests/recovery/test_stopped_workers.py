@@ -1,11 +1,18 @@
-"""Workers that stand still, are replaced, and come back."""
+"""Workers that are asked to end; and those that stand still, are replaced, and come back."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.harness.ground import Ground
-from tests.scenarios import zombies
+from tests.scenarios import operating, zombies
+
+
+@pytest.mark.parametrize("point", ["embed.before_call", "verification.before_run"])
+def test_a_worker_that_is_asked_to_end_puts_down_what_it_waits_with(
+    ground: Ground, point: str
+) -> None:
+    operating.ended_while_waiting(ground, point)
 
 
 @pytest.mark.parametrize("point", ["batch.before_upsert", "finalization.before_switch"])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+from devstack.child import ended_within
 from devstack.stack import PROJECT
 from tests.harness import rows
 from tests.harness.bots import expect
@@ -40,6 +41,22 @@ def rolling_restarts(ground: Ground, times: int) -> str:
     ground.provider.latency_seconds = 0
     completed(ground, bot, run, again=restarts * BATCH)
     return f"{restarts} restarts, {paid_again(ground, bot, run)} texts embedded again"
+
+
+def ended_while_waiting(ground: Ground, point: str) -> str:
+    """A deploy finds a worker waiting for what is away: another one waits on, at the same epoch."""
+    bot = seeded(ground)
+    outage = ground.driver.on(point, "outage", times=None)
+    run = started(bot)
+    pid = ground.acted(point, "outage").pid
+    name = ground.name_of(pid)
+    os.kill(pid, signal.SIGTERM)
+    assert ended_within(pid, RESUME_SECONDS), f"{name} waits on, for what does not come"
+    outage.times = 0
+    ground.revive()
+    completed(ground, bot, run)
+    assert ground.row(run)["epoch"] == 1, "it was not given back but had to be driven again"
+    return f"{name} put it down"
 
 
 def timed_out_while_stuck(ground: Ground) -> str:
