@@ -119,8 +119,20 @@ class VectorStore(Protocol):
         """
         ...
 
+    def lately(self) -> Moment:
+        """Two seconds ago: no read as of it has to wait, and what came since may be missed.
+
+        For those whose later looks find what they have missed.
+        """
+        ...
+
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 10_000,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
         """Every key of the range in ascending order, in pages, strongly consistent.
 

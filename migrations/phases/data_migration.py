@@ -14,7 +14,7 @@ import structlog
 from migrations import messages
 from migrations.chunks import Content, Key
 from migrations.comparison import PassResult, catch_up_once
-from migrations.content import content_now
+from migrations.content import content_lately
 from migrations.durability import MAY_LACK_ROWS
 from migrations.entities import Step
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
@@ -49,12 +49,13 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _plan(run: Run) -> Plan:
-    """Cut the keys, as they are now, into ranges of ``batch_size``; later keys are caught up."""
+    """Cut the keys of lately into ranges of ``batch_size``; later keys are caught up."""
     checkpoints, migration_id = run.services.checkpoints, run.migration.id
     size = run.migration.config.batch_size
     checkpoints.start_plan(migration_id, size)
     waiting: list[Key] = []
-    for page in run.services.vectors.scan_keys(run.source):
+    vectors = run.services.vectors
+    for page in vectors.scan_keys(run.source, as_of=vectors.lately()):
         run.check()
         waiting += page
         whole = len(waiting) - len(waiting) % size
@@ -90,7 +91,8 @@ def _still_as_read(run: Run) -> Content | None:
     """What the source holds, when that is just what the batches have read and stored.
 
     Then nobody has written to it since, and comparing would find nothing unless Milvus has
-    lost something; verification compares and flushes at the same time, and sees that. None
+    lost something; verification compares and flushes at the same time, and sees that, and
+    what was written in the last two seconds. None
     when somebody has written, when a chunk was refused, or when it cannot be told: the
     target held something before the batches, or got something from a worker of an
     earlier epoch.
@@ -105,8 +107,8 @@ def _still_as_read(run: Run) -> Content | None:
     except (CheckpointsLost, CheckpointsUnavailable):
         return None
     vectors = run.services.vectors
-    now = run.patiently(lambda: content_now(vectors, run.source, run.check))
-    return read if now == read else None
+    lately = run.patiently(lambda: content_lately(vectors, run.source, run.check))
+    return read if lately == read else None
 
 
 def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -259,6 +260,16 @@ def test_an_upsert_of_nothing_and_a_delete_of_nothing_do_nothing(world: World) -
 
     assert [] == world.store.fetch(made, [])
     assert ["a"] == keys_of(world.store.read(made, ALL_KEYS, strong=True))
+
+
+def test_what_was_written_some_seconds_ago_is_seen_as_of_lately(world: World) -> None:
+    made = world.collection()
+    write(world.store, made, [chunk("a"), chunk("b")])
+    time.sleep(2.5)
+    lately = world.store.lately()
+    assert ["a", "b"] == [key for page in world.store.scan_keys(made, as_of=lately) for key in page]
+    assert ["a", "b"] == [c.key for page in world.store.scan(made, as_of=lately) for c in page]
+    assert 2 == world.store.count(made.name, as_of=lately)
 
 
 @pytest.mark.parametrize("strings", [True, False], ids=["VARCHAR", "INT64"])

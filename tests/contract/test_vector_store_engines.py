@@ -492,3 +492,13 @@ def _patiently(call: Callable[[], Any]) -> None:
         except VectorStoreUnavailable:
             time.sleep(0.5)
     return call()
+
+
+def test_lately_is_two_seconds_before_now_by_the_clock_of_milvus(
+    request: pytest.FixtureRequest,
+) -> None:
+    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
+    lately, now = world.store.lately(), world.store.moment()
+    milliseconds = (now["guarantee_timestamp"] >> 18) - (lately["guarantee_timestamp"] >> 18)
+    assert 2000 <= milliseconds < 3000
+    world.clean()

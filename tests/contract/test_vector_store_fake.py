@@ -38,9 +38,11 @@ def test_only_strong_reads_of_a_lagging_store_see_what_was_just_written() -> Non
     write(store, made, [chunk("b")])
 
     weak, strong = store.read(made, ALL_KEYS), store.read(made, ALL_KEYS, strong=True)
+    now, lately = store.count("docs"), store.count("docs", as_of=store.lately())
     store.flush("docs")
 
     assert (1, 2, 2) == (len(weak), len(strong), len(store.read(made, ALL_KEYS)))
+    assert (2, 1, 2) == (now, lately, store.count("docs", as_of=store.lately()))
 
 
 def test_seeded_rows_stand_behind_their_alias_with_unit_vectors() -> None:

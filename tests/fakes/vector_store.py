@@ -55,8 +55,8 @@ class FakeVectorStore:
     """Safe for threads.
 
     ``unordered``: pages come from the engine in any order and from anywhere in
-    the range, as milvus-lite's do. ``lagging``: reads that are not strong see
-    only what was there at the last flush.
+    the range, as milvus-lite's do. ``lagging``: reads that are not strong, or as
+    of lately, see only what was there at the last flush.
     """
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
@@ -228,16 +228,25 @@ class FakeVectorStore:
         self, collection: str, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
     ) -> int:
         with self._call("count"):
-            return sum(key in within for key in self._loaded(collection).rows)
+            return sum(key in within for key in self._seen(collection, as_of))
 
     def moment(self) -> Moment:
         with self._call("moment"):
             return {}
 
+    def lately(self) -> Moment:
+        with self._call("lately"):
+            return {"lately": True}
+
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 10_000,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
-        for page in self._pages("scan_keys", schema, within, page_size, with_vectors=False):
+        for page in self._pages("scan_keys", schema, within, page_size, as_of):
             yield [chunk.key for chunk in page]
 
     def scan(
@@ -249,7 +258,7 @@ class FakeVectorStore:
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        return self._pages("scan", schema, within, page_size, with_vectors=with_vectors)
+        return self._pages("scan", schema, within, page_size, as_of, with_vectors=with_vectors)
 
     def read(
         self,
@@ -274,7 +283,7 @@ class FakeVectorStore:
         as_of: Moment | None = None,
     ) -> list[Chunk]:
         with self._call("fetch"):
-            rows = self._loaded(schema.name).rows
+            rows = self._seen(schema.name, as_of)
             found = _in_order(rows.keys() & set(keys))
             return [_chunk(schema, rows[key], with_vectors) for key in found]
 
@@ -288,7 +297,7 @@ class FakeVectorStore:
         as_of: Moment | None = None,
     ) -> list[list[Hit]]:
         with self._call("search"):
-            rows = list(self._loaded(schema.name).rows.values())
+            rows = list(self._seen(schema.name, as_of).values())
             return [_nearest(schema, rows, vector, limit, output_fields) for vector in vectors]
 
     def _pages(
@@ -297,25 +306,36 @@ class FakeVectorStore:
         schema: CollectionSchema,
         within: KeyRange,
         page_size: int,
+        as_of: Moment | None,
         *,
-        with_vectors: bool,
+        with_vectors: bool = False,
     ) -> Iterator[list[Chunk]]:
         source = Source(
-            partial(self._page, method, schema, with_vectors),
-            lambda span: sum(key in span for key in self._loaded(schema.name).rows),
+            partial(self._page, method, schema, as_of, with_vectors),
+            lambda span: sum(key in span for key in self._seen(schema.name, as_of)),
             lambda chunk: chunk.key,
         )
         return proven_pages(source, within, page_size)
 
     def _page(
-        self, method: str, schema: CollectionSchema, with_vectors: bool, span: KeyRange, size: int
+        self,
+        method: str,
+        schema: CollectionSchema,
+        as_of: Moment | None,
+        with_vectors: bool,
+        span: KeyRange,
+        size: int,
     ) -> list[Chunk]:
         with self._call(method):
-            rows = self._loaded(schema.name).rows
+            rows = self._seen(schema.name, as_of)
             keys = _in_order(key for key in rows if key in span)
             if self.unordered:
                 self._random.shuffle(keys)
             return [_chunk(schema, rows[key], with_vectors) for key in keys[:size]]
+
+    def _seen(self, collection: str, as_of: Moment | None) -> dict[Key, Row]:
+        held = self._loaded(collection)
+        return held.settled if self.lagging and as_of and "lately" in as_of else held.rows
 
     # --- writing ----------------------------------------------------------------
 

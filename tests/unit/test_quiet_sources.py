@@ -78,6 +78,18 @@ def test_whatever_came_in_between_is_noticed_and_both_are_compared(what: str) ->
     assert same_texts(world, migration)
 
 
+@pytest.mark.parametrize("what", ["a new chunk", "a changed text", "a chunk gone"])
+def test_what_is_written_too_lately_for_planning_batches_and_catching_up_arrives(what: str) -> None:
+    world = World(10)
+    migration = world.start(batch_size=3)
+    world.vectors.lagging = True  # nobody sees it who does not wait for it
+    MEANWHILE[what](world, migration)
+    assert migration.target_collection not in caught_up(world, migration)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert same_texts(world, migration)
+
+
 def test_a_chunk_that_was_refused_is_tried_again_by_comparing() -> None:
     world = World(10)
     world.write("k003", "poison")

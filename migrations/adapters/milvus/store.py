@@ -42,6 +42,10 @@ BATCH_PAGE = 4_096
 KEYS_PER_FILTER = 1_000
 #: As of a few seconds ago at the latest, without waiting.
 BOUNDED = {"consistency_level": "Bounded"}
+#: Older than the clock's last tick (0.2 s) on a node that lags, too.
+LATELY_SECONDS = 2
+#: Milvus' timestamps are milliseconds, with a counter in their lowest bits.
+TIMESTAMP_LOGICAL_BITS = 18
 #: Loading and flushing wait for work on every row, so they may take this many timeouts.
 SLOW = 10
 #: A refused creation is blamed on a rival when the collection appears within this.
@@ -240,10 +244,18 @@ class MilvusVectorStore:
 
     def moment(self) -> Moment:
         """Options of a read that sees every write acknowledged before this call."""
+        return self._seconds_ago(0)
+
+    def lately(self) -> Moment:
+        """The same of a while ago, which every node that answers has seen by now."""
+        return self._seconds_ago(LATELY_SECONDS)
+
+    def _seconds_ago(self, seconds: int) -> Moment:
         now = self._connection.timestamp()
         if now is None:
             return {"consistency_level": "Strong"}
-        return {"consistency_level": "Customized", "guarantee_timestamp": now}
+        seen = now - (seconds * 1000 << TIMESTAMP_LOGICAL_BITS)
+        return {"consistency_level": "Customized", "guarantee_timestamp": seen}
 
     def _query(
         self,
@@ -293,9 +305,14 @@ class MilvusVectorStore:
         return self._query(schema.name, condition, fields, seeing, **options)
 
     def scan_keys(
-        self, schema: CollectionSchema, within: KeyRange = ALL_KEYS, *, page_size: int = 10_000
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 10_000,
+        as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
-        seeing = self.moment()
+        seeing = self.moment() if as_of is None else as_of
 
         def read(span: KeyRange, size: int) -> list[Key]:
             page = self._page(schema, [schema.key_field], span, size, seeing)
