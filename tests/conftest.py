@@ -37,6 +37,7 @@ LAYERS = ("recovery", "contract", "e2e", "integration", "devstack", "schema", "u
 ON_STANDALONE = ("contract", "e2e/test_standalone.py", "devstack/test_servers.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not hasattr(config, "workerinput"):  # one process, in the usual order
         return
