@@ -5,8 +5,6 @@
 
 PYTHON ?= python3
 KILLS ?= 100
-# Most tests wait for something; more than two processes would make them wait for each other.
-PROCESSES ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
 
@@ -24,8 +22,7 @@ down: .venv/.installed-local  ## stop what `make up` started
 
 test: lint  ## run every check: lint and all tests
 	mkdir -p build/tmp
-	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest \
-	    --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest
 
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \

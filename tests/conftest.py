@@ -3,14 +3,11 @@
 They are started by the test run itself and never skipped; each is stopped, and
 its data removed, when the session ends. A test takes a database, a Redis
 database or a collection name of its own from the fixtures below them.
-
-``make test`` runs the layers side by side, each in a process with servers of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,35 +24,6 @@ from tests.services.databases import (
     unique_name,
 )
 from tests.services.servers import running
-
-# --- which tests share a process ------------------------------------------------
-
-TESTS = Path(__file__).parent
-#: The longest first, so that no process is left with a long one at the end.
-LAYERS = ("recovery", "contract", "e2e", "integration", "devstack", "schema", "unit")
-#: These run the real Milvus, which is not to be run twice at the same time.
-ON_STANDALONE = ("contract", "e2e/test_standalone.py", "devstack/test_servers.py")
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not hasattr(config, "workerinput"):  # one process, in the usual order
-        return
-    items.sort(key=lambda item: LAYERS.index(_place(item).parts[0]))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(_place(item))))
-
-
-def _place(item: pytest.Item) -> Path:
-    return item.path.relative_to(TESTS)
-
-
-def _group(place: Path) -> str:
-    """Servers and workers are a layer's; unit tests have none and go where there is room."""
-    if place.as_posix().startswith(ON_STANDALONE):
-        return "standalone"
-    return place.as_posix() if place.parts[0] == "unit" else place.parts[0]
-
 
 # --- one server a session -------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
@@ -11,8 +11,7 @@ from celery import Celery
 from migrations.errors import AlreadySwitched, MigrationNotFound
 from worker.revoking import cancelling_control
 
-# The same in every process: tests are told apart by it.
-OURS = UUID("3f0a4c1e-7d52-4b86-9a3b-52c1d07f6e94")
+OURS = uuid4()
 TASK = f"{OURS}.1.batch_3"
 
 
