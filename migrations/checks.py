@@ -42,8 +42,8 @@ class Examination:
     over_long: OverLong
     beforehand: bool
     report: Report
-    #: Of all reads. What was written since is nothing that would change a verdict.
-    lately: Moment
+    #: Of all reads: each would wait for one of its own.
+    now: Moment
     #: Keys of chunks that have a text, for the fidelity check.
     sample: list[Key] = field(default_factory=list)
 
@@ -77,9 +77,9 @@ def examine(
         TransientError: a dependency does not answer (provider faults only when
         not ``beforehand``).
     """
-    lately = services.vectors.lately()
+    now = services.vectors.moment()
     exam = Examination(
-        services, bot, target, max_failed_ratio, over_long, beforehand, Report(), lately
+        services, bot, target, max_failed_ratio, over_long, beforehand, Report(), now
     )
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
@@ -115,7 +115,7 @@ def _check_source(exam: Examination) -> None:
         loaded,
         "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
     )
-    chunks = vectors.count(bot.live.collection, as_of=exam.lately) if loaded else 0
+    chunks = vectors.count(bot.live.collection, as_of=exam.now) if loaded else 0
     added = chunks * exam.target.dimension * 4
     exam.report.add(
         "source",
@@ -160,7 +160,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     """Empty texts cannot be embedded: said before anything is paid."""
     empty = chunks = too_long = 0
     limit = _max_input_tokens(exam)
-    for page in exam.services.vectors.scan(schema, as_of=exam.lately):
+    for page in exam.services.vectors.scan(schema, as_of=exam.now):
         chunks += len(page)
         if not exam.sample:
             exam.sample = _sample_of(page, exam.bot.text_field)
@@ -217,7 +217,7 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     try:
         old = exam.services.embedders.get(exam.bot.live.embedding)
         vectors = exam.services.vectors
-        sample = vectors.fetch(schema, exam.sample, with_vectors=True, as_of=exam.lately)
+        sample = vectors.fetch(schema, exam.sample, with_vectors=True, as_of=exam.now)
         alike = _reproduced(old, sample, exam.bot.text_field)
     except ReembedError as error:
         message = (

@@ -216,9 +216,7 @@ class Conductor:
             self._services.store.redrive(migration_id, epoch)
             self._send(migration_id)
             raise
-        except (Superseded, PutDown):
-            raise
-        except TransientError:  # PostgreSQL was away; the watchdog drives it
+        except (Superseded, PutDown, TransientError):  # PostgreSQL was away; it is driven again
             raise
         except Exception as error:
             self.fail(migration_id, epoch, error)

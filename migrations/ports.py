@@ -120,9 +120,9 @@ class VectorStore(Protocol):
         ...
 
     def lately(self) -> Moment:
-        """Two seconds ago: no read as of it has to wait, and what came since may be missed.
+        """Two seconds ago: reads as of it hardly ever wait, and may miss what came since.
 
-        For those whose later looks find what they have missed.
+        Only for those whose later looks find what they have missed.
         """
         ...
 

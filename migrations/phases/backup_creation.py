@@ -11,8 +11,8 @@ from migrations.run import Run
 
 def run(run: Run) -> dict[str, Any]:
     """Record the bot's configuration and its collection's schema, count and content digest."""
-    source, vectors = run.source, run.services.vectors
-    count, digest = content_digest(vectors, source, run.check, vectors.lately())
+    source = run.source
+    count, digest = content_digest(run.services.vectors, source, run.check)
     info = RollbackInfo(
         bot_id=run.bot.bot_id,
         collection=source.name,

@@ -49,7 +49,7 @@ def run(run: Run) -> dict[str, Any]:
 
 
 def _plan(run: Run) -> Plan:
-    """Cut the keys of lately into ranges of ``batch_size``; later keys are caught up."""
+    """Cut the keys of two seconds ago into ranges of ``batch_size``; later keys are caught up."""
     checkpoints, migration_id = run.services.checkpoints, run.migration.id
     size = run.migration.config.batch_size
     checkpoints.start_plan(migration_id, size)
@@ -92,10 +92,9 @@ def _still_as_read(run: Run) -> Content | None:
 
     Then nobody has written to it since, and comparing would find nothing unless Milvus has
     lost something; verification compares and flushes at the same time, and sees that, and
-    what was written in the last two seconds. None
-    when somebody has written, when a chunk was refused, or when it cannot be told: the
-    target held something before the batches, or got something from a worker of an
-    earlier epoch.
+    what was written in the last two seconds. None when somebody has written, when a chunk
+    was refused, or when it cannot be told: the target held something before the batches,
+    or got something from a worker of an earlier epoch.
     """
     migration, store = run.migration, run.services.store
     if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:

@@ -193,6 +193,18 @@ def test_vectors_that_nearly_agree_are_faithful() -> None:
     assert [] == warnings(World(embedders=Rounding()))
 
 
+def test_what_was_mended_or_written_a_moment_ago_counts() -> None:
+    world = World(["", "b"])
+    world.vectors.lagging = True  # nobody sees it who does not wait for it
+    world.write("k000", "mended")
+    world.write("new", "new")
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+    assert Status.RUNNING == migration.status
+    info = migration.rollback_info
+    assert info is not None
+    assert 3 == info.chunk_count
+
+
 def test_an_empty_collection_passes() -> None:
     assert [] == warnings(World(0))
 

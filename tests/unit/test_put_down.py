@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from migrations import task_names as names
+from migrations.entities import Migration
 from migrations.errors import (
     ProviderUnavailable,
     PutDown,
@@ -34,6 +35,13 @@ def completes_elsewhere(world: World, migration_id: UUID) -> None:
     assert world.texts_of(SOURCE) == world.texts_of(now.target_collection)
 
 
+def put_down_in_verification(world: World) -> Migration:
+    migration = world.start_at(Phase.VERIFICATION)
+    with world.at("verification.before_run", lambda: ending(world)), pytest.raises(PutDown):
+        world.pending()[0].call()
+    return migration
+
+
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_phase_that_waits_is_put_down(phase: Phase) -> None:
     world = World()
@@ -50,18 +58,14 @@ def test_a_phase_that_waits_is_put_down(phase: Phase) -> None:
 
 def test_a_phase_is_put_down_where_it_looks_without_waiting() -> None:
     world = World()
-    migration = world.start_at(Phase.VERIFICATION)
-    with world.at("verification.before_run", lambda: ending(world)), pytest.raises(PutDown):
-        world.pending()[0].call()
+    migration = put_down_in_verification(world)
     assert Status.RUNNING == world.now(migration).status
     completes_elsewhere(world, migration.id)
 
 
 def test_who_takes_a_phase_up_need_not_wait_for_the_lease_of_who_put_it_down() -> None:
     world = World()
-    migration = world.start_at(Phase.VERIFICATION)
-    with world.at("verification.before_run", lambda: ending(world)), pytest.raises(PutDown):
-        world.pending()[0].call()
+    migration = put_down_in_verification(world)
     assert world.store.take_runner(migration.id, 1, "somebody else", 60)
 
 

@@ -247,7 +247,7 @@ class MilvusVectorStore:
         return self._seconds_ago(0)
 
     def lately(self) -> Moment:
-        """The same of a while ago, which every node that answers has seen by now."""
+        """The same of a while ago, which a node that answers has nearly always seen by now."""
         return self._seconds_ago(LATELY_SECONDS)
 
     def _seconds_ago(self, seconds: int) -> Moment:
