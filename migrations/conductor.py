@@ -76,10 +76,10 @@ class Conductor:
             failpoint(f"{phase}.after_run", migration_id=migration_id, epoch=epoch)
             if phase is not Phase.DATA_MIGRATION:
                 self._complete(run, phase, values)
+            if phase is Phase.CLEANUP:  # as its runner: whoever awaits the turn gets none any more
+                self._services.store.finish(migration_id, epoch)
 
         self._drive(migration_id, epoch, phase, body)
-        if phase is Phase.CLEANUP:
-            self._services.store.finish(migration_id, epoch)
         self._send(migration_id)
 
     def catch_up(self, migration_id: UUID, epoch: int) -> None:

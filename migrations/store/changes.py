@@ -75,12 +75,15 @@ def is_transition(before: Status, after: Status) -> bool:
     return after is before or after in TRANSITIONS[before]
 
 
+#: The values that free the lease of whoever runs the phase.
+NO_RUNNER: Mapping[str, Any] = {"runner": None, "runner_until": None}
+
+
 def raised_epoch(held: Held, **values: Any) -> dict[str, Any]:
     """The values that take a migration away from whoever works on it now."""
     return {
         "epoch": held.migration.epoch + 1,
-        "runner": None,
-        "runner_until": None,
+        **NO_RUNNER,
         "waiting_for": None,
         "heartbeat_at": held.now,
         **values,

@@ -11,7 +11,15 @@ from uuid import UUID
 from migrations.entities import Bot, LivePair, Migration, PreviousPair, Step
 from migrations.errors import SourceChanged, Superseded
 from migrations.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
-from migrations.store.changes import PHASES, Change, Held, findings, jsonable, require
+from migrations.store.changes import (
+    NO_RUNNER,
+    PHASES,
+    Change,
+    Held,
+    findings,
+    jsonable,
+    require,
+)
 
 STEPS = tuple(Step)
 
@@ -192,7 +200,7 @@ def finish(held: Held, epoch: int, values: dict[str, Any]) -> Change | None:
     values = dict(values)
     found = findings(migration, list(values.pop("warnings", ())), values)
     done = {"status": Status.COMPLETED, "finished_at": held.now, "waiting_for": None}
-    return Change({**found, **done}, "completed")
+    return Change({**found, **done, **NO_RUNNER}, "completed")
 
 
 def taken_back(held: Held, by: UUID) -> Change | None:

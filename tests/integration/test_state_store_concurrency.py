@@ -387,6 +387,19 @@ def test_a_message_that_was_sent_is_forgotten_after_a_day(
     database.close()
 
 
+def test_a_run_that_has_completed_has_no_runner_any_more(
+    state: World, module_database_url: str
+) -> None:
+    migration = ready(state, Status.SWITCHED)
+    assert state.store.take_runner(migration.id, 1, "me", 60)
+    state.store.finish(migration.id, 1)
+    database = Database(module_database_url)
+    with database.transaction() as session:
+        found = session.execute(text("SELECT runner, runner_until FROM migrations"))
+        assert [(None, None)] == [tuple(row) for row in found]
+    database.close()
+
+
 def test_what_was_decided_about_a_row_that_has_moved_is_not_written(
     state: World, module_database_url: str
 ) -> None:

@@ -27,16 +27,8 @@ def doubled(ground: Ground) -> str:
         _shuffle(ground, rng)
         time.sleep(0.02)
     assert doubled, "nothing was at work"
-    _await_the_last_double(ground, run)
     completed(ground, bot, run)
     return f"{len(doubled)} messages delivered twice"
-
-
-def _await_the_last_double(ground: Ground, run: Run, seconds: float = 10) -> None:
-    """The last phase's second delivery may begin as the first one ends; what stays is a fault."""
-    deadline = time.monotonic() + seconds
-    while ground.row(run)["runner"] is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def _double(ground: Ground, run: Run, doubled: set[bytes]) -> None:

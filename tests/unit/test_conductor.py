@@ -112,6 +112,22 @@ def test_a_doubled_phase_finds_its_runner_at_work() -> None:
     assert Status.COMPLETED == world.now(migration).status
 
 
+def test_a_doubled_last_phase_that_awaits_its_turn_gets_none_before_the_run_has_ended() -> None:
+    gets_its_turn: list[bool] = []
+
+    class AskedForTheTurn(FakeMigrationStore):
+        def finish(self, migration_id: UUID, epoch: int, **values: object) -> None:
+            gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
+            super().finish(migration_id, epoch, **values)
+            gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
+
+    world = World(store_class=AskedForTheTurn)
+    migration = world.start_at(Phase.CLEANUP)
+    world.deliver()
+    assert [False, False] == gets_its_turn
+    assert Status.COMPLETED == world.now(migration).status
+
+
 def test_a_doubled_chain_ends_at_its_first_task() -> None:
     world = World()
     migration = world.start()
