@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,13 +70,13 @@ class Database:
         with _faults(), Session(self.engine) as session:
             yield session
 
-    def execute_alone(self, statement: Executable) -> None:
+    def execute_alone(self, statement: Executable, values: Mapping[str, Any]) -> None:
         """One statement that is a transaction by itself, without asking to begin and to commit.
 
         Raises as :meth:`transaction`.
         """
         with _faults(), self.engine.connect() as connection:
-            connection.execute(statement)
+            connection.execute(statement, values)
 
     def close(self) -> None:
         """Close this process's idle connections."""

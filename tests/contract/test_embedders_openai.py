@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import openai
 import pytest
 
 from devstack.provider import StubProvider, tokens_of, vectors_for
@@ -112,6 +113,25 @@ def test_dimensions_are_not_sent_without_need(
     make(**of_stub).get(ref).embed(TEXTS)
 
     assert [False] == ["dimensions" in request for request in seen]
+
+
+def test_we_ask_as_the_vendors_own_method_does(make: Make, provider: StubProvider) -> None:
+    shorter = LARGE.model_copy(update={"dimension": 256})
+    seen, headers = requests_seen(provider), []
+    texts = [*TEXTS, 'quotes " and \\ and \u2028 and \N{PILE OF POO}']
+    make().get(shorter).embed(texts)
+    headers.append(provider.last_headers)
+    with openai.OpenAI(api_key=KEY, base_url=provider.base_url) as plain:
+        plain.embeddings.create(
+            model=LARGE.model, input=texts, dimensions=256, encoding_format="base64"
+        )
+    headers.append(provider.last_headers)
+
+    assert seen[0] == seen[1]
+    for ours in headers:  # how long it is, how patient we are, and which method's it is
+        for name in ("content-length", "x-stainless-read-timeout", "x-stainless-raw-response"):
+            ours.pop(name, None)
+    assert headers[0] == headers[1]
 
 
 def test_dimensions_are_sent_to_a_named_provider_that_takes_them(make: Make) -> None:
