@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 import structlog
 
@@ -15,6 +16,10 @@ from migrations.results import Report
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)
+
+#: Keys that differ and are looked at again; a few megabytes. Of any more the next look takes
+#: them for written meanwhile, and the catching up before the switch makes them equal.
+MOST_REMEMBERED = 20_000
 
 #: Keys that differ, each with the digest of its row in the source; None where there is none.
 Differing = Mapping[Key, bytes | None]
@@ -109,6 +114,7 @@ class Findings:
 
     ``before``: what differed at the last look; differences that were not there or not
     the same then were written meanwhile and are no fault.
+    ``differing``: what to give the next look as that.
     """
 
     def __init__(self, permitted: int, sample: KeySample, before: Differing | None = None) -> None:
@@ -136,7 +142,8 @@ class Findings:
     def _faults(self, differing: Differing) -> int:
         before = differing if self._before is None else self._before
         faults = {key: row for key, row in differing.items() if before.get(key, ...) == row}
-        self.differing.update(faults)
+        room = MOST_REMEMBERED - len(self.differing)
+        self.differing.update(islice(faults.items(), max(0, room)))
         self.written_meanwhile += len(differing) - len(faults)
         self.examples = (self.examples + [str(key) for key in faults])[:10]
         return len(faults)

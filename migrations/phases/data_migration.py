@@ -7,6 +7,7 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -22,11 +23,14 @@ from migrations.failpoints import failpoint
 from migrations.ports import Plan
 from migrations.readiness import make_readable
 from migrations.run import Run
-from migrations.states import Kind
+from migrations.states import Kind, Phase
 from migrations.sweeps import sweep_before_overwriting
 from migrations.waves import open_lanes
 
 log = structlog.get_logger(__name__)
+
+#: How long planning and all batches may take for the source to be only counted after them.
+COUNTED_WITHIN_SECONDS = 600.0
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -88,13 +92,16 @@ def catch_up(run: Run) -> dict[str, Any]:
 
 
 def _still_as_read(run: Run) -> Content | None:
-    """What the source holds, when that is just what the batches have read and stored.
+    """What the source holds, when that is what the batches have read and stored.
 
     Then nobody has written to it since, and comparing would find nothing unless Milvus has
     lost something; verification compares and flushes at the same time, and sees that, and
     what was written in the last two seconds. None when somebody has written, when a chunk
     was refused, or when it cannot be told: the target held something before the batches,
     or got something from a worker of an earlier epoch.
+
+    After batches that were soon done, counting is enough: what has been rewritten meanwhile
+    is little, and verification, which is next, makes up for it.
     """
     migration, store = run.migration, run.services.store
     if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
@@ -106,8 +113,16 @@ def _still_as_read(run: Run) -> Content | None:
     except (CheckpointsLost, CheckpointsUnavailable):
         return None
     vectors = run.services.vectors
+    if _seconds_since_planning(run) < COUNTED_WITHIN_SECONDS:
+        counted = run.patiently(lambda: vectors.count(run.source.name, as_of=vectors.lately()))
+        return read if counted == read.chunks else None
     lately = run.patiently(lambda: content_lately(vectors, run.source, run.check))
     return read if lately == read else None
+
+
+def _seconds_since_planning(run: Run) -> float:
+    begun = run.migration.phase_times[Phase.DATA_MIGRATION.value]["started_at"]
+    return (run.services.clock.now() - datetime.fromisoformat(begun)).total_seconds()
 
 
 def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:

@@ -14,6 +14,7 @@ from migrations.config import EmbeddingRef
 from migrations.entities import Migration
 from migrations.errors import VerificationFailed
 from migrations.phases import cleanup, verification
+from migrations.phases.data_migration import COUNTED_WITHIN_SECONDS
 from migrations.sameness import compare_content
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE, FakeEmbedders
@@ -26,6 +27,7 @@ def verified(world: World, plant: Callable[[World, str], None]) -> Migration:
     world.deliver(before="migrations.catch_up")
     # So that catching up compares, and flushes: what is missing later is no loss of Milvus.
     world.write("k001", "text 1", page=7)
+    world.clock.sleep(COUNTED_WITHIN_SECONDS)
     world.deliver(before="migrations.phase.verification")
     plant(world, migration.target_collection)
     world.settle()
