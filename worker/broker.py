@@ -53,7 +53,7 @@ class ForgivingQoS(redis.QoS):
 class Channel(redis.Channel):
     """Has one client for its pool of connections instead of a new one for each command.
 
-    Making a client of redis-py 8.1 takes longer than a command: a twentieth of the
+    Making a client of redis-py 8.1 takes nearly as long as a command: a twentieth of the
     interpreter's time of a busy batch worker.
     """
 

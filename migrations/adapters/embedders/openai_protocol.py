@@ -120,7 +120,7 @@ class Connection:
             request["dimensions"] = dimensions
         try:
             # Not client.embeddings: it looks at each text for what its type hints say of it,
-            # which takes as long as all that the connection does.
+            # which takes nearly as long as all that the connection does.
             response = client.post(
                 "/embeddings",
                 content=orjson.dumps(request),
