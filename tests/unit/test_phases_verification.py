@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.chunks import Embedded, IndexState
+from migrations.chunks import ALL_KEYS, Content, Embedded, IndexState
+from migrations.comparison import Difference
 from migrations.config import EmbeddingRef
 from migrations.entities import Migration
 from migrations.errors import VerificationFailed
 from migrations.phases import cleanup, verification
 from migrations.phases.data_migration import COUNTED_WITHIN_SECONDS
-from migrations.sameness import compare_content
+from migrations.quality import KeySample
+from migrations.sameness import Findings, compare_content
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE, FakeEmbedders
 from tests.fakes.world import SOURCE, World
@@ -208,6 +210,28 @@ def test_it_can_be_repeated_and_undone_and_changes_nothing() -> None:
     verification.undo(run)
     assert first == verification.run(run)
     assert before == (world.contents(SOURCE), world.contents(migration.target_collection))
+
+
+def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("migrations.sameness.MOST_REMEMBERED", 3)
+    world = World()
+    run = world.run_of(world.start_at(Phase.VERIFICATION))
+    keys = ["a", "b", "c", "d", "e"]
+    parts = [
+        Difference(ALL_KEYS, Content(), extra=keys[:2]),
+        Difference(ALL_KEYS, Content(), extra=keys[2:]),
+    ]
+    first = Findings(0, KeySample(run))
+    again = Findings(0, KeySample(run), first.differing)
+    for part in parts:
+        first.add(part)
+    for part in parts:
+        again.add(part)
+    assert (5, 0) == (first.extra, first.written_meanwhile)
+    assert ["a", "b", "c"] == list(first.differing)
+    assert (3, 2) == (again.extra, again.written_meanwhile)
 
 
 def test_the_sample_is_no_larger_than_asked_and_the_same_each_time() -> None:
