@@ -337,7 +337,9 @@ class Checkpoints(Protocol):
 
     def plan(self, migration_id: UUID) -> Plan | None: ...
 
-    def batch_range(self, migration_id: UUID, batch: int) -> KeyRange: ...
+    def batch_ranges(self, migration_id: UUID, first: int, count: int) -> list[KeyRange]:
+        """The key ranges of ``count`` neighbouring batches, at least one."""
+        ...
 
     def undone(self, migration_id: UUID, start: int, limit: int) -> list[int]:
         """The first ``limit`` batches from index ``start`` on that are not done."""

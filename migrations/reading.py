@@ -93,10 +93,9 @@ def _span(run: Run, first: int, neighbours: int) -> KeyRange:
     plan = checkpoints.plan(migration_id)
     if plan is None:
         raise CheckpointsLost
-    last = min(first + neighbours, plan.total_batches) - 1
-    begin = checkpoints.batch_range(migration_id, first)
-    end = checkpoints.batch_range(migration_id, last)
-    return KeyRange(begin.after, end.upto)
+    count = min(neighbours, plan.total_batches - first)
+    ranges = checkpoints.batch_ranges(migration_id, first, count)
+    return KeyRange(ranges[0].after, ranges[-1].upto)
 
 
 class SharedSchemas:

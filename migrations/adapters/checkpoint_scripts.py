@@ -81,14 +81,15 @@ end
 
 READ_PLAN = SOUND + HEADER
 
-#: ARGV: batch. Answers key type, border before (or nil), border.
-BATCH_RANGE = (
+#: ARGV: first batch, how many. Answers key type, border before (unless it is batch 0), borders.
+BATCH_RANGES = (
     SOUND
     + KNOWN_BATCH
     + """
-local after = false
-if batch > 0 then after = redis.call('LINDEX', KEYS[2], batch - 1) end
-return {redis.call('HGET', KEYS[1], 'key_type'), after, redis.call('LINDEX', KEYS[2], batch)}
+local ending = batch + ARGV[2]
+if ending > total then return redis.error_reply('LOST batch') end
+return {redis.call('HGET', KEYS[1], 'key_type'),
+  redis.call('LRANGE', KEYS[2], math.max(batch - 1, 0), ending - 1)}
 """
 )
 

@@ -34,6 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -149,9 +150,17 @@ class RedisCheckpoints:
         except CheckpointsLost:
             return None
 
-    def batch_range(self, migration_id: UUID, batch: int) -> KeyRange:
-        key_type, after, upto = self._on_plan(scripts.BATCH_RANGE, migration_id, batch)
-        return KeyRange(_key_of(key_type, after), _key_of(key_type, upto))
+    def batch_ranges(self, migration_id: UUID, first: int, count: int) -> list[KeyRange]:
+        """The key ranges of ``count`` neighbouring batches, at least one.
+
+        Raises:
+            CheckpointsLost: the plan does not have all of them.
+        """
+        key_type, found = self._on_plan(scripts.BATCH_RANGES, migration_id, first, count)
+        borders: list[Key | None] = [_key_of(key_type, border) for border in found]
+        if first == 0:
+            borders.insert(0, None)
+        return [KeyRange(after, upto) for after, upto in pairwise(borders)]
 
     def _planning_of(self, migration_id: UUID) -> _Planning:
         planning = self._planning.get(migration_id)
@@ -351,9 +360,7 @@ def _counters_of(flat: Sequence[bytes]) -> Counters:
     return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
 
 
-def _key_of(key_type: bytes, border: bytes | None) -> Key | None:
-    if border is None:
-        return None
+def _key_of(key_type: bytes, border: bytes) -> Key:
     return int(border) if key_type == b"int" else border.decode()
 
 

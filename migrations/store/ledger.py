@@ -91,12 +91,10 @@ class SqlLedger:
             return int(session.execute(_spent(migration_id)).scalar_one())
 
     def watched(self, migration_id: UUID) -> Watched:
-        with self._database.reading() as session:
-            found = session.execute(_WATCHED, {"migration_id": migration_id}).one_or_none()
-            if found is None:
-                raise MigrationNotFound
-            row, chunks, tokens = found
-            return Watched(as_migration(row), chunks, int(tokens))
+        found = self._database.row_of(_WATCHED, {"migration_id": migration_id})
+        if found is None:
+            raise MigrationNotFound
+        return Watched(as_migration(found), found.failed_chunks, int(found.tokens_used))
 
 
 def _failed(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
@@ -111,7 +109,9 @@ def _spent(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
 _ID: BindParameter[UUID] = bindparam("migration_id", type_=Uuid())
 #: Made once, because watchers ask often.
 _WATCHED = select(
-    MigrationRecord, _failed(_ID).scalar_subquery(), _spent(_ID).scalar_subquery()
+    MigrationRecord.__table__,
+    _failed(_ID).scalar_subquery().label("failed_chunks"),
+    _spent(_ID).scalar_subquery().label("tokens_used"),
 ).where(MigrationRecord.id == _ID)
 
 

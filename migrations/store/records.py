@@ -18,6 +18,7 @@ from sqlalchemy import (
     Identity,
     Index,
     MetaData,
+    Row,
     Text,
     UniqueConstraint,
     func,
@@ -349,7 +350,8 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
     }
 
 
-def as_migration(row: MigrationRecord) -> Migration:
+def as_migration(row: MigrationRecord | Row[Any]) -> Migration:
+    """From a record, or from a row that has its columns."""
     return Migration(
         id=row.id,
         bot_id=row.bot_id,

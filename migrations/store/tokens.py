@@ -27,9 +27,8 @@ class SqlTokens:
             session.execute(new.on_conflict_do_update(index_elements=["digest"], set_=meaning))
 
     def caller_of(self, digest: str) -> Caller | None:
-        with self._database.reading() as session:
-            found = session.execute(_CALLER, {"digest": digest}).one_or_none()
-            return Caller(owner=found.owner, role=Role(found.role)) if found else None
+        found = self._database.row_of(_CALLER, {"digest": digest})
+        return Caller(owner=found.owner, role=Role(found.role)) if found else None
 
     def ping(self) -> None:
         """Raises StateStoreUnavailable, also when the tables are not there yet."""

@@ -26,7 +26,7 @@ INTEGERS = [-(2**63), -1, 0, 42, 2**53 + 1, 2**63 - 1]
 NEEDS_A_PLAN: dict[str, Callable[[Checkpoints, UUID], Any]] = {
     "append_borders": lambda c, m: c.append_borders(m, ["z"], 1),
     "seal_plan": lambda c, m: c.seal_plan(m),
-    "batch_range": lambda c, m: c.batch_range(m, 0),
+    "batch_ranges": lambda c, m: c.batch_ranges(m, 0, 1),
     "undone": lambda c, m: c.undone(m, 0, 10),
     "done_count": lambda c, m: c.done_count(m),
     "note_slice": lambda c, m: c.note_slice(m, 0, Counters(1)),
@@ -65,11 +65,13 @@ def test_a_batch_holds_the_keys_above_the_border_before_it_up_to_its_own(
 ) -> None:
     checkpoints = world.planned(keys)
 
-    ranges = [checkpoints.batch_range(world.migration, batch) for batch in range(len(keys))]
+    ranges = checkpoints.batch_ranges(world.migration, 0, len(keys))
 
     after: list[Key | None] = [None, *keys[:-1]]
     assert [KeyRange(*bounds) for bounds in zip(after, keys, strict=True)] == ranges
     assert {type(keys[0])} == {type(bounds.upto) for bounds in ranges}
+    some = [checkpoints.batch_ranges(world.migration, batch, 2) for batch in range(len(keys) - 1)]
+    assert [ranges[batch : batch + 2] for batch in range(len(keys) - 1)] == some
 
 
 def test_a_plan_grows_page_by_page_and_is_complete_once_sealed(world: World) -> None:
@@ -115,7 +117,7 @@ def test_starting_a_plan_again_forgets_its_borders_marks_and_counts(world: World
     checkpoints.append_borders(migration, [3], 10)
 
     assert Plan(10, 10, 1, False) == checkpoints.plan(migration)
-    assert KeyRange(None, 3) == checkpoints.batch_range(migration, 0)
+    assert [KeyRange(None, 3)] == checkpoints.batch_ranges(migration, 0, 1)
     assert [0] == checkpoints.undone(migration, 0, 10)
     assert Counters() == checkpoints.counters(migration)
 
@@ -153,7 +155,8 @@ def test_a_batch_outside_the_plan_belongs_to_another_plan(world: World, batch: i
     checkpoints, migration = world.planned(["b", "d"]), world.migration
 
     for call in (
-        lambda: checkpoints.batch_range(migration, batch),
+        lambda: checkpoints.batch_ranges(migration, batch, 1),
+        lambda: checkpoints.batch_ranges(migration, min(batch, 1), 2),
         lambda: checkpoints.note_slice(migration, batch, Counters(1)),
         lambda: checkpoints.mark_done(migration, batch, Counters(1)),
     ):
@@ -205,7 +208,7 @@ def test_a_mark_for_the_range_that_was_worked_counts(world: World, keys: list[Ke
     checkpoints, migration = world.planned(keys), world.migration
 
     for batch in range(len(keys)):
-        worked = checkpoints.batch_range(migration, batch)
+        [worked] = checkpoints.batch_ranges(migration, batch, 1)
         assert checkpoints.mark_done(migration, batch, Counters(1), worked=worked)
 
     assert [] == checkpoints.undone(migration, 0, 10)
@@ -401,7 +404,7 @@ def test_the_fake_answers_every_call_as_redis_does(redis_server: Any) -> None:
                 ("start_plan", 50),
                 ("seal_plan",),
                 ("plan",),
-                ("batch_range", chance.randrange(12)),
+                ("batch_ranges", chance.randrange(12), chance.randint(1, 3)),
                 ("undone", chance.randrange(12), chance.randrange(5)),
                 ("done_count",),
                 ("counters",),

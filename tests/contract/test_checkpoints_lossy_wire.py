@@ -40,7 +40,7 @@ def test_a_page_of_borders_whose_reply_was_lost_is_appended_once(
 
     assert 1 == wire.lost_replies
     assert Plan(50, 200, 4, True) == checkpoints.seal_plan(migration)
-    assert KeyRange("d", "f") == checkpoints.batch_range(migration, 2)
+    assert [KeyRange("d", "f")] == checkpoints.batch_ranges(migration, 2, 1)
 
 
 def test_a_mark_whose_reply_was_lost_is_counted_once(wire: LossyWire, migration: UUID) -> None:

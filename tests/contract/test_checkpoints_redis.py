@@ -88,7 +88,7 @@ def test_borders_that_are_fewer_than_the_header_says_yield_no_range(
     client.lpop(f"reembed:{{{migration}}}:borders")
 
     with pytest.raises(CheckpointsLost):
-        checkpoints.batch_range(migration, 1)
+        checkpoints.batch_ranges(migration, 1, 1)
 
 
 def test_a_bitmap_that_disagrees_with_the_tally_is_not_believed(
@@ -115,7 +115,7 @@ def test_a_planner_that_was_overtaken_adds_nothing_to_the_newer_plan(
     with pytest.raises(CheckpointsLost):
         checkpoints.seal_plan(migration)
 
-    assert KeyRange(None, "c") == successor.batch_range(migration, 0)
+    assert [KeyRange(None, "c")] == successor.batch_ranges(migration, 0, 1)
     assert Plan(50, 50, 1, True) == successor.seal_plan(migration)
 
 

@@ -78,10 +78,13 @@ class FakeCheckpoints:
         with self._memory(migration_id) as memory:
             return None if memory.batch_size is None else _plan_of(memory)
 
-    def batch_range(self, migration_id: UUID, batch: int) -> KeyRange:
-        with self._batch(migration_id, batch) as memory:
-            after = memory.borders[batch - 1] if batch else None
-            return KeyRange(after, memory.borders[batch])
+    def batch_ranges(self, migration_id: UUID, first: int, count: int) -> list[KeyRange]:
+        with (
+            self._batch(migration_id, first),
+            self._batch(migration_id, first + count - 1) as memory,
+        ):
+            bounds = list(pairwise([None, *memory.borders]))
+            return [KeyRange(*each) for each in bounds[first : first + count]]
 
     # --- what is done -----------------------------------------------------------
 
@@ -109,7 +112,7 @@ class FakeCheckpoints:
         read: Content = NOTHING,
     ) -> bool:
         with self._batch(migration_id, batch) as memory:
-            if worked is not None and worked != self.batch_range(migration_id, batch):
+            if worked is not None and [worked] != self.batch_ranges(migration_id, batch, 1):
                 raise CheckpointsLost(part="range")
             if batch in memory.done:
                 return False

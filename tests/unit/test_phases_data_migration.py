@@ -30,7 +30,7 @@ def test_the_keys_are_cut_into_batches_of_exactly_batch_size_and_a_short_last_on
     migration = world.start_at(Phase.DATA_MIGRATION, batch_size=3)
     world.work(world.pending().pop())
     plan = world.checkpoints.plan(migration.id)
-    ranges = [world.checkpoints.batch_range(migration.id, batch) for batch in range(3)]
+    ranges = world.checkpoints.batch_ranges(migration.id, 0, 3)
     assert (3, 8, 3, True) == (
         plan.batch_size,
         plan.total_chunks,

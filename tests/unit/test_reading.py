@@ -24,7 +24,7 @@ def planned(batches_per_read: int = 4, **settings: int) -> tuple[World, Run, lis
     migration = world.start()
     world.deliver(before="migrations.batch")
     run = world.run_of(migration)
-    ranges = [world.checkpoints.batch_range(migration.id, i) for i in range(BATCHES)]
+    ranges = world.checkpoints.batch_ranges(migration.id, 0, BATCHES)
     return world, run, ranges
 
 
