@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from celery import Celery
@@ -11,7 +11,7 @@ from celery import Celery
 from migrations.errors import AlreadySwitched, MigrationNotFound
 from worker.revoking import cancelling_control
 
-OURS = uuid4()
+OURS = UUID("9d3f0f5e-6f0e-4a55-9a0c-3f0b6c1f7a11")
 TASK = f"{OURS}.1.batch_3"
 
 
