@@ -338,7 +338,7 @@ class Checkpoints(Protocol):
     def plan(self, migration_id: UUID) -> Plan | None: ...
 
     def batch_ranges(self, migration_id: UUID, first: int, count: int) -> list[KeyRange]:
-        """The key ranges of ``count`` neighbouring batches, at least one."""
+        """The key ranges of ``count`` neighbouring batches; of fewer where the plan ends."""
         ...
 
     def undone(self, migration_id: UUID, start: int, limit: int) -> list[int]:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
-from migrations.errors import CheckpointsLost
 from migrations.ports import VectorStore
 
 if TYPE_CHECKING:
@@ -89,12 +88,7 @@ def _neighbours(run: Run) -> int:
 
 
 def _span(run: Run, first: int, neighbours: int) -> KeyRange:
-    checkpoints, migration_id = run.services.checkpoints, run.migration.id
-    plan = checkpoints.plan(migration_id)
-    if plan is None:
-        raise CheckpointsLost
-    count = min(neighbours, plan.total_batches - first)
-    ranges = checkpoints.batch_ranges(migration_id, first, count)
+    ranges = run.services.checkpoints.batch_ranges(run.migration.id, first, neighbours)
     return KeyRange(ranges[0].after, ranges[-1].upto)
 
 

@@ -52,9 +52,11 @@ def _place(run: Run) -> int:
 def _undone(run: Run, plan: Plan, number: int) -> list[tuple[int, KeyRange]]:
     checkpoints, size = run.services.checkpoints, run.services.settings.wave_size
     first, end = number * size, min((number + 1) * size, plan.total_batches)
-    undone = checkpoints.undone(run.migration.id, first, size)
-    ranges = checkpoints.batch_ranges(run.migration.id, first, end - first)
-    return [(i, ranges[i - first]) for i in undone if i < end]
+    undone = [i for i in checkpoints.undone(run.migration.id, first, size) if i < end]
+    if not undone:
+        return []
+    ranges = checkpoints.batch_ranges(run.migration.id, first, size)
+    return [(i, ranges[i - first]) for i in undone]
 
 
 def _end_lane(run: Run, plan: Plan) -> None:

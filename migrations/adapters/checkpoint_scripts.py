@@ -81,15 +81,14 @@ end
 
 READ_PLAN = SOUND + HEADER
 
-#: ARGV: first batch, how many. Answers key type, border before (unless it is batch 0), borders.
+#: ARGV: first batch, how many at most. Answers key type, and the borders from the one before
+#: the first batch on; batch 0 has none before it.
 BATCH_RANGES = (
     SOUND
     + KNOWN_BATCH
     + """
-local ending = batch + ARGV[2]
-if ending > total then return redis.error_reply('LOST batch') end
 return {redis.call('HGET', KEYS[1], 'key_type'),
-  redis.call('LRANGE', KEYS[2], math.max(batch - 1, 0), ending - 1)}
+  redis.call('LRANGE', KEYS[2], math.max(batch - 1, 0), batch + ARGV[2] - 1)}
 """
 )
 

@@ -151,10 +151,10 @@ class RedisCheckpoints:
             return None
 
     def batch_ranges(self, migration_id: UUID, first: int, count: int) -> list[KeyRange]:
-        """The key ranges of ``count`` neighbouring batches, at least one.
+        """The key ranges of ``count`` neighbouring batches; of fewer where the plan ends.
 
         Raises:
-            CheckpointsLost: the plan does not have all of them.
+            CheckpointsLost: the plan does not even have the first.
         """
         key_type, found = self._on_plan(scripts.BATCH_RANGES, migration_id, first, count)
         borders: list[Key | None] = [_key_of(key_type, border) for border in found]

@@ -79,7 +79,7 @@ class Database:
             connection.execute(statement, values)
 
     def row_of(self, query: Executable, values: Mapping[str, Any]) -> Row[Any] | None:
-        """The only row found, without a session: it takes longer than the query to set one up.
+        """The only row found. Without a session, which took 0.4 ms of processor time a query.
 
         Raises as :meth:`transaction`.
         """
