@@ -56,8 +56,8 @@ class VectorStore(Protocol):
     ) -> CollectionSchema:
         """Create ``name`` with the source's schema, another dimension and its indexes.
 
-        It can be written to at once. Loading has begun; :meth:`load` waits for its end.
-        ``owner_tag`` is kept by the server with the collection, see :meth:`owner_tag`.
+        It can be written to at once and need not be loaded. ``owner_tag`` is kept by the
+        server with the collection, see :meth:`owner_tag`.
         A collection that exists already with the same tag is adopted.
 
         Raises:
@@ -75,6 +75,10 @@ class VectorStore(Protocol):
 
     def is_loaded(self, collection: str) -> bool: ...
 
+    def begin_loading(self, collection: str) -> None:
+        """Ask for it to be loaded and do not wait; it can be written to meanwhile."""
+        ...
+
     def load(self, collection: str) -> None:
         """Return once it can be read."""
         ...
@@ -91,7 +95,9 @@ class VectorStore(Protocol):
         """Whether rows that are not flushed are so slow to read that flushing them comes first."""
         ...
 
-    def index_state(self, collection: str) -> IndexState: ...
+    def index_state(self, collection: str) -> IndexState:
+        """Of the vector index, whether loaded or not; only flushed rows are certain to count."""
+        ...
 
     def resolve_alias(self, alias: str) -> str | None:
         """The physical collection an alias points to, None when there is no such alias."""

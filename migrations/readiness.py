@@ -8,6 +8,16 @@ from migrations.results import Report
 from migrations.run import Run
 
 
+def waits_for_its_index(run: Run) -> bool:
+    """Whether the target has too many rows to be read before its index is built.
+
+    Then it is not loaded before: Milvus indexes rows that arrive in a loaded collection for
+    the time being, and once more for good, which takes twice the processor time
+    (docs/decisions.md).
+    """
+    return run.migration.totals["total_chunks"] > run.services.settings.unindexed_rows
+
+
 def make_readable(run: Run, collection: str) -> None:
     """Wait until it is loaded: a new one is on its way to be, a restarted Milvus may forget."""
     vectors = run.services.vectors
@@ -15,8 +25,32 @@ def make_readable(run: Run, collection: str) -> None:
         vectors.load(collection)
 
 
+def make_target_readable(run: Run) -> None:
+    """Load the target, a large one when its index is built.
+
+    Raises Superseded, TimedOut, PutDown, and the lasting errors of Milvus.
+    """
+    vectors, name = run.services.vectors, run.target.name
+    if run.patiently(lambda: vectors.is_loaded(name)):
+        return
+    if waits_for_its_index(run):
+        run.patiently(lambda: vectors.flush(name))  # the index is of what is flushed
+        run.patiently(lambda: _await_index(run))
+    run.patiently(lambda: vectors.load(name))
+
+
 def make_ready(run: Run) -> IndexState:
     """Load the target and see to its index, which is built of the flushed rows only.
+
+    Raises:
+        VectorStoreUnavailable: too many are still to be indexed; wait and ask again.
+    """
+    make_readable(run, run.target.name)
+    return _await_index(run)
+
+
+def _await_index(run: Run) -> IndexState:
+    """How far the target's index is, once that is far enough.
 
     Up to ``unindexed_rows`` may lack their index: Milvus searches those exactly, as fast
     (docs/decisions.md), and building it for them takes longer than moving them did.
@@ -24,10 +58,8 @@ def make_ready(run: Run) -> IndexState:
     Raises:
         VectorStoreUnavailable: more are still to be indexed; wait and ask again.
     """
-    vectors, name = run.services.vectors, run.target.name
-    make_readable(run, name)
     most = run.services.settings.unindexed_rows
-    state = vectors.index_state(name)
+    state = run.services.vectors.index_state(run.target.name)
     if state.pending_rows > most:
         raise VectorStoreUnavailable(
             f"The target's index is being built: {state.pending_rows} rows to go.",

@@ -113,7 +113,7 @@ class Run:
             return result
 
     def _load_again(self, error: TransientError) -> None:
-        """Both collections were loaded when the run began; a restarted Milvus forgets that."""
+        """A restarted Milvus forgets what was loaded, and a large target is not loaded at first."""
         if not isinstance(error, CollectionNotLoaded):
             return
         try:

@@ -21,7 +21,7 @@ from migrations.entities import Step
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.failpoints import failpoint
 from migrations.ports import Plan
-from migrations.readiness import make_readable
+from migrations.readiness import make_readable, make_target_readable
 from migrations.run import Run
 from migrations.states import Kind, Phase
 from migrations.sweeps import sweep_before_overwriting
@@ -46,6 +46,8 @@ def run(run: Run) -> dict[str, Any]:
         plan = _plan(run)
     totals = {"total_chunks": plan.total_chunks, "total_batches": plan.total_batches}
     store.note(migration.id, migration.epoch, totals=totals)
+    if run.target_may_hold_chunks:  # then batches look into it
+        run.patiently(lambda: make_readable(run, migration.target_collection))
     store.take_step(migration.id, migration.epoch, Step.BACKFILLING)
     failpoint("data_migration.planned", migration_id=migration.id)
     open_lanes(run, plan)
@@ -133,7 +135,7 @@ def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     catching up before the switch look again.
     """
     settings, vectors = run.services.settings, run.services.vectors
-    run.patiently(lambda: make_readable(run, run.target.name))
+    make_target_readable(run)
     # What is found equal from here on would survive a crash of Milvus.
     run.patiently(lambda: vectors.flush(run.target.name))
     if run.migration.reverses is not None:

@@ -15,7 +15,7 @@ from migrations.errors import (
     VerificationFailed,
 )
 from migrations.failpoints import failpoint
-from migrations.readiness import make_readable
+from migrations.readiness import make_readable, waits_for_its_index
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,8 @@ def run(run: Run) -> dict[str, Any]:
     vectors.create_like(
         run.source, migration.target_collection, migration.config.to_dimension, migration.tag
     )
+    if run.target_may_hold_chunks or not waits_for_its_index(run):
+        vectors.begin_loading(migration.target_collection)
     failpoint("new_collection.after_create", migration_id=migration.id)
     _take_back_if_late(run)
     return {}
@@ -104,9 +106,10 @@ def _worth_holding(run: Run) -> int:
     if not paid or at_fault or run.services.settings.hold_hours == 0:
         return 0
     name = migration.target_collection
-    if not vectors.is_loaded(name):
-        vectors.load(name)
-    return vectors.count(name)
+    if vectors.is_loaded(name):
+        return vectors.count(name)
+    vectors.flush(name)  # loading it only to count would take minutes
+    return vectors.index_state(name).total_rows
 
 
 def _hold(run: Run, chunks: int) -> None:

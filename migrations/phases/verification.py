@@ -8,7 +8,7 @@ from migrations.durability import flush_meanwhile
 from migrations.errors import VerificationFailed
 from migrations.last_catch_up import FROZEN_IN_EPOCH
 from migrations.quality import check_retrieval, check_vectors, sample_chunks
-from migrations.readiness import check_target_ready, make_readable
+from migrations.readiness import check_target_ready, make_target_readable
 from migrations.results import Report
 from migrations.run import Run
 from migrations.sameness import check_content, compare_content
@@ -27,7 +27,7 @@ def run(run: Run) -> dict[str, Any]:
     target, vectors = run.migration.target_collection, run.services.vectors
     if vectors.is_flushed_before_read():
         run.patiently(lambda: vectors.flush(target))
-    run.patiently(lambda: make_readable(run, target))
+    make_target_readable(run)
     found = run.patiently(lambda: compare_content(run))
     # No earlier: Milvus begins to build the index then, and comparing would compete with it.
     wait_for_flush = flush_meanwhile(run, target, run.source.name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
+from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, IndexState, Key, KeyRange
 from migrations.errors import (
     CollectionNotFound,
     CollectionNotLoaded,
@@ -53,6 +53,7 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
     "describe": lambda s, c: s.describe(c.name),
     "owner_tag": lambda s, c: s.owner_tag(c.name),
     "is_loaded": lambda s, c: s.is_loaded(c.name),
+    "begin_loading": lambda s, c: s.begin_loading(c.name),
     "load": lambda s, c: s.load(c.name),
     "release": lambda s, c: s.release(c.name),
     "flush": lambda s, c: s.flush(c.name),
@@ -139,9 +140,39 @@ def test_a_released_collection_keeps_its_rows_and_is_read_again_once_loaded(worl
     assert ["a", "b"] == [one.key for one in world.store.fetch(schema, ["a", "b"])]
 
 
+def test_a_copy_is_filled_without_being_loaded_and_read_once_it_is(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    source, name = world.collection(), world.name()
+    made = world.store.create_like(source, name, 16, "migration 1")
+    written = [chunk(f"k{i:02}") for i in range(20)]
+
+    write(world.store, made, written)
+    loads_what_it_makes = request.node.callspec.params["world"] == "milvus-lite"
+    assert loads_what_it_makes == world.store.is_loaded(name)
+    world.store.flush(name)
+    assert IndexState(20, 20, 0) == world.store.index_state(name)
+    world.store.load(name)
+
+    assert [one.key for one in written] == keys_of(world.store.read(made, ALL_KEYS, strong=True))
+
+
+def test_loading_that_has_begun_is_waited_for_and_rows_are_written_meanwhile(world: World) -> None:
+    source, name = world.collection(), world.name()
+    made = world.store.create_like(source, name, 16, "migration 1")
+
+    world.store.begin_loading(name)
+    write(world.store, made, [chunk("a")])
+    world.store.begin_loading(name)
+    world.store.load(name)
+
+    assert 1 == world.store.count(name)
+
+
 def test_a_copy_of_the_same_owner_is_adopted_with_its_rows(world: World) -> None:
     source, name = world.collection(), world.name()
     made = world.store.create_like(source, name, 16, "migration 1")
+    world.store.load(name)
     write(world.store, made, [chunk("a")])
 
     assert made == world.store.create_like(source, name, 16, "migration 1")

@@ -159,11 +159,10 @@ class FakeVectorStore:
             there = self._collections.get(self._physical(name))
             if there is None:
                 made = replace(source, name=name, dimension=dimension)
-                self._collections[name] = _Collection(made, owner_tag)
+                self._collections[name] = _Collection(made, owner_tag, loaded=False)
                 return made
             if there.owner_tag != owner_tag or there.schema.name != name:
                 raise ForeignCollection(f"'{name}' exists and is not {owner_tag!r}'s.")
-            there.loaded = True
             return there.schema
 
     def owner_tag(self, collection: str) -> str | None:
@@ -179,6 +178,10 @@ class FakeVectorStore:
     def is_loaded(self, collection: str) -> bool:
         with self._call("is_loaded"):
             return self._held(collection).loaded
+
+    def begin_loading(self, collection: str) -> None:
+        with self._call("begin_loading"):
+            self._held(collection).loaded = True
 
     def load(self, collection: str) -> None:
         with self._call("load"):

@@ -62,6 +62,13 @@ def test_a_target_that_was_paid_for_is_held_and_taken_out_of_memory() -> None:
     assert "target_held" in world.told(run)
 
 
+def test_a_large_target_is_counted_without_being_loaded() -> None:
+    world = cancelled(unindexed_rows=0)
+    (held,) = world.store.held_of("bot")
+    assert 12 == held.chunks
+    assert 0 == world.vectors.calls["load"] + world.vectors.calls["begin_loading"]
+
+
 def test_a_target_nothing_was_paid_for_is_dropped_at_once() -> None:
     world = cancelled(before="migrations.phase.data_migration")
     assert [SOURCE] == world.vectors.names()

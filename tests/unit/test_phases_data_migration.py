@@ -309,3 +309,30 @@ def test_a_collection_that_milvus_forgot_to_load_is_loaded_again(
         world.deliver()
     assert Status.COMPLETED == world.now(migration).status
     assert world.vectors.is_loaded(released)
+
+
+@pytest.mark.parametrize("point", ["batch.before_mark", "batch.before_upsert"])
+def test_a_large_target_is_loaded_to_be_looked_into_by_the_workers_of_another_epoch(
+    point: str,
+) -> None:
+    world = World(40, settings={"unindexed_rows": 0})
+    migration = world.start_at(Phase.DATA_MIGRATION, batch_size=4)
+    target, before = migration.target_collection, embeddings(world)
+    with world.at(point, lambda: None, partial(world.elsewhere, world.look_later)):
+        world.deliver(before="migrations.phase.verification")
+    assert world.now(migration).epoch > 1
+    paid_for_nothing = 0 if point == "batch.before_mark" else 4
+    assert 40 + paid_for_nothing == embeddings(world) - before
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert world.texts_of(SOURCE) == world.texts_of(target)
+
+
+def test_what_was_written_while_a_large_target_was_filled_is_caught_up() -> None:
+    world = World(40, settings={"unindexed_rows": 0})
+    migration = world.start_at(Phase.DATA_MIGRATION)
+    write = partial(world.vectors.put, SOURCE, {"pk": "new", "text": "new", "page": 1})
+    with world.at("catch_up.before_run", write):
+        world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert "new" == world.texts_of(migration.target_collection)["new"]

@@ -33,6 +33,23 @@ def test_a_target_of_ours_is_adopted_with_what_it_holds() -> None:
     assert before == world.contents(migration.target_collection)
 
 
+@pytest.mark.parametrize(("unindexed_rows", "loaded"), [(12, True), (11, False)])
+def test_a_target_that_waits_for_its_index_is_not_loaded_before(
+    unindexed_rows: int, loaded: bool
+) -> None:
+    world = World(12, settings={"unindexed_rows": unindexed_rows})
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+    phase.run(world.run_of(migration))
+    assert loaded == world.vectors.is_loaded(migration.target_collection)
+
+
+def test_a_target_that_may_hold_chunks_is_loaded_to_be_looked_into() -> None:
+    world = World(settings={"unindexed_rows": 0})
+    migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
+    phase.run(replace(world.run_of(migration), has_stored=True))
+    assert world.vectors.is_loaded(migration.target_collection)
+
+
 def test_a_foreign_collection_of_that_name_is_refused_and_untouched() -> None:
     world = World()
     migration = world.start_at(Phase.NEW_COLLECTION_CREATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -174,6 +175,27 @@ def test_the_index_of_a_large_target_is_waited_for() -> None:
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status
     assert 2 == pytest.approx(world.clock.monotonic() - begun)
+
+
+def test_a_large_target_is_flushed_indexed_and_only_then_loaded_and_read() -> None:
+    world = World(settings={"unindexed_rows": 0})
+    migration = world.start_at(Phase.VERIFICATION)
+    order: list[str] = []
+    building(world, 12, 0)
+    for call in ("flush", "load", "scan"):
+        world.vectors.before(call, partial(order.append, call))
+    state_of = world.vectors.index_state
+
+    def index_state(name: str) -> IndexState:
+        state = state_of(name)
+        order.append(f"{state.pending_rows} pending")
+        return state
+
+    world.vectors.index_state = index_state  # type: ignore[method-assign]
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert ["flush", "12 pending", "0 pending", "load", "scan"] == order[:5]
+    assert world.vectors.is_loaded(migration.target_collection)
 
 
 @pytest.mark.parametrize(

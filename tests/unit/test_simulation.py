@@ -46,6 +46,7 @@ FINALIZATION = names.phase_task(Phase.FINALIZATION)
 #: Calls of Milvus that may fail in passing.
 CALLS = ["describe", "read", "fetch", "scan", "scan_keys", "count", "upsert", "delete", "search"]
 CALLS += ["create_like", "owner_tag", "aliases_of", "drop", "point_alias", "resolve_alias", "flush"]
+CALLS += ["begin_loading", "load", "is_loaded", "index_state"]
 
 
 class FlakyStore(FakeMigrationStore):

@@ -96,8 +96,6 @@ class MilvusVectorStore:
         if not self._adoptable(name, owner_tag):
             self._create(source, name, dimension, owner_tag)
         self._index_like(source, name)
-        # Takes Milvus some seconds, in which rows can be written already.
-        self._call("load_collection", name, _async=True)
         made = self.describe(name)
         differences = source.differences(made)
         if made.dimension != dimension:
@@ -174,6 +172,9 @@ class MilvusVectorStore:
         if state == LoadState.NotExist:
             raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
         return bool(state == LoadState.Loaded)
+
+    def begin_loading(self, collection: str) -> None:
+        self._call("load_collection", collection, _async=True)
 
     def load(self, collection: str) -> None:
         self._call("load_collection", collection, timeout=self._slow_seconds)
