@@ -158,14 +158,25 @@ def _timed_kills(
 def _kills_of_anything(
     stack: EmbeddedStack, folder: Path, wish: argparse.Namespace, totals: Totals
 ) -> Iterator[Result]:
-    part: Part = (
-        "kills-anything",
-        "workers, Redis, PostgreSQL and the real Milvus",
-        wish.kills - _timed(wish),
-        {},
-        lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
-    )
-    yield from _run(stack, folder, [part])
+    left = wish.kills - _timed(wish)
+    waiting, loaded = left // 2, left - left // 2
+    parts: list[Part] = [
+        (
+            "kills-anything",
+            "workers, Redis, PostgreSQL and the real Milvus",
+            loaded,
+            {},
+            lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
+        ),
+        (
+            "kills-unloaded",
+            "the same, with targets that are loaded when their index is built",
+            waiting,
+            {"settings": SETTINGS | {"REEMBED_UNINDEXED_ROWS": str(kills.MORE_CHUNKS // 2)}},
+            lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
+        ),
+    ]
+    yield from _run(stack, folder, parts)
 
 
 def _timed(wish: argparse.Namespace) -> int:
