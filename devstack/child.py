@@ -155,15 +155,20 @@ class Child:
 
 
 def ended_within(pid: int, seconds: float) -> bool:
-    """Wait for a process that is not our child; a zombie has ended."""
+    """Wait for a process, whether our child or not; a zombie without threads has ended."""
     deadline = time.monotonic() + seconds
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        while process.is_running() and not _is_over(process):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
     return True
+
+
+def _is_over(process: psutil.Process) -> bool:
+    # Its first thread may be gone before the others are; nobody can collect it until then.
+    return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
 
 
 def note_pid(file: Path, pid: int | None) -> None:

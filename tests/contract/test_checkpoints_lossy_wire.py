@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -25,6 +27,15 @@ def wire(tmp_path: Path) -> Iterator[LossyWire]:
         lossy = LossyWire(server.port)
         yield lossy
         lossy.close()
+
+
+def test_the_wire_passes_on_what_comes_in_pieces(wire: LossyWire) -> None:
+    """As a script does that is too long for one packet of the client's."""
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=5) as line:
+        line.sendall(b"*1\r\n$4\r\n")
+        time.sleep(0.2)
+        line.sendall(b"PING\r\n")
+        assert b"+PONG\r\n" == line.recv(100)
 
 
 def test_a_page_of_borders_whose_reply_was_lost_is_appended_once(

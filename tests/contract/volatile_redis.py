@@ -88,7 +88,8 @@ class LossyWire:
     def __init__(self, port: int) -> None:
         self._upstream_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._armed = threading.Event()
         self.lost_replies = 0
         threading.Thread(target=self._accept, daemon=True).start()
@@ -107,16 +108,28 @@ class LossyWire:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
-        with client, upstream, suppress(OSError):
+        address, doomed = ("127.0.0.1", self._upstream_port), threading.Event()
+        with suppress(OSError), client, socket.create_connection(address) as upstream:
+            asking = threading.Thread(target=self._ask, args=(client, upstream, doomed))
+            asking.start()
+            with suppress(OSError):
+                while (reply := upstream.recv(1 << 20)) and not doomed.is_set():
+                    client.sendall(reply)
+            self.lost_replies += doomed.is_set()
+            for end in (client, upstream):  # wakes whoever reads from it
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            asking.join()
+
+    def _ask(self, client: socket.socket, upstream: socket.socket, doomed: threading.Event) -> None:
+        """A long request comes in pieces, so the reply is somebody else's to wait for."""
+        with suppress(OSError):
             while request := client.recv(1 << 20):
-                upstream.sendall(request)
-                reply = upstream.recv(1 << 20)
                 if self._armed.is_set() and b"EVALSHA" in request:
                     self._armed.clear()
-                    self.lost_replies += 1
-                    return
-                client.sendall(reply)
+                    doomed.set()
+                upstream.sendall(request)
+            upstream.shutdown(socket.SHUT_WR)
 
 
 def at_once(threads: int, call: Callable[[], object]) -> list[object]:

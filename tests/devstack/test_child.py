@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devstack.child import Child, ChildDied, end_leftover, note_pid
+from devstack.child import Child, ChildDied, end_leftover, ended_within, note_pid
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -89,3 +89,20 @@ def test_a_process_that_only_has_the_same_id_is_left_alone(
     (tmp_path / "pid").write_text(f"{sleeper.pid} 1.0")
     end_leftover(tmp_path / "pid", patience_seconds=0.1)
     assert sleeper.poll() is None
+
+
+#: Its first thread goes, and another one works on for half a second.
+HEADLESS = """
+import ctypes, os, threading, time
+def work():
+    time.sleep(0.5)
+    os._exit(0)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_whose_first_thread_is_gone_has_not_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", HEADLESS]) as process:
+        assert ended_within(process.pid, 20)
+        assert process.poll() is not None
