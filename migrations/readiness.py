@@ -12,8 +12,7 @@ def waits_for_its_index(run: Run) -> bool:
     """Whether the target has too many rows to be read before its index is built.
 
     Then it is not loaded before: Milvus indexes rows that arrive in a loaded collection for
-    the time being, and once more for good, which takes twice the processor time
-    (docs/decisions.md).
+    the time being, and once more for good (docs/decisions.md).
     """
     return run.migration.totals["total_chunks"] > run.services.settings.unindexed_rows
 

@@ -145,7 +145,8 @@ class Settings(BaseSettings):
     unindexed_rows: int = Field(
         default=25_000,
         ge=0,
-        description="Rows of a new collection that may be searched before they are indexed",
+        description="Rows of a new collection that may be searched before they are indexed;"
+        " a larger one is loaded when its index is built",
     )
     compare_concurrency: int = Field(
         default=2, gt=0, description="Key ranges of two collections compared at the same time"

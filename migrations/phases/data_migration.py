@@ -46,7 +46,7 @@ def run(run: Run) -> dict[str, Any]:
         plan = _plan(run)
     totals = {"total_chunks": plan.total_chunks, "total_batches": plan.total_batches}
     store.note(migration.id, migration.epoch, totals=totals)
-    if run.target_may_hold_chunks:  # then batches look into it
+    if run.target_may_hold_chunks:  # batches look into it; a batch's lease is shorter than loading
         run.patiently(lambda: make_readable(run, migration.target_collection))
     store.take_step(migration.id, migration.epoch, Step.BACKFILLING)
     failpoint("data_migration.planned", migration_id=migration.id)

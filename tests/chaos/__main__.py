@@ -158,6 +158,9 @@ def _timed_kills(
 def _kills_of_anything(
     stack: EmbeddedStack, folder: Path, wish: argparse.Namespace, totals: Totals
 ) -> Iterator[Result]:
+    def anything(ground: Ground, count: int) -> list[str]:
+        return kills.anything(ground, wish.seed, count, totals, _say)
+
     left = wish.kills - _timed(wish)
     waiting, loaded = left // 2, left - left // 2
     parts: list[Part] = [
@@ -166,14 +169,14 @@ def _kills_of_anything(
             "workers, Redis, PostgreSQL and the real Milvus",
             loaded,
             {},
-            lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
+            anything,
         ),
         (
             "kills-unloaded",
             "the same, with targets that are loaded when their index is built",
             waiting,
             {"settings": SETTINGS | {"REEMBED_UNINDEXED_ROWS": str(kills.MORE_CHUNKS // 2)}},
-            lambda g, n: kills.anything(g, wish.seed, n, totals, _say),
+            anything,
         ),
     ]
     yield from _run(stack, folder, parts)

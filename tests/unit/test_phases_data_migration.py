@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from migrations.errors import ProviderUnavailable, TextRefused
 from migrations.phases import data_migration
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
-from tests.fakes.world import OWNER, SOURCE, World, kill
+from tests.fakes.world import OWNER, SOURCE, World, failpoints_reach, kill
 
 CATCH_UP = "migrations.catch_up"
 
@@ -318,9 +319,19 @@ def test_a_large_target_is_loaded_to_be_looked_into_by_the_workers_of_another_ep
     world = World(40, settings={"unindexed_rows": 0})
     migration = world.start_at(Phase.DATA_MIGRATION, batch_size=4)
     target, before = migration.target_collection, embeddings(world)
-    with world.at(point, lambda: None, partial(world.elsewhere, world.look_later)):
+    waiting = [lambda: None, partial(world.elsewhere, world.look_later)]
+    loaded_when_planned: list[bool] = []
+
+    def reached(name: str, facts: Mapping[str, Any]) -> None:
+        if name == point and waiting:
+            waiting.pop(0)()
+        if name == "data_migration.planned":
+            loaded_when_planned.append(world.vectors.is_loaded(target))
+
+    with failpoints_reach(reached):
         world.deliver(before="migrations.phase.verification")
     assert world.now(migration).epoch > 1
+    assert [False, True] == loaded_when_planned, "batches must load it, each within its lease"
     paid_for_nothing = 0 if point == "batch.before_mark" else 4
     assert 40 + paid_for_nothing == embeddings(world) - before
     world.deliver()
