@@ -124,11 +124,19 @@ class CollectionSchema:
 
 @dataclass(frozen=True)
 class IndexState:
-    """How far the vector index of a collection is built, in rows."""
+    """How far the vector index of a collection is built, in rows.
+
+    Segments that Milvus has merged or purged into a new one, which has no index yet, count as
+    indexed if they were: it goes on searching them until the new one is ready.
+    """
 
     total_rows: int
     indexed_rows: int
-    pending_rows: int
+
+    @property
+    def unindexed_rows(self) -> int:
+        """Rows that no index helps to find."""
+        return max(0, self.total_rows - self.indexed_rows)
 
 
 @dataclass(frozen=True)

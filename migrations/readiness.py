@@ -59,17 +59,17 @@ def _await_index(run: Run) -> IndexState:
     """
     most = run.services.settings.unindexed_rows
     state = run.services.vectors.index_state(run.target.name)
-    if state.pending_rows > most:
+    if state.unindexed_rows > most:
         raise VectorStoreUnavailable(
-            f"The target's index is being built: {state.pending_rows} rows to go.",
-            retry_after_seconds=_pause_seconds(state.pending_rows),
+            f"The target's index is being built: {state.unindexed_rows} rows to go.",
+            retry_after_seconds=_pause_seconds(state.unindexed_rows),
         )
     return state
 
 
-def _pause_seconds(pending_rows: int) -> float:
+def _pause_seconds(unindexed_rows: int) -> float:
     """Long enough that the next look can find something else: building takes minutes."""
-    return min(30.0, max(1.0, pending_rows / 25_000))
+    return min(30.0, max(1.0, unindexed_rows / 25_000))
 
 
 def check_target_ready(run: Run, report: Report) -> None:

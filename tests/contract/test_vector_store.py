@@ -151,7 +151,7 @@ def test_a_copy_is_filled_without_being_loaded_and_read_once_it_is(
     loads_what_it_makes = request.node.callspec.params["world"] == "milvus-lite"
     assert loads_what_it_makes == world.store.is_loaded(name)
     world.store.flush(name)
-    assert IndexState(20, 20, 0) == world.store.index_state(name)
+    assert IndexState(20, 20) == world.store.index_state(name)
     world.store.load(name)
 
     assert [one.key for one in written] == keys_of(world.store.read(made, ALL_KEYS, strong=True))
@@ -421,4 +421,4 @@ def test_a_flushed_collection_says_how_far_its_index_is(world: World) -> None:
     state = world.store.index_state(made.name)
 
     assert 20 == state.total_rows
-    assert state.indexed_rows + state.pending_rows >= 20
+    assert state.unindexed_rows in (0, 20)

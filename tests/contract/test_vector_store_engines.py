@@ -20,7 +20,15 @@ from pymilvus import DataType, MilvusClient
 from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS, Connection
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange, Vectors
+from migrations.chunks import (
+    ALL_KEYS,
+    Chunk,
+    CollectionSchema,
+    IndexState,
+    Key,
+    KeyRange,
+    Vectors,
+)
 from migrations.errors import (
     ForeignCollection,
     ScanInconsistent,
@@ -70,6 +78,13 @@ def lite(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def everything(store: Any, schema: CollectionSchema, **options: Any) -> list[Chunk]:
     return [each for page in store.scan(schema, **options) for each in page]
+
+
+def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(pause)
 
 
 def emptied(engine: World, schema: CollectionSchema) -> CollectionSchema:
@@ -374,6 +389,32 @@ def test_keys_that_stand_twice_are_found_out(request: pytest.FixtureRequest) -> 
 
     with pytest.raises(ScanInconsistent, match="twice"):
         list(world.store.scan_keys(made))
+    world.clean()
+
+
+def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own(
+    request: pytest.FixtureRequest,
+) -> None:
+    """With the deletions that upserts write, Milvus makes every segment of a large fill anew."""
+    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
+    made = world.collection()
+    for count in (3_000, 2_000):  # the second rewrites rows of the first
+        write(world.store, made, [chunk(f"k{i}") for i in range(count)])
+        world.store.flush(made.name)
+        wait_until(lambda: not world.store.index_state(made.name).unindexed_rows)
+    assert world.client is not None
+
+    world.client.compact(made.name, timeout=30)
+    states: list[IndexState] = []
+
+    def is_indexed_anew() -> bool:
+        states.append(world.store.index_state(made.name))
+        index = world.client.describe_index(made.name, "vector")
+        return states[-1].total_rows == 3_000 and not index["pending_index_rows"]
+
+    wait_until(is_indexed_anew, pause=0.02)
+    assert 5_000 == states[0].total_rows
+    assert {0} == {state.unindexed_rows for state in states}
     world.clean()
 
 

@@ -202,7 +202,7 @@ class FakeVectorStore:
     def index_state(self, collection: str) -> IndexState:
         with self._call("index_state"):
             rows = len(self._held(collection).rows)
-            return IndexState(total_rows=rows, indexed_rows=rows, pending_rows=0)
+            return IndexState(total_rows=rows, indexed_rows=rows)
 
     # --- aliases ----------------------------------------------------------------
 

@@ -160,9 +160,9 @@ def test_a_count_that_disagrees_with_reading_is_found() -> None:
         verification.run(world.run_of(migration))
 
 
-def building(world: World, *pending: int) -> None:
+def building(world: World, *unindexed: int) -> None:
     """An index that is built step by step; the last step stays."""
-    states = [IndexState(12, 12 - rows, rows) for rows in pending]
+    states = [IndexState(max(12, rows), max(12, rows) - rows) for rows in unindexed]
     following = iter(states)
     world.vectors.index_state = lambda name: next(following, states[-1])  # type: ignore[method-assign]
 
@@ -188,25 +188,25 @@ def test_a_large_target_is_flushed_indexed_and_only_then_loaded_and_read() -> No
 
     def index_state(name: str) -> IndexState:
         state = state_of(name)
-        order.append(f"{state.pending_rows} pending")
+        order.append(f"{state.unindexed_rows} to go")
         return state
 
     world.vectors.index_state = index_state  # type: ignore[method-assign]
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status
-    assert ["flush", "12 pending", "0 pending", "load", "scan"] == order[:5]
+    assert ["flush", "12 to go", "0 to go", "load", "scan"] == order[:5]
     assert world.vectors.is_loaded(migration.target_collection)
 
 
 @pytest.mark.parametrize(
-    ("pending_rows", "seconds"), [(26_000, 1.04), (250_000, 10), (50_000_000, 30)]
+    ("unindexed_rows", "seconds"), [(26_000, 1.04), (250_000, 10), (50_000_000, 30)]
 )
 def test_the_more_rows_have_no_index_yet_the_later_it_is_asked_for_again(
-    pending_rows: int, seconds: float
+    unindexed_rows: int, seconds: float
 ) -> None:
     world = World()
     migration = world.start_at(Phase.VERIFICATION)
-    building(world, pending_rows, 0)
+    building(world, unindexed_rows, 0)
     begun = world.clock.monotonic()
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status

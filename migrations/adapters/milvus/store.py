@@ -206,11 +206,11 @@ class MilvusVectorStore:
         for index in self._indexes(collection):
             if index["field_name"] == schema.vector_field:
                 return IndexState(
+                    # Not pending_index_rows: those of a segment made by compaction are in it, too.
                     total_rows=int(index["total_rows"]),
                     indexed_rows=int(index["indexed_rows"]),
-                    pending_rows=int(index["pending_index_rows"]),
                 )
-        return IndexState(total_rows=0, indexed_rows=0, pending_rows=0)
+        return IndexState(total_rows=0, indexed_rows=0)
 
     # --- aliases ----------------------------------------------------------------
 
