@@ -7,6 +7,7 @@ waited out, the migration is turned round, or the work is left to its new owner.
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -223,7 +224,7 @@ class Conductor:
             raise _as_domain_error(error) from error
 
     def _patiently_begin(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
-        for attempt in range(1000):
+        for attempt in itertools.count():
             try:
                 self._services.store.begin_phase(migration_id, epoch, phase)
                 return

@@ -37,7 +37,7 @@ def compare_content(run: Run) -> Findings:
         run.services.vectors.flush(run.target.name)
     found = _look(run)
     written_to = found.source.digest != run.migration.totals.get("source_digest")
-    if (not found.same and written_to) or _is_lossy(run, found):
+    if (not found.same and written_to) or _is_lossy(run, found, _count(run)):
         found = _caught_up(run, found)
     return found
 
@@ -47,9 +47,15 @@ def check_content(run: Run, found: Findings, report: Report) -> None:
 
     Chunks recorded as failed are missing by permission (max_failed_ratio).
     """
-    if _is_lossy(run, found):
+    counted = _count(run)
+    if _is_lossy(run, found, counted):
         found = _caught_up(run, found)
-    _report(run, report, found)
+        counted = _count(run)
+    _report(report, found, counted)
+
+
+def _count(run: Run) -> int:
+    return run.services.vectors.count(run.target.name)
 
 
 def _caught_up(run: Run, found: Findings) -> Findings:
@@ -58,14 +64,13 @@ def _caught_up(run: Run, found: Findings) -> Findings:
     return _look(run, before=found.differing)
 
 
-def _is_lossy(run: Run, found: Findings) -> bool:
+def _is_lossy(run: Run, found: Findings, counted: int) -> bool:
     """Whether Milvus has lost rows that it had acknowledged before they were flushed.
 
     They are missing, or were read and went before the flush had ended.
     """
     if not run.migration.totals.get(MAY_LACK_ROWS) or found.changed or found.extra:
         return False
-    counted = run.services.vectors.count(run.target.name)
     lost = max(0, found.missing - found.permitted) + found.in_target - counted
     if lost <= 0:
         return False
@@ -73,8 +78,7 @@ def _is_lossy(run: Run, found: Findings) -> bool:
     return True
 
 
-def _report(run: Run, report: Report, found: Findings) -> None:
-    counted = run.services.vectors.count(run.target.name)
+def _report(report: Report, found: Findings, counted: int) -> None:
     report.add(
         "target_count",
         counted == found.in_target,
