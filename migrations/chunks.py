@@ -127,7 +127,8 @@ class IndexState:
     """How far the vector index of a collection is built, in rows.
 
     Segments that Milvus has merged or purged into a new one, which has no index yet, count as
-    indexed if they were: it goes on searching them until the new one is ready.
+    indexed if they were: it goes on searching them until the new one is ready. Their purged
+    rows count as well, so ``indexed_rows`` may be more than ``total_rows``.
     """
 
     total_rows: int
