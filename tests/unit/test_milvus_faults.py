@@ -47,6 +47,8 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
             MilvusException(1, "session not found->datanode-1: node not found[node=1]"),
             VectorStoreUnavailable,
         ),
+        (MilvusException(65535, "unrecoverable error"), VectorStoreUnavailable),
+        (MilvusException(65535, "no such field: unrecoverable error"), VectorStoreRefused),
         (MilvusException(5, "passing", retriable=True), VectorStoreUnavailable),
         (MilvusException(65535, "cannot parse expression"), VectorStoreRefused),
         (MilvusException(1, "alias 'a' already exists"), VectorStoreRefused),
