@@ -28,7 +28,8 @@ from devstack.child import LAUNCHER
 from devstack.forwarder import forward
 from devstack.server import LOOPBACK, free_port
 
-#: Compiled into Milvus: it notes its servers here, whatever its configuration says.
+#: A constant of Milvus 2.3.5 on any machine: it notes its servers here, whatever its
+#: configuration or TMPDIR say, so what it leaves behind can only be removed by this name.
 SESSIONS = Path("/tmp/milvus")  # noqa: S108  # not ours to choose
 #: It usually ends at once, by a panic of its own shutdown; its log makes that safe.
 STOP_SECONDS = 5

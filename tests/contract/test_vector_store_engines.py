@@ -45,6 +45,7 @@ from tests.contract.vector_store_world import (
     make_collection,
     open_world,
     vectors,
+    wait_until,
     write,
 )
 from tests.services.servers import running
@@ -78,13 +79,6 @@ def lite(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def everything(store: Any, schema: CollectionSchema, **options: Any) -> list[Chunk]:
     return [each for page in store.scan(schema, **options) for each in page]
-
-
-def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(pause)
 
 
 def emptied(engine: World, schema: CollectionSchema) -> CollectionSchema:
@@ -406,14 +400,16 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
 
     world.client.compact(made.name, timeout=30)
     states: list[IndexState] = []
+    pending: list[int] = []
 
     def is_indexed_anew() -> bool:
         states.append(world.store.index_state(made.name))
-        index = world.client.describe_index(made.name, "vector")
-        return states[-1].total_rows == 3_000 and not index["pending_index_rows"]
+        pending.append(world.client.describe_index(made.name, "vector")["pending_index_rows"])
+        return states[-1].total_rows == 3_000 and not pending[-1]
 
     wait_until(is_indexed_anew, pause=0.02)
     assert 5_000 == states[0].total_rows
+    assert any(pending), "the new segment had its index before anybody looked"
     assert {0} == {state.unindexed_rows for state in states}
     world.clean()
 

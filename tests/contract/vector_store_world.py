@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,13 @@ def write(store: VectorStore, schema: CollectionSchema, chunks: Sequence[Chunk])
     written = vectors(len(chunks), schema.dimension)
     store.upsert(schema, chunks, written)
     return written
+
+
+def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(pause)
 
 
 def open_world(kind: str, url_of: Callable[[str], str]) -> World:

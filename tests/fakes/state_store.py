@@ -28,6 +28,7 @@ from migrations.errors import (
     IdempotencyConflict,
     MigrationInProgress,
     ReembedError,
+    StateStoreUnavailable,
 )
 from migrations.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store import phase_changes, turn_changes
@@ -365,3 +366,15 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
     def ping(self) -> None:
         with self._transaction():
             pass
+
+
+class AwayAtTheBeginning(FakeMigrationStore):
+    """No phase can begin until it has been refused so often."""
+
+    refused_beginnings: float = 0
+
+    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
+        if self.refused_beginnings:
+            self.refused_beginnings -= 1
+            raise StateStoreUnavailable
+        super().begin_phase(migration_id, epoch, phase)

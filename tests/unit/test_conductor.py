@@ -24,7 +24,7 @@ from migrations.errors import (
 )
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
-from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.state_store import AwayAtTheBeginning, FakeMigrationStore
 from tests.fakes.world import OWNER, SOURCE, AttentivePulse, World, kill
 
 QUIESCE, FINISH = names.QUIESCE, names.FINISH_ROLLBACK
@@ -225,22 +225,10 @@ def test_a_hiccup_of_postgresql_before_a_phase_does_not_roll_back() -> None:
     assert Status.COMPLETED == world.now(migration).status
 
 
-class AwayAtTheBeginning(FakeMigrationStore):
-    """No phase can begin until it has been tried ``times`` times."""
-
-    times = 0
-
-    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
-        if self.times:
-            self.times -= 1
-            raise StateStoreUnavailable
-        super().begin_phase(migration_id, epoch, phase)
-
-
 def test_no_outage_of_postgresql_is_so_long_that_a_phase_runs_without_having_begun() -> None:
     world = World(store_class=AwayAtTheBeginning)
     migration = world.start_at(Phase.BACKUP_CREATION, timeout_seconds=30 * 86_400)
-    world.store.times = 1_500
+    world.store.refused_beginnings = 1_500
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status
     assert Phase.BACKUP_CREATION.value in world.now(migration).phase_times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from uuid import UUID
 
 import pytest
@@ -11,11 +12,10 @@ from migrations.entities import Migration
 from migrations.errors import (
     ProviderUnavailable,
     PutDown,
-    StateStoreUnavailable,
     VectorStoreUnavailable,
 )
 from migrations.states import Phase, Status
-from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.state_store import AwayAtTheBeginning
 from tests.fakes.world import OWNER, SOURCE, World
 
 MOVED = Phase.DATA_MIGRATION
@@ -128,21 +128,12 @@ def test_waiting_for_batches_in_flight_is_put_down() -> None:
     assert begun == world.clock.monotonic()
 
 
-class AwayAtTheBeginning(FakeMigrationStore):
-    away = False
-
-    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
-        if self.away:
-            raise StateStoreUnavailable
-        super().begin_phase(migration_id, epoch, phase)
-
-
 def test_waiting_for_postgresql_before_a_phase_is_put_down() -> None:
     world = World(store_class=AwayAtTheBeginning)
     migration = world.start_at(Phase.BACKUP_CREATION)
-    world.store.away = True
+    world.store.refused_beginnings = inf
     ending(world)
     with pytest.raises(PutDown):
         world.pending()[0].call()
-    world.store.away = False
+    world.store.refused_beginnings = 0
     completes_elsewhere(world, migration.id)
