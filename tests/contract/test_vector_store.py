@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -244,6 +246,23 @@ def test_an_alias_of_a_dropped_collection_can_be_pointed_elsewhere(world: World)
 
     assert here.name == world.store.resolve_alias(alias)
     assert here == world.store.describe(alias)
+
+
+def test_an_alias_that_several_make_at_once_is_made_for_all_of_them(world: World) -> None:
+    # A bot is registered and the watchdog puts its missing alias right, both at that moment.
+    made, aliases = world.collection(), [world.name() for _ in range(5)]
+    together = Barrier(4)
+
+    def point(alias: str) -> None:
+        together.wait(timeout=60)
+        world.store.point_alias(alias, made.name)
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        for alias in aliases:
+            for pointed in [threads.submit(point, alias) for _ in range(together.parties)]:
+                pointed.result()
+
+    assert sorted(aliases) == world.store.aliases_of(made.name)
 
 
 def test_an_alias_of_a_collections_name_is_refused(world: World) -> None:

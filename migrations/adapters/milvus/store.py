@@ -226,6 +226,15 @@ class MilvusVectorStore:
         if self._connection.is_milvus_lite():  # Milvus itself refuses
             self._require(collection)
         try:
+            self._alter_or_create_alias(alias, collection)
+        except VectorStoreRefused:
+            # Somebody else may have done it at that moment: the watchdog mends the alias that
+            # a registration is about to make. milvus-lite 3.2.2 has one file for two writers.
+            if self.resolve_alias(alias) != collection:
+                raise
+
+    def _alter_or_create_alias(self, alias: str, collection: str) -> None:
+        try:
             self._call("alter_alias", collection, alias)
         except (CollectionNotFound, VectorStoreRefused) as error:
             if faults.code_of(error.__cause__) not in faults.NO_SUCH_ALIAS:
