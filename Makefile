@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 KILLS ?= 100
+TEST_PROCESSES ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
 
@@ -22,7 +23,8 @@ down: .venv/.installed-local  ## stop what `make up` started
 
 test: lint  ## run every check: lint and all tests
 	mkdir -p build/tmp
-	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest
+	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest \
+	    --numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \

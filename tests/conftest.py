@@ -1,13 +1,15 @@
 """The services a test may ask for: real servers, started when first needed.
 
 They are started by the test run itself and never skipped; each is stopped, and
-its data removed, when the session ends. A test takes a database, a Redis
-database or a collection name of its own from the fixtures below them.
+its data removed, when the session ends. A process that tests has its own ones.
+A test takes a database, a Redis database or a collection name of its own from
+the fixtures below them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,14 @@ from tests.services.databases import (
     fresh_redis,
     unique_name,
 )
+from tests.services.processes import FolderScheduling
 from tests.services.servers import running
+
+
+@pytest.hookimpl(optionalhook=True)  # unknown where xdist is switched off
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    return FolderScheduling(config, log)
+
 
 # --- one server a session -------------------------------------------------------
 
