@@ -9,6 +9,7 @@ import numpy as np
 
 from migrations.chunks import Chunk, CollectionSchema, Key, Vectors, stacked
 from migrations.config import EmbeddingRef, OverLong
+from migrations.content import ContentSum
 from migrations.entities import Bot
 from migrations.errors import (
     CollectionNotLoaded,
@@ -157,11 +158,15 @@ def _check_alias(exam: Examination) -> None:
 
 
 def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
-    """Empty texts cannot be embedded: said before anything is paid."""
-    empty = chunks = too_long = 0
+    """Empty texts cannot be embedded: said before anything is paid.
+
+    Every chunk is read for that, so its content is added up in passing: see backup creation.
+    """
+    empty = too_long = 0
+    content = ContentSum()
     limit = _max_input_tokens(exam)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
-        chunks += len(page)
+        content.add(page)
         if not exam.sample:
             exam.sample = _sample_of(page, exam.bot.text_field)
         for chunk in page:
@@ -173,8 +178,8 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
     exam.report.add(
         "texts",
-        unusable <= exam.max_failed_ratio * chunks,
-        f"{chunks} texts: {empty} empty, {too_long} longer than the model takes"
+        unusable <= exam.max_failed_ratio * content.chunks,
+        f"{content.chunks} texts: {empty} empty, {too_long} longer than the model takes"
         + (
             "."
             if not unusable
@@ -182,7 +187,8 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         ),
         empty=empty,
         too_long=too_long,
-        chunks=chunks,
+        chunks=content.chunks,
+        content_digest=content.digest,
     )
     if too_long and exam.over_long is not OverLong.REFUSE:
         _warn_of_shortened(exam, too_long, limit)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from migrations.chunks import CONTENT_DIGESTS, CollectionSchema, Content
+from migrations.chunks import CONTENT_DIGESTS, Chunk, CollectionSchema, Content
 from migrations.ports import Moment, VectorStore
+
+
+class ContentSum:
+    """Chunks and the sum of their digests modulo 2^128: the order does not matter.
+
+    Vectors are no part of it.
+    """
+
+    def __init__(self) -> None:
+        self.chunks = 0
+        self._digests = 0
+
+    def add(self, page: Sequence[Chunk]) -> None:
+        self.chunks += len(page)
+        self._digests += sum(int.from_bytes(chunk.digest()) for chunk in page)
+
+    @property
+    def digest(self) -> str:
+        """In hex."""
+        return f"{self._digests % 2**128:032x}"
 
 
 def content_digest(
@@ -14,16 +34,15 @@ def content_digest(
     check: Callable[[], None] = lambda: None,
     as_of: Moment | None = None,
 ) -> tuple[int, str]:
-    """Chunks, and the sum of their digests modulo 2^128 in hex: the order does not matter.
+    """Chunks and digest of a whole collection, see :class:`ContentSum`.
 
-    Vectors are no part of it. ``check`` is called once a page and may raise.
+    ``check`` is called once a page and may raise.
     """
-    count, total = 0, 0
+    content = ContentSum()
     for page in vectors.scan(schema, as_of=as_of):
         check()
-        count += len(page)
-        total += sum(int.from_bytes(chunk.digest()) for chunk in page)
-    return count, f"{total % 2**128:032x}"
+        content.add(page)
+    return content.chunks, content.digest
 
 
 def content_lately(

@@ -26,7 +26,8 @@ class RollbackInfo(BaseModel):
     #: The adapter's full description of the collection: fields, indexes, properties.
     collection_schema: dict[str, Any]
     chunk_count: int
-    #: Order-independent digest (hex) of every chunk's key and content, vectors left out.
+    #: Order-independent digest (hex) of every chunk's key and content, vectors left out: as
+    #: validation read them, or, if their number has changed since, when this was written.
     content_digest: str
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from migrations.content import content_digest
-from migrations.results import RollbackInfo
+from migrations.results import Report, RollbackInfo
 from migrations.run import Run
 
 
 def run(run: Run) -> dict[str, Any]:
     """Record the bot's configuration and its collection's schema, count and content digest."""
     source = run.source
-    count, digest = content_digest(run.services.vectors, source, run.check)
+    count, digest = _validated(run) or content_digest(run.services.vectors, source, run.check)
     info = RollbackInfo(
         bot_id=run.bot.bot_id,
         collection=source.name,
@@ -24,6 +24,23 @@ def run(run: Run) -> dict[str, Any]:
         content_digest=digest,
     )
     return {"rollback_info": info, "totals": {"total_chunks": count}}
+
+
+def _validated(run: Run) -> tuple[int, str] | None:
+    """Count and digest as validation has read them, if the source still counts as many.
+
+    Reading every chunk once more, a moment later, would take as long as validation did.
+    None where nothing was read, or chunks came or went since: long ago, that is, when a
+    worker died between the two. Of the last two seconds either record is as good.
+    """
+    report = Report.model_validate(run.migration.validation or {})
+    texts = next((check.details for check in report.checks if check.name == "texts"), None)
+    if texts is None or "content_digest" not in texts:
+        return None  # validated by an older version
+    vectors = run.services.vectors
+    if vectors.count(run.source.name, as_of=vectors.lately()) != texts["chunks"]:
+        return None
+    return texts["chunks"], texts["content_digest"]
 
 
 def undo(run: Run) -> None:

@@ -242,6 +242,23 @@ def test_the_backups_digest_is_the_same_for_the_same_content_and_changes_with_an
     assert digests[0] != _digest(changed)
 
 
+def test_the_backup_takes_what_validation_has_read() -> None:
+    world = World()
+    migration = world.start_at(Phase.BACKUP_CREATION)
+    scans = world.vectors.calls["scan"]
+    info = backup_creation.run(world.run_of(migration))["rollback_info"]
+    assert scans == world.vectors.calls["scan"]
+    assert (12, _digest(World())) == (info.chunk_count, info.content_digest)
+
+
+def test_the_backup_reads_for_itself_what_has_come_since_validation() -> None:
+    world, same = World(["a", "b"]), World(["a", "b", "c"])
+    migration = world.start_at(Phase.BACKUP_CREATION)
+    world.write("k002", "c")
+    info = backup_creation.run(world.run_of(migration))["rollback_info"]
+    assert (3, _digest(same)) == (info.chunk_count, info.content_digest)
+
+
 def _digest(world: World) -> str:
     info = backup_creation.run(world.run_of(world.start()))["rollback_info"]
     digest: str = info.content_digest
