@@ -65,7 +65,7 @@ def test_the_retriever_of_the_how_to_answers_all_the_while(world: World, how_to:
                 found = [repr(error)]
             if found != [text]:
                 wrong.append((text, found))
-            generations.add(retriever._generation)
+            generations.add(retriever._built[0])
             asked += 1
 
     application = threading.Thread(target=ask)
