@@ -30,13 +30,13 @@ def _validated(run: Run) -> tuple[int, str] | None:
     """Count and digest as validation has read them, if the source still counts as many.
 
     Reading every chunk once more, a moment later, would take as long as validation did.
-    None where nothing was read, or chunks came or went since: long ago, that is, when a
-    worker died between the two. Of the last two seconds either record is as good.
+    None where an older version has validated, or chunks came or went since. What came in
+    the last two seconds may not be counted yet: the record is as of validation then.
     """
     report = Report.model_validate(run.migration.validation or {})
-    texts = next((check.details for check in report.checks if check.name == "texts"), None)
-    if texts is None or "content_digest" not in texts:
-        return None  # validated by an older version
+    texts = next((check.details for check in report.checks if check.name == "texts"), {})
+    if "content_digest" not in texts:
+        return None
     vectors = run.services.vectors
     if vectors.count(run.source.name, as_of=vectors.lately()) != texts["chunks"]:
         return None

@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
+from itertools import cycle
 from types import ModuleType
 from typing import Any
 
@@ -55,29 +56,34 @@ def test_the_retriever_of_the_how_to_answers_all_the_while(world: World, how_to:
     texts = list(bot.history.initial.values())
     generations, wrong, ended = set(), [], threading.Event()
 
-    def ask() -> None:
-        asked = 0
-        while not ended.is_set() or asked < len(texts):
-            text = texts[asked % len(texts)]
-            try:
-                found = [document.page_content for document in retriever.invoke(text)]
-            except Exception as error:
-                found = [repr(error)]
-            if found != [text]:
-                wrong.append((text, found))
-            generations.add(retriever._built[0])
-            asked += 1
+    def ask(text: str) -> None:
+        try:
+            found = [document.page_content for document in retriever.invoke(text)]
+        except Exception as error:
+            found = [repr(error)]
+        if found != [text]:
+            wrong.append((text, found))
+        generations.add(retriever._built[0])
 
-    application = threading.Thread(target=ask)
+    def keep_asking() -> None:
+        for text in cycle(texts):
+            if ended.is_set():
+                return
+            ask(text)
+
+    ask(texts[0])
+    application = threading.Thread(target=keep_asking)
     application.start()
     try:
         run = bot.start(LARGE, batch_size=10)
         run.ends("completed")
-        back = run.roll_back()
-        back.ends("completed")
+        run.roll_back().ends("completed")
     finally:
         ended.set()
         application.join()
+    for text in texts:
+        ask(text)
+    retriever._api.close()
 
     assert [] == wrong
     assert {1, 2, 3} == generations
