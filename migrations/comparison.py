@@ -65,13 +65,14 @@ def compare(
     target: CollectionSchema,
     within: KeyRange = ALL_KEYS,
     threads: int = 1,
+    as_of: Moment | None = None,
 ) -> Iterator[Difference]:
-    """Every part of the range with its differences, in key order.
+    """Every part of the range with its differences, in key order, as of now if not said.
 
     The source is read page by page, and ``threads`` key ranges of the target beside
     it; memory is for so many pages and one more.
     """
-    now = vectors.moment()
+    now = vectors.moment() if as_of is None else as_of
 
     def parts() -> Iterator[tuple[KeyRange, Sequence[Chunk]]]:
         after = within.after
@@ -108,8 +109,10 @@ def _difference(
     return difference
 
 
-def differences(run: Run, within: KeyRange = ALL_KEYS) -> Iterator[Difference]:
-    """Compare this run's source and target in a range.
+def differences(
+    run: Run, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
+) -> Iterator[Difference]:
+    """Compare this run's source and target in a range, as of now if not said.
 
     What the run that is taken back was permitted to leave out (max_failed_ratio) never
     came to be in its target: on the way back its absence there is no deletion.
@@ -117,7 +120,7 @@ def differences(run: Run, within: KeyRange = ALL_KEYS) -> Iterator[Difference]:
     left_out = _left_out(run)
     threads = run.services.settings.compare_concurrency
     vectors = run.services.vectors
-    for found in compare(vectors, run.source, run.target, within, threads=threads):
+    for found in compare(vectors, run.source, run.target, within, threads, as_of):
         kept = [key for key in found.extra if str(key) in left_out]
         extra = [key for key in found.extra if str(key) not in left_out]
         yield replace(found, extra=extra, left_out=kept) if kept else found

@@ -21,8 +21,9 @@ from migrations.comparison import (
     make_equal,
 )
 from migrations.frozen import FrozenPart, frozen
+from migrations.ports import Moment
 from migrations.run import Run
-from migrations.sweeps import PARTS_PER_FLUSH, parts_now, recorder
+from migrations.sweeps import PARTS_PER_FLUSH, parts_as_of, recorder
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,8 @@ def catch_up_last(run: Run) -> PassResult:
 def _catch_up_changed_parts(run: Run) -> PassResult:
     result, changed = PassResult(), 0
     caught_up: list[FrozenPart] = []
-    for part, chunks in parts_now(run):
+    now = run.services.vectors.moment()
+    for part, chunks in parts_as_of(run, now):
         run.check()
         if chunks and frozen(part.number, part.within, chunks) == part:
             result.source += content_of(chunks)
@@ -67,7 +69,7 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
             if not is_beyond and not changed:
                 run.services.vectors.flush(run.source.name)
             changed += not is_beyond
-            caught_up.append(_catch_up_part(run, part, result))
+            caught_up.append(_catch_up_part(run, part, now, result))
         result.parts += 1
         if len(caught_up) >= PARTS_PER_FLUSH:
             _freeze(run, caught_up, result)
@@ -77,9 +79,9 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
     return result
 
 
-def _catch_up_part(run: Run, part: FrozenPart, result: PassResult) -> FrozenPart:
+def _catch_up_part(run: Run, part: FrozenPart, now: Moment, result: PassResult) -> FrozenPart:
     chunks: list[Chunk] = []
-    for difference in differences(run, part.within):
+    for difference in differences(run, part.within, as_of=now):
         make_equal(run, difference, result)
         chunks += difference.page
     return frozen(part.number, part.within, chunks)

@@ -40,9 +40,9 @@ class KeySample:
             self.keys[place] = key
 
 
-def sample_chunks(run: Run, keys: Sequence[Key]) -> list[Chunk]:
+def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
     """Those chunks of the target that exist, with their vectors."""
-    return run.services.vectors.fetch(run.target, keys, with_vectors=True)
+    return run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
 
 
 def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
@@ -101,19 +101,20 @@ def cosine(a: Vectors, b: Vectors) -> Vectors:
     return quotients
 
 
-def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: Report) -> None:
+def check_retrieval(
+    run: Run, sample: Sequence[Chunk], again: Vectors, as_of: Moment, report: Report
+) -> None:
     """Ask old and new for the sampled chunks by their own text and compare the answers."""
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
         return
     k = run.services.settings.recall_at
     vectors, keys = run.services.vectors, [chunk.key for chunk in sample]
-    now = vectors.moment()
-    olds = {c.key: c for c in vectors.fetch(run.source, keys, with_vectors=True, as_of=now)}
+    olds = {c.key: c for c in vectors.fetch(run.source, keys, with_vectors=True, as_of=as_of)}
     both = [(c, i) for i, c in enumerate(sample) if c.key in olds]
     queries = stacked([olds[c.key] for c, _ in both], run.source.dimension)
-    old_hits = _ask(run, run.source, queries, k, now)
-    new_hits = _ask(run, run.target, again[[i for _, i in both]], k, now)
+    old_hits = _ask(run, run.source, queries, k, as_of)
+    new_hits = _ask(run, run.target, again[[i for _, i in both]], k, as_of)
     chunks = [c for c, _ in both]
     old, new = _recall(run, chunks, old_hits), _recall(run, chunks, new_hits)
     floor = run.services.settings.min_known_item_recall * old
@@ -130,7 +131,7 @@ def check_retrieval(run: Run, sample: Sequence[Chunk], again: Vectors, report: R
 
 
 def _ask(
-    run: Run, schema: CollectionSchema, queries: Vectors, k: int, now: Moment
+    run: Run, schema: CollectionSchema, queries: Vectors, k: int, as_of: Moment
 ) -> list[list[Hit]]:
     hits: list[list[Hit]] = []
     for start in range(0, len(queries), 100):
@@ -140,7 +141,7 @@ def _ask(
             queries[start : start + 100],
             limit=k,
             output_fields=[run.bot.text_field],
-            as_of=now,
+            as_of=as_of,
         )
     return hits
 

@@ -11,6 +11,7 @@ from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
 from migrations.durability import MAY_LACK_ROWS
 from migrations.last_catch_up import freeze_as_verified
+from migrations.ports import Moment
 from migrations.quality import KeySample
 from migrations.results import Report
 from migrations.run import Run
@@ -47,15 +48,16 @@ def check_content(run: Run, found: Findings, report: Report) -> None:
 
     Chunks recorded as failed are missing by permission (max_failed_ratio).
     """
-    counted = _count(run)
+    counted = _count(run, found)
     if _is_lossy(run, found, counted):
         found = _caught_up(run, found)
-        counted = _count(run)
+        counted = _count(run, found)
     _report(report, found, counted)
 
 
-def _count(run: Run) -> int:
-    return run.services.vectors.count(run.target.name)
+def _count(run: Run, found: Findings) -> int:
+    """What is there now of what was there when it was read; later writes may be in it."""
+    return run.services.vectors.count(run.target.name, as_of=found.as_of)
 
 
 def _caught_up(run: Run, found: Findings) -> Findings:
@@ -73,7 +75,7 @@ def _is_lossy(run: Run, found: Findings, counted: int | None = None) -> bool:
     if not run.migration.totals.get(MAY_LACK_ROWS) or found.changed or found.extra:
         return False
     if counted is None:
-        counted = _count(run)
+        counted = _count(run, found)
     lost = max(0, found.missing - found.permitted) + found.in_target - counted
     if lost <= 0:
         return False
@@ -105,9 +107,9 @@ def _report(report: Report, found: Findings, counted: int) -> None:
 
 def _look(run: Run, before: Differing | None = None) -> Findings:
     permitted = run.services.store.count_failed_chunks(run.migration.id)
-    found = Findings(permitted, KeySample(run), before)
+    found = Findings(permitted, KeySample(run), run.services.vectors.moment(), before)
     parts = 0
-    for number, difference in enumerate(differences(run)):
+    for number, difference in enumerate(differences(run, as_of=found.as_of)):
         run.check()
         found.add(difference)
         freeze_as_verified(run, number, difference)
@@ -119,14 +121,23 @@ def _look(run: Run, before: Differing | None = None) -> Findings:
 class Findings:
     """Sums over all differences, in chunks, with a few keys of each as examples.
 
+    ``as_of``: when both sides were read. Later reads of verification take the same
+    moment: what was there then is seen, and none waits for Milvus' clock anew.
     ``before``: what differed at the last look; differences that were not there or not
     the same then were written meanwhile and are no fault.
     ``differing``: what to give the next look as that.
     """
 
-    def __init__(self, permitted: int, sample: KeySample, before: Differing | None = None) -> None:
+    def __init__(
+        self,
+        permitted: int,
+        sample: KeySample,
+        as_of: Moment,
+        before: Differing | None = None,
+    ) -> None:
         self.permitted = permitted
         self.sample = sample
+        self.as_of = as_of
         self.missing = self.changed = self.extra = 0
         self.in_target = self.written_meanwhile = 0
         self.source = Content()

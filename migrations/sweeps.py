@@ -37,6 +37,7 @@ from migrations.errors import (
 from migrations.failpoints import failpoint
 from migrations.frozen import FrozenPart, content_hash, frozen, key_hash
 from migrations.lookahead import in_order
+from migrations.ports import Moment
 from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.services import Services
@@ -123,7 +124,7 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
             make_readable(run, name)
         result = SweepResult(compared=False)
         changed: list[FrozenPart] = []
-        for part, chunks in parts_now(run):
+        for part, chunks in parts_as_of(run, run.services.vectors.moment()):
             result.compared = True
             changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
             if len(changed) >= PARTS_PER_FLUSH:
@@ -136,9 +137,9 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
     return result
 
 
-def parts_now(run: Run) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
+def parts_as_of(run: Run, now: Moment) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
     """Each part of the source as it was frozen, with all chunks that its range holds now."""
-    vectors, now = run.services.vectors, run.services.vectors.moment()
+    vectors = run.services.vectors
 
     def read(part: FrozenPart) -> tuple[FrozenPart, list[Chunk]]:
         pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=now)

@@ -34,9 +34,9 @@ def run(run: Run) -> dict[str, Any]:
     if found.in_target > run.services.settings.unindexed_rows:
         wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: check_target_ready(run, report))
-    sample = run.patiently(lambda: sample_chunks(run, found.sample.keys))
+    sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
     again = check_vectors(run, sample, report)
-    run.patiently(lambda: check_retrieval(run, sample, again, report))
+    run.patiently(lambda: check_retrieval(run, sample, again, found.as_of, report))
     wait_for_flush()
     run.patiently(lambda: check_content(run, found, report))
     if not report.passed:

@@ -230,12 +230,17 @@ class FakeVectorStore:
     def count(
         self, collection: str, within: KeyRange = ALL_KEYS, *, as_of: Moment | None = None
     ) -> int:
+        as_of = self._said_or_now(as_of)
         with self._call("count"):
             return sum(key in within for key in self._seen(collection, as_of))
 
     def moment(self) -> Moment:
         with self._call("moment"):
             return {}
+
+    def _said_or_now(self, as_of: Moment | None) -> Moment:
+        """A read that brings no moment asks for one, as the adapter's does."""
+        return self.moment() if as_of is None else as_of
 
     def lately(self) -> Moment:
         with self._call("lately"):
@@ -249,7 +254,8 @@ class FakeVectorStore:
         page_size: int = 10_000,
         as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
-        for page in self._pages("scan_keys", schema, within, page_size, as_of):
+        seeing = self._said_or_now(as_of)
+        for page in self._pages("scan_keys", schema, within, page_size, seeing):
             yield [chunk.key for chunk in page]
 
     def scan(
@@ -261,7 +267,8 @@ class FakeVectorStore:
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        return self._pages("scan", schema, within, page_size, as_of, with_vectors=with_vectors)
+        seeing = self._said_or_now(as_of)
+        return self._pages("scan", schema, within, page_size, seeing, with_vectors=with_vectors)
 
     def read(
         self,
@@ -285,6 +292,7 @@ class FakeVectorStore:
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
+        as_of = self._said_or_now(as_of)
         with self._call("fetch"):
             rows = self._seen(schema.name, as_of)
             found = _in_order(rows.keys() & set(keys))
@@ -299,6 +307,7 @@ class FakeVectorStore:
         output_fields: Sequence[str],
         as_of: Moment | None = None,
     ) -> list[list[Hit]]:
+        as_of = self._said_or_now(as_of)
         with self._call("search"):
             rows = list(self._seen(schema.name, as_of).values())
             return [_nearest(schema, rows, vector, limit, output_fields) for vector in vectors]
@@ -309,7 +318,7 @@ class FakeVectorStore:
         schema: CollectionSchema,
         within: KeyRange,
         page_size: int,
-        as_of: Moment | None,
+        as_of: Moment,
         *,
         with_vectors: bool = False,
     ) -> Iterator[list[Chunk]]:
@@ -324,7 +333,7 @@ class FakeVectorStore:
         self,
         method: str,
         schema: CollectionSchema,
-        as_of: Moment | None,
+        as_of: Moment,
         with_vectors: bool,
         span: KeyRange,
         size: int,
@@ -336,9 +345,9 @@ class FakeVectorStore:
                 self._random.shuffle(keys)
             return [_chunk(schema, rows[key], with_vectors) for key in keys[:size]]
 
-    def _seen(self, collection: str, as_of: Moment | None) -> dict[Key, Row]:
+    def _seen(self, collection: str, as_of: Moment) -> dict[Key, Row]:
         held = self._loaded(collection)
-        return held.settled if self.lagging and as_of and "lately" in as_of else held.rows
+        return held.settled if self.lagging and "lately" in as_of else held.rows
 
     # --- writing ----------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import pytest
 
 from migrations.entities import Bot
 from migrations.errors import ReembedError, StateStoreUnavailable
+from migrations.last_catch_up import catch_up_last
 from migrations.phases import finalization
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
@@ -72,6 +73,15 @@ def test_what_was_written_since_verification_is_caught_up_before_the_switch() ->
     world.vectors.remove(SOURCE, "k000")
     world.deliver()
     assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
+
+
+def test_all_reads_of_the_last_catching_up_share_one_moment() -> None:
+    """On Milvus each of its own would wait for the next tick of the server's clock."""
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    before = world.vectors.calls["moment"]
+    catch_up_last(world.run_of(migration))
+    assert before + 1 == world.vectors.calls["moment"]
 
 
 def test_a_repeated_switch_does_not_undo_what_was_written_to_the_new_collection() -> None:

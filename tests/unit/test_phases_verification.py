@@ -155,7 +155,7 @@ def test_a_count_that_disagrees_with_reading_is_found() -> None:
     migration = world.start_at(Phase.VERIFICATION)
     count = world.vectors.count
     target = migration.target_collection
-    world.vectors.count = lambda name, *more: count(name, *more) + (name == target)  # type: ignore[method-assign]
+    world.vectors.count = lambda name, **more: count(name, **more) + (name == target)  # type: ignore[method-assign]
     with pytest.raises(VerificationFailed, match="counts 13 chunks; reading it found 12"):
         verification.run(world.run_of(migration))
 
@@ -241,12 +241,13 @@ def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
     world = World()
     run = world.run_of(world.start_at(Phase.VERIFICATION))
     keys = ["a", "b", "c", "d", "e"]
+    now = world.vectors.moment()
     parts = [
         Difference(ALL_KEYS, Content(), extra=keys[:2]),
         Difference(ALL_KEYS, Content(), extra=keys[2:]),
     ]
-    first = Findings(0, KeySample(run))
-    again = Findings(0, KeySample(run), first.differing)
+    first = Findings(0, KeySample(run), now)
+    again = Findings(0, KeySample(run), now, first.differing)
     for part in parts:
         first.add(part)
     for part in parts:
@@ -254,6 +255,15 @@ def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
     assert (5, 0) == (first.extra, first.written_meanwhile)
     assert ["a", "b", "c"] == list(first.differing)
     assert (3, 2) == (again.extra, again.written_meanwhile)
+
+
+def test_all_reads_of_a_verification_share_one_moment() -> None:
+    """On Milvus each of its own would wait for the next tick of the server's clock."""
+    world = World(50)
+    run = world.run_of(world.start_at(Phase.VERIFICATION))
+    before = world.vectors.calls["moment"]
+    verification.run(run)
+    assert before + 1 == world.vectors.calls["moment"]
 
 
 def test_the_sample_is_no_larger_than_asked_and_the_same_each_time() -> None:
