@@ -6,6 +6,7 @@ from migrations.store.bots import SqlBots
 from migrations.store.engine import Database
 from migrations.store.held import SqlHeld
 from migrations.store.ledger import SqlLedger
+from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
 from migrations.store.stragglers import SqlStragglers
 from migrations.store.tokens import SqlTokens
@@ -16,7 +17,15 @@ __all__ = ["SqlMigrationStore"]
 
 
 class SqlMigrationStore(
-    SqlBots, SqlStarts, SqlTurns, SqlLedger, SqlWatch, SqlTokens, SqlStragglers, SqlHeld
+    SqlBots,
+    SqlStarts,
+    SqlRuns,
+    SqlTurns,
+    SqlLedger,
+    SqlWatch,
+    SqlTokens,
+    SqlStragglers,
+    SqlHeld,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

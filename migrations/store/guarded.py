@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, delete, func, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.entities import Migration
 from migrations.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
@@ -150,7 +150,31 @@ def lock_collection(session: Session, collection: str) -> None:
 
     Taken before any row is locked, everywhere, so that nobody waits in a circle.
     """
-    session.execute(select(func.pg_advisory_xact_lock(COLLECTION_LOCKS, func.hashtext(collection))))
+    session.execute(select(_collection_lock(collection)))
+
+
+def lock_target_of(session: Session, migration_id: UUID) -> str:
+    """:func:`lock_collection` for where a migration goes; returns the id of its bot.
+
+    In one statement: between a switch and the alias that follows it each round trip counts.
+    Neither changes during a migration's life, so they may be read before its row is locked.
+
+    Raises:
+        MigrationNotFound: there is none of this id.
+    """
+    found = session.execute(
+        select(MigrationRecord.bot_id, _collection_lock(MigrationRecord.target_collection)).where(
+            MigrationRecord.id == migration_id
+        )
+    ).one_or_none()
+    if found is None:
+        raise MigrationNotFound
+    bot_id: str = found[0]
+    return bot_id
+
+
+def _collection_lock(collection: str | InstrumentedAttribute[str]) -> ColumnElement[None]:
+    return func.pg_advisory_xact_lock(COLLECTION_LOCKS, func.hashtext(collection))
 
 
 def may_idle(session: Session) -> None:

@@ -14,14 +14,13 @@ from migrations.errors import ReembedError, SourceChanged
 from migrations.states import Phase, Status
 from migrations.store import phase_changes, turn_changes
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, hold, hold_bot, lock_collection
+from migrations.store.guarded import apply, hold, hold_bot, lock_target_of
 from migrations.store.held import leave_behind
 from migrations.store.records import BotRecord, as_bot, clock, pair_columns
-from migrations.store.runs import SqlRuns
 from migrations.store.starts import one_live_migration
 
 
-class SqlTurns(SqlRuns):
+class SqlTurns:
     """Implements :class:`migrations.state_store.TurnStore`."""
 
     _database: Database
@@ -34,10 +33,8 @@ class SqlTurns(SqlRuns):
                 apply(session, held, change)
 
     def switch(self, migration_id: UUID, epoch: int, retention_hours: float) -> Bot:
-        run = self.migration(migration_id)  # its collections and its bot never change
         with self._database.transaction() as session:
-            lock_collection(session, run.target_collection)
-            bot = as_bot(hold_bot(session, run.bot_id))
+            bot = as_bot(hold_bot(session, lock_target_of(session, migration_id)))
             held = hold(session, migration_id)
             change = phase_changes.switch(held, epoch, bot)
             if change is None:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, Engine, event, text
 
 from migrations import messages
 from migrations.entities import Migration, NewMigration, Step
@@ -120,6 +120,22 @@ def test_two_workers_switch_once(state: World) -> None:
         assert first == second == state.store.bot(migration.bot_id)
         assert 2 == first.live.generation
         assert 1 == state.told(migration).count("switched")
+
+
+def test_the_switch_is_a_single_transaction_with_no_reading_before_it(state: World) -> None:
+    """Whoever reads by the alias waits from its intent on for every further round trip."""
+    migration = ready(state, Status.SWITCHING)
+    begun: list[Connection] = []
+
+    def note(connection: Connection) -> None:
+        begun.append(connection)
+
+    event.listen(Engine, "begin", note)
+    try:
+        state.store.switch(migration.id, 1, RETENTION_HOURS)
+    finally:
+        event.remove(Engine, "begin", note)
+    assert 1 == len(begun)
 
 
 def test_either_the_intent_to_switch_or_the_cancel_comes_first(state: World) -> None:
