@@ -56,7 +56,7 @@ def check_content(run: Run, found: Findings, report: Report) -> None:
 
 
 def _count(run: Run, found: Findings) -> int:
-    """What is there now of what was there when it was read; later writes may be in it."""
+    """The target's rows now: all that were there when it was read and are not lost since."""
     return run.services.vectors.count(run.target.name, as_of=found.as_of)
 
 

@@ -137,12 +137,12 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
     return result
 
 
-def parts_as_of(run: Run, now: Moment) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
-    """Each part of the source as it was frozen, with all chunks that its range holds now."""
+def parts_as_of(run: Run, as_of: Moment) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
+    """Each part of the source as it was frozen, with all chunks that its range held then."""
     vectors = run.services.vectors
 
     def read(part: FrozenPart) -> tuple[FrozenPart, list[Chunk]]:
-        pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=now)
+        pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=as_of)
         return part, [chunk for page in pages for chunk in page]
 
     return in_order(run.services.settings.compare_concurrency, read, _frozen_parts(run))

@@ -392,7 +392,7 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
 ) -> None:
     """With the deletions that upserts write, Milvus makes every segment of a large fill anew.
 
-    It is asked to, but may also do so by itself, within a minute of the second fill.
+    It is asked to, and also does so by itself, at a time of its own choosing.
     """
     world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
     client, made = world.client, world.collection()
