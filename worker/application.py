@@ -12,7 +12,7 @@ from celery.signals import setup_logging, worker_init, worker_ready, worker_shut
 from migrations.bootstrap import Assembly, build_system
 from migrations.logs import configure
 from migrations.settings import get_settings
-from worker import broker, niceness
+from worker import broker
 from worker.base import MigrationTask
 from worker.revoking import cancelling_control, install
 
@@ -45,11 +45,6 @@ def _survive_redis(**_: Any) -> None:
 @worker_init.connect
 def _understand_revokes(**_: Any) -> None:
     install(_cancel)
-
-
-@worker_init.connect
-def _be_nice_to_other_sessions(**_: Any) -> None:
-    niceness.pass_to_session()
 
 
 @worker_ready.connect

@@ -6,17 +6,13 @@ import json
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from devstack.server import PROJECT
 from migrations.states import Phase
 from tests.harness.bots import expect
 from tests.harness.plain_http import fetch
 from tests.harness.world import LARGE, World
-from worker.niceness import AUTOGROUP
 
 
 def test_the_registered_tasks_have_names_a_person_understands(world: World) -> None:
@@ -45,17 +41,6 @@ def test_the_registered_tasks_have_names_a_person_understands(world: World) -> N
     for names in answers.values():
         ours = {name.split(" ")[0] for name in names} - celerys_own(names)
         assert phases | others == ours
-
-
-@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group processes")
-def test_batch_workers_are_nice_to_other_sessions(world: World) -> None:
-    assert shared_niceness(world, "batch") > shared_niceness(world, "control")
-
-
-def shared_niceness(world: World, name: str) -> int:
-    """The niceness of the session of a process among the others, as the kernel tells it."""
-    group = Path(f"/proc/{world.processes.pid(name)}/autogroup").read_text()
-    return int(group.rpartition(" ")[2])
 
 
 def celerys_own(names: list[str]) -> set[str]:
