@@ -76,6 +76,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=BENCHMARKS, help="may be given again")
     parser.add_argument("--out", type=Path, default=BUILD / "bench.json")
     parser.add_argument("--tiny", action="store_true", help="every code path; no figure to keep")
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        default=None,
+        help="Milvus and the batch workers on half of the processors, everything else on the rest",
+    )
     parser.add_argument("--engine", action="append", type=Engine, choices=list(Engine))
     for field in fields(Scale):
         kind = _kind(field.name)
@@ -87,7 +93,7 @@ def _options() -> argparse.Namespace:
 def _kind(name: str) -> Callable[[str], Any] | None:
     """How an option of :class:`Scale` is read; None for what has an option of its own."""
     default = getattr(Scale(), name)
-    if name in {"engines", "fresh_workers"}:
+    if name in {"engines", "fresh_workers", "apart"}:
         return None
     if isinstance(default, tuple):
         return positive_integers

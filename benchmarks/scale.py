@@ -51,6 +51,8 @@ class Scale:
     longest_seconds: float = 2400.0
     empty_batches: int = 2_000
     switch: tuple[int, ...] = (10_000, 1_000_000)
+    #: Milvus and the batch workers on other processors than everything else.
+    apart: bool = False
 
     @classmethod
     def tiny(cls) -> Self:

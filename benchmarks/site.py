@@ -15,6 +15,7 @@ import redis
 from pymilvus import MilvusClient
 
 from benchmarks import source
+from benchmarks.processors import Processors
 from benchmarks.provider import ProviderServer
 from benchmarks.runs import Bot
 from benchmarks.scale import Engine, Scale
@@ -49,6 +50,7 @@ class Site:
         self.engine = engine
         self.scale = scale
         self.folder = folder / engine.value
+        self._processors = Processors.divided() if scale.apart else None
         self.redis_server = RedisServer(self.folder / "redis")
         self.postgres = PostgresServer(self.folder / "postgres")
         self.milvus_server: Server = (
@@ -63,9 +65,13 @@ class Site:
     def __enter__(self) -> Self:
         servers = (self.redis_server, self.postgres, self.milvus_server, self.provider)
         with ExitStack() as stack:
+            if self._processors is not None:
+                stack.enter_context(self._processors.kept())
             for server in servers:
                 stack.callback(server.stop)
                 server.launch()
+                if server is self.milvus_server:
+                    self._make_busy(server.pid)
             for server in servers:
                 server.wait_healthy()
             self.redis = stack.enter_context(redis.Redis.from_url(self.redis_server.url))
@@ -136,7 +142,14 @@ class Site:
         logs = self.folder / "logs"
         self._processes = Processes(self._environment(), logs=logs, procfile=procfile)
         self._processes.start()
+        for pid in self.worker_pids("batch"):
+            self._make_busy(pid)
         self._processes.wait_ready()
+
+    def _make_busy(self, pid: int | None) -> None:
+        if self._processors is not None:
+            assert pid is not None, "it has ended"
+            self._processors.make_busy(pid)
 
     def _commands(self, batch_application: str) -> list[str]:
         """The project's Procfile with as many workers of batches as asked for."""
