@@ -102,7 +102,8 @@ def _measured(site: Site, chunks: int) -> list[_Seen]:
     source = site.source(chunks, site.scale.small_from)
     bot = site.bot(source)
     run = bot.start(site.scale.small_to, site.scale.batch_size)
-    run.wait_for(lambda progress: progress["phase"] == "verification", 0.2)
+    # The fewer chunks, the sooner verification is over, and the switch must not be missed.
+    run.wait_for(lambda progress: progress["phase"] == "verification", min(0.2, chunks / 100_000))
     found = [_watched(site, bot, run)]
     while len(found) < site.scale.repeat:
         run = run.roll_back()

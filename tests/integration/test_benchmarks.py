@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import orjson
 import pytest
 
 from benchmarks.figures import Figure, figure, percentile
+from benchmarks.processors import Processors
 from benchmarks.switch import Call, affected_seconds
 from devstack.server import PROJECT
 
@@ -61,6 +63,27 @@ def test_the_last_entry_tells_of_the_machine_and_the_versions(
     assert {"machine", "versions"} == set(written[-1])
     assert written[-1]["machine"]["cpus"] > 0
     assert {"python", "pymilvus", "celery"} <= set(written[-1]["versions"])
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
+def test_the_busy_ones_have_processors_that_nothing_else_has() -> None:
+    ours = os.sched_getaffinity(0)
+    divided = Processors.divided()
+    with divided.kept(), subprocess.Popen(["sleep", "60"]) as child:
+        beside_us = os.sched_getaffinity(child.pid)
+        divided.make_busy(child.pid)
+        busy = os.sched_getaffinity(child.pid)
+        child.kill()
+    assert (divided.others, divided.busy) == (beside_us, busy)
+    assert ours == divided.others | divided.busy
+    assert not divided.others & divided.busy
+    assert ours == os.sched_getaffinity(0), "it is ours again afterwards"
+
+
+def test_a_single_processor_cannot_be_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    with pytest.raises(ValueError, match="only one processor"):
+        Processors.divided()
 
 
 def test_a_figure_is_of_the_medians_of_both_sides() -> None:
