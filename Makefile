@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 KILLS ?= 100
-TEST_PROCESSES ?= 0
+TEST_PROCESSES ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
 
