@@ -43,10 +43,11 @@ def main() -> int:
     options = _options()
     names = options.only or list(BENCHMARKS)
     signal.signal(signal.SIGTERM, _end)
-    about = machine()
+    scale = _scale(options)
+    about = machine(apart=scale.apart)
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as folder:
-        figures = _measure(names, Path(folder), _scale(options))
+        figures = _measure(names, Path(folder), scale)
     show(figures)
     write(options.out, figures, about)
     return 0

@@ -62,11 +62,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def machine() -> dict[str, Any]:
+def machine(*, apart: bool) -> dict[str, Any]:
     """What the figures were measured on."""
     return {
         "machine": {
             "cpus": len(os.sched_getaffinity(0)),
+            "apart": apart,
             "cpu": _cpu_name(),
             "memory_bytes": psutil.virtual_memory().total,
             "load_before": os.getloadavg()[0],

@@ -20,24 +20,27 @@ class Processors:
     others: frozenset[int]
 
     @classmethod
+    def shared(cls) -> Processors:
+        """All that we may use, for everybody."""
+        usable = frozenset(os.sched_getaffinity(0))
+        return cls(busy=usable, others=usable)
+
+    @classmethod
     def divided(cls) -> Processors:
-        """Those that we may use, in halves. Raises ValueError where there is only one."""
+        """All that we may use, in halves. Raises ValueError where there is only one."""
         usable = sorted(os.sched_getaffinity(0))
         if len(usable) < 2:
             raise ValueError("there is only one processor, which cannot be divided")
         half = len(usable) // 2
         return cls(busy=frozenset(usable[half:]), others=frozenset(usable[:half]))
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """This process and all it starts keep away from the busy ones."""
-        before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, self.others)
-        try:
-            yield
-        finally:
-            os.sched_setaffinity(0, before)
 
-    def make_busy(self, pid: int) -> None:
-        """Move a process that was just started; its threads and children follow."""
-        os.sched_setaffinity(pid, self.busy)
+@contextmanager
+def staying_on(processors: frozenset[int]) -> Iterator[None]:
+    """This thread runs there, and so does for good whatever it starts meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

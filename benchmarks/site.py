@@ -15,7 +15,7 @@ import redis
 from pymilvus import MilvusClient
 
 from benchmarks import source
-from benchmarks.processors import Processors
+from benchmarks.processors import Processors, staying_on
 from benchmarks.provider import ProviderServer
 from benchmarks.runs import Bot
 from benchmarks.scale import Engine, Scale
@@ -50,7 +50,7 @@ class Site:
         self.engine = engine
         self.scale = scale
         self.folder = folder / engine.value
-        self._processors = Processors.divided() if scale.apart else None
+        self._processors = Processors.divided() if scale.apart else Processors.shared()
         self.redis_server = RedisServer(self.folder / "redis")
         self.postgres = PostgresServer(self.folder / "postgres")
         self.milvus_server: Server = (
@@ -63,16 +63,16 @@ class Site:
         self._processes: Processes | None = None
 
     def __enter__(self) -> Self:
-        servers = (self.redis_server, self.postgres, self.milvus_server, self.provider)
+        others = (self.redis_server, self.postgres, self.provider)
         with ExitStack() as stack:
-            if self._processors is not None:
-                stack.enter_context(self._processors.kept())
-            for server in servers:
+            stack.enter_context(staying_on(self._processors.others))
+            for server in others:
                 stack.callback(server.stop)
                 server.launch()
-                if server is self.milvus_server:
-                    self._make_busy(server.pid)
-            for server in servers:
+            stack.callback(self.milvus_server.stop)
+            with staying_on(self._processors.busy):
+                self.milvus_server.start()
+            for server in others:
                 server.wait_healthy()
             self.redis = stack.enter_context(redis.Redis.from_url(self.redis_server.url))
             self.milvus = MilvusClient(
@@ -141,15 +141,11 @@ class Site:
         procfile.write_text("\n".join([*self._commands(batch_application), ""]))
         logs = self.folder / "logs"
         self._processes = Processes(self._environment(), logs=logs, procfile=procfile)
-        self._processes.start()
-        for pid in self.worker_pids("batch"):
-            self._make_busy(pid)
+        batch = self._workers("batch")
+        with staying_on(self._processors.busy):
+            self._processes.start(batch)
+        self._processes.start(name for name in self._processes.names if name not in batch)
         self._processes.wait_ready()
-
-    def _make_busy(self, pid: int | None) -> None:
-        if self._processors is not None:
-            assert pid is not None, "it has ended"
-            self._processors.make_busy(pid)
 
     def _commands(self, batch_application: str) -> list[str]:
         """The project's Procfile with as many workers of batches as asked for."""
@@ -174,13 +170,16 @@ class Site:
     def worker_pids(self, kind: str) -> list[int]:
         """Of the workers called ``kind`` and a number, with the children of their pools."""
         assert self._processes is not None
-        names = [name for name in self._processes.names if name.rstrip("0123456789") == kind]
         found: list[int] = []
-        for name in names:
+        for name in self._workers(kind):
             pid = self._processes.pid(name)
             assert pid is not None, f"{name} has ended"
             found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
         return found
+
+    def _workers(self, kind: str) -> list[str]:
+        assert self._processes is not None
+        return [name for name in self._processes.names if name.rstrip("0123456789") == kind]
 
     # --- between measurements -------------------------------------------------------
 

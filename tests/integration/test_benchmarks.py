@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from benchmarks.figures import Figure, figure, percentile
 from benchmarks.processors import Processors
+from benchmarks.scale import Engine, Scale
+from benchmarks.site import Site
 from benchmarks.switch import Call, affected_seconds
 from devstack.server import PROJECT
 
@@ -66,18 +69,23 @@ def test_the_last_entry_tells_of_the_machine_and_the_versions(
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
-def test_the_busy_ones_have_processors_that_nothing_else_has() -> None:
-    ours = os.sched_getaffinity(0)
-    divided = Processors.divided()
-    with divided.kept(), subprocess.Popen(["sleep", "60"]) as child:
-        beside_us = os.sched_getaffinity(child.pid)
-        divided.make_busy(child.pid)
-        busy = os.sched_getaffinity(child.pid)
-        child.kill()
-    assert (divided.others, divided.busy) == (beside_us, busy)
-    assert ours == divided.others | divided.busy
-    assert not divided.others & divided.busy
-    assert ours == os.sched_getaffinity(0), "it is ours again afterwards"
+def test_milvus_and_the_batch_workers_have_processors_that_nothing_else_has(
+    tmp_path: Path,
+) -> None:
+    usable = frozenset(os.sched_getaffinity(0))
+    with Site(tmp_path, Engine.LITE, replace(Scale.tiny(), apart=True)) as site:
+        ours = processors_of(os.getpid())
+        busy = processors_of(site.milvus_server.pid, *site.worker_pids("batch"))
+        others = processors_of(
+            site.postgres.pid, site.redis_server.pid, *site.worker_pids("control")
+        )
+    assert (ours, {usable - next(iter(ours))}) == (others, busy)
+    assert {usable} == processors_of(os.getpid()), "all are ours again afterwards"
+
+
+def processors_of(*pids: int | None) -> set[frozenset[int]]:
+    """Each set of processors that one of these processes may run on."""
+    return {frozenset(os.sched_getaffinity(pid)) for pid in pids if pid is not None}
 
 
 def test_a_single_processor_cannot_be_divided(monkeypatch: pytest.MonkeyPatch) -> None:
