@@ -8,6 +8,7 @@ the vector of that text.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,7 @@ from migrations.chunks import (
 )
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
+from migrations.frozen import WrittenRow, content_hash
 from migrations.lookahead import in_order
 from migrations.ports import Moment, VectorStore
 from migrations.run import Run
@@ -47,16 +49,20 @@ class Difference:
     missing: list[Chunk] = field(default_factory=list)
     #: (source, target) of the same key with different content.
     changed: list[tuple[Chunk, Chunk]] = field(default_factory=list)
-    #: In the target and not in the source.
-    extra: list[Key] = field(default_factory=list)
+    #: (source, rows of the target) of a key that stands more than once in the target.
+    doubled: list[tuple[Chunk, list[Chunk]]] = field(default_factory=list)
+    #: Rows of the target whose key is not in the source.
+    extra: list[Chunk] = field(default_factory=list)
     #: The same, but by permission, see :func:`differences`.
-    left_out: list[Key] = field(default_factory=list)
+    left_out: list[Chunk] = field(default_factory=list)
     #: All chunks of the source in the range.
     page: Sequence[Chunk] = ()
+    #: Rows that were read in the target.
+    in_target: int = 0
 
     @property
     def size(self) -> int:
-        return len(self.missing) + len(self.changed) + len(self.extra)
+        return len(self.missing) + len(self.changed) + len(self.doubled) + len(self.extra)
 
 
 def compare(
@@ -93,19 +99,25 @@ def _difference(
     page: Sequence[Chunk],
     now: Moment,
 ) -> Difference:
-    theirs = {
-        chunk.key: chunk
-        for part in vectors.scan(target, span, page_size=PAGE_SIZE, as_of=now)
-        for chunk in part
-    }
-    difference = Difference(span, content_of(page), page=page)
+    pages = vectors.scan(target, span, page_size=PAGE_SIZE, repeated=True, as_of=now)
+    return compared(span, page, [chunk for part in pages for chunk in part])
+
+
+def compared(within: KeyRange, page: Sequence[Chunk], theirs: Sequence[Chunk]) -> Difference:
+    """What differs between these chunks of the source and these rows of the target."""
+    by_key: defaultdict[Key, list[Chunk]] = defaultdict(list)
+    for row in theirs:
+        by_key[row.key].append(row)
+    difference = Difference(within, content_of(page), page=page, in_target=len(theirs))
     for chunk in page:
-        other = theirs.pop(chunk.key, None)
-        if other is None:
+        rows = by_key.pop(chunk.key, [])
+        if not rows:
             difference.missing.append(chunk)
-        elif other.fields != chunk.fields:
-            difference.changed.append((chunk, other))
-    difference.extra.extend(theirs)
+        elif len(rows) > 1:
+            difference.doubled.append((chunk, rows))
+        elif rows[0].fields != chunk.fields:
+            difference.changed.append((chunk, rows[0]))
+    difference.extra.extend(row for rows in by_key.values() for row in rows)
     return difference
 
 
@@ -117,16 +129,29 @@ def differences(
     What the run that is taken back was permitted to leave out (max_failed_ratio) never
     came to be in its target: on the way back its absence there is no deletion.
     """
-    left_out = _left_out(run)
+    left_out = keys_left_out(run)
     threads = run.services.settings.compare_concurrency
     vectors = run.services.vectors
     for found in compare(vectors, run.source, run.target, within, threads, as_of):
-        kept = [key for key in found.extra if str(key) in left_out]
-        extra = [key for key in found.extra if str(key) not in left_out]
-        yield replace(found, extra=extra, left_out=kept) if kept else found
+        yield _permitting(found, left_out)
 
 
-def _left_out(run: Run) -> set[str]:
+def difference_of(run: Run, keys: Sequence[Key]) -> Difference:
+    """Compare what source and target hold of these keys now."""
+    vectors, now = run.services.vectors, run.services.vectors.moment()
+    ours = vectors.fetch(run.source, keys, as_of=now)
+    theirs = vectors.fetch(run.target, keys, as_of=now)
+    return _permitting(compared(ALL_KEYS, ours, theirs), keys_left_out(run))
+
+
+def _permitting(found: Difference, left_out: set[str]) -> Difference:
+    kept = [row for row in found.extra if str(row.key) in left_out]
+    extra = [row for row in found.extra if str(row.key) not in left_out]
+    return replace(found, extra=extra, left_out=kept) if kept else found
+
+
+def keys_left_out(run: Run) -> set[str]:
+    """As the state store writes them: of the run that is taken back, none otherwise."""
     taken_back, store = run.migration.reverses, run.services.store
     if taken_back is None:
         return set()
@@ -145,6 +170,8 @@ class PassResult:
     embedded: int = 0
     copied: int = 0
     deleted: int = 0
+    #: Rows of the target once it was made equal; what is left out by permission comes on top.
+    in_target: int = 0
     #: Keys of the chunks that could not be embedded, as the state store writes them.
     refused: set[str] = field(default_factory=set)
 
@@ -175,26 +202,51 @@ def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
 def make_equal(run: Run, difference: Difference, result: PassResult) -> None:
     """Make one range of the target equal to the source, and say in ``result`` what it took."""
     run.check()
+    refused_before = len(result.refused)
     result.source += difference.source
     if difference.size:
-        _apply(run, difference, result)
+        apply(run, difference, result)
+    refused = len(result.refused) - refused_before
+    result.in_target += difference.source.chunks - refused
 
 
-def _apply(run: Run, difference: Difference, result: PassResult) -> None:
+def apply(run: Run, difference: Difference, result: PassResult) -> None:
+    """Write to the target what differs; what is written is noted first, to be looked at again."""
     failpoint("catch_up.before_apply", migration_id=run.migration.id)
     run.check()  # by now another worker may have switched, and users write to the target
     run.has_stored = True
+    run.services.store.note_written(run.migration.id, _to_be_written(difference))
     vectors = run.services.vectors
-    if difference.extra:
-        vectors.delete(run.target, difference.extra)
-        result.deleted += len(difference.extra)
+    gone = list(dict.fromkeys(row.key for row in difference.extra))
+    if gone:
+        vectors.delete(run.target, gone)
+        result.deleted += len(gone)
     same_text = [a for a, b in difference.changed if run.text_of(a) == run.text_of(b)]
     new_text = [a for a, b in difference.changed if run.text_of(a) != run.text_of(b)]
     result.copied += copy_vectors(run, same_text)
     size = run.migration.config.batch_size
-    todo = difference.missing + new_text
+    todo = difference.missing + new_text + [chunk for chunk, _ in difference.doubled]
     for start in range(0, len(todo), size):
         _embed_and_store(run, todo[start : start + size], result)
+
+
+def _to_be_written(difference: Difference) -> list[WrittenRow]:
+    """One for each key that differs."""
+    gone: defaultdict[Key, set[bytes]] = defaultdict(set)
+    for row in difference.extra:
+        gone[row.key].add(content_hash(row))
+    return [
+        *(WrittenRow(c.key, now=content_hash(c)) for c in difference.missing),
+        *(replacing(c, [other]) for c, other in difference.changed),
+        *(replacing(c, rows) for c, rows in difference.doubled),
+        *(WrittenRow(key, frozenset(was)) for key, was in gone.items()),
+    ]
+
+
+def replacing(chunk: Chunk, rows: Sequence[Chunk]) -> WrittenRow:
+    """The note of writing ``chunk`` where these rows of its key stand, perhaps none."""
+    was = frozenset(map(content_hash, rows))
+    return WrittenRow(chunk.key, was, content_hash(chunk))
 
 
 def copy_vectors(run: Run, chunks: Sequence[Chunk]) -> int:
@@ -223,5 +275,7 @@ def _embed_and_store(run: Run, chunks: Sequence[Chunk], result: PassResult) -> N
         store.record_failed_chunk(migration_id, str(chunk.key), error.code, error.message)
         result.refused.add(str(chunk.key))
     if outcome.refused:  # what the target may hold of them is an earlier text's
-        run.services.vectors.delete(run.target, [chunk.key for chunk, _ in outcome.refused])
+        keys = [chunk.key for chunk, _ in outcome.refused]
+        store.note_written(migration_id, [WrittenRow(key) for key in keys])
+        run.services.vectors.delete(run.target, keys)
     result.embedded += len(outcome.chunks)

@@ -178,6 +178,8 @@ class ConflictReason(StrEnum):
     LIVE_IS_NEWER = "live_is_newer"
     #: The live model could not embed the text before a rollback overwrote it.
     NOT_EMBEDDED = "not_embedded"
+    #: What was deleted or replaced before the switch stands in the live collection again.
+    CAME_BACK = "came_back"
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,21 @@ class FrozenPart:
         }
 
 
+@dataclass(frozen=True)
+class WrittenRow:
+    """A row of the target that catching up has written, replaced or deleted.
+
+    An engine may acknowledge a deletion, show it, and forget it: so what was written is
+    looked at again for a while. Contents are told apart by :func:`content_hash`.
+    """
+
+    key: Key
+    #: What was there before and must not come back.
+    was: frozenset[bytes] = frozenset()
+    #: What is there since; None when nothing is.
+    now: bytes | None = None
+
+
 def key_hash(key: Key) -> bytes:
     """8 bytes; a number and a text of the same digits differ."""
     return hashlib.blake2b(orjson.dumps(key), digest_size=HASH_BYTES).digest()

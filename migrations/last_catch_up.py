@@ -3,7 +3,9 @@
 Verification has read both collections not long ago. What it found equal is frozen part
 by part, so a part of the source that is still what it was needs no second look at the
 target: nobody but this run writes to that. Only parts that have changed since, or that
-were not equal then, are compared once more.
+were not equal then, are compared once more. Whether the target still is what it was is
+seen by :mod:`migrations.lasting`: what was written is looked at again, and the target
+has to count as many rows as were compared, or everything is compared once more.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from migrations.comparison import (
     differences,
     make_equal,
 )
+from migrations.errors import VerificationFailed
 from migrations.frozen import FrozenPart, frozen
+from migrations.lasting import LOOKS, counts_as_compared, lasts
 from migrations.ports import Moment
 from migrations.run import Run
+from migrations.states import Kind
 from migrations.sweeps import PARTS_PER_FLUSH, parts_as_of, recorder
 
 log = structlog.get_logger(__name__)
@@ -42,12 +47,30 @@ def freeze_as_verified(run: Run, number: int, difference: Difference) -> None:
 def catch_up_last(run: Run) -> PassResult:
     """Make the target equal to the source, and freeze the source as it was read for that.
 
-    On return both would survive a crash of Milvus: what is live from now on, and what the
-    source's later content is compared with, lest a loss look like a deletion.
+    On return the target was found to hold what was written to it, and as many rows as
+    were compared; and both would survive a crash of Milvus: what is live from now on, and
+    what the source's later content is compared with, lest a loss look like a deletion.
+
+    Raises:
+        VerificationFailed: the target does not stay as it was written.
     """
-    if run.migration.totals.get(FROZEN_IN_EPOCH) == run.migration.epoch:
-        # Verification has flushed both after it had read them.
-        return _catch_up_changed_parts(run)
+    # Verification has flushed both after it had read them.
+    is_verified = run.migration.totals.get(FROZEN_IN_EPOCH) == run.migration.epoch
+    result = _catch_up_changed_parts(run) if is_verified else _catch_up_all(run)
+    for _ in range(LOOKS):
+        if lasts(run, result) and counts_as_compared(run, result):
+            return result
+        result = _catch_up_all(run)
+    if run.migration.kind is Kind.REVERSE:  # its writers still know the old collection's name
+        log.warning("switching_beside_writers", collection=run.target.name)
+        return result
+    raise VerificationFailed(
+        "The new collection does not stay as it was written and compared, however often that is "
+        "done; switching would leave other content than was verified."
+    )
+
+
+def _catch_up_all(run: Run) -> PassResult:
     vectors = run.services.vectors
     vectors.flush(run.source.name)
     result = catch_up_once(run, recorder)
@@ -64,6 +87,7 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
         run.check()
         if chunks and frozen(part.number, part.within, chunks) == part:
             result.source += content_of(chunks)
+            result.in_target += len(chunks)
         else:
             is_beyond = not chunks and part.within.upto is None  # empty, as it was
             if not is_beyond and not changed:

@@ -154,9 +154,13 @@ class VectorStore(Protocol):
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`."""
+        """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`.
+
+        ``repeated``: a key that stands more than once is no error, all its rows come.
+        """
         ...
 
     def read(
@@ -178,7 +182,10 @@ class VectorStore(Protocol):
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
-        """The chunks of these keys that exist, in key order, strongly consistent."""
+        """The chunks of these keys that exist, in key order, strongly consistent.
+
+        Of a key that stands more than once all rows come.
+        """
         ...
 
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:

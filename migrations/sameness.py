@@ -11,6 +11,7 @@ from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
 from migrations.durability import MAY_LACK_ROWS
 from migrations.last_catch_up import freeze_as_verified
+from migrations.lasting import LOOKS
 from migrations.ports import Moment
 from migrations.quality import KeySample
 from migrations.results import Report
@@ -32,15 +33,21 @@ def compare_content(run: Run) -> Findings:
     Where the source has been written to since the last catching up, what differs is caught
     up and looked at again: what then differs as it did before is a fault, the rest was
     written meanwhile and is left to the catching up before the switch. The same where
-    Milvus has lost rows that were not flushed.
+    Milvus has lost rows that were not flushed, or has not kept what catching up wrote.
     """
     if run.has_stored:  # an attempt that failed after it had caught up
         run.services.vectors.flush(run.target.name)
     found = _look(run)
     written_to = found.source.digest != run.migration.totals.get("source_digest")
-    if (not found.same and written_to) or _is_lossy(run, found):
+    if (not found.same and (written_to or _was_written(run, found))) or _is_lossy(run, found):
         found = _caught_up(run, found)
     return found
+
+
+def _was_written(run: Run, found: Findings) -> bool:
+    """Whether nothing differs but rows that catching up had written, which did not last then."""
+    written = run.services.store.written_rows(run.migration.id, MOST_REMEMBERED)
+    return bool(written) and found.differing.keys() <= {row.key for row in written}
 
 
 def check_content(run: Run, found: Findings, report: Report) -> None:
@@ -61,9 +68,14 @@ def _count(run: Run, found: Findings) -> int:
 
 
 def _caught_up(run: Run, found: Findings) -> Findings:
-    catch_up_once(run)
-    run.services.vectors.flush(run.target.name)
-    return _look(run, before=found.differing)
+    """A pass that wrote proves nothing: both are looked at again until nothing stays different."""
+    for _ in range(LOOKS):
+        catch_up_once(run)
+        run.services.vectors.flush(run.target.name)
+        found = _look(run, before=found.differing)
+        if found.same:
+            break
+    return found
 
 
 def _is_lossy(run: Run, found: Findings, counted: int | None = None) -> bool:
@@ -149,13 +161,11 @@ class Findings:
         self.source += difference.source
         for chunk in difference.page:
             self.sample.add(chunk.key)
-        missing, extra = difference.missing, difference.extra
-        self.in_target += (
-            difference.source.chunks - len(missing) + len(extra) + len(difference.left_out)
-        )
-        self.missing += self._faults({chunk.key: chunk.digest() for chunk in missing})
-        self.changed += self._faults({ours.key: ours.digest() for ours, _ in difference.changed})
-        self.extra += self._faults(dict.fromkeys(extra))
+        differing = [*difference.changed, *difference.doubled]
+        self.in_target += difference.in_target
+        self.missing += self._faults({chunk.key: chunk.digest() for chunk in difference.missing})
+        self.changed += self._faults({ours.key: ours.digest() for ours, _ in differing})
+        self.extra += self._faults({row.key: None for row in difference.extra})
 
     def _faults(self, differing: Differing) -> int:
         before = differing if self._before is None else self._before

@@ -30,7 +30,7 @@ from migrations.entities import (
     Watched,
 )
 from migrations.errors import ReembedError
-from migrations.frozen import FrozenPart
+from migrations.frozen import FrozenPart, WrittenRow
 from migrations.states import Phase, Status
 
 
@@ -264,6 +264,19 @@ class StragglerStore(Protocol):
     def forget_earlier_frozen(self, migration_id: UUID) -> None:
         """Once this migration has switched: what was frozen for the bot's others is over."""
         ...
+
+    def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
+        """Keep what is about to be written: a key's earlier contents add up, the last one counts.
+
+        Before the write, so that a death in between leaves a note too many and none too few.
+        """
+        ...
+
+    def written_rows(self, migration_id: UUID, limit: int) -> list[WrittenRow]:
+        """The latest of them first."""
+        ...
+
+    def forget_written(self, migration_id: UUID, older_than_seconds: float = 0) -> None: ...
 
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         """Whether its old collection still is the bot's previous one, and nobody rolls back.

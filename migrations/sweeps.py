@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -24,7 +24,7 @@ from uuid import UUID
 import structlog
 
 from migrations.chunks import Chunk, Key, KeyRange
-from migrations.comparison import PAGE_SIZE, Difference, copy_vectors
+from migrations.comparison import PAGE_SIZE, Difference, copy_vectors, replacing
 from migrations.embedding import Outcome, embed
 from migrations.entities import Conflict, ConflictReason, Migration
 from migrations.errors import (
@@ -35,7 +35,8 @@ from migrations.errors import (
     TransientError,
 )
 from migrations.failpoints import failpoint
-from migrations.frozen import FrozenPart, content_hash, frozen, key_hash
+from migrations.frozen import FrozenPart, WrittenRow, content_hash, frozen, key_hash
+from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.lookahead import in_order
 from migrations.ports import Moment
 from migrations.readiness import make_readable
@@ -122,6 +123,8 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
     with _sweeping(services, migration, by) as (run, sweeper):
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
+        if by is None:
+            mend_what_came_back(run)
         result = SweepResult(compared=False)
         changed: list[FrozenPart] = []
         for part, chunks in parts_as_of(run, run.services.vectors.moment()):
@@ -133,6 +136,7 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
         _leave_behind(run, changed, sweeper)
         if not result.compared and by is None:
             _take_first_snapshot(run, sweeper)
+        services.store.forget_written(migration.id, older_than_seconds=REMEMBERED_SECONDS)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
 
@@ -297,21 +301,29 @@ def _forward_some(
     copied = {chunk.key for chunk in same_text}
     new_text = [pair for pair in open_ones if pair[0].key not in copied]
     run.check()
+    _note(run, same_text, theirs)
     result.applied += copy_vectors(run, same_text)
     outcome = _embedded(run, [chunk for chunk, _ in new_text], result, last_chance=last_chance)
     if outcome is None:
         return
     place = {chunk.key: i for i, chunk in enumerate(outcome.chunks)}
     # Once more: embedding takes seconds, in which a writer may have been here.
-    last, _ = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
+    last, theirs = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
     chunks = [chunk for chunk, _ in last]
     if chunks:
         run.check()
         vectors = outcome.vectors[[place[chunk.key] for chunk in chunks]]
+        _note(run, chunks, theirs)
         run.services.vectors.upsert(run.target, chunks, vectors)
         keys = [str(chunk.key) for chunk in chunks]
         run.services.store.resolve_failed_chunks(run.migration.id, keys)
         result.applied += len(chunks)
+
+
+def _note(run: Run, chunks: Sequence[Chunk], theirs: Mapping[Key, Chunk]) -> None:
+    """Right before they are written over what the live collection has."""
+    notes = [replacing(c, [theirs[c.key]] if c.key in theirs else []) for c in chunks]
+    run.services.store.note_written(run.migration.id, notes)
 
 
 def _embedded(
@@ -380,18 +392,20 @@ def _forward_deletions(
     """The snapshot knows hashes of keys only; the keys themselves are in the live collection."""
     if not gone:
         return
-    doomed: list[Key] = []
+    doomed: list[Chunk] = []
     kept: list[Conflict] = []
     for page in run.services.vectors.scan(run.target, part.within, page_size=PAGE_SIZE):
         for chunk in page:
             before = gone.get(key_hash(chunk.key))
             if before == content_hash(chunk):
-                doomed.append(chunk.key)
+                doomed.append(chunk)
             elif before is not None:
                 kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
     run.check()
     if doomed:
-        run.services.vectors.delete(run.target, doomed)
+        notes = [WrittenRow(chunk.key, frozenset([content_hash(chunk)])) for chunk in doomed]
+        run.services.store.note_written(run.migration.id, notes)
+        run.services.vectors.delete(run.target, [chunk.key for chunk in doomed])
     result.deleted += len(doomed)
     _keep(run, kept, result)
 

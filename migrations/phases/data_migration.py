@@ -7,7 +7,6 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -23,14 +22,11 @@ from migrations.failpoints import failpoint
 from migrations.ports import Plan
 from migrations.readiness import make_readable, make_target_readable
 from migrations.run import Run
-from migrations.states import Kind, Phase
+from migrations.states import Kind
 from migrations.sweeps import sweep_before_overwriting
 from migrations.waves import open_lanes
 
 log = structlog.get_logger(__name__)
-
-#: How long planning and all batches may take for the source to be only counted after them.
-COUNTED_WITHIN_SECONDS = 600.0
 
 
 def run(run: Run) -> dict[str, Any]:
@@ -101,9 +97,6 @@ def _still_as_read(run: Run) -> Content | None:
     what was written in the last two seconds. None when somebody has written, when a chunk
     was refused, or when it cannot be told: the target held something before the batches,
     or got something from a worker of an earlier epoch.
-
-    After batches that were soon done, counting is enough: what has been rewritten meanwhile
-    is little, and verification, which is next, makes up for it.
     """
     migration, store = run.migration, run.services.store
     if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
@@ -115,16 +108,8 @@ def _still_as_read(run: Run) -> Content | None:
     except (CheckpointsLost, CheckpointsUnavailable):
         return None
     vectors = run.services.vectors
-    if _seconds_since_planning(run) < COUNTED_WITHIN_SECONDS:
-        counted = run.patiently(lambda: vectors.count(run.source.name, as_of=vectors.lately()))
-        return read if counted == read.chunks else None
     lately = run.patiently(lambda: content_lately(vectors, run.source, run.check))
     return read if lately == read else None
-
-
-def _seconds_since_planning(run: Run) -> float:
-    begun = run.migration.phase_times[Phase.DATA_MIGRATION.value]["started_at"]
-    return (run.services.clock.now() - datetime.fromisoformat(begun)).total_seconds()
 
 
 def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
@@ -189,5 +174,6 @@ def judge_failures(run: Run, last: PassResult) -> int:
 
 
 def undo(run: Run) -> None:
-    """The rows go with the target; the checkpoints go here."""
+    """The rows go with the target; the checkpoints and the notes of catching up go here."""
     run.services.checkpoints.forget(run.migration.id)
+    run.services.store.forget_written(run.migration.id)

@@ -12,9 +12,10 @@ from typing import Any
 import structlog
 
 from migrations.aliases import follow
-from migrations.errors import VerificationFailed
+from migrations.errors import TransientError, VerificationFailed
 from migrations.failpoints import failpoint
 from migrations.last_catch_up import catch_up_last
+from migrations.lasting import expected_rows
 from migrations.phases.data_migration import judge_failures
 from migrations.readiness import make_ready
 from migrations.run import Run
@@ -31,12 +32,13 @@ def run(run: Run) -> dict[str, Any]:
         could not be embedded; SourceChanged: the bot moved meanwhile.
     """
     migration, store = run.migration, run.services.store
+    expected = None
     # As it is now: repeated after a lost reply this may have switched, and catching up
     # once more would take back what has been written to the new collection since.
     status = store.migration(migration.id).status
     if status is not Status.SWITCHED:
         run.patiently(lambda: make_ready(run))
-        run.patiently(lambda: _last_preparations(run))
+        expected = run.patiently(lambda: _last_preparations(run))
         failpoint("finalization.before_intent", migration_id=migration.id)
         store.begin_switch(migration.id, migration.epoch)
     # From here on the deadline no longer applies.
@@ -47,13 +49,33 @@ def run(run: Run) -> dict[str, Any]:
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
     run.patiently(lambda: follow(run.services, bot))
     failpoint("finalization.after_alias", migration_id=migration.id)
-    return {}
+    return {"warnings": [] if expected is None else _counted_at_once(run, expected)}
 
 
-def _last_preparations(run: Run) -> None:
-    judge_failures(run, catch_up_last(run))
+def _last_preparations(run: Run) -> int:
+    """The rows the target holds."""
+    result = catch_up_last(run)
+    judge_failures(run, result)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
+    return expected_rows(run, result)
+
+
+def _counted_at_once(run: Run, expected: int) -> list[str]:
+    """A warning when rows are gone. More may be new ones, and what came back sweeps look for."""
+    try:
+        counted = run.services.vectors.count(run.target.name)
+    except TransientError as error:  # cleanup and the sweeps look, too
+        log.warning("not_counted_after_the_switch", reason=error.message)
+        return []
+    log.info("counted_after_the_switch", counted=counted, expected=expected)
+    if counted >= expected:
+        return []
+    warning = (
+        f"Right after the switch the live collection counted {counted} chunks, {expected} had been "
+        "compared; unless somebody deleted some in that moment, Milvus has lost them."
+    )
+    return [warning]
 
 
 def undo(run: Run) -> None:

@@ -137,7 +137,8 @@ def conflicts_told(held: Held, count: int) -> Change:
     """The one warning that says how many stragglers were not forwarded."""
     warning = (
         f"{KEPT_CONFLICTS} that came after the switch were not taken over: {count} chunks had "
-        "changed in the live collection too, or could not be embedded. They are kept as conflicts."
+        "changed in the live collection too, could not be embedded, or stand there again although "
+        "they had been deleted. They are kept as conflicts."
     )
     others = [w for w in held.migration.warnings if not w.startswith(KEPT_CONFLICTS)]
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Function,
     Identity,
     Index,
+    LargeBinary,
     MetaData,
     Row,
     Text,
@@ -225,6 +226,17 @@ class FrozenPartRecord(Record):
     upto: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     rows: Mapped[int]
     digests: Mapped[bytes]
+
+
+class WrittenRowRecord(Record):
+    __tablename__ = "written_rows"
+
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    key_digest: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[Any] = mapped_column(JSON)
+    was: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    now: Mapped[bytes | None]
+    at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
 class ConflictRecord(Record):

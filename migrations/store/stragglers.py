@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
@@ -15,7 +16,7 @@ from migrations import messages
 from migrations.chunks import KeyRange
 from migrations.entities import Conflict, ConflictReason
 from migrations.errors import Superseded
-from migrations.frozen import FrozenPart
+from migrations.frozen import FrozenPart, WrittenRow, key_hash
 from migrations.states import DRIVEN, LIVE, Kind, Status
 from migrations.store.changes import conflicts_told, jsonable, storable
 from migrations.store.engine import Database
@@ -25,6 +26,7 @@ from migrations.store.records import (
     ConflictRecord,
     FrozenPartRecord,
     MigrationRecord,
+    WrittenRowRecord,
     clock,
 )
 
@@ -61,11 +63,45 @@ class SqlStragglers:
     def forget_frozen(self, migration_id: UUID) -> None:
         with self._database.transaction() as session:
             _forget(session, migration_id)
+            _forget_written(session, migration_id, clock())
 
     def forget_earlier_frozen(self, migration_id: UUID) -> None:
         with self._database.transaction() as session:
             bot_id = session.get_one(MigrationRecord, migration_id).bot_id
             forget_frozen_of(session, bot_id, but=migration_id)
+
+    def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
+        if not rows:
+            return
+        new = insert(WrittenRowRecord).values([_written_values(migration_id, r) for r in rows])
+        earlier, later = WrittenRowRecord.was, new.excluded.was
+        again = new.on_conflict_do_update(
+            index_elements=["migration_id", "key_digest"],
+            set_={
+                "was": case((earlier.contains(later), earlier), else_=earlier + later),
+                "now": new.excluded.now,
+                "at": clock(),
+            },
+        )
+        with self._database.transaction() as session:
+            session.execute(again)
+
+    def written_rows(self, migration_id: UUID, limit: int) -> list[WrittenRow]:
+        wanted = (
+            select(WrittenRowRecord)
+            .where(WrittenRowRecord.migration_id == migration_id)
+            .order_by(WrittenRowRecord.at.desc(), WrittenRowRecord.key_digest)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return [
+                WrittenRow(row.key, frozenset(row.was), row.now) for row in session.scalars(wanted)
+            ]
+
+    def forget_written(self, migration_id: UUID, older_than_seconds: float = 0) -> None:
+        with self._database.transaction() as session:
+            before = clock() - timedelta(seconds=older_than_seconds)
+            _forget_written(session, migration_id, before)
 
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         wanted = select(exists().where(MigrationRecord.id == migration_id, _sweepable(by)))
@@ -214,6 +250,25 @@ def _forget(session: Session, migration_id: UUID, *conditions: ColumnElement[boo
     )
 
 
+def _forget_written(session: Session, migration_id: UUID, before: ColumnElement[datetime]) -> None:
+    session.execute(
+        delete(WrittenRowRecord).where(
+            WrittenRowRecord.migration_id == migration_id, WrittenRowRecord.at <= before
+        ),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _written_values(migration_id: UUID, row: WrittenRow) -> dict[str, Any]:
+    return {
+        "migration_id": migration_id,
+        "key_digest": key_hash(row.key).hex(),
+        "key": row.key,
+        "was": sorted(row.was),
+        "now": row.now,
+    }
+
+
 def _as_part(row: FrozenPartRecord) -> FrozenPart:
     return FrozenPart(row.part, KeyRange(row.after, row.upto), bytes(row.digests))
 
@@ -233,14 +288,15 @@ def _keep(session: Session, migration_id: UUID, conflict: Conflict) -> None:
 
 
 def forget_frozen_of(session: Session, bot_id: str, but: UUID | None = None) -> None:
-    """What was frozen for the bot's migrations, one of them excepted."""
+    """What was frozen and written for the bot's migrations, one of them excepted."""
     over = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
     if but is not None:
         over = over.where(MigrationRecord.id != but)
-    session.execute(
-        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id.in_(over)),
-        execution_options={"synchronize_session": False},
-    )
+    for kept in (FrozenPartRecord, WrittenRowRecord):
+        session.execute(
+            delete(kept).where(kept.migration_id.in_(over)),
+            execution_options={"synchronize_session": False},
+        )
 
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:

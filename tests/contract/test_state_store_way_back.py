@@ -12,7 +12,7 @@ from migrations.chunks import Key, KeyRange
 from migrations.config import EmbeddingRef
 from migrations.entities import Conflict, ConflictReason, HoldReason, Migration
 from migrations.errors import NoLongerHeld, Superseded
-from migrations.frozen import FrozenPart
+from migrations.frozen import FrozenPart, WrittenRow
 from migrations.states import Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
@@ -66,6 +66,29 @@ def test_only_the_epoch_at_work_freezes(state: World, status: Status) -> None:
         state.store.freeze(running.id, 2, a_part(0))
     with pytest.raises(Superseded):
         state.store.end_freezing(running.id, 2, 0)
+
+
+@pytest.mark.parametrize("key", ["a\x00\"'\\é\n", "", 0, -(2**63), 2**63 - 1])
+def test_a_written_row_comes_back_with_all_that_its_key_has_been(state: World, key: Key) -> None:
+    migration = state.reach(Status.RUNNING)
+    store, id_ = state.store, migration.id
+    for was, now in (([], b"1"), ([b"1"], b"2"), ([b"2"], None), ([b"1"], b"3")):
+        store.note_written(id_, [WrittenRow(key, frozenset(was), now)])
+    assert [WrittenRow(key, frozenset([b"1", b"2"]), b"3")] == store.written_rows(id_, 10)
+
+
+def test_the_latest_written_rows_come_first_and_the_older_ones_are_forgotten(state: World) -> None:
+    migration = state.reach(Status.RUNNING)
+    store, id_ = state.store, migration.id
+    store.note_written(id_, [])
+    for key in ("a", "b", "c"):
+        state.pass_time(1)
+        store.note_written(id_, [WrittenRow(key)])
+    assert ["c", "b"] == [row.key for row in store.written_rows(id_, 2)]
+    store.forget_written(id_, older_than_seconds=0.5)
+    assert ["c"] == [row.key for row in store.written_rows(id_, 10)]
+    store.forget_frozen(id_)
+    assert [] == store.written_rows(id_, 10)
 
 
 def test_only_the_sweeper_replaces_a_part(state: World) -> None:

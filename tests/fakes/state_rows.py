@@ -12,6 +12,7 @@ from threading import Lock, RLock
 from typing import Any
 from uuid import UUID
 
+from migrations.chunks import Key
 from migrations.entities import (
     Bot,
     Caller,
@@ -29,7 +30,7 @@ from migrations.errors import (
     StateStoreUnavailable,
     TransitionRefused,
 )
-from migrations.frozen import FrozenPart
+from migrations.frozen import FrozenPart, WrittenRow
 from migrations.ports import Clock
 from migrations.states import DRIVEN, LIVE, Phase, Status
 from migrations.store.changes import Change, Held, is_transition
@@ -100,6 +101,7 @@ class StateRows:
         self._tokens_used: Counter[UUID] = Counter()
         self._tokens: dict[str, Token] = {}
         self._frozen: defaultdict[UUID, dict[int, FrozenPart]] = defaultdict(dict)
+        self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
         self._held_ones: dict[str, HeldRow] = {}
 
@@ -125,6 +127,7 @@ class StateRows:
         for migration in self._all():
             if migration.bot_id == bot_id and migration.id != but:
                 self._frozen.pop(migration.id, None)
+                self._written.pop(migration.id, None)
 
     def _all(self) -> list[Migration]:
         """Oldest first."""

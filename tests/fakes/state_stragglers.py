@@ -10,7 +10,7 @@ from uuid import UUID
 from migrations import messages
 from migrations.entities import Conflict, Migration
 from migrations.errors import Superseded
-from migrations.frozen import FrozenPart
+from migrations.frozen import FrozenPart, WrittenRow
 from migrations.states import LIVE, Kind, Status
 from migrations.store.changes import conflicts_told, jsonable, storable
 from migrations.store.stragglers import LEFT_BEHIND
@@ -42,10 +42,30 @@ class FakeStragglers(StateRows):
     def forget_frozen(self, migration_id: UUID) -> None:
         with self._transaction():
             self._frozen.pop(migration_id, None)
+            self._written.pop(migration_id, None)
 
     def forget_earlier_frozen(self, migration_id: UUID) -> None:
         with self._transaction():
             self._forget_frozen_of(self._row(migration_id).migration.bot_id, but=migration_id)
+
+    def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
+        assert len({row.key for row in rows}) == len(rows), "PostgreSQL takes each key once"
+        with self._transaction() as now:
+            noted = self._written[migration_id]
+            for row in rows:
+                before = noted.pop(row.key, (WrittenRow(row.key), now))[0]
+                noted[row.key] = (replace(row, was=before.was | row.was), now)
+
+    def written_rows(self, migration_id: UUID, limit: int) -> list[WrittenRow]:
+        with self._transaction():
+            latest = sorted(self._written[migration_id].values(), key=lambda note: note[1])
+            return [row for row, _ in reversed(latest)][:limit]
+
+    def forget_written(self, migration_id: UUID, older_than_seconds: float = 0) -> None:
+        with self._transaction() as now:
+            before = now - timedelta(seconds=older_than_seconds)
+            noted = self._written[migration_id]
+            self._written[migration_id] = {k: n for k, n in noted.items() if n[1] > before}
 
     def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
         with self._transaction():

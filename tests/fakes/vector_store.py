@@ -46,6 +46,8 @@ class _Collection:
     owner_tag: str | None = None
     loaded: bool = True
     rows: dict[Key, Row] = field(default_factory=dict)
+    #: Second rows of keys, which a real engine may have: writing or deleting the key ends it.
+    doubles: dict[Key, Row] = field(default_factory=dict)
     #: As it was at the last flush: what survives a crash, and what a read sees that is
     #: not strong, while ``lagging``.
     settled: dict[Key, Row] = field(default_factory=dict)
@@ -128,6 +130,15 @@ class FakeVectorStore:
             if vector is None:
                 vector = _unit(np.random.default_rng(len(held.rows)).normal(size=schema.dimension))
             held.rows[fields[schema.key_field]] = (fields, np.asarray(vector, dtype=np.float32))
+
+    def double(self, collection: str, row: Mapping[str, Any]) -> None:
+        """A row beside the one that is there: what an insert does, or a deletion that was lost."""
+        fields = dict(row)
+        with self._lock:
+            held = self._held(collection)
+            vector = np.asarray(fields.pop(held.schema.vector_field), dtype=np.float32)
+            assert fields[held.schema.key_field] in held.rows
+            held.doubles[fields[held.schema.key_field]] = (fields, vector)
 
     def remove(self, collection: str, key: Key) -> None:
         """What a foreign writer does."""
@@ -232,7 +243,11 @@ class FakeVectorStore:
     ) -> int:
         as_of = self._said_or_now(as_of)
         with self._call("count"):
-            return sum(key in within for key in self._seen(collection, as_of))
+            return self._counted(collection, within, as_of)
+
+    def _counted(self, collection: str, within: KeyRange, as_of: Moment) -> int:
+        doubles = self._held(collection).doubles
+        return sum(key in within for key in [*self._seen(collection, as_of), *doubles])
 
     def moment(self) -> Moment:
         with self._call("moment"):
@@ -265,10 +280,13 @@ class FakeVectorStore:
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         seeing = self._said_or_now(as_of)
-        return self._pages("scan", schema, within, page_size, seeing, with_vectors=with_vectors)
+        return self._pages(
+            "scan", schema, within, page_size, seeing, with_vectors=with_vectors, repeated=repeated
+        )
 
     def read(
         self,
@@ -296,7 +314,16 @@ class FakeVectorStore:
         with self._call("fetch"):
             rows = self._seen(schema.name, as_of)
             found = _in_order(rows.keys() & set(keys))
-            return [_chunk(schema, rows[key], with_vectors) for key in found]
+            both = [(rows, *self._doubles(schema.name, key)) for key in found]
+            return [
+                _chunk(schema, held[key], with_vectors)
+                for key, holders in zip(found, both, strict=True)
+                for held in holders
+            ]
+
+    def _doubles(self, collection: str, key: Key) -> list[dict[Key, Row]]:
+        doubles = self._held(collection).doubles
+        return [doubles] if key in doubles else []
 
     def search(
         self,
@@ -321,11 +348,13 @@ class FakeVectorStore:
         as_of: Moment,
         *,
         with_vectors: bool = False,
+        repeated: bool = False,
     ) -> Iterator[list[Chunk]]:
         source = Source(
             partial(self._page, method, schema, as_of, with_vectors),
-            lambda span: sum(key in span for key in self._seen(schema.name, as_of)),
+            lambda span: self._counted(schema.name, span, as_of),
             lambda chunk: chunk.key,
+            repeated,
         )
         return proven_pages(source, within, page_size)
 
@@ -343,7 +372,11 @@ class FakeVectorStore:
             keys = _in_order(key for key in rows if key in span)
             if self.unordered:
                 self._random.shuffle(keys)
-            return [_chunk(schema, rows[key], with_vectors) for key in keys[:size]]
+            return [
+                _chunk(schema, held[key], with_vectors)
+                for key in keys
+                for held in (rows, *self._doubles(schema.name, key))
+            ][:size]
 
     def _seen(self, collection: str, as_of: Moment) -> dict[Key, Row]:
         held = self._loaded(collection)
@@ -361,12 +394,14 @@ class FakeVectorStore:
             for chunk, vector in zip(chunks, vectors, strict=True):
                 fields = {**copy.deepcopy(dict(chunk.fields)), schema.key_field: chunk.key}
                 held.rows[chunk.key] = (fields, np.array(vector, dtype=np.float32))
+                held.doubles.pop(chunk.key, None)
 
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
         with self._call("delete"):
-            rows = self._held(schema.name).rows
+            held = self._held(schema.name)
             for key in keys:
-                rows.pop(key, None)
+                held.rows.pop(key, None)
+                held.doubles.pop(key, None)
 
     # --- within -----------------------------------------------------------------
 

@@ -193,6 +193,11 @@ class World:
         ref = SMALL if collection == SOURCE else LARGE
         self.vectors.put(collection, {**_row(key, text, ref), **fields})
 
+    def double(self, key: Key, text: str, *, collection: str) -> None:
+        """What Milvus does: a second row of a key that is there."""
+        ref = SMALL if collection == SOURCE else LARGE
+        self.vectors.double(collection, _row(key, text, ref))
+
     def texts_of(self, collection: str) -> dict[Key, str]:
         chunks = self._chunks(collection)
         return {chunk.key: chunk.fields["text"] for chunk in chunks}
@@ -213,7 +218,8 @@ class World:
 
     def _chunks(self, collection: str) -> list[Any]:
         schema = self.vectors.describe(collection)
-        return [c for page in self.vectors.scan(schema, with_vectors=True) for c in page]
+        pages = self.vectors.scan(schema, with_vectors=True, repeated=True)
+        return [c for page in pages for c in page]
 
     # --- playing Celery -----------------------------------------------------------
 

@@ -33,7 +33,7 @@ def differences(
     for found in compare(store, store.describe("s"), store.describe("t"), within):
         missing |= {str(chunk.key) for chunk in found.missing}
         changed |= {str(chunk.key) for chunk, _ in found.changed}
-        extra |= {str(key) for key in found.extra}
+        extra |= {str(row.key) for row in found.extra}
     return missing, changed, extra
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.chunks import ALL_KEYS, Content, Embedded, IndexState
+from migrations.chunks import ALL_KEYS, Chunk, Content, Embedded, IndexState
 from migrations.comparison import Difference
 from migrations.config import EmbeddingRef
 from migrations.entities import Migration
 from migrations.errors import VerificationFailed
 from migrations.phases import cleanup, verification
-from migrations.phases.data_migration import COUNTED_WITHIN_SECONDS
 from migrations.quality import KeySample
 from migrations.sameness import Findings, compare_content
 from migrations.states import Phase, Status
@@ -30,7 +29,6 @@ def verified(world: World, plant: Callable[[World, str], None]) -> Migration:
     world.deliver(before="migrations.catch_up")
     # So that catching up compares, and flushes: what is missing later is no loss of Milvus.
     world.write("k001", "text 1", page=7)
-    world.clock.sleep(COUNTED_WITHIN_SECONDS)
     world.deliver(before="migrations.phase.verification")
     plant(world, migration.target_collection)
     world.settle()
@@ -240,11 +238,11 @@ def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
     monkeypatch.setattr("migrations.sameness.MOST_REMEMBERED", 3)
     world = World()
     run = world.run_of(world.start_at(Phase.VERIFICATION))
-    keys = ["a", "b", "c", "d", "e"]
+    rows = [Chunk(key, None, {}) for key in "abcde"]
     now = world.vectors.moment()
     parts = [
-        Difference(ALL_KEYS, Content(), extra=keys[:2]),
-        Difference(ALL_KEYS, Content(), extra=keys[2:]),
+        Difference(ALL_KEYS, Content(), extra=rows[:2]),
+        Difference(ALL_KEYS, Content(), extra=rows[2:]),
     ]
     first = Findings(0, KeySample(run), now)
     again = Findings(0, KeySample(run), now, first.differing)

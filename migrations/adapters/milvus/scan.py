@@ -36,6 +36,8 @@ class Source(Generic[Row]):
     read: Callable[[KeyRange, int], Sequence[Row]]
     count: Callable[[KeyRange], int]
     key_of: Callable[[Row], Key]
+    #: Whether a key may stand more than once; all its rows are proven to be there then.
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _read(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
     rows = sorted(source.read(span, size), key=source.key_of)
     keys = [source.key_of(row) for row in rows]
     _refuse_strangers(keys, span)
-    distinct = len(set(keys)) == len(keys)
+    distinct = source.repeated or len(set(keys)) == len(keys)
     last = keys[-1] if keys else None
     rest = None if last is None or last == span.upto else KeyRange(last, span.upto)
     if len(rows) < size:

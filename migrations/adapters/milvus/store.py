@@ -338,6 +338,7 @@ class MilvusVectorStore:
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         seeing = self.moment() if as_of is None else as_of
@@ -345,6 +346,7 @@ class MilvusVectorStore:
             partial(self._read_page, schema, seeing=seeing, with_vectors=with_vectors),
             partial(self._count_of, schema, seeing),
             lambda chunk: chunk.key,
+            repeated,
         )
         return proven_pages(source, within, min(page_size, LARGEST_PAGE))
 

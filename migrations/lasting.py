@@ -1,0 +1,145 @@
+"""Does it last what was written? Looked at until the switch, and for a while after it.
+
+An engine may acknowledge a deletion, show it, and have the row back seconds later, for
+good (docs/decisions.md). So a pass that wrote proves nothing: each row that catching up
+has written is looked at again after it was flushed, the target is counted right before
+the switch, and what is live is looked at once more by the first sweeps.
+
+Before the switch nobody else writes to the target, so whatever differs is written once
+more. Afterwards its users do. A key that stands twice is nobody's wish and is mended;
+what came back alone may have been written again by a user, and is for a person to judge.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import structlog
+
+from migrations.chunks import Chunk, Key, stacked
+from migrations.comparison import PassResult, apply, difference_of, keys_left_out
+from migrations.entities import Conflict, ConflictReason
+from migrations.frozen import WrittenRow, content_hash
+from migrations.run import Run
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+#: Rows that are looked at again, the latest; of any earlier ones the count must do.
+MOST_LOOKED_AT = 20_000
+KEYS_AT_ONCE = 1_000
+#: How often rows are written, and everything is compared, before the engine is given up.
+LOOKS = 5
+#: What a sweep finds as it was written is forgotten this long after it was written. The
+#: losses seen showed within seconds; a segment is rebuilt within minutes.
+REMEMBERED_SECONDS = 300.0
+
+
+def lasts(run: Run, result: PassResult) -> bool:
+    """Look at every row that was written until all are as they were written.
+
+    False when some differ however often they are written.
+    """
+    for _ in range(LOOKS):
+        doubtful = [row for row, theirs in _looked_at(run) if not _is_as_written(row, theirs)]
+        if not doubtful:
+            return True
+        log.warning("writes_did_not_last", rows=len(doubtful), examples=_shown(doubtful))
+        for part in _parts(doubtful):
+            _write_again(run, part, result)
+        run.services.vectors.flush(run.target.name)
+    return False
+
+
+def _write_again(run: Run, rows: Sequence[WrittenRow], result: PassResult) -> None:
+    difference = difference_of(run, [row.key for row in rows])
+    now = {chunk.key: content_hash(chunk) for chunk in difference.page}
+    # Of those that differ no more, too: a note may be of a write that was never made.
+    notes = [WrittenRow(row.key, now=now.get(row.key)) for row in rows]
+    run.services.store.note_written(run.migration.id, notes)
+    apply(run, difference, result)
+    result.in_target += len(now) - sum(row.now is not None for row in rows)
+
+
+def counts_as_compared(run: Run, result: PassResult) -> bool:
+    """Whether the target has exactly as many rows now as were compared and written."""
+    expected = expected_rows(run, result)
+    counted = run.services.vectors.count(run.target.name)
+    if counted != expected:
+        log.warning("target_counts_otherwise", counted=counted, expected=expected)
+    return counted == expected
+
+
+def expected_rows(run: Run, result: PassResult) -> int:
+    """What was compared and written, and what stays by permission although the source lacks it."""
+    as_key = str if run.target.key_is_string else int
+    keys: list[Key] = [as_key(key) for key in keys_left_out(run)]
+    return result.in_target + sum(len(difference_of(run, part).left_out) for part in _parts(keys))
+
+
+# --- after the switch -------------------------------------------------------------
+
+
+def mend_what_came_back(run: Run) -> None:
+    """Look at what the run had written to its target, which is live since.
+
+    A key that stands twice gets the one row that was not there before; what stands alone
+    and was to be gone is kept as a conflict, and so is what cannot be told.
+    """
+    doubled: list[Chunk] = []
+    unclear: list[Conflict] = []
+    for row, theirs in _looked_at(run, with_vectors=True):
+        newer = {h: c for c in theirs if (h := content_hash(c)) == row.now or h not in row.was}
+        if len(theirs) > 1 and len(newer) == 1:
+            doubled += newer.values()
+        elif len(theirs) > 1 or (theirs and not newer):
+            unclear.append(Conflict(str(row.key), None, ConflictReason.CAME_BACK))
+    _mend(run, doubled)
+    if unclear:
+        log.warning("rows_came_back", rows=len(unclear), examples=[c.key for c in unclear[:10]])
+        run.services.store.record_conflicts(run.migration.id, unclear)
+
+
+def _mend(run: Run, doubled: Sequence[Chunk]) -> None:
+    if not doubled:
+        return
+    log.warning("doubled_rows_mended", rows=len(doubled), examples=[c.key for c in doubled[:10]])
+    run.check()
+    for part in _parts(doubled):
+        notes = [WrittenRow(chunk.key, now=content_hash(chunk)) for chunk in part]
+        run.services.store.note_written(run.migration.id, notes)
+        vectors = stacked(part, run.target.dimension)
+        run.services.vectors.upsert(run.target, part, vectors)
+    run.services.vectors.flush(run.target.name)
+
+
+# --- both -------------------------------------------------------------------------
+
+
+def _looked_at(run: Run, *, with_vectors: bool = False) -> Iterator[tuple[WrittenRow, list[Chunk]]]:
+    """Each row that was written lately, with what the target holds of its key now."""
+    vectors = run.services.vectors
+    written = run.services.store.written_rows(run.migration.id, MOST_LOOKED_AT)
+    now = vectors.moment() if written else {}
+    for part in _parts(written):
+        run.check()
+        theirs: defaultdict[Key, list[Chunk]] = defaultdict(list)
+        keys = [row.key for row in part]
+        for chunk in vectors.fetch(run.target, keys, with_vectors=with_vectors, as_of=now):
+            theirs[chunk.key].append(chunk)
+        yield from ((row, theirs[row.key]) for row in part)
+
+
+def _is_as_written(row: WrittenRow, theirs: Sequence[Chunk]) -> bool:
+    return [content_hash(chunk) for chunk in theirs] == ([] if row.now is None else [row.now])
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), KEYS_AT_ONCE):
+        yield items[start : start + KEYS_AT_ONCE]
+
+
+def _shown(rows: Sequence[WrittenRow]) -> list[str]:
+    return [str(row.key) for row in rows[:10]]
