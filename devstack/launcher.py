@@ -18,22 +18,30 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
-CAP_DAC_OVERRIDE = 1
+SECBIT_NO_SETUID_FIXUP = 1 << 2
+CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 1, 6, 7, 8
 CAPABILITY_VERSION_3 = 0x20080522
+
+ADVICE = (
+    "PostgreSQL does not run as root: run reembed as another user, or as a root with the "
+    "capabilities CHOWN, DAC_OVERRIDE, KILL, SETGID, SETPCAP and SETUID, which it has in an "
+    "ordinary container."
+)
 
 
 def main() -> None:
     parent, death_signal, user = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    command = sys.argv[4:]
     if user != "-":
-        become(int(user))
+        become(int(user), command[0])
     # Started in the background, we may have inherited an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # After the change of user: the kernel forgets the death signal there.
     die_with_parent(death_signal, parent)
-    os.execv(sys.argv[4], sys.argv[4:])  # noqa: S606  # a fixed command of our own
+    os.execv(command[0], command)  # noqa: S606  # a fixed command of our own
 
 
 def die_with_parent(death_signal: int, parent: int) -> None:
@@ -45,33 +53,60 @@ def die_with_parent(death_signal: int, parent: int) -> None:
         sys.exit(1)
 
 
-def become(uid: int) -> None:
+def become(uid: int, program: str) -> None:
     """Give up root, but not the right to reach files below folders closed to others.
 
     PostgreSQL refuses to run as root, yet its program and its data may lie in a
     home or a temporary folder of root's. Opening those folders to everybody is
     not ours to do; keeping this one capability changes nothing on the machine.
+    A root that may not hand it on can still run a program that everybody reaches.
+
+    Exits with a sentence where the user cannot be changed or does not reach ``program``.
     """
-    if sys.platform.startswith("linux"):
-        _prctl(PR_SET_KEEPCAPS, 1)
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-    if sys.platform.startswith("linux"):
-        _keep_only(1 << CAP_DAC_OVERRIDE)
+    obstacle = _keep_reaching_all_files()
+    if obstacle:
+        print(f"WARNING: user {uid} enters no folder closed to others ({obstacle}).", flush=True)
+    try:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    except OSError as refusal:
+        sys.exit(f"{refusal}: root may not become user {uid} here. {ADVICE}")
+    if not os.access(program, os.X_OK):
+        sys.exit(f"User {uid} cannot reach {program}. {ADVICE}")
+
+
+def _keep_reaching_all_files() -> str | None:
+    """Take CAP_DAC_OVERRIDE through the change of user and the exec; what forbids it, if so."""
+    if not sys.platform.startswith("linux"):
+        return "only Linux can do that"
+    try:
+        # Only what is ambient survives the exec; the others are for the way there.
+        _set_capabilities(
+            [CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID, CAP_SETPCAP], inheritable=[CAP_DAC_OVERRIDE]
+        )
         _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE)
+        # Two things at once: the change of user leaves capabilities alone, and access(2),
+        # with which PostgreSQL looks for its own program, no longer forgets them. Last, so
+        # that the change of user takes all of them if anything above is refused.
+        _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
+    except OSError as refusal:
+        return str(refusal)
+    return None
 
 
-def _keep_only(capabilities: int) -> None:
-    # struct __user_cap_header_struct and two __user_cap_data_struct, see capset(2).
+def _set_capabilities(permitted: list[int], inheritable: list[int]) -> None:
+    # struct __user_cap_header_struct and two __user_cap_data_struct (effective, permitted,
+    # inheritable), see capset(2).
+    mask, inherited = (sum(1 << number for number in kept) for kept in (permitted, inheritable))
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)(capabilities, capabilities, capabilities, 0, 0, 0)
+    data = (ctypes.c_uint32 * 6)(mask, mask, inherited, 0, 0, 0)
     _checked(ctypes.CDLL(None, use_errno=True).capset(header, data), "capset")
 
 
 def _prctl(option: int, *arguments: int) -> None:
     padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    _checked(ctypes.CDLL(None, use_errno=True).prctl(option, *padded), "prctl")
+    _checked(ctypes.CDLL(None, use_errno=True).prctl(option, *padded), f"prctl {option}")
 
 
 def _checked(result: int, call: str) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg2
 
 from devstack.child import Child
+from devstack.launcher import ADVICE
 from devstack.server import LOOPBACK, ChildDied, Server
 
 USER = "reembed"
@@ -99,7 +100,7 @@ class PostgresServer(Server):
         unfinished.mkdir(mode=0o700)
         self._write_password()
         if (owner := _owner()) is not None:
-            os.chown(unfinished, owner, owner)
+            _give(owner, unfinished, self._password_file)
         initdb = Child("initdb", self._child.log, uid=_owner())
         access = ["--auth=scram-sha-256", "--username", USER, f"--pwfile={self._password_file}"]
         where = ["--encoding=UTF8", "--locale=C", f"--pgdata={unfinished}"]
@@ -133,6 +134,14 @@ class PostgresServer(Server):
 def _owner() -> int | None:
     """PostgreSQL refuses to run as root; ``nobody`` is there on every machine."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+
+
+def _give(owner: int, *paths: Path) -> None:
+    try:
+        for path in paths:
+            os.chown(path, owner, owner)
+    except PermissionError as refusal:
+        raise ChildDied(f"{refusal}: root may not give files away here. {ADVICE}") from refusal
 
 
 def _programs() -> Path:
