@@ -35,4 +35,6 @@ def _from_environment() -> ApiServices:
 
     settings = get_settings()
     configure(settings)
-    return build_system(settings)
+    assembly = build_system(settings)
+    assembly.load()  # before the first request comes, not with it
+    return assembly

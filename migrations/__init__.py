@@ -7,11 +7,15 @@ Changes of our own database are called schema revisions; they are in
 
 from __future__ import annotations
 
-from migrations.compatibility import EmbeddingCompatibilityManager
-from migrations.config import MigrationConfig
-from migrations.progress import MigrationProgress
-from migrations.results import MigrationResult, RollbackInfo
-from migrations.system import EmbeddingMigrationSystem
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from migrations.compatibility import EmbeddingCompatibilityManager
+    from migrations.config import MigrationConfig
+    from migrations.progress import MigrationProgress
+    from migrations.results import MigrationResult, RollbackInfo
+    from migrations.system import EmbeddingMigrationSystem
 
 __all__ = [
     "EmbeddingCompatibilityManager",
@@ -21,3 +25,19 @@ __all__ = [
     "MigrationResult",
     "RollbackInfo",
 ]
+
+_HOMES = {
+    "EmbeddingCompatibilityManager": "migrations.compatibility",
+    "EmbeddingMigrationSystem": "migrations.system",
+    "MigrationConfig": "migrations.config",
+    "MigrationProgress": "migrations.progress",
+    "MigrationResult": "migrations.results",
+    "RollbackInfo": "migrations.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Found when asked for, because every import of a module of ours comes through here."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

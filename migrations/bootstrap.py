@@ -1,32 +1,66 @@
-"""The composition root: the one place where ports meet their adapters."""
+"""The composition root: the one place where ports meet their adapters.
+
+Adapters and use cases are imported where they are first made, because their vendors'
+packages take seconds to import: a command that only asks PostgreSQL never loads them, and a
+worker does once it is up (:meth:`Assembly.load`).
+"""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from celery import Celery
 
 from migrations.access import Access
-from migrations.adapters.checkpoints import RedisCheckpoints
 from migrations.adapters.clock import SystemClock
-from migrations.adapters.dispatch import CeleryDispatcher
-from migrations.adapters.embedders import ConfiguredEmbedders
-from migrations.adapters.limiter import RedisRateLimiter
-from migrations.adapters.limiter_accounts import accounts
-from migrations.adapters.milvus import MilvusVectorStore
 from migrations.call_slots import CallSlots
-from migrations.compatibility import EmbeddingCompatibilityManager
-from migrations.conductor import Conductor
 from migrations.entities import Role
 from migrations.errors import ReembedError
+from migrations.ports import Checkpoints, Dispatcher, Embedders, RateLimiter, VectorStore
 from migrations.pulse import Pulse
 from migrations.services import Services
 from migrations.settings import Settings, get_settings
-from migrations.store import SqlMigrationStore
-from migrations.store.revisions import upgrade
-from migrations.system import EmbeddingMigrationSystem
-from migrations.watchdog import Watchdog
+from migrations.state_store import MigrationStore
+
+if TYPE_CHECKING:
+    from migrations.compatibility import EmbeddingCompatibilityManager
+    from migrations.conductor import Conductor
+    from migrations.system import EmbeddingMigrationSystem
+    from migrations.watchdog import Watchdog
+
+T = TypeVar("T")
+
+#: Held by whoever makes a service. Big packages import each other in circles, and two threads
+#: that enter a circle at different points may see halves of modules.
+_making = threading.RLock()
+
+
+class Late:
+    """Stands for a service until it is first used, and hands everything on to it then."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.made(), name)
+
+    def made(self) -> Any:
+        """The service itself. Threads that ask at the same time get the same one."""
+        if self._made is None:
+            with _making:
+                if self._made is None:
+                    self._made = self._make()
+        return self._made
+
+
+def late(make: Callable[[], T]) -> T:
+    """What ``make`` will return, made when it is first used."""
+    return cast("T", Late(make))
 
 
 @dataclass(frozen=True)
@@ -37,10 +71,14 @@ class Assembly:
 
     @cached_property
     def system(self) -> EmbeddingMigrationSystem:
+        from migrations.system import EmbeddingMigrationSystem
+
         return EmbeddingMigrationSystem(self.services)
 
     @cached_property
     def compatibility(self) -> EmbeddingCompatibilityManager:
+        from migrations.compatibility import EmbeddingCompatibilityManager
+
         return EmbeddingCompatibilityManager(self.services, self.system)
 
     @cached_property
@@ -49,11 +87,24 @@ class Assembly:
 
     @cached_property
     def conductor(self) -> Conductor:
+        """For work that has everything loaded, and imports nothing in the middle of a switch."""
+        from migrations.conductor import Conductor
+
+        self.load()
         return Conductor(self.services)
 
     @cached_property
     def watchdog(self) -> Watchdog:
+        from migrations.watchdog import Watchdog
+
         return Watchdog(self.services)
+
+    def load(self) -> None:
+        """Import and make everything now. Nothing is connected."""
+        _ = self.system, self.compatibility
+        for service in vars(self.services).values():
+            if isinstance(service, Late):
+                service.made()
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency, and None or why it does not answer."""
@@ -73,26 +124,61 @@ class Assembly:
 
 
 def build_services(settings: Settings, app: Celery) -> Services:
-    redis_url = settings.redis_url.get_secret_value()
-    token = settings.milvus_token
-    limiter = RedisRateLimiter(redis_url, accounts(settings))
+    limiter = late(lambda: _limiter(settings))
     return Services(
-        store=SqlMigrationStore(settings.database_url.get_secret_value()),
-        vectors=MilvusVectorStore(
-            settings.milvus_uri,
-            token=token.get_secret_value() if token else "",
-            database=settings.milvus_db,
-            timeout_seconds=settings.milvus_timeout_seconds,
-        ),
-        embedders=ConfiguredEmbedders(settings, on_headers=limiter.learn),
-        checkpoints=RedisCheckpoints(redis_url),
+        store=late(lambda: _store(settings)),
+        vectors=late(lambda: _vectors(settings)),
+        embedders=late(lambda: _embedders(settings, limiter)),
+        checkpoints=late(lambda: _checkpoints(settings)),
         limiter=limiter,
-        dispatcher=CeleryDispatcher(app),
+        dispatcher=late(lambda: _dispatcher(app)),
         clock=SystemClock(),
         settings=settings,
         pulse=Pulse(settings.heartbeat_seconds),
         calls=CallSlots(settings.provider_concurrency),
     )
+
+
+def _store(settings: Settings) -> MigrationStore:
+    from migrations.store import SqlMigrationStore
+
+    return SqlMigrationStore(settings.database_url.get_secret_value())
+
+
+def _vectors(settings: Settings) -> VectorStore:
+    from migrations.adapters.milvus import MilvusVectorStore
+
+    return MilvusVectorStore(
+        settings.milvus_uri,
+        token=settings.milvus_token.get_secret_value() if settings.milvus_token else "",
+        database=settings.milvus_db,
+        timeout_seconds=settings.milvus_timeout_seconds,
+    )
+
+
+def _embedders(settings: Settings, limiter: RateLimiter) -> Embedders:
+    from migrations.adapters.embedders import ConfiguredEmbedders
+
+    return ConfiguredEmbedders(settings, on_headers=limiter.learn)
+
+
+def _checkpoints(settings: Settings) -> Checkpoints:
+    from migrations.adapters.checkpoints import RedisCheckpoints
+
+    return RedisCheckpoints(settings.redis_url.get_secret_value())
+
+
+def _limiter(settings: Settings) -> RateLimiter:
+    from migrations.adapters.limiter import RedisRateLimiter
+    from migrations.adapters.limiter_accounts import accounts
+
+    return RedisRateLimiter(settings.redis_url.get_secret_value(), accounts(settings))
+
+
+def _dispatcher(app: Celery) -> Dispatcher:
+    from migrations.adapters.dispatch import CeleryDispatcher
+
+    return CeleryDispatcher(app)
 
 
 def build_system(settings: Settings | None = None, app: Celery | None = None) -> Assembly:
@@ -109,10 +195,11 @@ def sending_app() -> Celery:
 
 def upgrade_schema(settings: Settings) -> None:
     """Bring the database to the newest schema revision."""
+    from migrations.store.revisions import upgrade
+
     upgrade(settings.database_url.get_secret_value())
 
 
 def issue_token(settings: Settings, name: str, owner: str, role: Role = Role.USER) -> str:
     """Make a token; it is shown once."""
-    store = SqlMigrationStore(settings.database_url.get_secret_value())
-    return Access(store).issue(name, owner, role)
+    return Access(_store(settings)).issue(name, owner, role)

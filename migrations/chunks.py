@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import orjson
+
+if TYPE_CHECKING:  # whoever only names keys and tasks has no need of it
+    import numpy as np
+    import numpy.typing as npt
 
 #: A Milvus primary key. VARCHAR keys compare by UTF-8 bytes, which is how
 #: Python compares str (code point order is the same order).
 Key = str | int
 
 #: float32, shape (rows, dimension), C-contiguous.
-Vectors = npt.NDArray[np.float32]
+Vectors: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def content_of(chunks: Sequence[Chunk]) -> Content:
 
 def stacked(chunks: Sequence[Chunk], dimension: int) -> Vectors:
     """The chunks' vectors, which must have been read, as one array of (len(chunks), dimension)."""
+    import numpy as np
+
     if not chunks:
         return np.empty((0, dimension), dtype=np.float32)
     return np.stack([np.asarray(chunk.vector, dtype=np.float32) for chunk in chunks])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
-from migrations.bootstrap import Assembly, build_system
 from migrations.logs import configure
 from migrations.settings import get_settings
 from worker import broker
 from worker.base import MigrationTask
 from worker.revoking import cancelling_control, install
+
+if TYPE_CHECKING:
+    from migrations.bootstrap import Assembly
 
 
 def _cancel(migration_id: UUID) -> None:
@@ -28,7 +31,9 @@ app.config_from_object("celeryconfig")
 
 @lru_cache(maxsize=1)
 def assembly() -> Assembly:
-    """This process's services, made when the first task needs them."""
+    """This process's services. Commands that need none come through this module, too."""
+    from migrations.bootstrap import build_system
+
     return build_system(get_settings(), cast("Celery", app))
 
 
@@ -50,6 +55,12 @@ def _understand_revokes(**_: Any) -> None:
 @worker_ready.connect
 def _start_watchdog(**_: Any) -> None:
     assembly().watchdog.start()
+
+
+@worker_ready.connect
+def _load_the_rest(**_: Any) -> None:
+    """Now that it is up; no daemon, because imports do not bear being cut off in the middle."""
+    threading.Thread(target=assembly().load, name="reembed-loading").start()
 
 
 @worker_shutting_down.connect

@@ -1,4 +1,7 @@
-"""``celery -A worker reembed …``: what an operator does on the command line."""
+"""``celery -A worker reembed …``: what an operator does on the command line.
+
+Celery imports this for every command of its own, so each command of ours imports what it needs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from uuid import UUID
 
 import click
 
-from migrations.bootstrap import build_system, upgrade_schema
 from migrations.entities import Role
 from migrations.errors import ReembedError
 from migrations.settings import get_settings
@@ -20,6 +22,8 @@ def reembed() -> None:
 @reembed.command("upgrade-schema")
 def upgrade_schema_command() -> None:
     """Bring the database to the newest schema revision."""
+    from migrations.bootstrap import upgrade_schema
+
     upgrade_schema(get_settings())
     click.echo("The database has the newest schema revision.")
 
@@ -30,6 +34,8 @@ def upgrade_schema_command() -> None:
 @click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.USER.value)
 def issue_token_command(name: str, owner: str, role: str) -> None:
     """Make an API token and print it, once."""
+    from migrations.bootstrap import build_system
+
     click.echo(build_system().access.issue(name, owner, Role(role)))
 
 
@@ -37,6 +43,8 @@ def issue_token_command(name: str, owner: str, role: str) -> None:
 @click.argument("migration_id", type=click.UUID)
 def repair_command(migration_id: UUID) -> None:
     """Run the compensation of a migration that needs an operator once more."""
+    from migrations.bootstrap import build_system
+
     try:
         repaired = build_system().system.repair(migration_id)
     except ReembedError as error:
