@@ -417,18 +417,6 @@ class Checkpoints(Protocol):
         """Batches of any epoch that hold a lease now."""
         ...
 
-    def beat(self, migration_id: UUID) -> None:
-        """Somebody works on this migration now."""
-        ...
-
-    def seconds_since_beat(self, migration_id: UUID) -> float | None:
-        """None when there was none, or Redis lost it."""
-        ...
-
-    def seconds_since_any_beat(self) -> float | None:
-        """As :meth:`seconds_since_beat`, over all migrations."""
-        ...
-
     def forget(self, migration_id: UUID) -> None:
         """Remove every key of the migration."""
         ...

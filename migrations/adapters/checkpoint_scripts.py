@@ -129,15 +129,13 @@ SNAPSHOT = (
     + "end return {header(), redis.call('HGETALL', KEYS[4]), done}"
 )
 
-#: ARGV: batch, processed, failed, skipped, tokens, channel.
+#: ARGV: batch, processed, failed, skipped, tokens.
 NOTE_SLICE = (
     SOUND
     + KNOWN_BATCH
     + """
 if redis.call('GETBIT', KEYS[3], batch + 1) == 1 then return end
 redis.call('HSET', KEYS[4], 'slice:' .. ARGV[1], table.concat(ARGV, ' ', 2, 5))
-redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":false,"processed":'
-  .. ARGV[2] .. ',"failed":' .. ARGV[3] .. '}')
 """
 )
 
@@ -148,10 +146,10 @@ MARK_DONE = (
     SOUND
     + KNOWN_BATCH
     + """
-if ARGV[7] == '1' then
+if ARGV[6] == '1' then
   local after = batch > 0 and redis.call('LINDEX', KEYS[2], batch - 1)
-  local expected = ARGV[8] == '1' and ARGV[9]
-  if after ~= expected or redis.call('LINDEX', KEYS[2], batch) ~= ARGV[10] then
+  local expected = ARGV[7] == '1' and ARGV[8]
+  if after ~= expected or redis.call('LINDEX', KEYS[2], batch) ~= ARGV[9] then
     return redis.error_reply('LOST range') end
 end
 if redis.call('SETBIT', KEYS[3], batch + 1, 1) == 1 then return 0 end
@@ -161,11 +159,9 @@ for position, name in ipairs({'processed', 'failed', 'skipped', 'tokens'}) do
   redis.call('HINCRBY', KEYS[4], name, ARGV[position + 1])
 end
 for position, name in ipairs({'read:chunks', 'read:high', 'read:low'}) do
-  redis.call('HINCRBY', KEYS[4], name, ARGV[position + 11])
+  redis.call('HINCRBY', KEYS[4], name, ARGV[position + 10])
 end
-for part = 1, 4 do redis.call('EXPIRE', KEYS[part], ARGV[11]) end
-redis.pcall('PUBLISH', ARGV[6], '{"batch":' .. ARGV[1] .. ',"done":true,"processed":'
-  .. ARGV[2] .. ',"failed":' .. ARGV[3] .. '}')
+for part = 1, 4 do redis.call('EXPIRE', KEYS[part], ARGV[10]) end
 return 1
 """
 )
@@ -219,21 +215,3 @@ redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2]
 """
-
-#: KEYS: the beat, then all keys whose life is prolonged with it. ARGV: seconds to keep.
-BEAT = (
-    NOW_MS
-    + """
-redis.call('SET', KEYS[1], now_ms, 'EX', ARGV[1])
-for other = 2, #KEYS do redis.call('EXPIRE', KEYS[other], ARGV[1]) end
-"""
-)
-
-#: Milliseconds since the beat, nil when there was none.
-SINCE_BEAT = (
-    NOW_MS
-    + """
-local beat = redis.call('GET', KEYS[1])
-return beat and math.max(0, now_ms - beat)
-"""
-)

@@ -25,8 +25,8 @@ INT64 keys. The contract tests hold it below 4.
 
 **Keys** are ``reembed:{<migration id>}:<part>``; the braces put all parts of one
 migration on one node of a Redis Cluster, so the scripts may touch them together.
-The plan's keys expire two weeks after the last border, mark or beat, the others two
-weeks after their last use or beat.
+The plan's keys expire two weeks after the last border or mark, the others two weeks after
+their last use.
 """
 
 from __future__ import annotations
@@ -53,10 +53,7 @@ from migrations.ports import NOTHING, Counters, Plan, Snapshot
 KEEP_SECONDS = 14 * 24 * 3600
 
 PLAN_PARTS = ("plan", "borders", "done", "tally")
-OTHER_PARTS = ("claims", "leases", "holders", "beat")
-
-#: The last beat of any migration at all.
-ANY_BEAT = "reembed:{any}:beat"
+OTHER_PARTS = ("claims", "leases", "holders")
 
 #: Bytes of the bitmap fetched at once when looking for undone batches: 32,768 of them.
 WINDOW_BYTES = 4096
@@ -191,8 +188,7 @@ class RedisCheckpoints:
 
     def note_slice(self, migration_id: UUID, batch: int, counters: Counters) -> None:
         """Progress within a batch that is not finished (replaces the batch's earlier note)."""
-        channel = progress_channel(migration_id)
-        self._on_plan(scripts.NOTE_SLICE, migration_id, batch, *astuple(counters), channel)
+        self._on_plan(scripts.NOTE_SLICE, migration_id, batch, *astuple(counters))
 
     def mark_done(
         self,
@@ -209,13 +205,11 @@ class RedisCheckpoints:
             CheckpointsLost: the plan is gone, or is another one in which this
                 batch is not the range that was ``worked``.
         """
-        channel = progress_channel(migration_id)
         marked = self._on_plan(
             scripts.MARK_DONE,
             migration_id,
             batch,
             *astuple(counters),
-            channel,
             *_range_arguments(worked),
             KEEP_SECONDS,
             read.chunks,
@@ -276,24 +270,6 @@ class RedisCheckpoints:
         """Batches of any epoch that hold a lease now."""
         return int(self._run(scripts.COUNT_LEASES, [_key(migration_id, "leases")]))
 
-    def beat(self, migration_id: UUID) -> None:
-        """Somebody works on this migration now; its keys are kept two weeks more."""
-        parts = ("beat", *PLAN_PARTS, "claims", "leases", "holders")
-        self._run(scripts.BEAT, [_key(migration_id, part) for part in parts], KEEP_SECONDS)
-        self._run(scripts.BEAT, [ANY_BEAT], KEEP_SECONDS)
-
-    def seconds_since_beat(self, migration_id: UUID) -> float | None:
-        """None when there was none, or Redis lost it."""
-        return self._seconds_since(_key(migration_id, "beat"))
-
-    def seconds_since_any_beat(self) -> float | None:
-        """As :meth:`seconds_since_beat`, over all migrations."""
-        return self._seconds_since(ANY_BEAT)
-
-    def _seconds_since(self, beat: str) -> float | None:
-        milliseconds = self._run(scripts.SINCE_BEAT, [beat])
-        return None if milliseconds is None else int(milliseconds) / 1000
-
     def forget(self, migration_id: UUID) -> None:
         """Remove every key of the migration."""
         self._planning.pop(migration_id, None)
@@ -312,11 +288,6 @@ class RedisCheckpoints:
             registered = self._scripts[script] = self._redis.register_script(script)
         with _translated():
             return registered(keys=keys, args=arguments)
-
-
-def progress_channel(migration_id: UUID) -> str:
-    """The pub/sub channel that tells of every slice and batch, as small JSON objects."""
-    return _key(migration_id, "progress")
 
 
 def _key(migration_id: UUID, part: str) -> str:

@@ -340,51 +340,14 @@ def test_a_lease_ends_by_itself_and_its_late_holder_does_not_release_the_next(
         assert 1 == checkpoints.in_flight(migration)
 
 
-def test_a_beat_grows_old(world: World) -> None:
-    checkpoints, migration = world.checkpoints, world.migration
-    never = checkpoints.seconds_since_beat(migration)
-
-    checkpoints.beat(migration)
-    world.pass_time(0.3)
-    old = checkpoints.seconds_since_beat(migration)
-    checkpoints.beat(migration)
-    fresh = checkpoints.seconds_since_beat(migration)
-
-    assert never is None
-    assert old is not None
-    assert 0.25 <= old < 5
-    assert fresh is not None
-    assert 0 <= fresh < old
-
-
-def test_a_beat_of_one_migration_is_a_beat_of_the_system_and_of_no_other_migration(
-    world: World,
-) -> None:
-    checkpoints = world.checkpoints
-
-    checkpoints.beat(world.migration)
-    world.pass_time(0.3)
-    checkpoints.beat(uuid4())
-
-    any_beat, own_beat = (
-        checkpoints.seconds_since_any_beat(),
-        checkpoints.seconds_since_beat(world.migration),
-    )
-    assert any_beat is not None
-    assert own_beat is not None
-    assert any_beat < 0.25 <= own_beat
-
-
-def test_a_forgotten_migration_has_no_plan_claims_leases_or_beat(world: World) -> None:
+def test_a_forgotten_migration_has_no_plan_claims_or_leases(world: World) -> None:
     checkpoints, migration = world.planned(["b"]), world.migration
     checkpoints.claim(migration, "wave 0")
-    checkpoints.beat(migration)
 
     with checkpoints.lease(migration, 1, 0, 60):
         checkpoints.forget(migration)
 
         assert checkpoints.plan(migration) is None
-        assert checkpoints.seconds_since_beat(migration) is None
         assert 0 == checkpoints.in_flight(migration)
         assert checkpoints.claim(migration, "wave 0")
 

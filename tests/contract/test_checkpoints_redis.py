@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,7 +14,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints, progress_channel
+from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints
 from migrations.chunks import Key, KeyRange
 from migrations.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports import Checkpoints, Counters, Plan
@@ -53,7 +52,6 @@ def plan(checkpoints: Checkpoints, migration: UUID, borders: list[Key]) -> None:
 
 def use_everything(checkpoints: Checkpoints, migration: UUID) -> AbstractContextManager[bool]:
     """Leave every kind of key behind; the lease is held as long as the caller keeps it."""
-    checkpoints.beat(migration)
     plan(checkpoints, migration, ["b", "d", "f"])
     checkpoints.mark_done(migration, 0, Counters(50))
     checkpoints.note_slice(migration, 1, Counters(20))
@@ -128,8 +126,6 @@ def test_after_a_flush_the_plan_is_lost_and_can_be_made_anew(
     with Redis.from_url(volatile.url) as client:
         client.flushall()
     assert checkpoints.plan(migration) is None
-    assert checkpoints.seconds_since_beat(migration) is None
-    assert checkpoints.seconds_since_any_beat() is None
     with pytest.raises(CheckpointsLost):
         checkpoints.mark_done(migration, 1, Counters(50))
     plan(checkpoints, migration, ["c"])
@@ -174,13 +170,10 @@ def test_while_redis_is_down_every_call_says_so_and_keeps_the_cause(
 
     calls = NEEDS_A_PLAN | {
         "start_plan": lambda c, m: c.start_plan(m, 50),
-        "beat": lambda c, m: c.beat(m),
         "plan": lambda c, m: c.plan(m),
         "claim": lambda c, m: c.claim(m, "wave 0"),
         "lease": lambda c, m: c.lease(m, 1, 0, 60).__enter__(),
         "in_flight": lambda c, m: c.in_flight(m),
-        "seconds_since_beat": lambda c, m: c.seconds_since_beat(m),
-        "seconds_since_any_beat": lambda c, _: c.seconds_since_any_beat(),
         "forget": lambda c, m: c.forget(m),
     }
     for call in calls.values():
@@ -203,34 +196,24 @@ def test_a_lease_whose_release_fails_does_not_hide_what_its_body_raised(
         work()
 
 
-def test_every_key_expires_and_a_beat_prolongs_them_all(
+def test_every_key_expires_and_using_it_again_prolongs_them_all(
     checkpoints: RedisCheckpoints, client: Redis, migration: UUID
 ) -> None:
     checkpoints.start_plan(migration, 50)
     assert all(0 < client.ttl(key) for key in keys_of(client, migration))
     lease = use_everything(checkpoints, migration)
     keys = keys_of(client, migration)
-    assert [True] * 8 == [0 < client.ttl(key) <= KEEP_SECONDS for key in keys]
+    assert [True] * 7 == [0 < client.ttl(key) <= KEEP_SECONDS for key in keys]
 
     for key in keys:
         client.expire(key, 100)
-    checkpoints.beat(migration)
+    checkpoints.mark_done(migration, 2, Counters(50))
+    checkpoints.claim(migration, "wave 1")
+    with checkpoints.lease(migration, 1, 2, 60):
+        pass
 
     assert all(client.ttl(key) > KEEP_SECONDS - 100 for key in keys)
     lease.__exit__(None, None, None)
-
-
-def test_a_mark_prolongs_the_plan(
-    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
-) -> None:
-    plan(checkpoints, migration, ["b", "d"])
-    keys = keys_of(client, migration)
-    for key in keys:
-        client.expire(key, 100)
-
-    checkpoints.mark_done(migration, 0, Counters(50))
-
-    assert [True] * 4 == [client.ttl(key) > KEEP_SECONDS - 100 for key in keys]
 
 
 def test_all_keys_of_a_migration_live_on_one_node_of_a_cluster(
@@ -306,29 +289,6 @@ def test_the_last_undone_of_many_batches_is_found_in_two_steps(
     client.close()
     assert [batches - 1] == found
     assert after - before <= 2
-
-
-def test_progress_is_told_as_it_happens(
-    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
-) -> None:
-    plan(checkpoints, migration, ["b", "d"])
-    listener = client.pubsub(ignore_subscribe_messages=True)
-    listener.subscribe(progress_channel(migration))
-    listener.get_message(timeout=5)
-
-    checkpoints.note_slice(migration, 1, Counters(20, 1))
-    checkpoints.mark_done(migration, 1, Counters(49, 1))
-    checkpoints.mark_done(migration, 1, Counters(49, 1))
-
-    messages = [listener.get_message(timeout=5) for _ in range(2)]
-    told = [json.loads(message["data"]) for message in messages if message]
-    surplus = listener.get_message(timeout=0.2)
-    listener.close()
-    assert [
-        {"batch": 1, "done": False, "processed": 20, "failed": 1},
-        {"batch": 1, "done": True, "processed": 49, "failed": 1},
-    ] == told
-    assert surplus is None
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # forking with threads is the point

@@ -27,16 +27,16 @@ def test_checkpoints_give_up_after_twice_their_timeout(
 ) -> None:
     checkpoints, migration = RedisCheckpoints(server.url, timeout_seconds=0.3), uuid4()
     if connected_before:
-        checkpoints.beat(migration)
+        checkpoints.claim(migration, "wave 0")
 
     with server.frozen():
         began = time.monotonic()
         with pytest.raises(CheckpointsUnavailable):
-            checkpoints.beat(migration)
+            checkpoints.claim(migration, "wave 1")
         held_up_seconds = time.monotonic() - began
 
     assert held_up_seconds < 2
-    checkpoints.beat(migration)
+    assert checkpoints.claim(migration, "wave 2")
 
 
 def test_only_the_first_of_many_asking_the_limiter_is_held_up(server: VolatileRedis) -> None:

@@ -29,7 +29,6 @@ class _Memory:
     #: (epoch, batch) to (expiry, token)
     leases: dict[tuple[int, int], tuple[float, UUID]] = field(default_factory=dict)
     closed_below: int = 0
-    beat: float | None = None
 
 
 class FakeCheckpoints:
@@ -40,13 +39,11 @@ class FakeCheckpoints:
         self._clock = clock
         self._lock = RLock()
         self._kept: dict[UUID, _Memory] = {}
-        self._any_beat: float | None = None
 
     def lose_everything(self) -> None:
         """What FLUSHALL does."""
         with self._lock:
             self._kept.clear()
-            self._any_beat = None
 
     # --- the plan ---------------------------------------------------------------
 
@@ -56,7 +53,6 @@ class FakeCheckpoints:
                 batch_size=batch_size,
                 claims=memory.claims,
                 leases=memory.leases,
-                beat=memory.beat,
             )
 
     def append_borders(self, migration_id: UUID, borders: Sequence[Key], chunks: int) -> None:
@@ -173,18 +169,6 @@ class FakeCheckpoints:
         with self._memory(migration_id) as memory:
             now = self._clock.monotonic()
             return sum(expiry > now for expiry, _ in memory.leases.values())
-
-    def beat(self, migration_id: UUID) -> None:
-        with self._memory(migration_id) as memory:
-            memory.beat = self._any_beat = self._clock.monotonic()
-
-    def seconds_since_beat(self, migration_id: UUID) -> float | None:
-        with self._memory(migration_id) as memory:
-            return None if memory.beat is None else self._clock.monotonic() - memory.beat
-
-    def seconds_since_any_beat(self) -> float | None:
-        with self._answering():
-            return None if self._any_beat is None else self._clock.monotonic() - self._any_beat
 
     def forget(self, migration_id: UUID) -> None:
         with self._answering():
