@@ -126,7 +126,6 @@ TABLE: dict[type[domain.ReembedError], Kind] = {
     domain.VectorStoreRefused: Kind(502, "Vector store refuses"),
     domain.AnswerTooLarge: Kind(502, "Vector store holds rows that are too large"),
     domain.TimedOut: Kind(504, "Timed out"),
-    domain.CompensationFailed: Kind(500, "An operator is needed"),
 }
 
 

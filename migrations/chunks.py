@@ -56,7 +56,6 @@ class Chunk:
     """
 
     key: Key
-    text: str | None
     fields: Mapping[str, Any]
     vector: npt.NDArray[np.float32] | None = None
 

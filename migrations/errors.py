@@ -365,9 +365,3 @@ class TimedOut(PermanentError):
     """The migration took longer than its timeout_seconds."""
 
     code = "timed-out"
-
-
-class CompensationFailed(ReembedError):
-    """An undo failed and a person is needed; both errors are kept in the diagnosis."""
-
-    code = "compensation-failed"

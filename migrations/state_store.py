@@ -45,14 +45,6 @@ class BotStore(Protocol):
 
     def bots(self, owner: str | None = None) -> list[Bot]: ...
 
-    def collection_in_use(self, collection: str) -> str | None:
-        """Id of a bot whose live or previous collection this is, None when nobody's."""
-        ...
-
-    def previous_expired(self) -> list[Bot]:
-        """Bots whose retention window has closed, with no live migration."""
-        ...
-
     def hold_for_drop(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make ``collection`` live; True when it is nobody's."""
         ...

@@ -14,7 +14,7 @@ from migrations.errors import BotExists, BotNotFound
 from migrations.states import LIVE, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import has_status, lock_collection, may_idle
-from migrations.store.records import BotRecord, MigrationRecord, as_bot, clock, pair_columns
+from migrations.store.records import BotRecord, MigrationRecord, as_bot, pair_columns
 
 #: Live migrations that still mean to use their collections; one that rolls back
 #: gives its target up.
@@ -62,17 +62,6 @@ class SqlBots:
             wanted = wanted.where(BotRecord.owner == owner)
         with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted)]
-
-    def collection_in_use(self, collection: str) -> str | None:
-        with self._database.reading() as session:
-            return _user_of(session, collection)
-
-    def previous_expired(self) -> list[Bot]:
-        wanted = select(BotRecord).where(
-            BotRecord.previous_expires_at <= clock(), ~has_live_migration()
-        )
-        with self._database.reading() as session:
-            return [as_bot(row) for row in session.scalars(wanted.order_by(BotRecord.bot_id))]
 
     @contextmanager
     def hold_for_drop(self, collection: str) -> Iterator[bool]:

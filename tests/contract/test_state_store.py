@@ -61,22 +61,6 @@ def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) ->
     assert ["b", "c"] == [bot.bot_id for bot in state.store.bots("one")]
 
 
-def test_a_live_and_a_previous_collection_are_in_use_and_no_other(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    for collection in (migration.source_collection, migration.target_collection):
-        assert migration.bot_id == state.store.collection_in_use(collection)
-    assert state.store.collection_in_use("nobodys") is None
-
-
-def test_a_window_closes_with_time_and_not_while_a_migration_lives(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    assert [] == state.store.previous_expired()
-    state.pass_time(WINDOW_SECONDS)
-    assert [migration.bot_id] == [bot.bot_id for bot in state.store.previous_expired()]
-    state.start(state.store.bot(migration.bot_id))
-    assert [] == state.store.previous_expired()
-
-
 def may_drop(state: World, collection: str) -> bool:
     with state.store.hold_for_drop(collection) as is_nobodys:
         return is_nobodys

@@ -201,7 +201,7 @@ def test_dropping_what_is_gone_is_no_error_and_dropping_an_alias_is_refused(worl
     with pytest.raises(VectorStoreRefused):
         world.store.drop(alias)
     still_there = world.store.exists(made.name)
-    world.store.drop_alias(alias)
+    world.drop_alias(alias)
     world.store.drop(made.name)
     world.store.drop(made.name)
 
@@ -221,15 +221,14 @@ def test_a_collection_that_is_gone_is_said_to_be_gone(world: World) -> None:
 # --- aliases --------------------------------------------------------------------
 
 
-def test_an_alias_is_made_moved_resolved_and_dropped(world: World) -> None:
+def test_an_alias_is_made_moved_and_resolved(world: World) -> None:
     first, second, alias = world.collection(), world.collection(), world.name()
     resolved = [world.store.resolve_alias(alias)]
     for target in (first, first, second):
         world.store.point_alias(alias, target.name)
         resolved.append(world.store.resolve_alias(alias))
     on_both = [world.store.aliases_of(first.name), world.store.aliases_of(second.name)]
-    world.store.drop_alias(alias)
-    world.store.drop_alias(alias)
+    world.drop_alias(alias)
 
     assert [None, first.name, first.name, second.name] == resolved
     assert [[], [alias]] == on_both
@@ -285,7 +284,7 @@ def test_writing_a_key_twice_leaves_one_row_with_the_second_content(world: World
     [found] = world.store.fetch(made, ["a"], with_vectors=True)
 
     assert 2 == world.store.count(made.name)
-    assert ("second", {"pk": "a", "text": "second"}) == (found.text, found.fields)
+    assert {"pk": "a", "text": "second"} == found.fields
     assert found.vector is not None
     assert np.array_equal(second[0], found.vector)
 
@@ -347,7 +346,7 @@ def test_a_scan_is_complete_and_in_order_after_upserts_deletes_and_flush(
     assert max(map(len, pages)) <= 700
     assert left[401:2401] == part
     assert left == keys_of(chunks)
-    assert set(keys[:100]) == {each.key for each in chunks if each.text == "again"}
+    assert set(keys[:100]) == {each.key for each in chunks if each.fields["text"] == "again"}
     assert left[10:60] == keys_of(few)
     assert (2950, 2000) == (world.store.count(made.name), world.store.count(made.name, within))
 

@@ -184,9 +184,9 @@ def test_a_strong_read_sees_every_write_before_it(engine: World, strings: Collec
     seen = []
     for round_ in range(5):
         write(engine.store, strings, [chunk("same", f"text {round_}")])
-        seen.append(engine.store.read(strings, ALL_KEYS, strong=True)[0].text)
-        seen.append(everything(engine.store, strings)[0].text)
-        seen.append(engine.store.fetch(strings, ["same"])[0].text)
+        seen.append(engine.store.read(strings, ALL_KEYS, strong=True)[0].fields["text"])
+        seen.append(everything(engine.store, strings)[0].fields["text"])
+        seen.append(engine.store.fetch(strings, ["same"])[0].fields["text"])
 
     assert [f"text {round_}" for round_ in range(5) for _ in range(3)] == seen
 

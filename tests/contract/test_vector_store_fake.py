@@ -29,7 +29,7 @@ def test_a_planned_write_falls_in_before_the_next_call() -> None:
     made = store.seed("docs", [{"pk": "a", "text": "one"}], 8)
     store.before("fetch", lambda: store.put("docs", {"pk": "a", "text": "two"}))
 
-    assert ["two"] == [found.text for found in store.fetch(made, ["a"])]
+    assert ["two"] == [found.fields["text"] for found in store.fetch(made, ["a"])]
 
 
 def test_only_strong_reads_of_a_lagging_store_see_what_was_just_written() -> None:
@@ -52,6 +52,6 @@ def test_seeded_rows_stand_behind_their_alias_with_unit_vectors() -> None:
     [[first, second]] = store.scan(store.describe("bot"), with_vectors=True)
 
     assert ("docs", ["bot"]) == (store.resolve_alias("bot"), store.aliases_of("docs"))
-    assert (1, "one", 2, "two") == (first.key, first.text, second.key, second.text)
+    assert [{"pk": 1, "text": "one"}, {"pk": 2, "text": "two"}] == [first.fields, second.fields]
     assert first.vector is not None
     assert 1 == pytest.approx(float((first.vector**2).sum()), abs=1e-6)

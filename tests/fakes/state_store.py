@@ -65,18 +65,6 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
             mine = [bot for bot in self._bots.values() if owner in {None, bot.owner}]
             return sorted(mine, key=lambda bot: bot.bot_id)
 
-    def collection_in_use(self, collection: str) -> str | None:
-        with self._transaction():
-            return self._user_of(collection)
-
-    def previous_expired(self) -> list[Bot]:
-        with self._transaction() as now:
-            return [bot for bot in self.bots() if self._has_given_up_previous(bot, now)]
-
-    def _has_given_up_previous(self, bot: Bot, now: datetime) -> bool:
-        expired = bot.previous is not None and bot.previous.expires_at <= now
-        return expired and self._live(bot.bot_id) is None
-
     @contextmanager
     def hold_for_drop(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:

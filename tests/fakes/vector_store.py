@@ -93,6 +93,11 @@ class FakeVectorStore:
             for held in self._collections.values():
                 held.rows = dict(held.settled)
 
+    def drop_alias(self, alias: str) -> None:
+        """As its owner does; we never do."""
+        with self._lock:
+            self._aliases.pop(alias, None)
+
     def seed(
         self,
         collection: str,
@@ -226,10 +231,6 @@ class FakeVectorStore:
             if alias in self._collections:
                 raise VectorStoreRefused(f"'{alias}' is a collection.")
             self._aliases[alias] = self._held(collection).schema.name
-
-    def drop_alias(self, alias: str) -> None:
-        with self._call("drop_alias"):
-            self._aliases.pop(alias, None)
 
     def aliases_of(self, collection: str) -> list[str]:
         with self._call("aliases_of"):
@@ -452,10 +453,8 @@ def _in_order(keys: Iterable[Key]) -> list[Key]:
 
 def _chunk(schema: CollectionSchema, row: Row, with_vectors: bool) -> Chunk:
     fields, vector = row
-    text = fields.get(schema.text_candidates[0]) if schema.text_candidates else None
     return Chunk(
         key=fields[schema.key_field],
-        text=text,
         fields=copy.deepcopy(fields),
         vector=vector.copy() if with_vectors else None,
     )

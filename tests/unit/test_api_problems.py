@@ -63,7 +63,6 @@ def test_every_error_is_answered_by_its_own_sentence(api: Api, error: type[Reemb
         (errors.MigrationInProgress, 409),
         (errors.UnknownModel, 422),
         (errors.TooManyMigrations, 429),
-        (errors.CompensationFailed, 500),
         (errors.ProviderQuotaExhausted, 502),
         (errors.ProviderRateLimited, 503),
         (errors.TimedOut, 504),

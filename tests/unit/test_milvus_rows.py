@@ -51,7 +51,7 @@ def strict() -> CollectionSchema:
 
 
 def chunk(key: str, **fields: Any) -> Chunk:
-    return Chunk(key, "t", {"pk": key, "text": "t", "meta": {}, **fields})
+    return Chunk(key, {"pk": key, "text": "t", "meta": {}, **fields})
 
 
 @pytest.mark.parametrize("rows", [1, 12, 300, 1500], ids=lambda rows: f"{rows * 12} bytes")

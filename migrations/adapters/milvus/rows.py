@@ -64,10 +64,9 @@ def output_fields(schema: CollectionSchema, *, with_vectors: bool) -> list[str]:
 def chunks_from(
     schema: CollectionSchema, result: Sequence[dict[str, Any]], *, with_vectors: bool
 ) -> list[Chunk]:
-    """The rows of a query as chunks; their text is the first text candidate's."""
+    """The rows of a query as chunks."""
     vectors = _take_vectors(schema, result) if with_vectors else None
     dynamic = _take_dynamic(result)
-    text_field = schema.text_candidates[0] if schema.text_candidates else None
     chunks = []
     for position, row in enumerate(result):
         fields = {name: value for name, value in row.items() if name != schema.vector_field}
@@ -76,7 +75,6 @@ def chunks_from(
         chunks.append(
             Chunk(
                 key=fields[schema.key_field],
-                text=None if text_field is None else fields.get(text_field),
                 fields=fields,
                 vector=None if vectors is None else vectors[position],
             )

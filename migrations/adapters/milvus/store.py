@@ -241,9 +241,6 @@ class MilvusVectorStore:
                 raise
             self._call("create_alias", collection, alias)
 
-    def drop_alias(self, alias: str) -> None:
-        self._call("drop_alias", alias)
-
     def aliases_of(self, collection: str) -> list[str]:
         self._require(collection)
         answer = self._call("list_aliases", collection)
