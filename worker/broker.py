@@ -1,4 +1,4 @@
-"""What Celery's Redis transport has to be told: how to lose a connection, and to keep a client."""
+"""What Celery's Redis transport has to be told: how to lose a connection."""
 
 from __future__ import annotations
 
@@ -50,26 +50,6 @@ class ForgivingQoS(redis.QoS):
         super().restore_unacked(client)
 
 
-class Channel(redis.Channel):
-    """Has one client for its pool of connections instead of a new one for each command.
-
-    Making a client of redis-py 8.1 takes nearly as long as a command: a twentieth of the
-    interpreter's time of a busy batch worker.
-    """
-
-    _client_of: tuple[Any, Any] = (None, None)
-
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[misc]  # unknown to the stubs
-        pool, client = self._client_of
-        if pool is not self.pool:  # closing a channel gives its pool up
-            client = super()._create_client()  # type: ignore[misc]  # as above
-            self._client_of = self.pool, client
-        return client
-
-
 def install() -> None:
     """For every channel this process opens from now on."""
     redis.Channel.QoS = ForgivingQoS
-    redis.Transport.Channel = Channel
