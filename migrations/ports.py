@@ -425,7 +425,7 @@ class RateLimiter(Protocol):
 
     For each real request: a ticket, ``acquire`` until it answers 0, the request,
     ``settle``. Nothing here raises; while the shared state is away each process
-    keeps to a part of the limit that is its own. The rules: :mod:`migrations.limits`.
+    keeps to a part of the limit that is its own. The rules: ``adapters/limiter_scripts.py``.
     """
 
     def ticket(

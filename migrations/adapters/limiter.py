@@ -1,13 +1,14 @@
 """The rate limiter all workers share, in Redis.
 
-The rules are those of :mod:`migrations.limits`; they run as scripts inside Redis
-and on its clock, so hosts need not agree on the time. What one process is told,
+The rules are the scripts of :mod:`migrations.adapters.limiter_scripts`; they run inside
+Redis and on its clock, so hosts need not agree on the time. What one process is told,
 by headers or by ``Retry-After``, holds all.
 
 It never raises for a Redis that is away: a limiter must never stop work. A
 process that is alone keeps the pauses it knows and takes of the limit the part
 that was its own when Redis last answered (one of as many as there were
-processes), or one of :data:`ASSUMED_PROCESSES` when it never did.
+processes), or one of :data:`ASSUMED_PROCESSES` when it never did. It then serves
+whoever comes first, and learns nothing.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from redis.retry import Retry
 from migrations.adapters import limiter_scripts as scripts
 from migrations.adapters.clock import SystemClock
 from migrations.adapters.limiter_accounts import Account
+from migrations.adapters.limiter_alone import PlainBuckets
 from migrations.adapters.limiter_headers import announced
 from migrations.catalogue import LOCAL_PROVIDER
-from migrations.limits import KINDS, Kind, Purpose, Rules, Throttle, Ticket
+from migrations.limits import KINDS, Kind, Purpose, Rules, Ticket
 from migrations.ports import Clock
 
 #: How long a call may be held up by a Redis that does not answer.
@@ -62,7 +64,7 @@ class _Known:
     learned: dict[Kind, float] = field(default_factory=dict)
     tokens_per_estimated: float = 1.0
     paused_until: float = float("-inf")
-    alone: Throttle | None = None
+    alone: PlainBuckets | None = None
 
 
 class RedisRateLimiter:
@@ -143,9 +145,9 @@ class RedisRateLimiter:
             lowest, highest = CALIBRATION_BOUNDS
             seen = min(highest, max(lowest, tokens / ticket.estimated))
             known.tokens_per_estimated += CALIBRATION_WEIGHT * (seen - known.tokens_per_estimated)
-        if known.alone is not None:
+        if (alone := known.alone) is not None:  # another thread may find Redis again meanwhile
             with self._lock:
-                known.alone.settle(ticket, tokens, self._clock.monotonic())
+                alone.settle(ticket, tokens)
         elif tokens != ticket.tokens:
             self._run(self._settle, ticket.provider, ticket.tokens - tokens, ticket.purpose)
 
@@ -190,9 +192,9 @@ class RedisRateLimiter:
 
     def refused(self, provider: str) -> None:
         known = self._of(provider)
-        if known.alone is not None:
+        if (alone := known.alone) is not None:
             with self._lock:
-                known.alone.refused(self._clock.monotonic())
+                alone.refused(self._clock.monotonic())
         else:
             self._run(self._refused, provider)
 
@@ -202,7 +204,7 @@ class RedisRateLimiter:
         now = self._clock.monotonic()
         with self._lock:
             if known.alone is None:
-                known.alone = Throttle(_rules_alone(known), now)
+                known.alone = PlainBuckets(_rules_alone(known), now)
             return known.alone.acquire(ticket, now)
 
     def _of(self, provider: str) -> _Known:
@@ -243,7 +245,11 @@ def _rules_alone(known: _Known) -> Rules:
     tokens = known.rules.tokens or known.learned.get("tokens")
     if not requests and not tokens:
         requests = UNKNOWN_REQUESTS_PER_MINUTE
-    return replace(known.rules, requests=requests, tokens=tokens).divided(known.processes)
+    return replace(
+        known.rules,
+        requests=requests and requests / known.processes,
+        tokens=tokens and tokens / known.processes,
+    )
 
 
 def _keys(account: str) -> list[str]:

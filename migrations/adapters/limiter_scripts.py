@@ -1,4 +1,16 @@
-"""The rules of :mod:`migrations.limits`, run inside Redis on Redis' own clock.
+"""The rules of a provider's limit, as scripts that run inside Redis on Redis' own clock.
+
+Pace: one token bucket each for requests and tokens. A bucket holds a burst's
+seconds of its rate. A call is let through when its amount is there, or half a
+full bucket where it needs more, and may leave a debt; the other half takes up
+the lateness of those who wait, so that nothing overflows. Over any window of w
+seconds no more than ``rate x w + bucket + one call`` passes.
+
+Turn: start-time fair queueing (Goyal, Vin, Cheng 1996). Each call that waits
+has a tag, the later of the queue's time and the end of its migration's last
+call, in seconds of the whole limit; the smallest tag is next. A migration
+with more threads has more calls waiting but no larger share, and one that
+stopped asking has nothing waiting and takes nothing. Queries go first.
 
 One hash holds a limit's state, one sorted set the calls that wait (by tag), one
 their expiry, one hash the end of each migration's last call, one sorted set the
@@ -10,19 +22,37 @@ which is a tenth of a millisecond of a Unix time.
 
 from __future__ import annotations
 
-from migrations import limits
+#: A waiting call that does not come back this long after its time has been given up.
+GRACE_SECONDS = 1.0
+#: The share for queries is kept free for this long after the last of them.
+QUERIES_REMEMBERED_SECONDS = 60.0
+#: Models of one account may announce different limits; the lower one counts for so long.
+LOWER_COUNTS_SECONDS = 60.0
 
 _CONSTANTS = f"""
-local LOOK_AGAIN, SHORTEST, GRACE = {limits.LOOK_AGAIN_SECONDS}, \
-{limits.SHORTEST_WAIT_SECONDS}, {limits.GRACE_SECONDS}
-local REMEMBERED, SLOWED_ONCE = {limits.QUERIES_REMEMBERED_SECONDS}, {limits.SLOWED_ONCE_SECONDS}
-local SLOWED_BY, RECOVERED, SLOWEST = {limits.SLOWED_BY}, \
-{limits.RECOVERED_EACH_SECOND}, {limits.SLOWEST}
-local BACKED_OFF_BY, ADDED, GATHERED, SLOWEST_PACE = {limits.BACKED_OFF_BY}, \
-{limits.ADDED_EACH_SECOND}, {limits.GATHERED_EACH_SECOND}, {limits.SLOWEST_PER_SECOND}
-local REFUSALS_REMEMBERED = {limits.REFUSALS_REMEMBERED_SECONDS}
-local WINDOW, LOWER_COUNTS = {limits.WINDOW_SECONDS}, {limits.LOWER_COUNTS_SECONDS}
+local GRACE, REMEMBERED = {GRACE_SECONDS}, {QUERIES_REMEMBERED_SECONDS}
+local LOWER_COUNTS = {LOWER_COUNTS_SECONDS}
+-- Sleepers look again at least when so much, or half of what is left, has passed.
+local LOOK_AGAIN, SHORTEST = 0.25, 0.002
+-- What was in flight is refused as well: it is slowed down at most once in this time.
+local SLOWED_ONCE = 1
+-- One refusal alone is answered by the pause it asks for; a second one within this
+-- time shows that the pace is wrong.
+local REFUSALS_REMEMBERED = 300
+-- A limit that is known and still refuses is used more slowly, and by so much more each second.
+local SLOWED_BY, RECOVERED, SLOWEST = 0.95, 0.002, 0.1
+-- The same where no limit is known: multiplicative decrease, and an increase that is
+-- additive at first and gathers speed while nobody refuses.
+local BACKED_OFF_BY, ADDED, GATHERED, SLOWEST_PACE = 0.8, 0.01, 0.0001, 1 / 60
+-- Calls are counted over windows of this length to know how many were let in.
+local WINDOW = 5
 local KEEP_SECONDS, PRESENT_SECONDS = 86400, 30
+"""
+
+#: Hosts need not agree on the time, because ``now`` is Redis' own.
+CLOCK = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 """
 
 #: KEYS: state, queue, expiries, ends, processes. ARGV 1-6: requests and tokens a
@@ -30,10 +60,9 @@ local KEEP_SECONDS, PRESENT_SECONDS = 86400, 30
 #: has learned them (used where Redis has none).
 _BEGIN = (
     _CONSTANTS
+    + CLOCK
     + """
 local KINDS, PURPOSES = {'requests', 'tokens'}, {'query', 'migration'}
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 local by_hand = {requests = tonumber(ARGV[1]), tokens = tonumber(ARGV[2])}
 local burst, share = tonumber(ARGV[3]), tonumber(ARGV[4])
 local heard = {requests = tonumber(ARGV[5]), tokens = tonumber(ARGV[6])}

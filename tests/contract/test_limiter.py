@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from migrations.adapters.limiter import LEAVE_ALONE_SECONDS, RedisRateLimiter
 from migrations.adapters.limiter_accounts import Account
 from migrations.limits import Rules, Ticket
 from migrations.ports import RateLimiter
+from tests.contract.limiter_simulation import PROVIDER, simulated_time
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.fakes.clock import FakeClock
 from tests.fakes.limiter import FakeRateLimiter
@@ -32,32 +32,39 @@ class World:
 Limited = Callable[[Rules], World]
 
 
-@pytest.fixture(params=["fake", "redis"])
-def world(request: pytest.FixtureRequest) -> World:
-    provider = f"provider-{uuid4()}"
-    if request.param == "fake":
-        clock = FakeClock()
-        limiter = FakeRateLimiter(clock)
-        return World(limiter, limiter, clock.sleep, provider)
-    url = request.getfixturevalue("redis_server").url
-    return World(RedisRateLimiter(url), RedisRateLimiter(url), time.sleep, provider)
+@pytest.fixture
+def shared(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limited]:
+    """Makes a real world whose provider has these limits, set by hand, on a simulated time."""
+    with simulated_time(redis_url, monkeypatch) as time:
+
+        def make(rules: Rules) -> World:
+            accounts = {PROVIDER: Account(PROVIDER, "", rules)}
+            here, there = (RedisRateLimiter(redis_url, accounts, clock=time) for _ in range(2))
+            return World(here, there, time.sleep, PROVIDER)
+
+        yield make
 
 
 @pytest.fixture(params=["fake", "redis"])
 def limited(request: pytest.FixtureRequest) -> Limited:
-    """Makes a world whose provider has these limits, set by hand."""
+    """The same, with the fake too."""
+    if request.param == "redis":
+        made: Limited = request.getfixturevalue("shared")
+        return made
 
     def make(rules: Rules) -> World:
-        provider = f"provider-{uuid4()}"
-        if request.param == "fake":
-            clock = FakeClock()
-            limiter = FakeRateLimiter(clock, {provider: rules})
-            return World(limiter, limiter, clock.sleep, provider)
-        url, account = request.getfixturevalue("redis_server").url, Account(provider, "", rules)
-        here, there = (RedisRateLimiter(url, {provider: account}) for _ in range(2))
-        return World(here, there, time.sleep, provider)
+        clock = FakeClock()
+        limiter = FakeRateLimiter(clock)
+        limiter.limit(PROVIDER, rules)
+        return World(limiter, limiter, clock.sleep, PROVIDER)
 
     return make
+
+
+@pytest.fixture
+def world(limited: Limited) -> World:
+    """Of a provider of which nothing is known."""
+    return limited(Rules())
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def test_a_pause_holds_every_worker_until_it_ends(world: World) -> None:
     waits = [each.wait_seconds(world.provider) for each in (world.limiter, world.elsewhere)]
     world.pass_time(0.45)
 
-    assert all(0.2 < wait <= 0.4 for wait in waits)
+    assert all(0.2 < wait < 0.41 for wait in waits)
     assert 0 == world.limiter.wait_seconds(world.provider)
     assert 0 == world.elsewhere.wait_seconds(world.provider)
 
@@ -151,15 +158,15 @@ def test_after_an_idle_time_no_more_than_the_burst_leaves_at_once(limited: Limit
     assert 5 <= sum(granted) <= 7
 
 
-def test_a_limit_one_worker_learned_holds_all(limited: Limited) -> None:
-    world = limited(Rules())
+def test_a_limit_one_worker_learned_holds_all(shared: Limited) -> None:
+    world = shared(Rules())
     world.limiter.learn(world.provider, {"x-ratelimit-limit-requests": "60"})
     tickets = [world.elsewhere.ticket(world.provider, 1) for _ in range(3)]
     assert [True, False, False] == [world.elsewhere.acquire(one) == 0 for one in tickets]
 
 
-def test_a_limit_that_counts_by_the_day_is_forgotten(limited: Limited) -> None:
-    world = limited(Rules())
+def test_a_limit_that_counts_by_the_day_is_forgotten(shared: Limited) -> None:
+    world = shared(Rules())
     limit = {"x-ratelimit-limit-requests": "60"}
     world.limiter.learn(world.provider, limit)
     world.limiter.learn(world.provider, limit | {"x-ratelimit-reset-requests": "5h0m0s"})
@@ -167,8 +174,8 @@ def test_a_limit_that_counts_by_the_day_is_forgotten(limited: Limited) -> None:
     assert [0.0] * 20 == [world.elsewhere.acquire(one) for one in tickets]
 
 
-def test_little_that_remains_is_heeded(limited: Limited) -> None:
-    world = limited(Rules(requests=600))
+def test_little_that_remains_is_heeded(shared: Limited) -> None:
+    world = shared(Rules(requests=600))
     world.limiter.acquire(world.limiter.ticket(world.provider, 1))
     headers = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "0"}
     world.limiter.learn(world.provider, headers)
@@ -205,8 +212,8 @@ def test_a_refusal_empties_what_was_thought_to_be_left(limited: Limited) -> None
     assert world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1)) > 0
 
 
-def test_refusals_slow_down_where_no_limit_is_known(limited: Limited) -> None:
-    world = limited(Rules())
+def test_refusals_slow_down_where_no_limit_is_known(shared: Limited) -> None:
+    world = shared(Rules())
     for _ in range(3):
         world.limiter.acquire(world.limiter.ticket(world.provider, 1))
     for _ in range(2):
@@ -222,16 +229,16 @@ def test_a_pause_holds_calls_and_queries(limited: Limited) -> None:
         assert 50 < world.limiter.acquire(ticket) <= 60
 
 
-def test_a_query_is_served_before_migrations_that_waited_longer(limited: Limited) -> None:
-    world = limited(Rules(requests=300))
+def test_a_query_is_served_before_migrations_that_waited_longer(shared: Limited) -> None:
+    world = shared(Rules(requests=300))
     waiting = [world.limiter.ticket(world.provider, 1, migration_id=uuid4()) for _ in range(6)]
     assert max([world.limiter.acquire(one) for one in waiting]) > 0
     query = world.elsewhere.ticket(world.provider, 1, purpose="query")
     assert shown_until_granted(world, query) < 0.5
 
 
-def test_migrations_leave_a_share_to_queries_that_come(limited: Limited) -> None:
-    world = limited(Rules(requests=1200, query_share=0.75))
+def test_migrations_leave_a_share_to_queries_that_come(shared: Limited) -> None:
+    world = shared(Rules(requests=1200, query_share=0.75))
     world.limiter.acquire(world.limiter.ticket(world.provider, 1, purpose="query"))
     granted = 0
     for _ in range(20):
@@ -239,8 +246,8 @@ def test_migrations_leave_a_share_to_queries_that_come(limited: Limited) -> None
     assert 1 <= granted <= 3, "half a second of a quarter of the limit"
 
 
-def test_turns_go_to_the_migration_that_has_had_least(limited: Limited) -> None:
-    world = limited(Rules(requests=600))
+def test_turns_go_to_the_migration_that_has_had_least(shared: Limited) -> None:
+    world = shared(Rules(requests=600))
     busy, late = uuid4(), uuid4()
     crowd = [world.limiter.ticket(world.provider, 1, migration_id=busy) for _ in range(12)]
     waits = [world.limiter.acquire(one) for one in crowd]

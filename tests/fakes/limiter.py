@@ -1,26 +1,30 @@
-"""A rate limiter for one process, by the same rules as the shared one."""
+"""A rate limiter for one process: plain buckets for what is set by hand, and nothing learned."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from uuid import UUID
 
-from migrations.adapters.limiter_headers import announced
-from migrations.limits import Purpose, Rules, Throttle, Ticket
+from migrations.adapters.limiter_alone import PlainBuckets
+from migrations.limits import Purpose, Rules, Ticket
 from migrations.ports import Clock
 
 
 class FakeRateLimiter:
-    """``rules`` are set by hand, by provider; others are unlimited until they say otherwise."""
+    """Limits are set by :meth:`limit`; a provider without one is unlimited."""
 
-    def __init__(self, clock: Clock, rules: Mapping[str, Rules] | None = None) -> None:
-        self.rules = dict(rules or {})
-        #: What was granted and what it came to, in order.
+    def __init__(self, clock: Clock) -> None:
+        #: What was granted and what it came to, in order, and who refused.
         self.granted: list[Ticket] = []
         self.settled: list[tuple[Ticket, int]] = []
+        self.refusals: list[str] = []
         self._clock = clock
-        self._throttles: dict[str, Throttle] = {}
+        self._buckets: dict[str, PlainBuckets] = {}
+        self._paused_until: dict[str, float] = {}
         self._ratios: dict[str, float] = {}
+
+    def limit(self, provider: str, rules: Rules) -> None:
+        self._buckets[provider] = PlainBuckets(rules, self._clock.monotonic())
 
     def ticket(
         self,
@@ -34,7 +38,9 @@ class FakeRateLimiter:
         return Ticket(provider, str(migration_id or ""), tokens, estimated_tokens, purpose)
 
     def acquire(self, ticket: Ticket) -> float:
-        wait = self._of(ticket.provider).acquire(ticket, self._clock.monotonic())
+        wait, buckets = self.wait_seconds(ticket.provider), self._buckets.get(ticket.provider)
+        if wait == 0 and buckets is not None:
+            wait = buckets.acquire(ticket, self._clock.monotonic())
         if wait == 0:
             self.granted.append(ticket)
         return wait
@@ -43,24 +49,20 @@ class FakeRateLimiter:
         self.settled.append((ticket, tokens))
         if ticket.estimated:
             self._ratios[ticket.provider] = tokens / ticket.estimated
-        self._of(ticket.provider).settle(ticket, tokens, self._clock.monotonic())
+        if buckets := self._buckets.get(ticket.provider):
+            buckets.settle(ticket, tokens)
 
     def learn(self, provider: str, headers: Mapping[str, str]) -> None:
-        now = self._clock.monotonic()
-        for kind, told in announced(headers).items():
-            self._of(provider).learn(kind, told.per_minute, told.remaining, now)
+        pass
 
     def refused(self, provider: str) -> None:
-        self._of(provider).refused(self._clock.monotonic())
+        self.refusals.append(provider)
+        if buckets := self._buckets.get(provider):
+            buckets.refused(self._clock.monotonic())
 
     def pause(self, provider: str, seconds: float) -> None:
-        self._of(provider).pause(seconds, self._clock.monotonic())
+        until = self._clock.monotonic() + seconds
+        self._paused_until[provider] = max(until, self._paused_until.get(provider, until))
 
     def wait_seconds(self, provider: str) -> float:
-        return self._of(provider).paused_seconds(self._clock.monotonic())
-
-    def _of(self, provider: str) -> Throttle:
-        if provider not in self._throttles:
-            rules = self.rules.get(provider, Rules())
-            self._throttles[provider] = Throttle(rules, self._clock.monotonic())
-        return self._throttles[provider]
+        return max(0.0, self._paused_until.get(provider, 0.0) - self._clock.monotonic())
