@@ -1,7 +1,6 @@
 """What the routes call: the use cases, as this package needs them.
 
-``migrations.bootstrap`` provides the real ones and ``tests/fakes/system.py``
-simple ones; neither knows of these Protocols.
+``migrations.bootstrap`` provides them and knows nothing of these Protocols.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
-"""The API on fakes, with three people who hold a token and one bot that is acme's."""
+"""The API over the real use cases on fakes, with three people who hold a token.
+
+One bot, ``support``, is acme's; the collection ``docs`` is there to be registered.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -12,9 +16,11 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.services import attach
+from migrations.access import Access
 from migrations.entities import Caller, Migration, Role
 from migrations.requests import BotRegistration, StartRequest
-from tests.fakes.system import FakeServices
+from tests.fakes.embedders import LOCAL_64, LOCAL_256
+from tests.fakes.world import World, row_of
 
 ACME, ACME_TOKEN = Caller("acme"), "acme-token"
 TOKENS = {
@@ -23,24 +29,48 @@ TOKENS = {
     "admin-token": Caller("x", Role.ADMIN),
 }
 
-BOT = {"bot_id": "new-bot", "collection": "docs", "provider": "local", "model": "wordllama"}
-TARGET = {"provider": "local", "model": "wordllama", "dimension": 256}
+MODEL = LOCAL_64.model
+BOT = {"bot_id": "new-bot", "collection": "docs", "provider": "local", "model": MODEL}
+TARGET = LOCAL_256.model_dump()
+
+
+class ApiWorld(World):
+    def _seed(self) -> None:
+        rows = [row_of(f"k{i:03}", f"text {i}.", LOCAL_64) for i in range(20)]
+        for collection in ("support_docs", "docs"):
+            self.vectors.seed(collection, rows, LOCAL_64.dimension)
+        wish = BotRegistration("support", "support_docs", "local", MODEL)
+        self.system.register_bot(ACME, wish)
+        for token, caller in TOKENS.items():
+            digest = hashlib.sha256(token.encode()).hexdigest()
+            self.store.add_token(token, caller.owner, caller.role, digest, None)
+
+
+class FakeServices:
+    """What ``migrations.bootstrap`` assembles for real, without its vendors' packages."""
+
+    def __init__(self, world: World) -> None:
+        self.system = world.system
+        self.compatibility = world.manager
+        self.access = Access(world.store)
+        self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
+
+    def readiness(self) -> dict[str, str | None]:
+        return self.dependencies
 
 
 @cache
 def application() -> Flask:
     """One for all tests, as it keeps nothing: its description takes a while to write."""
-    return create_app(FakeServices())
+    return create_app(FakeServices(World(0)))
 
 
 class Api:
-    """Requests as a client sends them; ``services`` is what stands behind them."""
+    """Requests as a client sends them; ``world`` is what stands behind them."""
 
-    def __init__(self) -> None:
-        self.services = FakeServices()
-        self.services.access.callers = dict(TOKENS)
-        wish = BotRegistration("support", "support_docs", "local", "wordllama", 64)
-        self.services.system.register_bot(ACME, wish)
+    def __init__(self, **settings: Any) -> None:
+        self.world = ApiWorld(settings=settings)
+        self.services = FakeServices(self.world)
         attach(application(), self.services)
         self.client: FlaskClient = application().test_client()
 
@@ -50,13 +80,25 @@ class Api:
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
 
-    def start(self) -> Migration:
-        """A live migration of acme's bot."""
-        request = StartRequest("support", "local", "wordllama", 256)
-        return self.services.system.start_migration(ACME, request).migration
+    def start(self, **changes: Any) -> Migration:
+        """A live migration of acme's bot, in batches of three."""
+        wish = {"batch_size": 3, "retry_delay": 0.0, **changes}
+        request = StartRequest("support", **TARGET, **wish)
+        return self.world.system.start_migration(ACME, request).migration
+
+    def progress(self, migration: Migration) -> Any:
+        return self.get(f"/embeddings/migration/{migration.id}/progress").json
 
     def stored(self, migration_id: str) -> Migration:
-        return self.services.system.by_id[UUID(migration_id)]
+        return self.world.store.migration(UUID(migration_id))
+
+    def fail_bots(self, fault: Exception) -> None:
+        """From now on, GET /bots meets this."""
+
+        def bots(owner: str | None = None) -> Any:
+            raise fault
+
+        self.world.store.bots = bots  # type: ignore[method-assign]
 
 
 def _headers(token: str | None, kwargs: dict[str, Any]) -> dict[str, str]:

@@ -144,7 +144,7 @@ class World:
     def _seed(self) -> None:
         given = self.texts
         texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
-        rows = [_row(f"k{i:03}", text, SMALL) for i, text in enumerate(texts)]
+        rows = [row_of(f"k{i:03}", text, SMALL) for i, text in enumerate(texts)]
         self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
         wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model)
         self.system.register_bot(OWNER, wish)
@@ -191,7 +191,7 @@ class World:
     def write(self, key: Key, text: str, *, collection: str = SOURCE, **fields: Any) -> None:
         """Insert or replace a chunk, embedded by the model that ``collection`` is made for."""
         ref = SMALL if collection == SOURCE else LARGE
-        self.vectors.put(collection, {**_row(key, text, ref), **fields})
+        self.vectors.put(collection, {**row_of(key, text, ref), **fields})
 
     def double(self, key: Key, text: str, *, collection: str) -> None:
         """What Milvus does: a second row of a key that is there."""
@@ -387,7 +387,7 @@ def _wave(
     return [part(*batch) for batch in batches]
 
 
-def _row(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
+def row_of(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
     vector = vector_for(ref.model, text, ref.dimension)
     return {"pk": key, "text": text, "page": 1, "vector": vector}
 

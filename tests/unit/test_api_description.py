@@ -13,7 +13,6 @@ from openapi_spec_validator import validate
 
 from api import create_app
 from tests.fakes.api_client import Api
-from tests.fakes.system import FakeServices
 
 OPERATIONS = {
     "POST /bots": 201,
@@ -68,7 +67,7 @@ def test_the_description_is_valid_openapi(spec: dict[str, Any]) -> None:
 
 
 def test_every_application_describes_the_same(spec: dict[str, Any]) -> None:
-    assert spec == create_app(FakeServices()).test_client().get("/openapi/openapi.json").json
+    assert spec == create_app(Api().services).test_client().get("/openapi/openapi.json").json
 
 
 def test_every_operation_is_described_with_its_success(spec: dict[str, Any]) -> None:

@@ -88,7 +88,8 @@ def test_nothing_of_a_request_stays_for_the_next(api: Api) -> None:
 
 
 def test_an_unforeseen_error_is_logged_with_its_cause(api: Api) -> None:
-    fault = api.services.system.fault = RuntimeError("broken")
+    fault = RuntimeError("broken")
+    api.fail_bots(fault)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         api.get("/bots")
     crashed, answered = lines
@@ -103,7 +104,8 @@ def test_an_unforeseen_error_is_logged_with_its_cause(api: Api) -> None:
 def test_a_fault_that_passes_is_logged_without_a_stack_and_one_that_lasts_with_it(api: Api) -> None:
     faults = [StateStoreUnavailable(), VectorStoreRefused("It says no.")]
     with capture_logs() as lines:
-        for api.services.system.fault in faults:
+        for fault in faults:
+            api.fail_bots(fault)
             api.get("/bots")
     failed = [line for line in lines if line["event"] == "request_failed"]
     assert [None, faults[1]] == [line["exc_info"] for line in failed]

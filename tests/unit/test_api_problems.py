@@ -38,7 +38,7 @@ def test_no_two_errors_have_one_code() -> None:
 
 @pytest.mark.parametrize("error", DOMAIN, ids=lambda error: error.__name__)
 def test_every_error_is_answered_by_its_own_sentence(api: Api, error: type[ReembedError]) -> None:
-    api.services.system.fault = error()
+    api.fail_bots(error())
     answer = api.get("/bots", headers={"X-Request-ID": "r-1"})
     kind = problems.TABLE[error]
     assert {
@@ -87,9 +87,7 @@ def test_an_errors_details_are_further_members(api: Api) -> None:
 
 
 def test_details_never_replace_the_standard_members(api: Api) -> None:
-    api.services.system.fault = errors.BotExists(
-        status="live", type=UUID(int=0), title=float("nan")
-    )
+    api.fail_bots(errors.BotExists(status="live", type=UUID(int=0), title=float("nan")))
     answer = api.get("/bots").json
     assert (409, "/problems/bot-exists", "Bot exists already") == (
         answer["status"],
@@ -99,7 +97,7 @@ def test_details_never_replace_the_standard_members(api: Api) -> None:
 
 
 def test_a_message_of_its_own_is_the_detail(api: Api) -> None:
-    api.services.system.fault = errors.UnknownModel("There is no model 'x'.")
+    api.fail_bots(errors.UnknownModel("There is no model 'x'."))
     assert "There is no model 'x'." == api.get("/bots").json["detail"]
 
 
@@ -117,12 +115,12 @@ def test_a_message_of_its_own_is_the_detail(api: Api) -> None:
 def test_what_passes_says_when_to_come_back(
     api: Api, error: ReembedError, seconds: str | None
 ) -> None:
-    api.services.system.fault = error
+    api.fail_bots(error)
     assert seconds == api.get("/bots").headers.get("Retry-After")
 
 
 def test_an_unforeseen_error_shows_nothing_of_its_inside(api: Api) -> None:
-    api.services.system.fault = RuntimeError("postgresql://user:hunter2@db")
+    api.fail_bots(RuntimeError("postgresql://user:hunter2@db"))
     answer = api.get("/bots")
     assert (500, "/problems/internal-error") == (answer.status_code, answer.json["type"])
     assert "hunter2" not in answer.text

@@ -62,7 +62,7 @@ def test_a_wrong_value_is_named_by_its_path_and_told_its_rule(
     api: Api, wrong: dict[str, object], path: str, message: str
 ) -> None:
     assert {f"body {path}": message} == errors_of(api.post(START, json=TARGET | wrong))
-    assert [] == api.services.system.started
+    assert [] == api.world.store.active()
 
 
 def test_every_wrong_value_is_named_at_once(api: Api) -> None:
@@ -180,7 +180,7 @@ def test_a_huge_body_of_unknown_length_is_not_cut_but_a_413(api: Api) -> None:
         },
     )
     assert (413, "/problems/body-too-large") == (answer.status_code, answer.json["type"])
-    assert [] == api.services.system.started
+    assert [] == api.world.store.active()
 
 
 def test_a_huge_body_that_says_its_length_is_never_read(api: Api) -> None:

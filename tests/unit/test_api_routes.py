@@ -1,17 +1,18 @@
-"""Every route does what it says, on fakes."""
+"""Every route does what it says, with the real use cases on fakes."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from migrations import task_names as names
 from migrations.config import OverLong
-from migrations.entities import HeldCollection, HoldReason
-from migrations.requests import StartRequest
-from migrations.states import Status
-from tests.fakes.api_client import ACME, BOT, TARGET, Api
-from tests.fakes.system import NOW, switched_bot
+from migrations.entities import Conflict, ConflictReason, Migration
+from migrations.errors import VectorStoreRefused
+from migrations.states import Phase, Status
+from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
 
 
 @pytest.fixture
@@ -19,13 +20,60 @@ def api() -> Api:
     return Api()
 
 
+def half_way(api: Api, **changes: Any) -> Migration:
+    """Four of seven batches are done."""
+    migration = api.start(**changes)
+    api.world.deliver(before=names.ADVANCE)
+    return migration
+
+
+def rolling_back(api: Api) -> Migration:
+    migration = half_way(api)
+    api.world.system.cancel(ACME, "support")
+    return migration
+
+
+def rolled_back(api: Api) -> Migration:
+    migration = rolling_back(api)
+    api.world.deliver()
+    return migration
+
+
+def in_need(api: Api) -> Migration:
+    """Its undo has failed."""
+    api.world.vectors.fail("drop", VectorStoreRefused("Not now."), times=100)
+    return rolled_back(api)
+
+
+def switched(api: Api) -> Migration:
+    migration = api.start()
+    api.world.deliver(before=names.phase_task(Phase.CLEANUP))
+    return migration
+
+
+def completed(api: Api) -> Migration:
+    migration = api.start()
+    api.world.deliver()
+    return migration
+
+
+REACH = {
+    Status.RUNNING: half_way,
+    Status.SWITCHED: switched,
+    Status.ROLLING_BACK: rolling_back,
+    Status.COMPLETED: completed,
+    Status.ROLLED_BACK: rolled_back,
+    Status.NEEDS_OPERATOR: in_need,
+}
+
+
 # --- bots ---------------------------------------------------------------------
 
 
 def test_a_registered_bot_is_answered_with_its_place(api: Api) -> None:
-    answer = api.post("/bots", json=BOT | {"dimension": 128, "alias": "docs_now"})
+    answer = api.post("/bots", json=BOT | {"dimension": 64, "alias": "docs_now"})
     assert (201, "/bots/new-bot") == (answer.status_code, answer.headers["Location"])
-    assert {"provider": "local", "model": "wordllama", "dimension": 128} == answer.json["embedding"]
+    assert {"provider": "local", "model": MODEL, "dimension": 64} == answer.json["embedding"]
     assert ("acme", "docs_now") == (answer.json["owner"], answer.json["alias"])
     assert answer.json == api.get(answer.headers["Location"]).json
 
@@ -39,7 +87,7 @@ def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
     assert {
         "acme-token": ["support"],
         "rival-token": ["new-bot"],
-        "admin-token": ["support", "new-bot"],
+        "admin-token": ["new-bot", "support"],
     } == seen
 
 
@@ -47,22 +95,25 @@ def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
 
 
 def test_a_possible_change_is_compatible_with_its_warnings(api: Api) -> None:
+    api.world.embedders.change_version(MODEL)
     answer = api.post("/bots/support/embeddings/validate-change", json=TARGET)
     assert (200, True, []) == (
         answer.status_code,
         answer.json["compatible"],
         answer.json["errors"],
     )
-    assert ["2 chunks have no text."] == answer.json["warnings"]
+    (warning,) = answer.json["warnings"]
+    assert "the text field may not be the text that was embedded" in warning
     assert (64, 256) == (answer.json["current"]["dimension"], answer.json["target"]["dimension"])
-    assert ["target_model", "texts"] == [check["name"] for check in answer.json["checks"]]
+    assert {"target_model", "texts"} < {check["name"] for check in answer.json["checks"]}
 
 
 def test_an_impossible_change_is_an_answer_and_not_a_problem(api: Api) -> None:
-    body = {"provider": "openai", "model": "silent"}
-    answer = api.post("/bots/support/embeddings/validate-change", json=body)
+    api.world.write("k020", "", collection="support_docs")
+    answer = api.post("/bots/support/embeddings/validate-change", json=TARGET)
     assert (200, False) == (answer.status_code, answer.json["compatible"])
-    assert ["It is silent."] == answer.json["errors"]
+    (error,) = answer.json["errors"]
+    assert error.startswith("21 texts: 1 empty")
 
 
 @pytest.mark.parametrize("body", [{"json": {}}, {}], ids=["empty object", "no body"])
@@ -71,14 +122,14 @@ def test_an_estimate_without_wishes_is_for_the_current_embedding(
 ) -> None:
     answer = api.post("/bots/support/embeddings/estimate-migration", **body)
     assert (200, 20, 1) == (answer.status_code, answer.json["chunks"], answer.json["batches"])
-    assert "wordllama" == answer.json["target"]["model"]
+    assert MODEL == answer.json["target"]["model"]
 
 
 def test_an_estimate_follows_the_wishes(api: Api) -> None:
-    body = {"provider": "openai", "model": "m", "dimension": 8, "batch_size": 4}
-    answer = api.post("/bots/support/embeddings/estimate-migration", json=body)
+    wish = {"provider": "fake", "model": "large", "dimension": 8}
+    answer = api.post("/bots/support/embeddings/estimate-migration", json=wish | {"batch_size": 4})
     assert (5, 20 * 8 * 4) == (answer.json["batches"], answer.json["vector_bytes"])
-    assert {"provider": "openai", "model": "m", "dimension": 8} == answer.json["target"]
+    assert wish == answer.json["target"]
 
 
 def test_a_start_is_accepted_with_the_place_to_watch_it(api: Api) -> None:
@@ -101,11 +152,11 @@ def test_every_option_of_a_start_reaches_the_use_case(api: Api) -> None:
         "max_failed_ratio": 0.5,
         "over_long": "split",
     }
-    api.post("/bots/support/embeddings/start-migration", json=TARGET | options)
-    wanted = StartRequest(
-        "support", "local", "wordllama", 256, 7, 0, 1.0, 60, False, False, 0.5, OverLong.SPLIT
-    )
-    assert [wanted] == api.services.system.started
+    answer = api.post("/bots/support/embeddings/start-migration", json=TARGET | options)
+    config = api.stored(answer.json["migration"]["migration_id"]).config
+    assert options | {"over_long": OverLong.SPLIT} == {
+        name: getattr(config, name) for name in options
+    }
 
 
 def test_a_repeated_start_is_answered_with_the_same_migration(api: Api) -> None:
@@ -134,7 +185,7 @@ def test_the_status_of_a_bot_that_never_migrated_says_so(api: Api) -> None:
         answer.json["migration"],
         answer.json["migrating"],
     )
-    assert ["The bot has never been switched."] == answer.json["rollback_blockers"]
+    assert ["The bot has no previous collection."] == answer.json["rollback_blockers"]
 
 
 def test_the_status_shows_the_live_migration_and_what_can_be_done(api: Api) -> None:
@@ -145,40 +196,30 @@ def test_the_status_shows_the_live_migration_and_what_can_be_done(api: Api) -> N
 
 
 def test_the_status_of_a_switched_bot_shows_the_way_back(api: Api) -> None:
-    bots = api.services.system.by_bot
-    bots["support"] = switched_bot(bots["support"])
+    api.start()
+    with api.world.at("verification.after_run", lambda: api.world.clock.sleep(10)):
+        api.world.deliver()
     answer = api.get("/bots/support/embeddings/migration-status").json
-    assert (True, "2026-11-06T09:00:00Z", 40) == (
+    assert (True, [], "2026-01-04T00:00:10Z", 20) == (
         answer["rollback_ready"],
+        answer["rollback_blockers"],
         answer["rollback_expires_at"],
         answer["rollback_chunks_to_compare"],
     )
-    assert (12.5, "Measured.") == (
-        answer["rollback_estimate_seconds"],
-        answer["rollback_estimate_basis"],
-    )
+    assert 30 == answer["rollback_estimate_seconds"]
+    assert "20 chunks" in answer["rollback_estimate_basis"]
     assert "support_docs" == answer["bot"]["previous"]["collection"]
 
 
-def test_the_status_shows_what_is_held_and_how_many_conflicts_there_are(api: Api) -> None:
-    system, live = api.services.system, api.services.system.by_bot["support"].live
-    held = HeldCollection(
-        collection="docs__g2_1",
-        bot_id="support",
-        migration_id=UUID(int=1),
-        reason=HoldReason.ROLLED_BACK,
-        embedding=live.embedding,
-        source_collection=live.collection,
-        chunks=7,
-        content_digest=None,
-        held_at=NOW,
-        drop_after=NOW,
-    )
-    system.held, system.conflicts = [held], 3
+def test_the_status_shows_what_is_held_and_how_many_conflicts_there_are() -> None:
+    api = Api(hold_hours=24)
+    migration = rolled_back(api)
+    lost = [Conflict(f"k{i}", None, ConflictReason.LIVE_IS_NEWER) for i in range(3)]
+    api.world.store.record_conflicts(migration.id, lost)
     answer = api.get("/bots/support/embeddings/migration-status").json
     assert 3 == answer["conflicts"]
     (item,) = answer["held"]
-    assert ("docs__g2_1", "rolled_back", 7, "2026-11-03T09:00:00Z") == (
+    assert (migration.target_collection, "rolled_back", 12, "2026-01-02T00:00:00Z") == (
         item["collection"],
         item["reason"],
         item["chunks"],
@@ -201,43 +242,53 @@ def test_the_dimension_comes_with_what_known_models_can_give(api: Api) -> None:
         answer.json["collection_dimension"],
         answer.json["consistent"],
     )
-    assert [[64, 128, 256]] == [model["dimensions"] for model in answer.json["known_models"]]
+    known = {model["model"]: model["dimensions"] for model in answer.json["known_models"]}
+    assert [64, 128, 256] == known[MODEL] == answer.json["current_model"]["dimensions"]
 
 
 # --- migrations ---------------------------------------------------------------
 
 
-def test_progress_shows_counts_rate_errors_and_the_timeline(api: Api) -> None:
-    answer = api.get(f"/embeddings/migration/{api.start().id}/progress")
-    shown = answer.json
-    assert 200 == answer.status_code
-    assert (20, 10, 1, 50.0) == (
+def test_progress_shows_counts_rate_and_the_timeline(api: Api) -> None:
+    api.world.embedders.refuse("text 4")
+    migration = half_way(api, max_failed_ratio=0.1)
+    api.world.clock.sleep(4)
+    why = "The provider's rate limit."
+    api.world.store.note(migration.id, migration.epoch, waiting_for=why)
+    shown = api.progress(migration)
+    assert (20, 11, 1, 55.0) == (
         shown["total_chunks"],
         shown["processed_chunks"],
         shown["failed_chunks"],
         shown["percent"],
     )
-    assert (1, 2, 2.5, 100) == (
+    assert (4, 7, 2.75, 22) == (
         shown["current_batch"],
         shown["total_batches"],
         shown["chunks_per_second"],
         shown["tokens_used"],
     )
-    assert ["doc-1"] == [failed["key"] for failed in shown["failed_chunk_errors"]]
-    assert [
-        {"code": "provider-quota", "message": "It is used up.", "phase": "data_migration"}
-    ] == shown["errors"]
-    assert ["2 chunks have no text."] == shown["warnings"]
-    assert [("validation", 2.0), ("backup_creation", None)] == [
-        (phase["phase"], phase["duration_seconds"]) for phase in shown["phases"]
+    assert [("k004", "text-refused")] == [
+        (failed["key"], failed["code"]) for failed in shown["failed_chunk_errors"]
     ]
-    assert ("pending", "validation", 1, "The provider's rate limit.", "2026-11-03T09:00:04Z") == (
+    assert ["rolling back later" in warning for warning in shown["warnings"]] == [True]
+    times = {phase["phase"]: phase["duration_seconds"] for phase in shown["phases"]}
+    assert (0.0, None) == (times["validation"], times["data_migration"])
+    assert ("running", "data_migration", 1, why) == (
         shown["status"],
         shown["phase"],
         shown["epoch"],
         shown["waiting_for"],
-        shown["estimated_completion"],
     )
+    assert "2026-01-01T00:00:07" == shown["estimated_completion"][:19]
+
+
+def test_progress_shows_what_ended_a_migration(api: Api) -> None:
+    api.world.embedders.refuse("text 4")
+    migration = api.start()
+    api.world.deliver()
+    (error,) = api.progress(migration)["errors"]
+    assert ("too-many-failed-chunks", "data_migration") == (error["code"], error["phase"])
 
 
 @pytest.mark.parametrize(
@@ -254,9 +305,9 @@ def test_progress_shows_counts_rate_errors_and_the_timeline(api: Api) -> None:
 def test_a_watcher_is_told_when_nothing_more_will_happen(
     api: Api, status: Status, finished: bool
 ) -> None:
-    migration_id = api.start().id
-    api.services.system.move(migration_id, status)
-    assert finished == api.get(f"/embeddings/migration/{migration_id}/progress").json["finished"]
+    migration = REACH[status](api)
+    shown = api.progress(migration)
+    assert (status, finished) == (shown["status"], shown["finished"])
 
 
 def test_a_rollback_before_the_switch_is_watched_at_the_same_place(api: Api) -> None:
@@ -272,8 +323,7 @@ def test_a_rollback_before_the_switch_is_watched_at_the_same_place(api: Api) -> 
 
 
 def test_a_rollback_after_the_switch_is_a_reverse_run_watched_at_its_own_place(api: Api) -> None:
-    migration_id = api.start().id
-    api.services.system.move(migration_id, Status.COMPLETED)
+    migration_id = completed(api).id
     answer = api.post(f"/embeddings/migration/{migration_id}/rollback").json
     assert ("reverse", str(migration_id)) == (
         answer["migration"]["kind"],
@@ -284,7 +334,7 @@ def test_a_rollback_after_the_switch_is_a_reverse_run_watched_at_its_own_place(a
 
 
 def test_an_admin_sees_every_live_migration(api: Api) -> None:
-    api.services.system.move(api.start().id, Status.ROLLED_BACK)
+    rolled_back(api)
     live = api.start()
     answer = api.get("/embeddings/migrations/active", "admin-token")
     assert (200, 1) == (answer.status_code, answer.json["count"])
