@@ -61,72 +61,56 @@ class Kind:
     title: str
 
 
-#: Domain errors, and this package's own. A subclass that is missing here would be
-#: answered like its parent; a test sees to it that none is missing.
-TABLE: dict[type[domain.ReembedError], Kind] = {
-    domain.ReembedError: Kind(500, "Unexpected error"),
-    # The caller's fault.
-    domain.RequestError: Kind(400, "Request refused"),
-    domain.BotNotFound: Kind(404, "Bot not found"),
-    domain.BotExists: Kind(409, "Bot exists already"),
-    domain.MigrationNotFound: Kind(404, "Migration not found"),
-    domain.UnknownProvider: Kind(422, "Unknown provider"),
-    domain.UnknownModel: Kind(422, "Unknown model"),
-    domain.ProviderKeyMissing: Kind(422, "Provider key missing"),
-    domain.SameModel: Kind(422, "Same model and dimension"),
-    domain.CollectionUnsupported: Kind(422, "Collection not supported"),
-    domain.InvalidConfiguration: Kind(422, "Invalid configuration"),
-    domain.CollectionNotFound: Kind(422, "Collection not found"),
-    domain.NotAuthenticated: Kind(401, "Not authenticated"),
-    domain.NotAllowed: Kind(403, "Not allowed"),
-    domain.IdempotencyConflict: Kind(422, "Idempotency key used for another request"),
-    RequestInvalid: Kind(422, "Request invalid"),
-    BodyMalformed: Kind(400, "Body malformed"),
-    ProblemUnknown: Kind(404, "Problem unknown"),
-    # The state does not allow it now.
-    domain.TransitionRefused: Kind(409, "Not possible in this state"),
-    domain.MigrationInProgress: Kind(409, "Migration in progress"),
-    domain.TooManyMigrations: Kind(429, "Too many migrations"),
-    domain.NoActiveMigration: Kind(409, "No active migration"),
-    domain.SwitchInProgress: Kind(409, "Switch completing"),
-    domain.AlreadySwitched: Kind(409, "Already switched"),
-    domain.AlreadyRolledBack: Kind(409, "Already rolled back"),
-    domain.RollbackUnavailable: Kind(409, "Rollback unavailable"),
-    domain.NoLongerHeld: Kind(409, "No longer held"),
-    domain.Superseded: Kind(409, "Superseded"),
-    domain.Postponed: Kind(409, "Postponed"),
-    domain.PutDown: Kind(409, "Put down"),
-    # Passing faults of what stands behind us. A provider's rate limit is ours,
-    # not the caller's, so it is no 429.
-    domain.TransientError: Kind(503, "Temporarily unavailable"),
-    domain.ProviderUnavailable: Kind(503, "Provider unavailable"),
-    domain.ProviderRateLimited: Kind(503, "Provider rate limited"),
-    domain.VectorStoreUnavailable: Kind(503, "Vector store unavailable"),
-    domain.CollectionNotLoaded: Kind(503, "Collection not loaded"),
-    domain.StateStoreUnavailable: Kind(503, "State store unavailable"),
-    domain.CheckpointsUnavailable: Kind(503, "Checkpoints unavailable"),
-    domain.SweepPostponed: Kind(503, "Sweep postponed"),
-    domain.CheckpointsLost: Kind(503, "Checkpoints lost"),
-    NotReady: Kind(503, "Not ready"),
-    # Lasting faults: 422 and 409 where another request helps, 502 where what
-    # stands behind us answers wrongly.
-    domain.PermanentError: Kind(422, "Cannot succeed"),
-    domain.ProviderAuthenticationFailed: Kind(502, "Provider refuses the key"),
-    domain.ProviderQuotaExhausted: Kind(502, "Provider quota exhausted"),
-    domain.DimensionMismatch: Kind(422, "Dimension mismatch"),
-    domain.InvalidVectors: Kind(502, "Provider answers with invalid vectors"),
-    domain.TextRefused: Kind(502, "Provider refuses the text"),
-    domain.ValidationFailed: Kind(422, "Validation failed"),
-    domain.VerificationFailed: Kind(422, "Verification failed"),
-    domain.TooManyFailedChunks: Kind(422, "Too many failed chunks"),
-    domain.ForeignCollection: Kind(409, "Collection of this name exists"),
-    domain.SchemaNotReproduced: Kind(422, "Schema not reproduced"),
-    domain.ScanInconsistent: Kind(502, "Vector store contradicts itself"),
-    domain.SourceChanged: Kind(409, "Source changed"),
-    domain.VectorStoreRefused: Kind(502, "Vector store refuses"),
-    domain.AnswerTooLarge: Kind(502, "Vector store holds rows that are too large"),
-    domain.TimedOut: Kind(504, "Timed out"),
+#: Domain errors, and this package's own: the status unless it is the parent's, the title
+#: unless it is the code in words. 422 and 409 where another request helps, 502 where what
+#: stands behind us answers wrongly, 503 for what passes; a provider's rate limit is ours
+#: and not the caller's, so it is no 429.
+_PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
+    domain.ReembedError: (500, "Unexpected error"),
+    domain.RequestError: (400,),
+    domain.BotNotFound: (404,),
+    domain.BotExists: (409, "Bot exists already"),
+    domain.MigrationNotFound: (404,),
+    domain.UnknownProvider: (422,),
+    domain.UnknownModel: (422,),
+    domain.ProviderKeyMissing: (422,),
+    domain.SameModel: (422, "Same model and dimension"),
+    domain.CollectionUnsupported: (422, "Collection not supported"),
+    domain.InvalidConfiguration: (422,),
+    domain.CollectionNotFound: (422,),
+    domain.NotAuthenticated: (401,),
+    domain.NotAllowed: (403,),
+    domain.IdempotencyConflict: (422, "Idempotency key used for another request"),
+    RequestInvalid: (422,),
+    ProblemUnknown: (404,),
+    domain.TransitionRefused: (409, "Not possible in this state"),
+    domain.TooManyMigrations: (429,),
+    domain.TransientError: (503, "Temporarily unavailable"),
+    domain.PermanentError: (422, "Cannot succeed"),
+    domain.ProviderAuthenticationFailed: (502, "Provider refuses the key"),
+    domain.ProviderQuotaExhausted: (502, "Provider quota exhausted"),
+    domain.InvalidVectors: (502, "Provider answers with invalid vectors"),
+    domain.TextRefused: (502, "Provider refuses the text"),
+    domain.ForeignCollection: (409, "Collection of this name exists"),
+    domain.ScanInconsistent: (502, "Vector store contradicts itself"),
+    domain.SourceChanged: (409,),
+    domain.VectorStoreRefused: (502, "Vector store refuses"),
+    domain.AnswerTooLarge: (502, "Vector store holds rows that are too large"),
+    domain.TimedOut: (504,),
 }
+
+
+def _kinds(error: type[domain.ReembedError], status: int) -> dict[type[domain.ReembedError], Kind]:
+    """Of the class and all that derive from it, here or in the domain's list."""
+    status, *title = _PARTICULARS.get(error, (status,))
+    found = {error: Kind(status, *(title or [error.code.replace("-", " ").capitalize()]))}
+    for child in error.__subclasses__():
+        if child.__module__ in (domain.__name__, __name__):
+            found |= _kinds(child, status)
+    return found
+
+
+TABLE = _kinds(domain.ReembedError, 500)
 
 
 @dataclass(frozen=True)
