@@ -91,10 +91,12 @@ class SqlLedger:
             return int(session.execute(_spent(migration_id)).scalar_one())
 
     def watched(self, migration_id: UUID) -> Watched:
-        found = self._database.row_of(_WATCHED, {"migration_id": migration_id})
+        with self._database.reading() as session:
+            found = session.execute(_WATCHED, {"migration_id": migration_id}).one_or_none()
         if found is None:
             raise MigrationNotFound
-        return Watched(as_migration(found), found.failed_chunks, int(found.tokens_used))
+        migration, failed_chunks, tokens_used = found
+        return Watched(as_migration(migration), failed_chunks, int(tokens_used))
 
 
 def _failed(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
@@ -107,11 +109,9 @@ def _spent(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:
 
 
 _ID: BindParameter[UUID] = bindparam("migration_id", type_=Uuid())
-#: Made once, because watchers ask often.
+#: Made once, because watchers ask often: making it takes 0.6 ms of the processor's time.
 _WATCHED = select(
-    MigrationRecord.__table__,
-    _failed(_ID).scalar_subquery().label("failed_chunks"),
-    _spent(_ID).scalar_subquery().label("tokens_used"),
+    MigrationRecord, _failed(_ID).scalar_subquery(), _spent(_ID).scalar_subquery()
 ).where(MigrationRecord.id == _ID)
 
 
@@ -120,8 +120,8 @@ _FIRST_SPEND = insert(SpendRecord).values(
     requests=1,
     **{name: bindparam(name) for name in ("provider", "model", "purpose", "writer", "tokens")},
 )
-#: Made once, because it runs with every request to a provider: making it and having
-#: SQLAlchemy recognise it takes seven times as long as running it.
+#: Made once, because it runs with every request to a provider: making it anew, and in a
+#: transaction that is begun and committed, takes 1.5 ms more of the processor's time.
 _SPEND = _FIRST_SPEND.on_conflict_do_update(
     index_elements=SpendRecord.__table__.primary_key,
     set_={

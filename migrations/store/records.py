@@ -19,7 +19,6 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
-    Row,
     Text,
     UniqueConstraint,
     func,
@@ -362,8 +361,7 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
     }
 
 
-def as_migration(row: MigrationRecord | Row[Any]) -> Migration:
-    """From a record, or from a row that has its columns."""
+def as_migration(row: MigrationRecord) -> Migration:
     return Migration(
         id=row.id,
         bot_id=row.bot_id,
