@@ -20,7 +20,7 @@ from migrations.states import Kind, Status
 from migrations.store.bots import has_live_migration, is_wanted
 from migrations.store.changes import Change, drop_refused
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, has_status, hold, hold_bot, lock_collection, post
+from migrations.store.guarded import apply, claim, has_status, hold, hold_bot, lock_collection
 from migrations.store.records import (
     BotRecord,
     HeldRecord,
@@ -136,10 +136,7 @@ class SqlHeld:
             .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.retirings)
         )
         with self._database.transaction() as session:
-            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
-            for migration_id, epoch, number in rows:
-                post(session, migration_id, messages.retire(migration_id, epoch, number))
-            return [migration_id for migration_id, _, _ in rows]
+            return claim(session, claimed, messages.retire)
 
     def claim_drops(self, again_seconds: float) -> list[UUID]:
         claimed = (
@@ -158,11 +155,7 @@ class SqlHeld:
             )
         )
         with self._database.transaction() as session:
-            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
-            for migration_id, epoch, number, collection in rows:
-                message = messages.drop_held(migration_id, epoch, number, collection)
-                post(session, migration_id, message)
-            return [row[0] for row in rows]
+            return claim(session, claimed, messages.drop_held)
 
     @contextmanager
     def drop_of_held(self, collection: str) -> Iterator[bool]:

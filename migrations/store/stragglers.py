@@ -20,7 +20,7 @@ from migrations.frozen import FrozenPart, WrittenRow, key_hash
 from migrations.states import DRIVEN, LIVE, Kind, Status
 from migrations.store.changes import conflicts_told, jsonable, storable
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, has_status, hold, post
+from migrations.store.guarded import apply, claim, has_status, hold
 from migrations.store.records import (
     BotRecord,
     ConflictRecord,
@@ -182,10 +182,7 @@ class SqlStragglers:
             .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.sweeps)
         )
         with self._database.transaction() as session:
-            rows = session.execute(claimed, execution_options={"synchronize_session": False}).all()
-            for migration_id, epoch, number in rows:
-                post(session, migration_id, messages.sweep(migration_id, epoch, number))
-            return [migration_id for migration_id, _, _ in rows]
+            return claim(session, claimed, messages.sweep)
 
     def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
         sooner = (
