@@ -31,10 +31,6 @@ class Caller:
         return self.role is Role.ADMIN or self.owner == owner
 
 
-#: The system itself, for the demo, the watchdog and commands.
-OPERATOR = Caller(owner="operator", role=Role.ADMIN)
-
-
 @dataclass(frozen=True)
 class LivePair:
     """What a reader needs as one fact: where to search and which model embeds the query."""

@@ -462,10 +462,6 @@ class RateLimiter(Protocol):
         """The provider asked everybody to wait; a longer pause in force stays."""
         ...
 
-    def wait_seconds(self, provider: str) -> float:
-        """How long such a pause still lasts."""
-        ...
-
 
 class Dispatcher(Protocol):
     """Celery, by task name. Sending twice is harmless; the watchdog makes up for a lost message."""

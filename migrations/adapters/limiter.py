@@ -94,7 +94,6 @@ class RedisRateLimiter:
         self._settle = self._redis.register_script(scripts.SETTLE)
         self._learn = self._redis.register_script(scripts.LEARN)
         self._pause = self._redis.register_script(scripts.PAUSE)
-        self._paused = self._redis.register_script(scripts.PAUSED)
         self._refused = self._redis.register_script(scripts.REFUSED)
         self._accounts = dict(accounts or {})
         self._clock = clock or SystemClock()
@@ -184,11 +183,6 @@ class RedisRateLimiter:
         known = self._of(provider)
         known.paused_until = max(known.paused_until, self._clock.monotonic() + seconds)
         self._run(self._pause, provider, f"{seconds:.6f}")
-
-    def wait_seconds(self, provider: str) -> float:
-        here = self._of(provider).paused_until - self._clock.monotonic()
-        shared = self._run(self._paused, provider)
-        return max(0.0, here, int(shared or 0) / 1e6)
 
     def refused(self, provider: str) -> None:
         known = self._of(provider)

@@ -266,14 +266,6 @@ write()
 """
 )
 
-#: Answers the seconds the pause in force still lasts, in microseconds.
-PAUSED = (
-    _BEGIN
-    + """
-return math.ceil(math.max(0, (s.paused or 0) - now) * 1000000)
-"""
-)
-
 REFUSED = (
     _BEGIN
     + """

@@ -271,7 +271,7 @@ def test_a_pause_holds_everybody_and_the_longest_counts(
 def test_one_refusal_alone_changes_no_pace(limited: Limiting) -> None:
     one = limited(TEN)
     one.limiter.refused(PROVIDER)
-    assert 10 == pytest.approx(one.pace(5), rel=0.05)
+    assert 10 == pytest.approx(one.pace(5), rel=0.03)
 
 
 def test_a_known_limit_that_goes_on_refusing_is_used_more_slowly_and_recovers(
