@@ -25,9 +25,18 @@ def api() -> Api:
     return Api()
 
 
-@pytest.mark.parametrize("error", DOMAIN, ids=lambda error: error.__name__)
-def test_every_error_of_the_domain_has_its_own_line(error: type[ReembedError]) -> None:
-    assert error in problems.TABLE
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (errors.CheckpointsLost, "Checkpoints lost"),
+        (errors.SwitchInProgress, "Switch completing"),
+        (errors.TextRefused, "Provider refuses the text"),
+    ],
+)
+def test_a_title_is_the_code_in_words_unless_there_are_better_ones(
+    error: type[ReembedError], title: str
+) -> None:
+    assert title == problems.TABLE[error].title
 
 
 def test_no_two_errors_have_one_code() -> None:
@@ -65,6 +74,8 @@ def test_every_error_is_answered_by_its_own_sentence(api: Api, error: type[Reemb
         (errors.TooManyMigrations, 429),
         (errors.ProviderQuotaExhausted, 502),
         (errors.ProviderRateLimited, 503),
+        (errors.CollectionNotLoaded, 503),
+        (errors.AnswerTooLarge, 502),
         (errors.TimedOut, 504),
     ],
 )
