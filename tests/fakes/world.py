@@ -196,7 +196,7 @@ class World:
     def double(self, key: Key, text: str, *, collection: str) -> None:
         """What Milvus does: a second row of a key that is there."""
         ref = SMALL if collection == SOURCE else LARGE
-        self.vectors.double(collection, _row(key, text, ref))
+        self.vectors.double(collection, row_of(key, text, ref))
 
     def texts_of(self, collection: str) -> dict[Key, str]:
         chunks = self._chunks(collection)
