@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from migrations.chunks import Chunk, CollectionSchema, Key, Vectors, stacked
+from migrations.chunks import CollectionSchema
 from migrations.config import EmbeddingRef, OverLong
 from migrations.content import ContentSum
 from migrations.entities import Bot
 from migrations.errors import (
     CollectionNotLoaded,
+    DimensionMismatch,
     PermanentError,
+    ProviderRateLimited,
     ReembedError,
     RequestError,
     TransientError,
 )
+from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.over_long import is_over_long
-from migrations.ports import Embedder, Moment
-from migrations.quality import cosine
+from migrations.ports import Moment
+from migrations.reservoir import Reservoir
 from migrations.results import Report
 from migrations.services import Services
 
-#: Chunks read to see whether the old model reproduces the stored vectors.
-FIDELITY_SAMPLE = 16
-#: Below this the text we read is probably not the text that was embedded.
-FIDELITY_COSINE = 0.98
+#: Chunks embedded again to see whether the old model reproduces the stored vectors.
+FIDELITY_SAMPLE = 50
 
 PROBE = "reembed asks whether this model answers."
 
@@ -45,8 +44,8 @@ class Examination:
     report: Report
     #: Of all reads: each would wait for one of its own.
     now: Moment
-    #: Keys of chunks that have a text, for the fidelity check.
-    sample: list[Key] = field(default_factory=list)
+    #: Of the chunks that have a text, for the fidelity check.
+    sample: Reservoir = field(default_factory=lambda: Reservoir(FIDELITY_SAMPLE))
 
     def count_tokens(self, text: str) -> int:
         target = self.target
@@ -167,13 +166,12 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     limit = _max_input_tokens(exam)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content.add(page)
-        if not exam.sample:
-            exam.sample = _sample_of(page, exam.bot.text_field)
         for chunk in page:
             text = chunk.fields.get(exam.bot.text_field)
             if not text:
                 empty += 1
             else:
+                exam.sample.add(chunk.key)
                 too_long += is_over_long(str(text), limit, exam.count_tokens)
     unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
     exam.report.add(
@@ -217,42 +215,52 @@ def _max_input_tokens(exam: Examination) -> int | None:
 def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     """Does the old model, given the texts we read, reproduce the vectors that are stored?
 
-    It also shows whether a rollback could embed with the old model. A warning only:
-    the old model may be gone for good, which is a reason to migrate.
+    It also shows whether a rollback could embed with the old model: one that does not
+    answer is a warning only, because it may be gone for good, which is a reason to migrate.
     """
+    sample = exam.services.vectors.fetch(
+        schema, exam.sample.keys, with_vectors=True, as_of=exam.now
+    )
     try:
-        old = exam.services.embedders.get(exam.bot.live.embedding)
-        vectors = exam.services.vectors
-        sample = vectors.fetch(schema, exam.sample, with_vectors=True, as_of=exam.now)
-        alike = _reproduced(old, sample, exam.bot.text_field)
+        live = exam.bot.live.embedding
+        verdict = judge_found(exam.services.embedders, live, sample, exam.bot.text_field)
+    except DimensionMismatch:
+        raise  # it answers, and cannot have made these vectors
     except ReembedError as error:
+        if isinstance(error, ProviderRateLimited) and not exam.beforehand:
+            raise  # it is there, and answers later
         message = (
             f"The old model does not answer ({error.message}); "
             "rolling back later cannot embed new writes."
         )
         exam.report.add("fidelity", False, message, severity="warning", code=error.code)
         return
-    median = float(np.median(alike)) if len(alike) else 1.0
-    faithful = median >= FIDELITY_COSINE
+    _report_fidelity(exam, verdict)
+
+
+def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
+    judged, below = len(verdict.cosines), len(verdict.strangers)
+    if exam.sample.keys and not judged:
+        message = (
+            "Every text of the sample is longer than the old model takes; "
+            "nothing shows whether the text field was embedded."
+        )
+        exam.report.add("fidelity", False, message, severity="warning")
+        return
     exam.report.add(
         "fidelity",
-        faithful,
-        f"The old model reproduces the stored vectors of {len(alike)} chunks with a median cosine "
-        f"of {median:.4f}"
-        + ("." if faithful else "; the text field may not be the text that was embedded."),
-        severity="warning",
-        median_cosine=median,
+        not below,
+        f"The old model reproduces the stored vectors of {judged} chunks with a median cosine of "
+        f"{verdict.median:.4f}"
+        + (f"; {below} are below {SAME_VECTOR_COSINE}" if below else "")
+        + (
+            "."
+            if verdict.passed
+            else f"; the text field {exam.bot.text_field!r} may not be the text that was embedded, "
+            "or not all of it."
+        ),
+        severity=verdict.severity,
+        median_cosine=verdict.median,
+        chunks=judged,
+        below=below,
     )
-
-
-def _sample_of(page: Sequence[Chunk], text_field: str) -> list[Key]:
-    keys = [chunk.key for chunk in page if chunk.fields.get(text_field)]
-    return keys[:: max(1, len(keys) // FIDELITY_SAMPLE)][:FIDELITY_SAMPLE]
-
-
-def _reproduced(old: Embedder, sample: list[Chunk], text_field: str) -> Vectors:
-    if not sample:
-        return np.empty(0, dtype=np.float32)
-    stored = stacked(sample, old.ref.dimension)
-    again = old.embed([str(c.fields[text_field]) for c in sample]).vectors
-    return cosine(stored, again)

@@ -108,7 +108,7 @@ class CollectionSchema:
     vector_field: str
     dimension: int
     metric: str
-    #: Names of VARCHAR fields that are not the key, the likeliest text field first.
+    #: Names of the VARCHAR fields that are not the key, in the collection's order.
     text_candidates: tuple[str, ...]
     #: Sentences naming what we cannot carry over exactly; empty when we can.
     unsupported: tuple[str, ...] = ()

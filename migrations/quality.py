@@ -1,43 +1,36 @@
 """Verification, levels two and three: right vectors, and answers as good as before.
 
 Known-item recall@k: the share of sampled chunks whose own text, embedded as a
-query, finds them (or a chunk of equal text) among the first k results. The
-measure is that of known-item search as TREC used it; it needs no labels.
+query, finds them among the first k results. The measure is that of known-item
+search as TREC used it; it needs no labels. A chunk whose text another one has,
+too, is no known item: neither answer would be wrong.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from migrations.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.embedding import embed
+from migrations.fidelity import Vector, judge, judgeable
 from migrations.ports import Moment
+from migrations.reservoir import Reservoir
 from migrations.results import Report
 from migrations.run import Run
 
-#: Two embeddings of one text by one model may differ in the last bits; a vector
-#: of another text or model is far below this.
-SAME_VECTOR_COSINE = 0.999
+#: With fewer of the sampled chunks that have a text of their own, a warning says so.
+DISTINCT_ENOUGH = 0.5
 
 
-class KeySample:
-    """A uniform reservoir sample (Vitter's algorithm R), the same for the same run and keys."""
+class KeySample(Reservoir):
+    """As many keys as are to be verified, the same for the same run and keys."""
 
     def __init__(self, run: Run) -> None:
-        self.keys: list[Key] = []
-        self._wanted = run.services.settings.verify_sample
-        self._chooser = random.Random(run.migration.id.int)  # noqa: S311 # no secret
-        self._seen = 0
-
-    def add(self, key: Key) -> None:
-        self._seen += 1
-        if len(self.keys) < self._wanted:
-            self.keys.append(key)
-        elif (place := self._chooser.randrange(self._seen)) < self._wanted:
-            self.keys[place] = key
+        super().__init__(run.services.settings.verify_sample, seed=run.migration.id.int)
 
 
 def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
@@ -45,11 +38,13 @@ def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
     return run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
 
 
-def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
+def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:
     """Stored vectors are finite, non-zero, of the right dimension, and of their own text.
 
     Returns:
-        The sample embedded again, float32 of shape (len(sample), dimension).
+        The vectors of the texts by the target's model, for the questions of
+        :func:`check_retrieval`: without those that the model refuses, and on a way back
+        without those that the kept collection's vectors never were of.
     """
     dimension = run.migration.config.to_dimension
     stored = stacked(sample, dimension)
@@ -65,69 +60,139 @@ def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> Vectors:
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
     )
-    outcome = _embed_again(run, sample)
-    alike = (
-        cosine(stored, outcome) if well_formed and len(sample) else np.empty(0, dtype=np.float32)
-    )
-    wrong = [
-        str(c.key) for c, value in zip(sample, alike, strict=False) if value < SAME_VECTOR_COSINE
-    ]
+    again = _embed_again(run, sample)
+    kept = run.migration.target_is_kept
+    judged = _kept_whole(run, sample) if kept else sample
+    verdict = judge(judged if well_formed else [], again, made=not kept)
+    strangers = verdict.strangers
     report.add(
         "vectors_of_their_text",
-        not wrong,
-        f"{len(alike) - len(wrong)} of {len(alike)} sampled vectors are of their own text.",
-        lowest_cosine=float(alike.min()) if len(alike) else None,
-        examples=wrong[:10],
+        not strangers,
+        f"{len(verdict.cosines) - len(strangers)} of {len(verdict.cosines)} sampled vectors are of "
+        "their own text"
+        + (", as it was before the switch." if kept and strangers and verdict.passed else "."),
+        severity=verdict.severity,
+        lowest_cosine=min(verdict.cosines.values(), default=None),
+        median_cosine=verdict.median,
+        examples=[str(key) for key in strangers[:10]],
     )
-    return outcome
+    asked = verdict.cosines.keys() - set(strangers) if kept else again.keys()
+    return {key: again[key] for key in asked}
 
 
-def _embed_again(run: Run, sample: Sequence[Chunk]) -> Vectors:
-    vectors = np.zeros((len(sample), run.migration.config.to_dimension), dtype=np.float32)
-    place = {chunk.key: i for i, chunk in enumerate(sample)}
+def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
+    target = run.migration.config.target
+    return judgeable(run.services.embedders, target, sample, run.bot.text_field)
+
+
+def _embed_again(run: Run, sample: Sequence[Chunk]) -> dict[Key, Vector]:
+    again: dict[Key, Vector] = {}
     size = run.migration.config.batch_size
     for start in range(0, len(sample), size):
         outcome = embed(run, sample[start : start + size], purpose="verification")
-        for chunk, vector in zip(outcome.chunks, outcome.vectors, strict=True):
-            vectors[place[chunk.key]] = vector
-    return vectors
+        again |= {c.key: v for c, v in zip(outcome.chunks, outcome.vectors, strict=True)}
+    return again
 
 
-def cosine(a: Vectors, b: Vectors) -> Vectors:
-    """Row by row; 0 where a row is zero."""
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    dots = np.einsum("ij,ij->i", a, b)
-    quotients: Vectors = np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
-    return quotients
+@dataclass(frozen=True)
+class _Answered:
+    """A chunk that both collections were asked for."""
+
+    key: Key
+    text: str
+    old: Sequence[Hit]
+    new: Sequence[Hit]
+
+    def has_a_double(self, text_field: str) -> bool:
+        """Whether a result is another chunk of the same text."""
+        return any(
+            hit.key != self.key and hit.fields.get(text_field) == self.text
+            for hit in (*self.old, *self.new)
+        )
 
 
 def check_retrieval(
-    run: Run, sample: Sequence[Chunk], again: Vectors, as_of: Moment, report: Report
+    run: Run, sample: Sequence[Chunk], again: Mapping[Key, Vector], as_of: Moment, report: Report
 ) -> None:
-    """Ask old and new for the sampled chunks by their own text and compare the answers."""
+    """Ask old and new for the sampled chunks by their own text and compare the answers.
+
+    The old one is asked with the vectors that it holds of them.
+    """
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
         return
     k = run.services.settings.recall_at
-    vectors, keys = run.services.vectors, [chunk.key for chunk in sample]
-    olds = {c.key: c for c in vectors.fetch(run.source, keys, with_vectors=True, as_of=as_of)}
-    both = [(c, i) for i, c in enumerate(sample) if c.key in olds]
-    queries = stacked([olds[c.key] for c, _ in both], run.source.dimension)
-    old_hits = _ask(run, run.source, queries, k, as_of)
-    new_hits = _ask(run, run.target, again[[i for _, i in both]], k, as_of)
-    chunks = [c for c, _ in both]
-    old, new = _recall(run, chunks, old_hits), _recall(run, chunks, new_hits)
+    answered = _ask_both(run, sample, again, k, as_of)
+    texts = Counter(one.text for one in answered)
+    field = run.bot.text_field
+    asked = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(field)]
+    left_out = len(answered) - len(asked)
+    distinct = len(texts) / len(answered) if answered else 1.0
+    if not asked:
+        _report_nothing_asked(run, len(sample), distinct, report)
+        return
+    if len(asked) < DISTINCT_ENOUGH * len(answered):
+        report.add(
+            "distinct_texts",
+            False,
+            f"Only {len(asked)} of {len(answered)} sampled chunks have a text of their own; "
+            "the answers were compared for these alone.",
+            severity="warning",
+        )
+    old = _recall((one.key, one.old) for one in asked)
+    new = _recall((one.key, one.new) for one in asked)
     floor = run.services.settings.min_known_item_recall * old
     report.add(
         "retrieval",
         new >= floor,
-        f"Known-item recall@{k}: {old:.3f} before, {new:.3f} after (at least {floor:.3f} wanted).",
+        f"Known-item recall@{k}: {old:.3f} before, {new:.3f} after (at least {floor:.3f} wanted)."
+        + (
+            f" {left_out} of {len(answered)} sampled chunks share their text with another and were "
+            f"not asked for; {distinct:.0%} of the texts are distinct."
+            if left_out
+            else ""
+        ),
         recall_before=old,
         recall_after=new,
-        overlap=_overlap(old_hits, new_hits),
-        queries=len(chunks),
+        overlap=_overlap(asked),
+        queries=len(asked),
+        left_out=left_out,
+        distinct_texts=distinct,
         k=k,
     )
+
+
+def _report_nothing_asked(run: Run, sampled: int, distinct: float, report: Report) -> None:
+    """Nothing is switched unjudged; the way back was judged when the bot went there."""
+    fails = sampled > 1 and not run.migration.target_is_kept
+    report.add(
+        "retrieval",
+        False,
+        f"None of {sampled} sampled chunks has a text of its own ({distinct:.0%} of the texts are "
+        "distinct), so whether the new collection answers as well cannot be judged. If the "
+        "texts are right, start with verify_migration false.",
+        severity="error" if fails else "warning",
+        queries=0,
+        left_out=sampled,
+        distinct_texts=distinct,
+    )
+
+
+def _ask_both(
+    run: Run, sample: Sequence[Chunk], again: Mapping[Key, Vector], k: int, as_of: Moment
+) -> list[_Answered]:
+    """The sampled chunks that both hold and whose text has a vector, with the answers."""
+    wanted = [chunk.key for chunk in sample if chunk.key in again]
+    olds = run.services.vectors.fetch(run.source, wanted, with_vectors=True, as_of=as_of)
+    if not olds:
+        return []
+    texts = {chunk.key: run.text_of(chunk) for chunk in sample}
+    old_hits = _ask(run, run.source, stacked(olds, run.source.dimension), k, as_of)
+    new_hits = _ask(run, run.target, np.stack([again[c.key] for c in olds]), k, as_of)
+    return [
+        _Answered(chunk.key, texts[chunk.key], old, new)
+        for chunk, old, new in zip(olds, old_hits, new_hits, strict=True)
+    ]
 
 
 def _ask(
@@ -146,19 +211,15 @@ def _ask(
     return hits
 
 
-def _recall(run: Run, chunks: Sequence[Chunk], answers: Sequence[Sequence[Hit]]) -> float:
-    found = 0
-    for chunk, hits in zip(chunks, answers, strict=True):
-        text = run.text_of(chunk)
-        found += any(h.key == chunk.key or h.fields.get(run.bot.text_field) == text for h in hits)
-    return found / len(chunks) if chunks else 1.0
+def _recall(answers: Iterable[tuple[Key, Sequence[Hit]]]) -> float:
+    return float(np.mean([any(hit.key == key for hit in hits) for key, hits in answers]))
 
 
-def _overlap(old: Sequence[Sequence[Hit]], new: Sequence[Sequence[Hit]]) -> float:
+def _overlap(asked: Sequence[_Answered]) -> float:
     """Mean share of the old results that the new ones contain too."""
     shares = [
-        len({h.key for h in a} & {h.key for h in b}) / len(a)
-        for a, b in zip(old, new, strict=True)
-        if a
+        len({hit.key for hit in one.old} & {hit.key for hit in one.new}) / len(one.old)
+        for one in asked
+        if one.old
     ]
     return float(np.mean(shares)) if shares else 1.0

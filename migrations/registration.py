@@ -10,6 +10,7 @@ from migrations.entities import Bot, Caller, LivePair
 from migrations.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
 from migrations.requests import BotRegistration
 from migrations.services import Services
+from migrations.text_field import find_text_field
 
 
 def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
@@ -31,8 +32,8 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             alias=_alias(services, wish, schema),
             live=LivePair(collection=schema.name, embedding=embedding, generation=1),
             key_field=schema.key_field,
-            text_field=_text_field(wish, schema),
             vector_field=_vector_field(wish, schema),
+            text_field=_text_field(services, wish, schema, embedding),
             previous=None,
             created_at=now,
             updated_at=now,
@@ -81,17 +82,20 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     return alias
 
 
-def _text_field(wish: BotRegistration, schema: CollectionSchema) -> str:
+def _text_field(
+    services: Services, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
+) -> str:
+    """The one that is stated, which validation is going to judge, or the one that proves itself."""
     names = schema.text_candidates
-    if wish.text_field:
-        if wish.text_field not in names:
-            raise InvalidConfiguration(
-                f"The collection has no text field {wish.text_field!r}; it has: {', '.join(names)}."
-            )
-        return wish.text_field
-    if not names:
-        raise InvalidConfiguration("The collection has no VARCHAR field that could hold the text.")
-    return names[0]
+    if wish.text_field is None:
+        return find_text_field(services, embedding, schema)
+    if wish.text_field not in names:
+        raise InvalidConfiguration(
+            f"The collection has no text field {wish.text_field!r}; it has: "
+            f"{', '.join(names) or 'none'}. Only a VARCHAR field can be one, no member of the "
+            "dynamic field or of JSON."
+        )
+    return wish.text_field
 
 
 def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:

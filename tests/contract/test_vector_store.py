@@ -431,6 +431,18 @@ def test_a_search_finds_the_nearest_first_and_brings_its_fields(world: World) ->
         assert sorted(scores, reverse=True) == scores
 
 
+def test_directions_drawn_by_lot_find_keys_from_all_over_without_any_field(world: World) -> None:
+    made = world.collection(strings=False)
+    write(world.store, made, [chunk(i) for i in range(400)])
+    drawn = np.random.default_rng(0).standard_normal((50, made.dimension), dtype=np.float32)
+
+    hits = world.store.search(made, drawn, limit=5, output_fields=[])
+
+    keys = {hit.key for found in hits for hit in found}
+    assert len(keys) > 50
+    assert {0, 1, 2, 3} == {int(key) // 100 for key in keys}
+
+
 def test_a_flushed_collection_says_how_far_its_index_is(world: World) -> None:
     made = world.collection()
     write(world.store, made, [chunk(f"k{i}") for i in range(20)])

@@ -45,7 +45,7 @@ from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.upkeep import chore
-from tests.fakes.vector_store import FakeVectorStore
+from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
 
 OWNER = Caller("owner")
 ADMIN = Caller("boss", Role.ADMIN)
@@ -146,7 +146,7 @@ class World:
         texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
         rows = [row_of(f"k{i:03}", text, SMALL) for i, text in enumerate(texts)]
         self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
-        wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model)
+        wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model, text_field=TEXT_FIELD)
         self.system.register_bot(OWNER, wish)
 
     # --- asking ---------------------------------------------------------------

@@ -87,13 +87,13 @@ def test_everything_else_is_a_difference(change: dict[str, Any], index: dict[str
     assert 1 == len(mine.differences(collection_schema(described(**change), [index])))
 
 
-def test_the_likeliest_text_field_comes_first_and_then_the_longest() -> None:
+def test_varchar_fields_come_in_the_collections_order_whatever_their_names_and_lengths() -> None:
     fields = [varchar("title", 500), varchar("body"), varchar("url", 900), varchar("Content")]
     key = {**varchar("id"), "is_primary": True}
 
     schema = collection_schema(described(key, *fields, VECTOR), [INDEX])
 
-    assert ("Content", "body", "url", "title") == schema.text_candidates
+    assert ("title", "body", "url", "Content") == schema.text_candidates
     assert schema.key_is_string
 
 

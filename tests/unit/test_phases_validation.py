@@ -7,10 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from migrations.checks import FIDELITY_COSINE, examine
+from devstack.provider import vector_for
+from migrations.checks import examine
+from migrations.entities import Migration
 from migrations.errors import (
     DimensionMismatch,
     ProviderAuthenticationFailed,
+    ProviderRateLimited,
     ProviderUnavailable,
     ValidationFailed,
     VectorStoreUnavailable,
@@ -165,11 +168,103 @@ def test_a_strayed_alias_is_a_warning() -> None:
     ]
 
 
-def test_a_text_field_that_is_not_what_was_embedded_is_a_warning() -> None:
+def embedded_as(world: World, places: range, text: str) -> None:
+    """The source's rows at these places get the vector of another text."""
+    for i in places:
+        key = f"k{i:03}"
+        fields, _ = world.contents(SOURCE)[key]
+        world.vectors.put(SOURCE, {**fields, "vector": vector_for("small", text.format(i), 8)})
+
+
+def test_a_text_field_that_is_not_what_was_embedded_is_refused() -> None:
     world = World()
-    world.embedders.change_version("small")
+    embedded_as(world, range(12), "title {}")
+    assert "of 12 chunks with a median cosine of" in refusal(world)
+    assert "'text' may not be the text that was embedded" in refusal(World(12, embedders=Drifted()))
+
+
+class Drifted(FakeEmbedders):
+    """The model "small" no longer answers quite what it did when the vectors were made."""
+
+    def answer(self, ref, texts):  # type: ignore[no-untyped-def]
+        answer = super().answer(ref, texts)
+        if ref != SMALL:
+            return answer
+        noise = np.random.default_rng(1).normal(size=answer.vectors.shape)
+        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+        return replace(answer, vectors=(answer.vectors + 0.08 * noise).astype(np.float32))
+
+
+def test_what_would_refuse_the_way_back_is_refused_before_the_switch() -> None:
+    """A title or prefix leaves such a cosine, which verification of the way back would refuse."""
+    world = World(embedders=Drifted())
+    migration = world.complete()
+    assert Status.ROLLED_BACK == migration.status
+    assert "validation-failed" == (migration.error or {})["code"]
+    assert 0.98 < _median(migration) < 0.999
+
+
+def _median(migration: Migration) -> float:
+    (check,) = [c for c in (migration.error or {})["details"]["checks"] if c["name"] == "fidelity"]
+    return float(check["details"]["median_cosine"])
+
+
+def test_fewer_than_half_that_are_not_of_their_text_are_a_warning_with_their_number() -> None:
+    world = World()
+    embedded_as(world, range(5), "title {}")
     (warning,) = warnings(world)
-    assert "may not be the text that was embedded" in warning
+    assert "with a median cosine of 1.0000; 5 are below 0.999." in warning
+
+
+def test_the_sample_is_taken_from_everywhere_and_not_from_the_first_page() -> None:
+    world = World(4_100)  # a page has 4,000
+    for i in range(1_000, 4_100):
+        vector = vector_for("small", f"title {i}", 8)
+        world.vectors.put(SOURCE, {"pk": f"k{i:03}", "text": f"text {i}", "vector": vector})
+    assert "of 50 chunks with a median cosine of" in refusal(world)
+
+
+def test_a_text_that_the_old_model_refuses_does_not_hide_the_others() -> None:
+    world = World()
+    embedded_as(world, range(12), "title {}")
+    world.embedders.refuse("text 7")
+    assert "of 11 chunks with a median cosine of" in refusal(world)
+
+
+def test_texts_that_are_all_longer_than_the_old_model_takes_prove_nothing() -> None:
+    world = World(["x" * (4 * 8192 + 1), "y" * (4 * 8192 + 1)])
+    migration = world.start(over_long="truncate")
+    _, warning = validation.run(world.run_of(migration))["warnings"]
+    assert "longer than the old model takes; nothing shows" in warning
+
+
+def test_an_old_model_that_answers_with_another_dimension_is_refused() -> None:
+    world = World()
+    migration = world.start()
+    world.embedders.fail(DimensionMismatch("8 were wanted, 9 came."), containing="text")
+    with pytest.raises(ValidationFailed, match="8 were wanted, 9 came"):
+        validation.run(world.run_of(migration))
+
+
+def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
+    world = World()
+    embedded_as(world, range(12), "title {}")
+    migration = world.start()
+    limited = ProviderRateLimited("Too many requests.")
+    world.embedders.fail(limited, containing="text")
+    with pytest.raises(ValidationFailed, match="may not be the text"):
+        validation.run(world.run_of(migration))
+    world.embedders.fail(limited, containing="text")
+    report = examine(world.services, world.bot, LARGE)
+    assert ["The old model does not answer (Too many requests.)"] == [
+        check.message.split(";")[0] for check in report.warnings
+    ]
+
+
+def test_a_milvus_that_does_not_answer_is_not_taken_for_a_silent_old_model() -> None:
+    world = World()
+    world.vectors.fail("fetch", VectorStoreUnavailable())
+    assert [] == warnings(world)
 
 
 def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
@@ -186,10 +281,9 @@ def test_vectors_that_nearly_agree_are_faithful() -> None:
     class Rounding(FakeEmbedders):
         def answer(self, ref, texts):  # type: ignore[no-untyped-def]
             answer = super().answer(ref, texts)
-            noise = np.random.default_rng(1).normal(scale=0.02, size=answer.vectors.shape)
+            noise = np.random.default_rng(1).normal(scale=0.003, size=answer.vectors.shape)
             return replace(answer, vectors=(answer.vectors + noise).astype(np.float32))
 
-    assert FIDELITY_COSINE < 1
     assert [] == warnings(World(embedders=Rounding()))
 
 

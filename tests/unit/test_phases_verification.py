@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from migrations.quality import KeySample
 from migrations.sameness import Findings, compare_content
 from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE, FakeEmbedders
-from tests.fakes.world import SOURCE, World
+from tests.fakes.world import OWNER, SOURCE, World
 
 
 def verified(world: World, plant: Callable[[World, str], None]) -> Migration:
@@ -129,6 +130,108 @@ def test_a_model_that_finds_less_than_before_is_refused() -> None:
     migration = world.complete(model="flat")
     assert Status.ROLLED_BACK == migration.status
     assert "Known-item recall@10: 1.000 before, 0.250 after" in (migration.error or {})["message"]
+
+
+def retrieval(migration: Migration) -> dict[str, Any]:
+    """The check of this name, of a migration that has completed or of one that was refused."""
+    found = migration.verification or (migration.error or {})["details"]
+    (check,) = [check for check in found["checks"] if check["name"] == "retrieval"]
+    return dict(check)
+
+
+def test_a_chunk_is_found_by_its_own_key_and_not_by_another_of_the_same_text() -> None:
+    """Of 40 chunks that all look alike to the new model, the first ten are always found."""
+    world = World(["same"] * 35 + [f"text {i}" for i in range(5)], embedders=Indifferent())
+    migration = world.complete(model="flat")
+    assert Status.ROLLED_BACK == migration.status
+    assert "recall@10: 1.000 before, 0.000 after" in (migration.error or {})["message"]
+
+
+def test_chunks_that_share_their_text_are_not_asked_for_and_told_of() -> None:
+    world = World(["same", "same", *[f"text {i}" for i in range(6)]])
+    migration = world.complete()
+    assert Status.COMPLETED == migration.status
+    assert "2 of 8 sampled chunks share their text with another" in retrieval(migration)["message"]
+    assert "88% of the texts are distinct" in retrieval(migration)["message"]
+    assert (6, 2, 0.875) == tuple(
+        retrieval(migration)["details"][name] for name in ("queries", "left_out", "distinct_texts")
+    )
+    assert () == tuple(migration.warnings)
+
+
+def test_a_double_that_is_not_in_the_sample_is_noticed_among_the_answers() -> None:
+    world = World(["same"] * 12, settings={"verify_sample": 1})
+    migration = world.complete()
+    assert Status.COMPLETED == migration.status  # one chunk proves nothing either way
+    assert "None of 1 sampled chunks has a text of its own" in migration.warnings[0]
+
+
+def test_few_texts_of_their_own_are_a_warning() -> None:
+    world = World(["same"] * 7 + ["one", "two", "three"])
+    migration = world.complete()
+    assert Status.COMPLETED == migration.status
+    (warning,) = migration.warnings
+    assert "Only 3 of 10 sampled chunks have a text of their own" in warning
+
+
+def test_a_collection_without_any_text_of_its_own_is_not_switched() -> None:
+    migration = World(["one", "two"] * 6).complete()
+    assert Status.ROLLED_BACK == migration.status
+    assert "verification-failed" == (migration.error or {})["code"]
+    assert "None of 12 sampled chunks has a text of its own" in (migration.error or {})["message"]
+
+
+# --- the way back -------------------------------------------------------------------
+
+
+def gone_there_and_back(world: World, meanwhile: Callable[[str], object]) -> Migration:
+    there = world.complete()
+    assert Status.COMPLETED == there.status, there.error
+    meanwhile(there.target_collection)
+    back = world.system.rollback(OWNER, there.id).migration
+    world.settle()
+    return world.now(back)
+
+
+def test_chunks_that_never_had_the_vector_of_their_text_do_not_bar_the_way_back() -> None:
+    world = World()
+    for i in range(4):
+        vector = vector_for("small", f"title {i}", 8)
+        world.vectors.put(SOURCE, {"pk": f"k{i:03}", "text": f"text {i}", "vector": vector})
+    before = world.contents(SOURCE)
+    back = gone_there_and_back(world, lambda target: None)
+    assert Status.COMPLETED == back.status, back.error
+    sentence = "8 of 12 sampled vectors are of their own text, as it was before the switch."
+    assert [sentence] == list(back.warnings)
+    assert before == world.contents(SOURCE)
+    assert SOURCE == world.bot.live.collection
+
+
+def test_texts_that_all_became_equal_after_the_switch_do_not_bar_the_way_back() -> None:
+    world = World(4)
+
+    def overwrite(target: str) -> None:
+        for i in range(4):
+            world.write(f"k{i:03}", "same", collection=target)
+
+    back = gone_there_and_back(world, overwrite)
+    assert Status.COMPLETED == back.status, back.error
+    assert "None of 4 sampled chunks has a text of its own" in back.warnings[0]
+    assert {"same"} == set(world.texts_of(SOURCE).values())
+
+
+def test_a_kept_collection_whose_vectors_are_mostly_of_other_texts_is_not_gone_back_to() -> None:
+    world = World()
+
+    def ruin(target: str) -> None:
+        for i in range(8):
+            vector = vector_for("small", f"title {i}", 8)
+            row = {"pk": f"k{i:03}", "text": f"text {i}", "page": 1, "vector": vector}
+            world.vectors.put(SOURCE, row)
+
+    back = gone_there_and_back(world, ruin)
+    assert Status.ROLLED_BACK == back.status
+    assert "4 of 12 sampled vectors are of their own text." in (back.error or {})["message"]
 
 
 def test_a_chunk_that_may_be_missing_is_not_reported_as_missing() -> None:

@@ -261,7 +261,9 @@ def test_a_drop_that_fails_is_still_held_and_tried_again() -> None:
 def another_bot_switched(world: World) -> str:
     """A second bot, whose collections have nothing to do with it."""
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
-    world.system.register_bot(OWNER, BotRegistration("zoo", "zoo_live", "fake", "small"))
+    world.system.register_bot(
+        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+    )
     world.system.start_migration(OWNER, StartRequest("zoo", LARGE.provider, LARGE.model))
     world.deliver()
     return world.store.bot("zoo").live.collection

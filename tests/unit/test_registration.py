@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devstack.provider import vector_for
 from migrations.entities import Bot
 from migrations.errors import (
     BotExists,
@@ -18,7 +19,7 @@ from migrations.requests import BotRegistration
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 
-ROWS = [{"pk": "a", "text": "ape"}]
+ROWS = [{"pk": "a", "text": "ape", "vector": vector_for("small", "ape", SMALL.dimension)}]
 
 
 def register(world: World, collection: str = "zoo", **wish: Any) -> Bot:
@@ -67,7 +68,7 @@ def test_an_alias_of_ones_own_can_be_asked_for() -> None:
         ({"alias": "live"}, "points to another collection, 'source'"),
         ({"alias": "source"}, "an alias needs a name of its own"),
         ({"dimension": 9}, "holds 8 dimensions, not 9"),
-        ({"text_field": "title"}, "no text field 'title'; it has: text"),
+        ({"text_field": "title"}, "no text field 'title'; it has: text. Only a VARCHAR field"),
         ({"vector_field": "other"}, "no float vector field 'other'; it has 'vector'"),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_wish_the_collection_contradicts_is_refused(wish: dict[str, Any], sent
 
 def test_a_dimension_the_model_cannot_give_is_refused() -> None:
     world = World()
-    world.vectors.seed("zoo", ROWS, 9)
+    world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], 9)
     with pytest.raises(InvalidConfiguration, match="cannot give 9 dimensions"):
         register(world)
 
@@ -98,6 +99,8 @@ def test_an_unsupported_collection_is_refused_with_its_reasons() -> None:
 def test_a_collection_without_a_text_field_is_refused() -> None:
     with pytest.raises(InvalidConfiguration, match="no VARCHAR field"):
         register(with_zoo(text_candidates=()))
+    with pytest.raises(InvalidConfiguration, match="no text field 'text'; it has: none"):
+        register(with_zoo(text_candidates=()), text_field="text")
 
 
 def test_an_unknown_provider_is_refused_and_the_known_are_named() -> None:

@@ -270,7 +270,9 @@ def test_an_alias_that_does_not_follow_is_an_outage_to_wait_for() -> None:
 def test_one_bots_alias_that_cannot_be_set_does_not_keep_the_others_from_theirs() -> None:
     world = World()
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
-    world.system.register_bot(OWNER, BotRegistration("zoo", "zoo_live", "fake", "small"))
+    world.system.register_bot(
+        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+    )
     world.vectors.drop(SOURCE)
     world.vectors.drop_alias(ALIAS)
     world.vectors.drop_alias("zoo_live")

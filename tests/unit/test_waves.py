@@ -61,7 +61,9 @@ def test_migrations_that_run_at_the_same_time_have_places_of_their_own(
 
     monkeypatch.setattr(world.dispatcher, "send", note)
     world.vectors.seed("other", [{"pk": "a", "text": "one"}], SMALL.dimension)
-    world.system.register_bot(OWNER, BotRegistration("other", "other", "fake", "small"))
+    world.system.register_bot(
+        OWNER, BotRegistration("other", "other", "fake", "small", text_field="text")
+    )
     first = world.start()
     second = world.system.start_migration(OWNER, StartRequest("other", "fake", "large")).migration
     world.deliver()

@@ -19,7 +19,6 @@ from migrations.chunks import CollectionSchema
 #: properties; milvus-lite drops descriptions, and nothing of the user's is touched.
 OWNER_PROPERTY = "reembed.owner"
 
-_LIKELY_TEXT = ("text", "content", "page_content", "chunk", "document", "body")
 #: What describe_index tells of the index's state rather than of its definition.
 _INDEX_STATE = frozenset(
     {"total_rows", "indexed_rows", "pending_index_rows", "state", "field_name", "index_name"}
@@ -140,11 +139,6 @@ def _metric(indexes: Sequence[Mapping[str, Any]], vector_field: str) -> str:
 
 
 def _text_candidates(fields: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    texts = [field for field in fields if field["type"] == VARCHAR and not field["is_primary"]]
-    return tuple(field["name"] for field in sorted(texts, key=_unlikelihood))
-
-
-def _unlikelihood(field: Mapping[str, Any]) -> tuple[int, int]:
-    name = field["name"].lower()
-    rank = _LIKELY_TEXT.index(name) if name in _LIKELY_TEXT else len(_LIKELY_TEXT)
-    return rank, -int(field["params"].get("max_length", 0))
+    return tuple(
+        field["name"] for field in fields if field["type"] == VARCHAR and not field["is_primary"]
+    )

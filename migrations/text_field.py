@@ -1,0 +1,157 @@
+"""Which field of a collection was embedded: taken by itself only if its vectors prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+import numpy as np
+
+from migrations.chunks import Chunk, CollectionSchema
+from migrations.config import EmbeddingRef
+from migrations.errors import InvalidConfiguration, ReembedError
+from migrations.fidelity import Verdict, judge_found
+from migrations.ports import VectorStore
+from migrations.services import Services
+
+#: Field names that say text, as applications have them, in lower case without underscores.
+SAY_TEXT = frozenset(
+    {
+        *("text", "content", "pagecontent", "textcontent", "langchaintext", "rawtext"),
+        *("chunk", "chunktext", "chunkcontent", "document", "documenttext", "doc"),
+        *("body", "passage", "paragraph"),
+    }
+)
+#: Rows whose texts are embedded to prove a field.
+SAMPLE = 50
+#: Rows looked at near each direction, so that enough of them have a text.
+_NEAREST = 5
+
+
+def find_text_field(services: Services, embedding: EmbeddingRef, schema: CollectionSchema) -> str:
+    """The one field whose name says text and whose texts the model turns into the stored vectors.
+
+    In an empty collection the name is enough, if it is the only one.
+
+    Raises:
+        InvalidConfiguration: there is not exactly one, or the model cannot be asked.
+        VectorStoreUnavailable: among others because the collection is not loaded.
+    """
+    named = [name for name in schema.text_candidates if _says_text(name)]
+    if not services.vectors.count(schema.name):
+        if len(named) == 1:
+            return named[0]
+        raise InvalidConfiguration(
+            f"The collection is empty, so nothing proves which field is embedded. {_asked(schema)}"
+        )
+    rows = _all_over(services.vectors, schema)
+    if not named:
+        raise InvalidConfiguration(_nothing_named(schema, rows))
+    verdicts = _verdicts(services, embedding, schema, rows, named)
+    fitting = [name for name, verdict in verdicts.items() if verdict.cosines and verdict.passed]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise InvalidConfiguration(
+        f"{embedding} gives the stored vectors for several fields: {_quoted(fitting)}."
+        f" {_asked(schema)}"
+        if fitting
+        else _nothing_fits(embedding, schema, verdicts)
+    )
+
+
+def _says_text(name: str) -> bool:
+    return name.lower().replace("_", "") in SAY_TEXT
+
+
+def _all_over(vectors: VectorStore, schema: CollectionSchema) -> list[Chunk]:
+    """Rows from all over the collection: those nearest to directions that are drawn by lot.
+
+    One search, however many rows there are; keys in order would have to be read to the
+    end. Searched far outside of the vectors, whatever their length, every metric means
+    the direction.
+    """
+    drawn = np.random.default_rng(0).standard_normal((SAMPLE, schema.dimension), dtype=np.float32)
+    now = vectors.moment()
+    answers = vectors.search(schema, drawn, limit=_NEAREST, output_fields=[], as_of=now)
+    by_rank = (hit for rank in zip_longest(*answers) for hit in rank if hit is not None)
+    keys = list(dict.fromkeys(hit.key for hit in by_rank))
+    found = {c.key: c for c in vectors.fetch(schema, keys, with_vectors=True, as_of=now)}
+    return [found[key] for key in keys if key in found]
+
+
+def _verdicts(
+    services: Services,
+    embedding: EmbeddingRef,
+    schema: CollectionSchema,
+    rows: Sequence[Chunk],
+    named: Sequence[str],
+) -> dict[str, Verdict]:
+    try:
+        return {
+            name: judge_found(services.embedders, embedding, _with_text(rows, name), name)
+            for name in named
+        }
+    except ReembedError as error:
+        raise InvalidConfiguration(
+            f"{embedding} cannot be asked which field was embedded ({error.message})."
+            f" {_asked(schema)}"
+        ) from error
+
+
+def _with_text(rows: Sequence[Chunk], name: str) -> list[Chunk]:
+    return [row for row in rows if row.fields.get(name)][:SAMPLE]
+
+
+# --- sentences --------------------------------------------------------------------
+
+
+def _asked(schema: CollectionSchema) -> str:
+    names = schema.text_candidates
+    if not names:
+        return "It has no VARCHAR field that could hold the text."
+    return f"Name the one that was embedded as text_field; there are: {', '.join(names)}."
+
+
+def _nothing_named(schema: CollectionSchema, rows: Sequence[Chunk]) -> str:
+    begun = (
+        "No name of a VARCHAR field says that it holds the text."
+        if schema.text_candidates
+        else "The collection has no VARCHAR field that could hold the text."
+    )
+    hidden = sorted({name for row in rows for name in _hidden_texts(row, schema)})
+    where = (
+        f" The text seems to lie in {_quoted(hidden)}, in the dynamic field or in JSON;"
+        " such a collection cannot be migrated yet."
+        if hidden
+        else " A text in the dynamic field, in JSON or outside of Milvus cannot be migrated yet."
+    )
+    return f"{begun}{where}" + (f" {_asked(schema)}" if schema.text_candidates else "")
+
+
+def _hidden_texts(row: Chunk, schema: CollectionSchema) -> Iterable[str]:
+    """Names of what says text and is no column: members of the dynamic field and of JSON."""
+    columns = {schema.key_field, *schema.text_candidates}
+    for name, value in row.fields.items():
+        if isinstance(value, dict):
+            yield from (f"{name}.{m}" for m, v in value.items() if v and _says_text(str(m)))
+        elif isinstance(value, str) and value and _says_text(name) and name not in columns:
+            yield name
+
+
+def _nothing_fits(
+    embedding: EmbeddingRef, schema: CollectionSchema, told: dict[str, Verdict]
+) -> str:
+    each = (
+        f"{name!r} (median cosine {verdict.median:.4f})"
+        if verdict.cosines
+        else f"{name!r} (no text in the sample)"
+        for name, verdict in told.items()
+    )
+    return (
+        f"{embedding} does not give the stored vectors for {', '.join(each)}: another field, the"
+        f" text with something else, or by another model was embedded. {_asked(schema)}"
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))

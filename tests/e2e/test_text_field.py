@@ -1,0 +1,182 @@
+"""Collections as applications lay them out, and the text field that a bot gets for them.
+
+The model is the local one and the texts are real, so that a wrong field is as far from
+the stored vectors as it is in life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pytest
+from pymilvus import DataType
+
+from devstack.corpus import python_corpus
+from tests.fakes.embedders import LOCAL_64, LOCAL_256
+from tests.harness import rows
+from tests.harness.bots import BotHandle, expect
+from tests.harness.world import World
+from tests.harness.writers import History
+from tests.services.databases import unique_name
+
+TEXTS = [passage.text for passage in islice(python_corpus(), 0, 1200, 20)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An application's collection: its columns besides the vector, and rows for the texts."""
+
+    columns: dict[str, dict[str, Any]]
+    row: Callable[[int, str], dict[str, Any]]
+    dynamic: bool = False
+    #: What is embedded of a text.
+    embedded: str = "{}"
+
+
+def varchar(length: int, **more: Any) -> dict[str, Any]:
+    return {"datatype": DataType.VARCHAR, "max_length": length, **more}
+
+
+INT_KEY = {"datatype": DataType.INT64, "is_primary": True}
+FASTGPT = {
+    "id": INT_KEY,
+    "teamId": varchar(64),
+    "datasetId": varchar(64),
+    "collectionId": varchar(64),
+    "createTime": {"datatype": DataType.INT64},
+}
+
+
+def fastgpt(i: int, text: str) -> dict[str, Any]:
+    ids = {
+        "teamId": f"team{i % 2:060}",
+        "datasetId": f"set{i % 4:060}",
+        "collectionId": f"c{i:060}",
+    }
+    return {"id": i, **ids, "createTime": 1_700_000_000 + i}
+
+
+FASTGPT_LAYOUT = Layout(FASTGPT, fastgpt)
+FASTGPT_DYNAMIC = Layout(FASTGPT, lambda i, text: {**fastgpt(i, text), "text": text}, dynamic=True)
+LLAMA_INDEX = Layout(
+    {"id": varchar(128, is_primary=True), "doc_id": varchar(65535)},
+    lambda i, text: {"id": f"node-{i:04}", "doc_id": f"doc-{i // 3}", "text": text},
+    dynamic=True,
+)
+LANGCHAIN = Layout(
+    {
+        "pk": varchar(128, is_primary=True),
+        "source": varchar(65535),
+        "langchain_text": varchar(4096),
+    },
+    lambda i, text: {"pk": f"{i:04}", "source": f"page {i}", "langchain_text": text},
+)
+PREFIXED = Layout(LANGCHAIN.columns, LANGCHAIN.row, embedded="Title: the Python library\n\n{}")
+
+
+@pytest.fixture
+def seeded(world: World) -> Callable[[Layout], str]:
+    """Makes a collection, filled and loaded, and answers with its name."""
+
+    def make(layout: Layout) -> str:
+        name, milvus = unique_name("c"), world.milvus
+        schema = milvus.create_schema(auto_id=False, enable_dynamic_field=layout.dynamic)
+        for column, options in layout.columns.items():
+            schema.add_field(column, **options)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=LOCAL_64.dimension)
+        index = milvus.prepare_index_params()
+        index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16})
+        milvus.create_collection(name, schema=schema, index_params=index)
+        milvus.upsert(name, rows_of(layout, TEXTS))
+        milvus.flush(name)
+        return name
+
+    return make
+
+
+def rows_of(layout: Layout, texts: Sequence[str]) -> list[dict[str, Any]]:
+    vectors = rows.embedded(LOCAL_64, [layout.embedded.format(text) for text in texts])
+    return [
+        {**layout.row(i, text), "vector": vector}
+        for i, (text, vector) in enumerate(zip(texts, vectors, strict=True))
+    ]
+
+
+def wish_for(name: str, **more: str) -> dict[str, Any]:
+    return {"bot_id": unique_name("bot"), "collection": name, **LOCAL_64.model_dump(), **more}
+
+
+def bot_of(world: World, wish: dict[str, Any]) -> BotHandle:
+    made = expect(201, world.owner.post("/bots", wish))
+    name = wish["collection"]
+    return BotHandle(world.owner, made["bot_id"], made["alias"], name, LOCAL_64, History({}))
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (FASTGPT_LAYOUT, ["teamId, datasetId, collectionId", "outside of Milvus"]),
+        (FASTGPT_DYNAMIC, ["teamId, datasetId, collectionId", "lie in 'text'", "dynamic field"]),
+        (LLAMA_INDEX, ["there are: doc_id", "lie in 'text'", "dynamic field"]),
+        (PREFIXED, ["source, langchain_text", "'langchain_text' (median cosine 0."]),
+    ],
+    ids=["fastgpt", "fastgpt-dynamic", "llamaindex", "prefix"],
+)
+def test_no_field_is_taken_that_was_not_embedded(
+    world: World, seeded: Callable[[Layout], str], layout: Layout, words: list[str]
+) -> None:
+    name = seeded(layout)
+    problem = expect(422, world.owner.post("/bots", wish_for(name)))
+    assert "/problems/invalid-configuration" == problem["type"]
+    assert [] == [word for word in (*words, "text_field") if word not in problem["detail"]], problem
+    assert name not in [bot["collection"] for bot in world.owner.get("/bots").body["bots"]]
+
+
+@pytest.mark.parametrize(
+    ("layout", "stated"),
+    [
+        (FASTGPT_LAYOUT, "teamId"),
+        (FASTGPT_LAYOUT, "collectionId"),
+        (LLAMA_INDEX, "doc_id"),
+        (PREFIXED, "langchain_text"),
+    ],
+    ids=["fastgpt-team", "fastgpt-collection", "llamaindex", "prefix"],
+)
+def test_a_stated_field_that_was_not_embedded_ends_at_validation_and_nothing_is_switched(
+    world: World, seeded: Callable[[Layout], str], layout: Layout, stated: str
+) -> None:
+    bot = bot_of(world, wish_for(seeded(layout), text_field=stated))
+    before = bot.row()
+    found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.model_dump()))
+    assert (False, 1) == (found["compatible"], len(found["errors"]))
+    (error,) = bot.start(LOCAL_256).ends("rolled_back")["errors"]
+    assert "validation-failed" == error["code"]
+    assert f"{stated!r} may not be the text that was embedded" in error["message"]
+    assert before == bot.row()
+    assert bot.collection == rows.points_to(world.milvus, bot.alias)
+    assert [] == [name for name in world.milvus.list_collections() if f"{bot.alias}__g" in name]
+
+
+def test_a_field_that_says_text_and_was_embedded_is_taken_and_goes_there_and_back(
+    world: World, seeded: Callable[[Layout], str]
+) -> None:
+    bot = bot_of(world, wish_for(seeded(LANGCHAIN)))
+    assert "langchain_text" == bot.row()["text_field"]
+    untouched = contents(world, bot.collection)
+    run = bot.migrate(LOCAL_256)
+    new, model = bot.pair()
+    assert LOCAL_256 == model
+    assert untouched.keys() == contents(world, new).keys()
+    run.roll_back().ends("completed")
+    assert (bot.collection, LOCAL_64) == bot.pair()
+    assert untouched == contents(world, bot.collection)
+
+
+def contents(world: World, name: str) -> dict[str, tuple[str, str]]:
+    found = world.milvus.query(
+        name, filter='pk >= ""', output_fields=["*"], limit=1000, consistency_level="Strong"
+    )
+    return {row["pk"]: (row["langchain_text"], bytes(str(row["vector"]), "ascii")) for row in found}
