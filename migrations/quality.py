@@ -169,8 +169,8 @@ def _report_nothing_asked(run: Run, sampled: int, distinct: float, report: Repor
         "retrieval",
         False,
         f"None of {sampled} sampled chunks has a text of its own ({distinct:.0%} of the texts are "
-        "distinct), so whether the new collection answers as well cannot be judged. If the "
-        "texts are right, start with verify_migration false.",
+        "distinct), so whether the target answers as well cannot be judged."
+        + (" If the texts are right, start with verify_migration false." if fails else ""),
         severity="error" if fails else "warning",
         queries=0,
         left_out=sampled,
