@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from kombu import Exchange, Queue
 
+from migrations.model.task_names import BATCH, BATCH_QUEUES, CONTROL_QUEUE
 from migrations.settings import get_settings
-from migrations.task_names import BATCH, BATCH_QUEUES, CONTROL_QUEUE
 
 _settings = get_settings()
 

@@ -6,8 +6,8 @@ import structlog
 from flask import g, request
 
 from api.services import services
-from migrations.entities import Caller
-from migrations.errors import NotAuthenticated
+from migrations.model.bots import Caller
+from migrations.model.errors import NotAuthenticated
 
 
 def authenticate() -> None:

@@ -17,7 +17,12 @@ from flask_openapi3.types import ResponseDict
 from api import parsing, problems
 from api.problems import BodyMalformed, RequestInvalid
 from api.schemas import REQUESTS, RESPONSES, ProblemDetails
-from migrations.errors import NotAuthenticated, ReembedError, StateStoreUnavailable, first_sentence
+from migrations.model.errors import (
+    NotAuthenticated,
+    ReembedError,
+    StateStoreUnavailable,
+    first_sentence,
+)
 
 _SCHEMA = "#/components/schemas/{model}"
 

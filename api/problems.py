@@ -16,7 +16,7 @@ from flask import Flask, Response, g, request
 from pydantic_core import to_json
 from werkzeug import exceptions as http
 
-from migrations import errors as domain
+from migrations.model import errors as domain
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from migrations.adapters.milvus import MilvusVectorStore
-from migrations.chunks import Chunk
+from migrations.model.chunks import Chunk
 from worker import app
 
 __all__ = ["app"]

@@ -16,8 +16,8 @@ from celery.canvas import Signature
 from benchmarks.figures import Figure, figure
 from benchmarks.lab import Lab
 from benchmarks.site import Site
+from migrations.model.task_names import BATCH_QUEUES
 from migrations.settings import Settings
-from migrations.task_names import BATCH_QUEUES
 
 _WAVE = int(Settings.model_fields["wave_size"].default)
 _LANES = int(Settings.model_fields["waves_in_flight"].default)

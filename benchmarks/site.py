@@ -29,7 +29,7 @@ from devstack.redis import RedisServer
 from devstack.server import PROJECT, Server, free_port
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.bootstrap import issue_token, upgrade_schema
-from migrations.entities import Role
+from migrations.model.bots import Role
 from migrations.settings import Settings
 
 _WORKERS = "celery -A worker worker"

@@ -21,7 +21,7 @@ from devstack.demo_bot import QUESTIONS, DemoBot, Found, Reader, demo_bot, same_
 from devstack.stack import DEFAULT_DATA
 from devstack.system import RunningSystem, running_system
 from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 
 BOT = "python-docs"
 COLLECTION = "python_docs"

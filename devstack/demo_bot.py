@@ -21,7 +21,7 @@ from devstack.corpus import Passage
 from devstack.system import RunningSystem
 from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from migrations.settings import Settings
 
 QUESTIONS = (

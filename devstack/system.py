@@ -63,7 +63,7 @@ def running_system(
 def _prepare_database(environment: Mapping[str, str], token_file: Path) -> str:
     """Bring the schema up to date; an admin's token, made at the first start and kept."""
     from migrations.bootstrap import issue_token, upgrade_schema
-    from migrations.entities import Role
+    from migrations.model.bots import Role
     from migrations.settings import get_settings
 
     with _environment(environment):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
-    from migrations.config import MigrationConfig
-    from migrations.progress import MigrationProgress
-    from migrations.results import MigrationResult, RollbackInfo
+    from migrations.model.config import MigrationConfig
+    from migrations.model.progress import MigrationProgress, MigrationResult
+    from migrations.model.runs import RollbackInfo
     from migrations.system import EmbeddingMigrationSystem
 
 __all__ = [
@@ -29,10 +29,10 @@ __all__ = [
 _HOMES = {
     "EmbeddingCompatibilityManager": "migrations.compatibility",
     "EmbeddingMigrationSystem": "migrations.system",
-    "MigrationConfig": "migrations.config",
-    "MigrationProgress": "migrations.progress",
-    "MigrationResult": "migrations.results",
-    "RollbackInfo": "migrations.results",
+    "MigrationConfig": "migrations.model.config",
+    "MigrationProgress": "migrations.model.progress",
+    "MigrationResult": "migrations.model.progress",
+    "RollbackInfo": "migrations.model.runs",
 }
 
 

@@ -6,8 +6,8 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from migrations.entities import Caller, Role
-from migrations.errors import NotAuthenticated
+from migrations.model.bots import Caller, Role
+from migrations.model.errors import NotAuthenticated
 from migrations.state_store import TokenStore
 
 PREFIX = "reembed_"  # lets secret scanners recognise a leaked token

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from migrations.entities import HeldCollection, HoldReason, NewMigration
+from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.runs import NewMigration
 from migrations.services import Services
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from migrations.entities import Bot
-from migrations.errors import VectorStoreUnavailable
+from migrations.model.bots import Bot
+from migrations.model.errors import VectorStoreUnavailable
 from migrations.services import Services
 
 log = structlog.get_logger(__name__)

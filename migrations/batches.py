@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-from migrations.chunks import Chunk, Content, KeyRange, content_of
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
+from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports import Counters
 from migrations.run import Run
 

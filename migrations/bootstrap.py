@@ -18,8 +18,8 @@ from celery import Celery
 from migrations.access import Access
 from migrations.adapters.clock import SystemClock
 from migrations.call_slots import CallSlots
-from migrations.entities import Role
-from migrations.errors import ReembedError
+from migrations.model.bots import Role
+from migrations.model.errors import ReembedError
 from migrations.ports import Checkpoints, Dispatcher, Embedders, RateLimiter, VectorStore
 from migrations.pulse import Pulse
 from migrations.services import Services

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from migrations.chunks import CollectionSchema
-from migrations.config import EmbeddingRef, OverLong
 from migrations.content import ContentSum
-from migrations.entities import Bot
-from migrations.errors import (
+from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
+from migrations.model.bots import Bot
+from migrations.model.chunks import CollectionSchema
+from migrations.model.config import EmbeddingRef, OverLong
+from migrations.model.errors import (
     CollectionNotLoaded,
     DimensionMismatch,
     PermanentError,
@@ -18,11 +19,10 @@ from migrations.errors import (
     RequestError,
     TransientError,
 )
-from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
+from migrations.model.report import Report
 from migrations.over_long import is_over_long
 from migrations.ports import Moment
 from migrations.reservoir import Reservoir
-from migrations.results import Report
 from migrations.services import Services
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.

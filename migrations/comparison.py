@@ -14,7 +14,10 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from migrations.chunks import (
+from migrations.embedding import embed
+from migrations.failpoints import failpoint
+from migrations.lookahead import in_order
+from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
@@ -24,10 +27,7 @@ from migrations.chunks import (
     content_of,
     stacked,
 )
-from migrations.embedding import embed
-from migrations.failpoints import failpoint
-from migrations.frozen import WrittenRow, content_hash
-from migrations.lookahead import in_order
+from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.ports import Moment, VectorStore
 from migrations.run import Run
 

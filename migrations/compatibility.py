@@ -5,18 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from migrations.checks import examine
-from migrations.entities import Caller
-from migrations.errors import SameModel
 from migrations.estimation import estimate
-from migrations.progress import MigrationProgress
-from migrations.requests import (
-    BotEstimate,
-    ChangeValidation,
-    DimensionInfo,
-    EstimateRequest,
-    Started,
-    StartRequest,
-)
+from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, Started
+from migrations.model.bots import Caller
+from migrations.model.errors import SameModel
+from migrations.model.progress import MigrationProgress
+from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.services import Services
 from migrations.system import EmbeddingMigrationSystem
 

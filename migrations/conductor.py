@@ -22,8 +22,9 @@ import structlog
 
 from migrations import outbox
 from migrations.batches import run_batch
-from migrations.chunks import KeyRange
-from migrations.errors import (
+from migrations.failpoints import failpoint
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import (
     CheckpointsLost,
     PermanentError,
     Postponed,
@@ -34,13 +35,12 @@ from migrations.errors import (
     TransientError,
     TransitionRefused,
 )
-from migrations.failpoints import failpoint
+from migrations.model.states import Phase, Status
 from migrations.phases import WORK
 from migrations.phases import data_migration as data_migration_phase
 from migrations.pulse import Beat
 from migrations.run import Run, backoff_seconds
 from migrations.services import Services
-from migrations.states import Phase, Status
 from migrations.waves import open_next
 
 log = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from migrations.chunks import CONTENT_DIGESTS, Chunk, CollectionSchema, Content
+from migrations.model.chunks import CONTENT_DIGESTS, Chunk, CollectionSchema, Content
 from migrations.ports import Moment, VectorStore
 
 

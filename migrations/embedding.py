@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from migrations.chunks import Chunk, Embedded, Vectors
-from migrations.config import OverLong
-from migrations.errors import (
+from migrations.failpoints import failpoint
+from migrations.limits import Ticket
+from migrations.model.chunks import Chunk, Embedded, Vectors
+from migrations.model.config import OverLong
+from migrations.model.errors import (
     InvalidVectors,
     PermanentError,
     Postponed,
@@ -18,8 +20,6 @@ from migrations.errors import (
     TextRefused,
     TransientError,
 )
-from migrations.failpoints import failpoint
-from migrations.limits import Ticket
 from migrations.over_long import Parts, Policy, combined
 from migrations.run import Run, backoff_seconds
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import islice
 
-from migrations.chunks import Chunk
-from migrations.config import EmbeddingRef
-from migrations.entities import Bot
-from migrations.errors import ReembedError
-from migrations.results import Estimate
+from migrations.model.bots import Bot
+from migrations.model.chunks import Chunk
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import ReembedError
+from migrations.model.report import Estimate
 from migrations.services import Services
 
 #: Chunks whose texts are counted in tokens.

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from migrations.errors import PermanentError, ReembedError, TransientError
+from migrations.model.errors import PermanentError, ReembedError, TransientError
 
 _ADDRESS = os.environ.get("REEMBED_FAILPOINTS")
 #: A paused test may hold a worker for long; a forgotten one must not hold it for ever.

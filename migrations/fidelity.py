@@ -14,9 +14,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from migrations.chunks import Chunk, Key
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidVectors, TextRefused
+from migrations.model.chunks import Chunk, Key
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidVectors, TextRefused
 from migrations.over_long import is_over_long
 from migrations.ports import Embedder, Embedders
 

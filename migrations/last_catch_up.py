@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import structlog
 
-from migrations.chunks import Chunk, content_of
 from migrations.comparison import (
     Difference,
     PassResult,
@@ -22,12 +21,13 @@ from migrations.comparison import (
     differences,
     make_equal,
 )
-from migrations.errors import VerificationFailed
-from migrations.frozen import FrozenPart, frozen
 from migrations.lasting import LOOKS, counts_as_compared, lasts
+from migrations.model.chunks import Chunk, content_of
+from migrations.model.errors import VerificationFailed
+from migrations.model.snapshot import FrozenPart, frozen
+from migrations.model.states import Kind
 from migrations.ports import Moment
 from migrations.run import Run
-from migrations.states import Kind
 from migrations.sweeps import PARTS_PER_FLUSH, parts_as_of, recorder
 
 log = structlog.get_logger(__name__)

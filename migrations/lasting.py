@@ -18,10 +18,10 @@ from typing import TypeVar
 
 import structlog
 
-from migrations.chunks import Chunk, Key, stacked
 from migrations.comparison import PassResult, apply, difference_of, keys_left_out
-from migrations.entities import Conflict, ConflictReason
-from migrations.frozen import WrittenRow, content_hash
+from migrations.model.chunks import Chunk, Key, stacked
+from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import structlog
 
-from migrations.entities import Migration
+from migrations.model.runs import Migration
 from migrations.services import Services
 
 log = structlog.get_logger(__name__)

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from migrations.entities import OutboxMessage
-from migrations.errors import ReembedError
+from migrations.model.errors import ReembedError
+from migrations.model.runs import OutboxMessage
 from migrations.services import Services
 
 log = structlog.get_logger(__name__)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from migrations.config import OverLong
-from migrations.errors import InvalidVectors, TextRefused
+from migrations.model.config import OverLong
+from migrations.model.errors import InvalidVectors, TextRefused
 
 CountTokens = Callable[[str], int]
 

@@ -1,7 +1,7 @@
 """The outside world as the domain sees it: one Protocol per thing.
 
 Adapters implement these and translate every vendor exception into one of
-``migrations.errors``. Each Protocol has a fake in ``tests/fakes`` and a
+``migrations.model.errors``. Each Protocol has a fake in ``tests/fakes`` and a
 contract suite that runs on the fake and on the real thing.
 """
 
@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from migrations.chunks import (
+from migrations.limits import Purpose, Ticket
+from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
@@ -26,8 +27,7 @@ from migrations.chunks import (
     KeyRange,
     Vectors,
 )
-from migrations.config import EmbeddingRef
-from migrations.limits import Purpose, Ticket
+from migrations.model.config import EmbeddingRef
 
 #: A point in time as the vector store understands it; nobody else looks inside.
 Moment = Mapping[str, Any]
@@ -467,7 +467,7 @@ class Dispatcher(Protocol):
     """Celery, by task name. Sending twice is harmless; the watchdog makes up for a lost message."""
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Publish one outbox message, see :mod:`migrations.messages`."""
+        """Publish one outbox message, see :mod:`migrations.model.messages`."""
         ...
 
     def waiting(self) -> int:

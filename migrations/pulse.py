@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from migrations.errors import StateStoreUnavailable, Superseded
+from migrations.model.errors import StateStoreUnavailable, Superseded
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from uuid import UUID
 import structlog
 
 from migrations.content import content_digest
-from migrations.entities import HeldCollection
-from migrations.errors import ForeignCollection
+from migrations.model.errors import ForeignCollection
+from migrations.model.left_behind import HeldCollection
 from migrations.services import Services
 from migrations.sweeps import sweep
 

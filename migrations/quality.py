@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrations.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.embedding import embed
 from migrations.fidelity import Vector, judge, judgeable
+from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
+from migrations.model.report import Report
 from migrations.ports import Moment
 from migrations.reservoir import Reservoir
-from migrations.results import Report
 from migrations.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.

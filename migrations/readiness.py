@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from migrations.chunks import IndexState
-from migrations.errors import VectorStoreUnavailable
-from migrations.results import Report
+from migrations.model.chunks import IndexState
+from migrations.model.errors import VectorStoreUnavailable
+from migrations.model.report import Report
 from migrations.run import Run
 
 

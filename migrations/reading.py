@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
+from migrations.model.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
 from migrations.ports import VectorStore
 
 if TYPE_CHECKING:

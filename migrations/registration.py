@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from migrations.chunks import CollectionSchema
-from migrations.config import EmbeddingRef
-from migrations.entities import Bot, Caller, LivePair
-from migrations.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
-from migrations.requests import BotRegistration
+from migrations.model.bots import Bot, Caller, LivePair
+from migrations.model.chunks import CollectionSchema
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
+from migrations.model.requests import BotRegistration
 from migrations.services import Services
 from migrations.text_field import find_text_field
 

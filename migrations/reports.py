@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations.entities import Migration, Watched
-from migrations.errors import TransientError
+from migrations.model.errors import TransientError
+from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
+from migrations.model.runs import Migration, Watched
+from migrations.model.states import Phase
 from migrations.ports import Counters, Snapshot
-from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
-from migrations.results import MigrationResult
 from migrations.services import Services
-from migrations.states import Phase
 
 
 def progress_of(services: Services, watched: Watched) -> MigrationProgress:

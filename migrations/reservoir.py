@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from migrations.chunks import Key
+from migrations.model.chunks import Key
 
 
 class Reservoir:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
-from migrations.config import MigrationConfig
-from migrations.entities import Bot, HoldReason, Migration, NewMigration
-from migrations.errors import (
+from migrations.model.answers import RollbackReadiness
+from migrations.model.bots import Bot
+from migrations.model.config import MigrationConfig
+from migrations.model.errors import (
     AlreadyRolledBack,
     NoActiveMigration,
     ProviderKeyMissing,
@@ -15,9 +16,10 @@ from migrations.errors import (
     RollbackUnavailable,
     SwitchInProgress,
 )
-from migrations.requests import RollbackReadiness
+from migrations.model.left_behind import HoldReason
+from migrations.model.runs import Migration, NewMigration
+from migrations.model.states import LIVE, Kind, Phase, Status
 from migrations.services import Services
-from migrations.states import LIVE, Kind, Phase, Status
 
 
 def refuse_unless_switched(services: Services, migration: Migration) -> None:

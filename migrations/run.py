@@ -9,14 +9,15 @@ from typing import TypeVar
 
 import structlog
 
-from migrations.chunks import Chunk, CollectionSchema
-from migrations.entities import Bot, Migration
-from migrations.errors import CollectionNotLoaded, PutDown, TimedOut, TransientError
+from migrations.model.bots import Bot
+from migrations.model.chunks import Chunk, CollectionSchema
+from migrations.model.errors import CollectionNotLoaded, PutDown, TimedOut, TransientError
+from migrations.model.runs import Migration
+from migrations.model.states import COMPENSABLE
 from migrations.ports import Embedder
 from migrations.pulse import Beat
 from migrations.reading import SharedReads, SharedSchemas
 from migrations.services import Services
-from migrations.states import COMPENSABLE
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -7,14 +7,14 @@ from itertools import islice
 
 import structlog
 
-from migrations.chunks import Content, Key
 from migrations.comparison import Difference, catch_up_once, differences
 from migrations.durability import MAY_LACK_ROWS
 from migrations.last_catch_up import freeze_as_verified
 from migrations.lasting import LOOKS
+from migrations.model.chunks import Content, Key
+from migrations.model.report import Report
 from migrations.ports import Moment
 from migrations.quality import KeySample
-from migrations.results import Report
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

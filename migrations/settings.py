@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from migrations.config import MAX_BATCH_SIZE
+from migrations.model.config import MAX_BATCH_SIZE
 
 
 class ProviderSettings(BaseModel):

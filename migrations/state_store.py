@@ -15,23 +15,20 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from migrations.entities import (
-    Bot,
-    Caller,
-    Conflict,
+from migrations.model.bots import Bot, Caller, Role
+from migrations.model.errors import ReembedError
+from migrations.model.left_behind import Conflict, HeldCollection
+from migrations.model.runs import (
     Event,
     FailedChunk,
-    HeldCollection,
     Migration,
     NewMigration,
     OutboxMessage,
-    Role,
     Step,
     Watched,
 )
-from migrations.errors import ReembedError
-from migrations.frozen import FrozenPart, WrittenRow
-from migrations.states import Phase, Status
+from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.states import Phase, Status
 
 
 class BotStore(Protocol):

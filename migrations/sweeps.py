@@ -2,7 +2,7 @@
 
 A foreign writer may keep a physical name for ever. What it writes there is found by
 comparing the old collection with itself as it was when it was last caught up
-(:mod:`migrations.frozen`), so that nothing the new collection has been told since can
+(:mod:`migrations.model.snapshot`), so that nothing the new collection has been told since can
 be mistaken for a straggler. A straggler whose chunk has not changed in the new
 collection is forwarded; otherwise the new collection's chunk stays, because it is what
 readers have been seeing, and the straggler is kept as a conflict.
@@ -23,21 +23,22 @@ from uuid import UUID
 
 import structlog
 
-from migrations.chunks import Chunk, Key, KeyRange
 from migrations.comparison import PAGE_SIZE, Difference, copy_vectors, replacing
 from migrations.embedding import Outcome, embed
-from migrations.entities import Conflict, ConflictReason, Migration
-from migrations.errors import (
+from migrations.failpoints import failpoint
+from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
+from migrations.lookahead import in_order
+from migrations.model.chunks import Chunk, Key, KeyRange
+from migrations.model.errors import (
     PermanentError,
     RequestError,
     Superseded,
     SweepPostponed,
     TransientError,
 )
-from migrations.failpoints import failpoint
-from migrations.frozen import FrozenPart, WrittenRow, content_hash, frozen, key_hash
-from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
-from migrations.lookahead import in_order
+from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.runs import Migration
+from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
 from migrations.ports import Moment
 from migrations.readiness import make_readable
 from migrations.run import Run

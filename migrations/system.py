@@ -12,9 +12,10 @@ import structlog
 
 from migrations import outbox, rollback
 from migrations.adoption import adopting
-from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import Bot, Caller, Migration, NewMigration, Role, target_name
-from migrations.errors import (
+from migrations.model.answers import BotStatus, Started
+from migrations.model.bots import Bot, Caller, Role
+from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
     MigrationInProgress,
@@ -25,13 +26,13 @@ from migrations.errors import (
     RollbackUnavailable,
     SameModel,
 )
-from migrations.progress import MigrationProgress
+from migrations.model.progress import MigrationProgress, MigrationResult
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import Migration, NewMigration, target_name
+from migrations.model.states import COMPENSABLE, Kind
 from migrations.registration import check_dimension, register
 from migrations.reports import progress_of, result_of
-from migrations.requests import BotRegistration, BotStatus, Started, StartRequest
-from migrations.results import MigrationResult
 from migrations.services import Services
-from migrations.states import COMPENSABLE, Kind
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)

@@ -7,10 +7,10 @@ from itertools import zip_longest
 
 import numpy as np
 
-from migrations.chunks import Chunk, CollectionSchema
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidConfiguration, ReembedError
 from migrations.fidelity import Verdict, judge_found
+from migrations.model.chunks import Chunk, CollectionSchema
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration, ReembedError
 from migrations.ports import VectorStore
 from migrations.services import Services
 

@@ -15,8 +15,8 @@ import structlog
 
 from migrations import outbox
 from migrations.aliases import reconcile
-from migrations.errors import ReembedError, TimedOut
 from migrations.failpoints import failpoint
+from migrations.model.errors import ReembedError, TimedOut
 from migrations.orphans import drop_orphans
 from migrations.services import Services
 from migrations.upkeep import enqueue_due

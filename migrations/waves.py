@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import structlog
 
-from migrations import messages
-from migrations.chunks import KeyRange
-from migrations.entities import Step
 from migrations.failpoints import failpoint
+from migrations.model import messages
+from migrations.model.chunks import KeyRange
+from migrations.model.runs import Step
 from migrations.ports import Plan
 from migrations.run import Run
 

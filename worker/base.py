@@ -8,7 +8,7 @@ import structlog
 from celery import Task
 from celery.exceptions import Ignore, Reject
 
-from migrations.errors import PutDown, Superseded
+from migrations.model.errors import PutDown, Superseded
 
 
 class MigrationTask(Task):  # type: ignore[type-arg]  # celery's stubs are not at hand

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from migrations.entities import Role
-from migrations.errors import ReembedError
+from migrations.model.bots import Role
+from migrations.model.errors import ReembedError
 from migrations.settings import get_settings
 
 

@@ -22,8 +22,8 @@ import structlog
 from celery.app.control import Control
 from celery.worker.control import Panel
 
-from migrations.errors import MigrationNotFound, ReembedError
-from migrations.task_names import migration_of
+from migrations.model.errors import MigrationNotFound, ReembedError
+from migrations.model.task_names import migration_of
 
 log = structlog.get_logger(__name__)
 

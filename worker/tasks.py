@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from migrations import purge, sweeps
-from migrations import task_names as names
-from migrations.chunks import Key, KeyRange
-from migrations.states import Phase
+from migrations.model import task_names as names
+from migrations.model.chunks import Key, KeyRange
+from migrations.model.states import Phase
 from worker.application import app, assembly
 
 

@@ -10,7 +10,7 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
 from api.services import services
-from migrations import errors
+from migrations.model import errors
 
 bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
 

@@ -22,7 +22,7 @@ from api.schemas import (
     MigrationStatusResponse,
 )
 from api.services import services
-from migrations import errors
+from migrations.model import errors
 
 embeddings = guarded_blueprint("embeddings", __name__, "What a bot is embedded with.")
 

@@ -16,8 +16,8 @@ from api.schemas import (
     MigrationProgressResponse,
 )
 from api.services import services
-from migrations import errors
-from migrations.states import Kind
+from migrations.model import errors
+from migrations.model.states import Kind
 
 migrations = guarded_blueprint("migrations", __name__, "Runs from one embedding to another.")
 

@@ -9,7 +9,7 @@ from flask import url_for
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
-from migrations.entities import Bot, PreviousPair
+from migrations.model.bots import Bot, PreviousPair
 
 
 class PreviousItem(ResponseBody):

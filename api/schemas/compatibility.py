@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
+from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo
+from migrations.model.report import Check, Report
 from migrations.ports import ModelInfo
-from migrations.requests import BotEstimate, ChangeValidation, DimensionInfo
-from migrations.results import Check, Report
 
 _CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
 _TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}

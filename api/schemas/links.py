@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import url_for
 
-from migrations.states import COMPENSABLE, Status
+from migrations.model.states import COMPENSABLE, Status
 
 #: Before the switch a rollback cancels; when all is done it starts a reverse run.
 _WAY_BACK = COMPENSABLE | {Status.COMPLETED}
@@ -15,7 +15,7 @@ _WAY_BACK = COMPENSABLE | {Status.COMPLETED}
 def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str, str]:
     """Paths by name; ``cancel`` and ``rollback`` only while they may succeed."""
     links = {
-        "self": url_for("migrations.progress", migration_id=migration_id),
+        "self": url_for("migrations.model.progress", migration_id=migration_id),
         "bot": url_for("bots.bot", bot_id=bot_id),
         "status": url_for("embeddings.migration_status", bot_id=bot_id),
     }

@@ -13,9 +13,10 @@ from api.schemas.bots import BotResponse
 from api.schemas.links import migration_links
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from api.schemas.progress import ErrorItem
-from migrations.entities import HeldCollection, HoldReason, Migration, Step
-from migrations.requests import BotStatus
-from migrations.states import LIVE, Kind, Phase, Status
+from migrations.model.answers import BotStatus
+from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.runs import Migration, Step
+from migrations.model.states import LIVE, Kind, Phase, Status
 
 _CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
 _TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
@@ -134,7 +135,7 @@ class MigrationActionResponse(ResponseBody):
             created=created,
             migration=MigrationItem.of(migration),
             links={
-                "progress": url_for("migrations.progress", migration_id=migration.id),
+                "progress": url_for("migrations.model.progress", migration_id=migration.id),
                 "status": url_for("embeddings.migration_status", bot_id=migration.bot_id),
             },
         )

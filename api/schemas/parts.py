@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 
 #: Each pattern in words, for the caller whose value does not match.
 PATTERNS = {

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
-from migrations.progress import ChunkError, MigrationProgress, PhaseProgress
-from migrations.states import DRIVEN, Kind, Phase, Status
+from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
+from migrations.model.states import DRIVEN, Kind, Phase, Status
 
 
 class ErrorItem(ResponseBody):

@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
-from migrations.config import MAX_BATCH_SIZE, OverLong
-from migrations.requests import BotRegistration, EstimateRequest, StartRequest
+from migrations.model.config import MAX_BATCH_SIZE, OverLong
+from migrations.model.requests import BotRegistration, EstimateRequest, StartRequest
 
 #: Keeps the deadline a date that PostgreSQL and Python can both hold.
 _THIRTY_DAYS_SECONDS = 30 * 24 * 3600

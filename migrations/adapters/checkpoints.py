@@ -46,8 +46,8 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from migrations.adapters import checkpoint_scripts as scripts
-from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
-from migrations.errors import CheckpointsLost, CheckpointsUnavailable
+from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
+from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports import NOTHING, Counters, Plan, Snapshot
 
 KEEP_SECONDS = 14 * 24 * 3600

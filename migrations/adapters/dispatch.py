@@ -15,11 +15,11 @@ from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
-from migrations import task_names as names
-from migrations.chunks import KeyRange
-from migrations.errors import CheckpointsUnavailable
-from migrations.messages import AFTER_WAVES, UP_TO_WAVES
-from migrations.states import Phase
+from migrations.model import task_names as names
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import CheckpointsUnavailable
+from migrations.model.messages import AFTER_WAVES, UP_TO_WAVES
+from migrations.model.states import Phase
 
 
 class CeleryDispatcher:

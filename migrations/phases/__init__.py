@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from migrations.model.states import Phase
 from migrations.phases import (
     backup_creation,
     cleanup,
@@ -20,7 +21,6 @@ from migrations.phases import (
     verification,
 )
 from migrations.run import Run
-from migrations.states import Phase
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from migrations.content import content_digest
-from migrations.results import Report, RollbackInfo
+from migrations.model.report import Report
+from migrations.model.runs import RollbackInfo
 from migrations.run import Run
 
 

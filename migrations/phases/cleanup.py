@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from migrations.aliases import reconcile
-from migrations.errors import ReembedError, Superseded
+from migrations.model.errors import ReembedError, Superseded
 from migrations.run import Run
 from migrations.sweeps import sweep
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import structlog
 
-from migrations import messages
-from migrations.chunks import Content, Key
 from migrations.comparison import PassResult, catch_up_once
 from migrations.content import content_lately
 from migrations.durability import MAY_LACK_ROWS
-from migrations.entities import Step
-from migrations.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.failpoints import failpoint
+from migrations.model import messages
+from migrations.model.chunks import Content, Key
+from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
+from migrations.model.runs import Step
+from migrations.model.states import Kind
 from migrations.ports import Plan
 from migrations.readiness import make_readable, make_target_readable
 from migrations.run import Run
-from migrations.states import Kind
 from migrations.sweeps import sweep_before_overwriting
 from migrations.waves import open_lanes
 

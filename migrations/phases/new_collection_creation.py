@@ -7,14 +7,14 @@ from typing import Any
 
 import structlog
 
-from migrations.errors import (
+from migrations.failpoints import failpoint
+from migrations.model.errors import (
     CollectionNotFound,
     ForeignCollection,
     SchemaNotReproduced,
     Superseded,
     VerificationFailed,
 )
-from migrations.failpoints import failpoint
 from migrations.readiness import make_readable, waits_for_its_index
 from migrations.run import Run
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from migrations.checks import examine
-from migrations.errors import ValidationFailed
+from migrations.model.errors import ValidationFailed
+from migrations.model.states import Kind
 from migrations.run import Run
-from migrations.states import Kind
 
 
 def run(run: Run) -> dict[str, Any]:

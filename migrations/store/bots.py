@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from migrations.entities import Bot
-from migrations.errors import BotExists, BotNotFound
-from migrations.states import LIVE, Status
+from migrations.model.bots import Bot
+from migrations.model.errors import BotExists, BotNotFound
+from migrations.model.states import LIVE, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import has_status, lock_collection, may_idle
 from migrations.store.records import BotRecord, MigrationRecord, as_bot, pair_columns

@@ -17,10 +17,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from migrations import messages
-from migrations.entities import Migration
-from migrations.errors import Superseded
-from migrations.states import TRANSITIONS, Phase, Status
+from migrations.model import messages
+from migrations.model.errors import Superseded
+from migrations.model.runs import Migration
+from migrations.model.states import TRANSITIONS, Phase, Status
 
 PHASES = tuple(Phase)
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, Opera
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from migrations.errors import StateStoreUnavailable
+from migrations.model.errors import StateStoreUnavailable
 
 CONNECT_SECONDS = 5
 #: The server gives up a statement, waits for locks included.

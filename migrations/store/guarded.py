@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Executable, delete, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from migrations.entities import Migration
-from migrations.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
-from migrations.states import Phase, Status
+from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.store.changes import Change, Held, is_transition
 from migrations.store.records import (
     BotRecord,

@@ -12,11 +12,13 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from migrations import messages
-from migrations.config import EmbeddingRef
-from migrations.entities import Bot, HeldCollection, HoldReason, Migration, NewMigration
-from migrations.errors import NoLongerHeld
-from migrations.states import Kind, Status
+from migrations.model import messages
+from migrations.model.bots import Bot
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import NoLongerHeld
+from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.runs import Migration, NewMigration
+from migrations.model.states import Kind, Status
 from migrations.store.bots import has_live_migration, is_wanted
 from migrations.store.changes import Change, drop_refused
 from migrations.store.engine import Database

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Select, Uuid, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from migrations.entities import FailedChunk, Watched
-from migrations.errors import MigrationNotFound
+from migrations.model.errors import MigrationNotFound
+from migrations.model.runs import FailedChunk, Watched
 from migrations.store.changes import storable
 from migrations.store.engine import Database
 from migrations.store.records import (

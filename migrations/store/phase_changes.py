@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from migrations.entities import Bot, LivePair, Migration, PreviousPair, Step
-from migrations.errors import SourceChanged, Superseded
-from migrations.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.model.bots import Bot, LivePair, PreviousPair
+from migrations.model.errors import SourceChanged, Superseded
+from migrations.model.runs import Migration, Step
+from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 from migrations.store.changes import (
     NO_RUNNER,
     PHASES,

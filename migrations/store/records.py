@@ -27,19 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import (
-    Bot,
-    ConflictReason,
-    HoldReason,
-    LivePair,
-    Migration,
-    PreviousPair,
-    Role,
-    Step,
-)
-from migrations.results import RollbackInfo
-from migrations.states import LIVE, Kind, Phase, Status
+from migrations.model.bots import Bot, LivePair, PreviousPair, Role
+from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.left_behind import ConflictReason, HoldReason
+from migrations.model.runs import Migration, RollbackInfo, Step
+from migrations.model.states import LIVE, Kind, Phase, Status
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
 ONE_KEY_PER_BOT = "idempotency_key_per_bot"

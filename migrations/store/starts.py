@@ -10,15 +10,16 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from migrations import messages
-from migrations.entities import Bot, Migration, NewMigration
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.bots import Bot
+from migrations.model.errors import (
     IdempotencyConflict,
     MigrationInProgress,
     RollbackUnavailable,
     TooManyMigrations,
 )
-from migrations.states import DRIVEN, LIVE, Kind, Phase, Status
+from migrations.model.runs import Migration, NewMigration
+from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import (
     has_status,

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
-from migrations.entities import Caller, Role
+from migrations.model.bots import Caller, Role
 from migrations.store.engine import Database
 from migrations.store.records import TokenRecord, clock
 

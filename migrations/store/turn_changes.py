@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations import messages
-from migrations.entities import Migration, Step
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.errors import (
     AlreadySwitched,
     NoActiveMigration,
     ReembedError,
@@ -14,7 +13,8 @@ from migrations.errors import (
     TimedOut,
     TransitionRefused,
 )
-from migrations.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.model.runs import Migration, Step
+from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 from migrations.store.changes import (
     Change,
     Held,

@@ -9,9 +9,10 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from migrations.entities import Bot, Migration
-from migrations.errors import ReembedError, SourceChanged
-from migrations.states import Phase, Status
+from migrations.model.bots import Bot
+from migrations.model.errors import ReembedError, SourceChanged
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.store import phase_changes, turn_changes
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, hold, hold_bot, lock_target_of

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
 from sqlalchemy.orm import aliased
 
-from migrations.entities import Migration, OutboxMessage
-from migrations.states import COMPENSABLE, DRIVEN, Phase
+from migrations.model.runs import Migration, OutboxMessage
+from migrations.model.states import COMPENSABLE, DRIVEN, Phase
 from migrations.store.engine import Database
 from migrations.store.guarded import SYSTEM_LOCKS, WATCH_LOCK, has_status, now
 from migrations.store.records import MigrationRecord, OutboxRecord, as_migration, clock

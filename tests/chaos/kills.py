@@ -17,7 +17,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped,unused-ignore]  # its stubs are a package apart
 from pymilvus.exceptions import MilvusException
 
-from migrations.states import Phase
+from migrations.model.states import Phase
 from tests.chaos.report import Totals
 from tests.harness import rows
 from tests.harness.bots import BotHandle, Run

@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import DateTime, Engine, create_engine, text
 
-from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import Bot, LivePair, Migration, NewMigration, PreviousPair
-from migrations.errors import PermanentError
+from migrations.model.bots import Bot, LivePair, PreviousPair
+from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.errors import PermanentError
+from migrations.model.runs import Migration, NewMigration
+from migrations.model.states import Kind, Phase, Status
 from migrations.state_store import MigrationStore
-from migrations.states import Kind, Phase, Status
 from migrations.store import SqlMigrationStore
 from migrations.store.records import Record
 from tests.fakes.clock import FakeClock

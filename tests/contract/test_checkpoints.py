@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from migrations.adapters.checkpoints import RedisCheckpoints
-from migrations.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
-from migrations.errors import CheckpointsLost
+from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
+from migrations.model.errors import CheckpointsLost
 from migrations.ports import Checkpoints, Counters, Plan, Snapshot
 from tests.contract.volatile_redis import at_once
 from tests.fakes.checkpoints import FakeCheckpoints

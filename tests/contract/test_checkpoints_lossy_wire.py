@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from migrations.adapters.checkpoints import RedisCheckpoints
-from migrations.chunks import KeyRange
+from migrations.model.chunks import KeyRange
 from migrations.ports import Counters, Plan
 from tests.contract.volatile_redis import LossyWire, volatile_redis
 

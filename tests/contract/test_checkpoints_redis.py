@@ -15,8 +15,8 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints
-from migrations.chunks import Key, KeyRange
-from migrations.errors import CheckpointsLost, CheckpointsUnavailable
+from migrations.model.chunks import Key, KeyRange
+from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports import Checkpoints, Counters, Plan
 from tests.contract.test_checkpoints import NEEDS_A_PLAN
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis

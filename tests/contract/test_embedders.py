@@ -11,8 +11,8 @@ import pytest
 from devstack.provider import StubProvider
 from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.catalogue import LOCAL_MODEL
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidConfiguration, TextRefused, UnknownModel, UnknownProvider
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration, TextRefused, UnknownModel, UnknownProvider
 from migrations.ports import Embedders
 from migrations.settings import Settings
 from tests.fakes.embedders import FakeEmbedders

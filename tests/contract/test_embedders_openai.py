@@ -15,8 +15,8 @@ import pytest
 
 from devstack.provider import StubProvider, tokens_of, vectors_for
 from migrations.adapters.embedders import ConfiguredEmbedders
-from migrations.config import EmbeddingRef
-from migrations.errors import (
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
     DimensionMismatch,
     InvalidConfiguration,
     InvalidVectors,

@@ -11,7 +11,7 @@ import pytest
 
 from migrations.adapters.checkpoints import RedisCheckpoints
 from migrations.adapters.limiter import RedisRateLimiter
-from migrations.errors import CheckpointsUnavailable
+from migrations.model.errors import CheckpointsUnavailable
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 
 

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from migrations import messages
-from migrations.entities import Bot, Caller, FailedChunk, PreviousPair, Role, Watched
-from migrations.errors import BotExists, BotNotFound, MigrationNotFound
-from migrations.states import Phase, Status
+from migrations.model import messages
+from migrations.model.bots import Bot, Caller, PreviousPair, Role
+from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
+from migrations.model.runs import FailedChunk, Watched
+from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
 
 WINDOW_SECONDS = RETENTION_HOURS * 3600

@@ -10,10 +10,9 @@ from uuid import uuid4
 
 import pytest
 
-from migrations import messages
-from migrations.config import EmbeddingRef
-from migrations.entities import Step
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
     MigrationInProgress,
@@ -23,8 +22,8 @@ from migrations.errors import (
     Superseded,
     TooManyMigrations,
 )
-from migrations.results import RollbackInfo
-from migrations.states import LIVE, Kind, Phase, Status
+from migrations.model.runs import RollbackInfo, Step
+from migrations.model.states import LIVE, Kind, Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
     UNKNOWN,

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.entities import Migration
-from migrations.errors import (
+from migrations.model.errors import (
     AlreadySwitched,
     NoActiveMigration,
     PermanentError,
@@ -16,7 +15,8 @@ from migrations.errors import (
     SwitchInProgress,
     TransitionRefused,
 )
-from migrations.states import TRANSITIONS, Status
+from migrations.model.runs import Migration
+from migrations.model.states import TRANSITIONS, Status
 from tests.contract.state_store_world import RETENTION_HOURS, World
 
 PENDING, RUNNING, SWITCHING, SWITCHED, COMPLETED, ROLLING_BACK, ROLLED_BACK, FAILED, STUCK = (

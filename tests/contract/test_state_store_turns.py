@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from migrations import messages
-from migrations.entities import Migration, Step
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.errors import (
     MigrationInProgress,
     PermanentError,
     TimedOut,
     TransitionRefused,
     VerificationFailed,
 )
-from migrations.states import Phase, Status
+from migrations.model.runs import Migration, Step
+from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import NEW, OLD, RETENTION_HOURS, World
 
 BEFORE_SWITCH = [Status.PENDING, Status.RUNNING, Status.SWITCHING]

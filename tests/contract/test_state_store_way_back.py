@@ -7,13 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from migrations import messages
-from migrations.chunks import Key, KeyRange
-from migrations.config import EmbeddingRef
-from migrations.entities import Conflict, ConflictReason, HoldReason, Migration
-from migrations.errors import NoLongerHeld, Superseded
-from migrations.frozen import FrozenPart, WrittenRow
-from migrations.states import Phase, Status
+from migrations.model import messages
+from migrations.model.chunks import Key, KeyRange
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import NoLongerHeld, Superseded
+from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
+from migrations.model.runs import Migration
+from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
     NEW,

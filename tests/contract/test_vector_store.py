@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from migrations.chunks import ALL_KEYS, Chunk, CollectionSchema, IndexState, Key, KeyRange
-from migrations.errors import (
+from migrations.model.chunks import ALL_KEYS, Chunk, CollectionSchema, IndexState, Key, KeyRange
+from migrations.model.errors import (
     CollectionNotFound,
     CollectionNotLoaded,
     DimensionMismatch,

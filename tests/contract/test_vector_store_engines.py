@@ -21,7 +21,7 @@ from pymilvus import DataType, MilvusClient
 from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS, Connection
-from migrations.chunks import (
+from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
@@ -30,7 +30,7 @@ from migrations.chunks import (
     KeyRange,
     Vectors,
 )
-from migrations.errors import (
+from migrations.model.errors import (
     ForeignCollection,
     ScanInconsistent,
     SchemaNotReproduced,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.chunks import ALL_KEYS
-from migrations.errors import VectorStoreUnavailable
+from migrations.model.chunks import ALL_KEYS
+from migrations.model.errors import VectorStoreUnavailable
 from tests.contract.vector_store_world import chunk, write
 from tests.fakes.vector_store import FakeVectorStore
 

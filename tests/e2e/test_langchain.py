@@ -14,7 +14,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from devstack.stack import PROJECT
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from tests.harness import rows
 from tests.harness.world import LARGE, OWNER, SMALL, World
 

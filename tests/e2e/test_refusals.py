@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from devstack.client import Answer, ApiClient
-from migrations.entities import Role
+from migrations.model.bots import Role
 from tests.harness import rows
 from tests.harness.bots import BotHandle
 from tests.harness.plain_http import fetch

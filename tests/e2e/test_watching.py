@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from devstack.server import PROJECT
-from migrations.states import Phase
+from migrations.model.states import Phase
 from tests.harness.bots import expect
 from tests.harness.plain_http import fetch
 from tests.harness.world import LARGE, World

@@ -17,8 +17,9 @@ from werkzeug.test import TestResponse
 from api import create_app
 from api.services import attach
 from migrations.access import Access
-from migrations.entities import Caller, Migration, Role
-from migrations.requests import BotRegistration, StartRequest
+from migrations.model.bots import Caller, Role
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import Migration
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 

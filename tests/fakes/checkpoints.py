@@ -9,8 +9,8 @@ from itertools import pairwise
 from threading import RLock
 from uuid import UUID, uuid4
 
-from migrations.chunks import Content, Key, KeyRange
-from migrations.errors import CheckpointsLost, CheckpointsUnavailable
+from migrations.model.chunks import Content, Key, KeyRange
+from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports import NOTHING, Clock, Counters, Plan, Snapshot
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from devstack.provider import tokens_of, vectors_for
 from migrations import catalogue
 from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
-from migrations.chunks import Embedded
-from migrations.config import EmbeddingRef
-from migrations.errors import (
+from migrations.model.chunks import Embedded
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
     InvalidConfiguration,
     ProviderKeyMissing,
     ReembedError,

@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations import messages
-from migrations.entities import Bot, HeldCollection, HoldReason, Migration, NewMigration
-from migrations.errors import NoLongerHeld
-from migrations.states import Kind, Status
+from migrations.model import messages
+from migrations.model.bots import Bot
+from migrations.model.errors import NoLongerHeld
+from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.runs import Migration, NewMigration
+from migrations.model.states import Kind, Status
 from migrations.store.bots import HEADING_FOR_SWITCH
 from migrations.store.changes import Change, drop_refused
 from migrations.store.held import retired, target_of

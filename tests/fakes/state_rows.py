@@ -12,27 +12,19 @@ from threading import Lock, RLock
 from typing import Any
 from uuid import UUID
 
-from migrations.chunks import Key
-from migrations.entities import (
-    Bot,
-    Caller,
-    Conflict,
-    Event,
-    FailedChunk,
-    HeldCollection,
-    Migration,
-    NewMigration,
-    OutboxMessage,
-)
-from migrations.errors import (
+from migrations.model.bots import Bot, Caller
+from migrations.model.chunks import Key
+from migrations.model.errors import (
     BotNotFound,
     MigrationNotFound,
     StateStoreUnavailable,
     TransitionRefused,
 )
-from migrations.frozen import FrozenPart, WrittenRow
+from migrations.model.left_behind import Conflict, HeldCollection
+from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, OutboxMessage
+from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.states import DRIVEN, LIVE, Phase, Status
 from migrations.ports import Clock
-from migrations.states import DRIVEN, LIVE, Phase, Status
 from migrations.store.changes import Change, Held, is_transition
 from tests.fakes.clock import FakeClock
 

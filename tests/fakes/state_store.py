@@ -10,27 +10,25 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations import messages
-from migrations.entities import (
-    Bot,
-    Caller,
-    Event,
-    FailedChunk,
-    Migration,
-    NewMigration,
-    OutboxMessage,
-    Role,
-    Step,
-    Watched,
-)
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.bots import Bot, Caller, Role
+from migrations.model.errors import (
     BotExists,
     IdempotencyConflict,
     MigrationInProgress,
     ReembedError,
     StateStoreUnavailable,
 )
-from migrations.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
+from migrations.model.runs import (
+    Event,
+    FailedChunk,
+    Migration,
+    NewMigration,
+    OutboxMessage,
+    Step,
+    Watched,
+)
+from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store import phase_changes, turn_changes
 from migrations.store.changes import storable
 from migrations.store.starts import require_startable, too_many

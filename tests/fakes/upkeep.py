@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from migrations import task_names as names
+from migrations.model import task_names as names
 from migrations.purge import drop_held, retire
 from migrations.services import Services
 from migrations.sweeps import sweep_in_turn

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from migrations.adapters.milvus.scan import Source, proven_pages
-from migrations.chunks import (
+from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
@@ -25,7 +25,7 @@ from migrations.chunks import (
     KeyRange,
     Vectors,
 )
-from migrations.errors import (
+from migrations.model.errors import (
     CollectionNotFound,
     CollectionNotLoaded,
     DimensionMismatch,

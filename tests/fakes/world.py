@@ -20,22 +20,24 @@ from uuid import UUID
 import numpy as np
 
 from devstack.provider import vector_for
-from migrations import failpoints, messages
-from migrations import task_names as names
+from migrations import failpoints
 from migrations.call_slots import CallSlots
-from migrations.chunks import Key, KeyRange
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
-from migrations.config import EmbeddingRef
-from migrations.entities import Bot, Caller, Migration, Role
-from migrations.errors import PutDown
+from migrations.model import messages
+from migrations.model import task_names as names
+from migrations.model.bots import Bot, Caller, Role
+from migrations.model.chunks import Key, KeyRange
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import PutDown
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import Migration
+from migrations.model.states import DRIVEN, Phase, Status
 from migrations.outbox import FORGOTTEN_AFTER_SECONDS
 from migrations.pulse import Beat, Pulse
-from migrations.requests import BotRegistration, StartRequest
 from migrations.run import Run
 from migrations.services import Services
 from migrations.settings import Settings
-from migrations.states import DRIVEN, Phase, Status
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
 from tests.fakes.checkpoints import FakeCheckpoints

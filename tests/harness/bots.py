@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devstack.client import Answer, ApiClient
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from tests.harness.writers import History
 
 #: A run of a few hundred chunks takes seconds; this long means that it hangs.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pymilvus import MilvusClient
 
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from tests.harness import rows
 from tests.harness.writers import History
 

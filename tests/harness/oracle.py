@@ -17,7 +17,7 @@ import psycopg2.extras
 import redis
 from pymilvus import MilvusClient
 
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from tests.harness import rows
 from tests.harness.writers import History
 

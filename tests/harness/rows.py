@@ -21,7 +21,7 @@ from devstack.provider import vectors_for
 from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.catalogue import LOCAL_PROVIDER
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 
 Vectors = npt.NDArray[np.float32]
 TIMEOUT_SECONDS = 30.0

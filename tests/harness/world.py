@@ -33,8 +33,8 @@ from devstack.processes import Processes, inherited_environment
 from devstack.provider import StubProvider
 from devstack.server import PROJECT, free_port
 from migrations.bootstrap import issue_token
-from migrations.config import EmbeddingRef
-from migrations.entities import Role
+from migrations.model.bots import Role
+from migrations.model.config import EmbeddingRef
 from migrations.settings import Settings
 from tests.harness import rows
 from tests.harness.bots import BotHandle, Run, expect

@@ -12,7 +12,7 @@ from typing import Self
 
 from pymilvus import MilvusClient
 
-from migrations.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef
 from tests.harness.rows import TIMEOUT_SECONDS, connect, rows_of
 
 

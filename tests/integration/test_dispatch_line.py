@@ -12,8 +12,8 @@ from kombu import Exchange, Queue
 
 from devstack.server import free_port
 from migrations.adapters.dispatch import CeleryDispatcher
-from migrations.errors import CheckpointsUnavailable
-from migrations.task_names import BATCH_QUEUES
+from migrations.model.errors import CheckpointsUnavailable
+from migrations.model.task_names import BATCH_QUEUES
 
 
 @contextmanager

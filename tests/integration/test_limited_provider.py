@@ -15,9 +15,9 @@ from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.limiter import RedisRateLimiter
 from migrations.adapters.limiter_accounts import accounts
 from migrations.bootstrap import build_services, sending_app
-from migrations.config import EmbeddingRef
 from migrations.embedding import quick_estimate
-from migrations.errors import ProviderRateLimited
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import ProviderRateLimited
 from migrations.settings import ProviderSettings, Settings
 
 REF = EmbeddingRef(provider="stub", model="small", dimension=8)

@@ -14,7 +14,7 @@ from celery.result import AsyncResult
 
 from devstack.server import PROJECT
 from migrations.adapters.dispatch import CeleryDispatcher
-from migrations.states import Phase
+from migrations.model.states import Phase
 
 MIGRATION = str(uuid4())
 MESSAGES = (

@@ -13,9 +13,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from migrations import messages
-from migrations.entities import Migration, NewMigration, Step
-from migrations.errors import (
+from migrations.model import messages
+from migrations.model.errors import (
     MigrationInProgress,
     NoLongerHeld,
     PermanentError,
@@ -26,7 +25,8 @@ from migrations.errors import (
     TooManyMigrations,
     TransitionRefused,
 )
-from migrations.states import DRIVEN, Phase, Status
+from migrations.model.runs import Migration, NewMigration, Step
+from migrations.model.states import DRIVEN, Phase, Status
 from migrations.store import SqlMigrationStore
 from migrations.store.changes import Change
 from migrations.store.engine import Database

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from devstack.server import free_port
-from migrations.errors import StateStoreUnavailable
+from migrations.model.errors import StateStoreUnavailable
 from migrations.store import SqlMigrationStore, engine
 from migrations.store.engine import Database
 from tests.contract.state_store_world import a_bot

@@ -15,11 +15,12 @@ from migrations.adapters.clock import SystemClock
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.conductor import Conductor
-from migrations.config import EmbeddingRef
-from migrations.entities import Caller, Migration
+from migrations.model.bots import Caller
+from migrations.model.config import EmbeddingRef
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import Migration
+from migrations.model.states import Status
 from migrations.purge import drop_held, retire
-from migrations.requests import BotRegistration, StartRequest
-from migrations.states import Status
 from migrations.store import SqlMigrationStore
 from migrations.sweeps import sweep
 from migrations.system import EmbeddingMigrationSystem

@@ -7,7 +7,7 @@ import time
 
 import orjson
 
-from migrations.task_names import BATCH_QUEUES, CONTROL_QUEUE
+from migrations.model.task_names import BATCH_QUEUES, CONTROL_QUEUE
 from tests.harness.bots import Run
 from tests.harness.ground import Ground
 from tests.scenarios.judging import completed, rolled_back, seeded, started

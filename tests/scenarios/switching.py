@@ -19,11 +19,12 @@ from pymilvus import MilvusClient
 
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.aliases import reconcile
-from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.entities import Bot, LivePair, NewMigration
-from migrations.errors import ReembedError
+from migrations.model.bots import Bot, LivePair
+from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.errors import ReembedError
+from migrations.model.runs import NewMigration
+from migrations.model.states import Kind, Phase
 from migrations.services import Services
-from migrations.states import Kind, Phase
 from migrations.store import SqlMigrationStore
 from tests.harness import rows
 from tests.harness.world import LARGE, SMALL, Servers, numbered_texts

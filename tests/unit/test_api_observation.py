@@ -6,7 +6,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from migrations.errors import StateStoreUnavailable, VectorStoreRefused
+from migrations.model.errors import StateStoreUnavailable, VectorStoreRefused
 from tests.fakes.api_client import Api
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from api import problems
-from migrations import errors
-from migrations.errors import ReembedError, first_sentence
+from migrations.model import errors
+from migrations.model.errors import ReembedError, first_sentence
 from tests.fakes.api_client import BOT, TARGET, Api
 
 DOMAIN = [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from migrations.entities import Role
+from migrations.model.bots import Role
 from tests.fakes.api_client import BOT, TARGET, Api
 
 START = "/bots/support/embeddings/start-migration"

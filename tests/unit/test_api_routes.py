@@ -7,11 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from migrations import task_names as names
-from migrations.config import OverLong
-from migrations.entities import Conflict, ConflictReason, Migration
-from migrations.errors import VectorStoreRefused
-from migrations.states import Phase, Status
+from migrations.model import task_names as names
+from migrations.model.config import OverLong
+from migrations.model.errors import VectorStoreRefused
+from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
 
 

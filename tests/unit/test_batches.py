@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from migrations.chunks import KeyRange
 from migrations.embedding import embed
-from migrations.entities import Migration
-from migrations.errors import CheckpointsUnavailable, InvalidVectors, StateStoreUnavailable
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import CheckpointsUnavailable, InvalidVectors, StateStoreUnavailable
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.ports import Counters
 from migrations.run import Run
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import OWNER, SOURCE, World, kill

@@ -10,7 +10,7 @@ import pytest
 
 from migrations import call_slots
 from migrations.call_slots import CallSlots
-from migrations.errors import Superseded
+from migrations.model.errors import Superseded
 
 
 def wanted() -> None:

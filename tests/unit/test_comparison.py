@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrations import comparison
-from migrations import task_names as names
-from migrations.chunks import ALL_KEYS, KeyRange
 from migrations.comparison import catch_up_once, compare
-from migrations.errors import Superseded
+from migrations.model import task_names as names
+from migrations.model.chunks import ALL_KEYS, KeyRange
+from migrations.model.errors import Superseded
 from tests.fakes.vector_store import FakeVectorStore
 from tests.fakes.world import World
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.entities import Caller
-from migrations.errors import BotNotFound, ProviderUnavailable, SameModel, UnknownModel
 from migrations.estimation import READINGS
-from migrations.requests import EstimateRequest, StartRequest
-from migrations.states import Status
+from migrations.model.bots import Caller
+from migrations.model.errors import BotNotFound, ProviderUnavailable, SameModel, UnknownModel
+from migrations.model.requests import EstimateRequest, StartRequest
+from migrations.model.states import Status
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 

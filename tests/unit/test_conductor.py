@@ -7,10 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from migrations import task_names as names
-from migrations.chunks import ALL_KEYS
-from migrations.entities import Migration
-from migrations.errors import (
+from migrations.model import task_names as names
+from migrations.model.chunks import ALL_KEYS
+from migrations.model.errors import (
     CheckpointsUnavailable,
     ProviderAuthenticationFailed,
     ProviderRateLimited,
@@ -22,7 +21,8 @@ from migrations.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
-from migrations.states import Phase, Status
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import AwayAtTheBeginning, FakeMigrationStore
 from tests.fakes.world import OWNER, SOURCE, AttentivePulse, World, kill

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 
-from migrations import messages
-from migrations import task_names as names
 from migrations.adapters.dispatch import canvas_of
-from migrations.chunks import KeyRange
+from migrations.model import messages
+from migrations.model import task_names as names
+from migrations.model.chunks import KeyRange
 
 APP = Celery("test", set_as_current=False)
 BATCHES = [(index, KeyRange(index, index + 1)) for index in range(3)]

@@ -11,8 +11,8 @@ import wordllama
 
 from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
 from migrations.catalogue import LOCAL_DIMENSIONS, LOCAL_MODEL
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidConfiguration, TextRefused
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration, TextRefused
 
 TEXTS = ["The sea is wide.", "Eine Katze schläft.", "def f(x):\n    return x\n", "x " * 500]
 

@@ -9,8 +9,8 @@ import pytest
 
 from migrations.adapters.embedders.response_vectors import decode_response
 from migrations.adapters.embedders.vectors import check_vectors
-from migrations.chunks import Embedded
-from migrations.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
+from migrations.model.chunks import Embedded
+from migrations.model.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
 
 
 def packed(*numbers: float) -> str:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from migrations.call_slots import CallSlots
-from migrations.chunks import Embedded
 from migrations.embedding import LONGEST_WAIT_SECONDS, embed, quick_estimate
-from migrations.errors import Postponed, ProviderRateLimited
 from migrations.limits import Rules
+from migrations.model.chunks import Embedded
+from migrations.model.errors import Postponed, ProviderRateLimited
+from migrations.model.states import Phase, Status
 from migrations.ports import Embedder
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from migrations.config import OverLong
-from migrations.entities import HoldReason, Migration
-from migrations.errors import ForeignCollection, PermanentError
+from migrations.model.config import OverLong
+from migrations.model.errors import ForeignCollection, PermanentError
+from migrations.model.left_behind import HoldReason
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.phases import new_collection_creation
 from migrations.purge import drop_held
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 

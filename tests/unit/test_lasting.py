@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.entities import ConflictReason, Migration
 from migrations.lasting import LOOKS, REMEMBERED_SECONDS
-from migrations.states import Phase, Status
+from migrations.model.left_behind import ConflictReason
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.sweeps import sweep
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World

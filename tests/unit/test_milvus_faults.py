@@ -7,7 +7,7 @@ import pytest
 from pymilvus.exceptions import MilvusException
 
 from migrations.adapters.milvus.faults import translated
-from migrations.errors import (
+from migrations.model.errors import (
     AnswerTooLarge,
     CollectionNotFound,
     CollectionNotLoaded,

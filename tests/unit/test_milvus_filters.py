@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.adapters.milvus.filters import in_range, literal, one_of
-from migrations.chunks import ALL_KEYS, Key, KeyRange
+from migrations.model.chunks import ALL_KEYS, Key, KeyRange
 
 
 @pytest.mark.parametrize(

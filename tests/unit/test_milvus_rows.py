@@ -18,8 +18,8 @@ from migrations.adapters.milvus.rows import (
     packed_request,
     plain_rows,
 )
-from migrations.chunks import Chunk, CollectionSchema
-from migrations.errors import DimensionMismatch, VectorStoreRefused
+from migrations.model.chunks import Chunk, CollectionSchema
+from migrations.model.errors import DimensionMismatch, VectorStoreRefused
 
 
 def field(name: str, kind: str, **more: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrations.adapters.milvus.scan import Source, proven_pages
-from migrations.chunks import ALL_KEYS, Key, KeyRange
-from migrations.errors import AnswerTooLarge, ScanInconsistent
+from migrations.model.chunks import ALL_KEYS, Key, KeyRange
+from migrations.model.errors import AnswerTooLarge, ScanInconsistent
 
 Read = Callable[[KeyRange, int], list[Key]]
 

@@ -10,7 +10,7 @@ import pytest
 
 from migrations.adapters.milvus.client import LITE_WRITERS, Connection
 from migrations.adapters.milvus.writing import upsert
-from migrations.errors import VectorStoreUnavailable
+from migrations.model.errors import VectorStoreUnavailable
 from tests.unit.test_milvus_rows import SCHEMA, chunk
 
 

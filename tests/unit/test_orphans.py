@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.entities import Migration
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.orphans import LOOK_FOR_SECONDS, drop_orphans
-from migrations.states import Phase, Status
 from migrations.watchdog import ORPHANS_EVERY_SECONDS
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from migrations.chunks import KeyRange
-from migrations.entities import Migration
-from migrations.errors import ProviderUnavailable, TextRefused
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import ProviderUnavailable, TextRefused
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.phases import data_migration
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World, failpoints_reach, kill
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.entities import Bot
-from migrations.errors import ReembedError, StateStoreUnavailable
 from migrations.last_catch_up import catch_up_last
+from migrations.model.bots import Bot
+from migrations.model.errors import ReembedError, StateStoreUnavailable
+from migrations.model.states import Phase, Status
 from migrations.phases import finalization
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import ALIAS, SOURCE, World, kill

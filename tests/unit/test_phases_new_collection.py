@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.entities import Migration
-from migrations.errors import ForeignCollection
+from migrations.model.errors import ForeignCollection
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.phases import new_collection_creation as phase
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -9,8 +9,7 @@ import pytest
 
 from devstack.provider import vector_for
 from migrations.checks import examine
-from migrations.entities import Migration
-from migrations.errors import (
+from migrations.model.errors import (
     DimensionMismatch,
     ProviderAuthenticationFailed,
     ProviderRateLimited,
@@ -18,8 +17,9 @@ from migrations.errors import (
     ValidationFailed,
     VectorStoreUnavailable,
 )
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.phases import backup_creation, validation
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 

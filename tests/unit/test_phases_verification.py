@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.chunks import ALL_KEYS, Chunk, Content, Embedded, IndexState
 from migrations.comparison import Difference
-from migrations.config import EmbeddingRef
-from migrations.entities import Migration
-from migrations.errors import VerificationFailed
+from migrations.model.chunks import ALL_KEYS, Chunk, Content, Embedded, IndexState
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import VerificationFailed
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.phases import cleanup, verification
 from migrations.quality import KeySample
 from migrations.sameness import Findings, compare_content
-from migrations.states import Phase, Status
 from tests.fakes.embedders import LARGE, FakeEmbedders
 from tests.fakes.world import OWNER, SOURCE, World
 

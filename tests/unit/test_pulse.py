@@ -8,7 +8,7 @@ import time
 import pytest
 
 from migrations import pulse
-from migrations.errors import StateStoreUnavailable, Superseded
+from migrations.model.errors import StateStoreUnavailable, Superseded
 from migrations.pulse import Beat, Pulse
 
 

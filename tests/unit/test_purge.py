@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from migrations.entities import HoldReason, Migration
-from migrations.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
+from migrations.model.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
+from migrations.model.left_behind import HoldReason
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import Migration
 from migrations.purge import drop_held, retire
-from migrations.requests import BotRegistration, StartRequest
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.state_rows import HeldRow
 from tests.fakes.world import OWNER, SOURCE, World

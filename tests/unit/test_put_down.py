@@ -7,14 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from migrations import task_names as names
-from migrations.entities import Migration
-from migrations.errors import (
-    ProviderUnavailable,
-    PutDown,
-    VectorStoreUnavailable,
-)
-from migrations.states import Phase, Status
+from migrations.model import task_names as names
+from migrations.model.errors import ProviderUnavailable, PutDown, VectorStoreUnavailable
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from tests.fakes.state_store import AwayAtTheBeginning
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from migrations.durability import flush_meanwhile
-from migrations.entities import Migration
-from migrations.errors import VectorStoreUnavailable
-from migrations.states import Phase, Status
+from migrations.model.errors import VectorStoreUnavailable
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.sweeps import sweep
 from tests.fakes.world import OWNER, SOURCE, World, kill
 

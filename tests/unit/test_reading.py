@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from migrations.chunks import KeyRange
-from migrations.entities import Migration
-from migrations.errors import CheckpointsLost, VectorStoreUnavailable
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import CheckpointsLost, VectorStoreUnavailable
+from migrations.model.runs import Migration
 from migrations.run import Run
 from tests.fakes.world import World
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from devstack.provider import vector_for
-from migrations.entities import Bot
-from migrations.errors import (
+from migrations.model.bots import Bot
+from migrations.model.errors import (
     BotExists,
     CollectionNotFound,
     CollectionUnsupported,
     InvalidConfiguration,
     UnknownProvider,
 )
-from migrations.requests import BotRegistration
+from migrations.model.requests import BotRegistration
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.errors import ProviderUnavailable
-from migrations.progress import MigrationProgress
-from migrations.states import Phase, Status
+from migrations.model.errors import ProviderUnavailable
+from migrations.model.progress import MigrationProgress
+from migrations.model.states import Phase, Status
 from tests.fakes.world import OWNER, World
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from celery import Celery
 
-from migrations.errors import AlreadySwitched, MigrationNotFound
+from migrations.model.errors import AlreadySwitched, MigrationNotFound
 from worker.revoking import cancelling_control
 
 OURS = UUID("9d3f0f5e-6f0e-4a55-9a0c-3f0b6c1f7a11")

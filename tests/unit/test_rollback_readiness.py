@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.states import Phase
+from migrations.model.states import Phase
 from tests.fakes.world import OWNER, World
 
 

@@ -20,9 +20,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from devstack.provider import vector_for
-from migrations import task_names as names
-from migrations.entities import Migration
-from migrations.errors import (
+from migrations.model import task_names as names
+from migrations.model.errors import (
     CheckpointsUnavailable,
     DimensionMismatch,
     InvalidVectors,
@@ -34,8 +33,9 @@ from migrations.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
+from migrations.model.runs import Migration
+from migrations.model.states import Phase, Status
 from migrations.ports import Clock
-from migrations.states import Phase, Status
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import ENDED, OWNER, SOURCE, Task, World, failpoints_reach, kill

@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.chunks import KeyRange
-from migrations.entities import Conflict, ConflictReason, Migration
-from migrations.errors import (
+from migrations.model.chunks import KeyRange
+from migrations.model.errors import (
     ProviderUnavailable,
     Superseded,
     SweepPostponed,
     VectorStoreUnavailable,
 )
-from migrations.frozen import ROW_BYTES, frozen
-from migrations.states import Phase, Status
+from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.runs import Migration
+from migrations.model.snapshot import ROW_BYTES, frozen
+from migrations.model.states import Phase, Status
 from migrations.sweeps import SweepResult, sweep
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, WorkerKilled, World, kill

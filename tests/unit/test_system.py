@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from migrations.entities import Caller
-from migrations.errors import (
+from migrations.model.bots import Caller
+from migrations.model.errors import (
     AlreadyRolledBack,
     AlreadySwitched,
     BotNotFound,
@@ -25,9 +25,9 @@ from migrations.errors import (
     UnknownModel,
     UnknownProvider,
 )
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.states import Kind, Phase, Status
 from migrations.purge import retire
-from migrations.requests import BotRegistration, StartRequest
-from migrations.states import Kind, Phase, Status
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import ADMIN, ALIAS, OWNER, SOURCE, World, kill
 

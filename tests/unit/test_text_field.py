@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from devstack.provider import vector_for
-from migrations.errors import (
+from migrations.model.errors import (
     CollectionNotLoaded,
     InvalidConfiguration,
     ProviderUnavailable,
     UnknownModel,
 )
-from migrations.requests import BotRegistration
+from migrations.model.requests import BotRegistration
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 

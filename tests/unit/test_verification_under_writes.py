@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from migrations.chunks import Chunk, CollectionSchema, Vectors
-from migrations.states import Phase, Status
+from migrations.model.chunks import Chunk, CollectionSchema, Vectors
+from migrations.model.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import World
 

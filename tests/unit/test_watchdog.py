@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from migrations.aliases import reconcile
-from migrations.errors import (
+from migrations.model.errors import (
     CheckpointsUnavailable,
     StateStoreUnavailable,
     VectorStoreUnavailable,
 )
+from migrations.model.requests import BotRegistration
+from migrations.model.states import Phase, Status
 from migrations.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
-from migrations.requests import BotRegistration
-from migrations.states import Phase, Status
 from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
 from tests.fakes.state_store import FakeMigrationStore

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from migrations import task_names as names
-from migrations.errors import CheckpointsUnavailable
-from migrations.requests import BotRegistration, StartRequest
-from migrations.states import Phase, Status
+from migrations.model import task_names as names
+from migrations.model.errors import CheckpointsUnavailable
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.states import Phase, Status
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -19,8 +19,8 @@ from migrations.adapters.embedders.openai_protocol import (
 )
 from migrations.adapters.embedders.tokens import estimate_tokens
 from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER, OPENAI_PROVIDER
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidConfiguration, UnknownModel, UnknownProvider
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration, UnknownModel, UnknownProvider
 from migrations.ports import Embedder, ModelInfo
 from migrations.settings import ProviderSettings
 

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from migrations.errors import InvalidConfiguration, ProviderKeyMissing
+from migrations.model.errors import InvalidConfiguration, ProviderKeyMissing
 
 #: Sent where a provider needs no key, since the client insists on one.
 NO_KEY = "none"

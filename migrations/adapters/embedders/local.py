@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from migrations.catalogue import LOCAL_DIMENSIONS
-from migrations.chunks import Embedded, Vectors
-from migrations.config import EmbeddingRef
-from migrations.errors import InvalidConfiguration, TextRefused
+from migrations.model.chunks import Embedded, Vectors
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration, TextRefused
 
 
 class LocalModel:

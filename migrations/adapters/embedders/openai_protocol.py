@@ -20,9 +20,9 @@ from migrations.adapters.embedders.tokens import estimate_tokens, pack
 from migrations.adapters.embedders.vectors import check_vectors
 from migrations.adapters.embedders.vendor_errors import translate
 from migrations.catalogue import OPENAI_PROVIDER
-from migrations.chunks import Embedded
-from migrations.config import EmbeddingRef
-from migrations.errors import TextRefused
+from migrations.model.chunks import Embedded
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import TextRefused
 
 #: Told (provider, headers) after every answer, refusals included; only the
 #: headers about limits are given. Called on the embedding thread, so it must be quick.

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 import pybase64
 
-from migrations.chunks import Embedded, Vectors
-from migrations.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
+from migrations.model.chunks import Embedded, Vectors
+from migrations.model.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
 
 
 def decode_response(

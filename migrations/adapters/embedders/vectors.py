@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from migrations.chunks import Vectors
-from migrations.errors import InvalidVectors
+from migrations.model.chunks import Vectors
+from migrations.model.errors import InvalidVectors
 
 
 def check_vectors(vectors: Vectors, source: str) -> Vectors:

@@ -9,8 +9,8 @@ import openai
 
 from migrations.adapters.embedders.keys import redact
 from migrations.adapters.embedders.rate_headers import retry_after_seconds
-from migrations.config import EmbeddingRef
-from migrations.errors import (
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
     InvalidConfiguration,
     ProviderAuthenticationFailed,
     ProviderQuotaExhausted,

@@ -12,7 +12,7 @@ from typing import Any
 from pymilvus import MilvusClient
 
 from migrations.adapters.milvus.faults import translated
-from migrations.errors import VectorStoreUnavailable
+from migrations.model.errors import VectorStoreUnavailable
 
 # pymilvus writes a traceback at ERROR for every failed call, also for the ones
 # that only ask whether an alias exists. Every error is raised to us anyway, and

@@ -8,7 +8,7 @@ from typing import Any
 from pymilvus import DataType, MilvusClient
 
 from migrations.adapters.milvus.schema import FLOAT_VECTOR, OWNER_PROPERTY
-from migrations.chunks import CollectionSchema
+from migrations.model.chunks import CollectionSchema
 
 
 def collection_request(source: CollectionSchema, dimension: int, owner_tag: str) -> dict[str, Any]:

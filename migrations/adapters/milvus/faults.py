@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import grpc  # type: ignore[import-untyped,unused-ignore]  # its stubs are a package apart
 from pymilvus.exceptions import MilvusException
 
-from migrations.errors import (
+from migrations.model.errors import (
     AnswerTooLarge,
     CollectionNotFound,
     CollectionNotLoaded,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrations.chunks import Key, KeyRange
+from migrations.model.chunks import Key, KeyRange
 
 INT64_MIN = -(2**63)
 #: The smallest number the grammar can write: it reads a minus and then a number,

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from migrations.chunks import Chunk, CollectionSchema, Key, Vectors
-from migrations.errors import DimensionMismatch, VectorStoreRefused
+from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.model.errors import DimensionMismatch, VectorStoreRefused
 
 try:
     from pymilvus.grpc_gen import milvus_pb2, schema_pb2

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from migrations.chunks import Key, KeyRange
-from migrations.errors import AnswerTooLarge, ScanInconsistent
+from migrations.model.chunks import Key, KeyRange
+from migrations.model.errors import AnswerTooLarge, ScanInconsistent
 
 Row = TypeVar("Row")
 

@@ -13,7 +13,7 @@ from typing import Any
 from pymilvus import DataType
 
 from migrations.adapters.milvus.unsupported import reasons
-from migrations.chunks import CollectionSchema
+from migrations.model.chunks import CollectionSchema
 
 #: The collection property that says whose a collection is. Both engines keep
 #: properties; milvus-lite drops descriptions, and nothing of the user's is touched.

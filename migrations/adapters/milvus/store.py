@@ -14,7 +14,7 @@ from migrations.adapters.milvus import creation, faults, filters, rows, writing
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.scan import Source, proven_pages
 from migrations.adapters.milvus.schema import collection_schema, owner_of
-from migrations.chunks import (
+from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
     CollectionSchema,
@@ -24,7 +24,7 @@ from migrations.chunks import (
     KeyRange,
     Vectors,
 )
-from migrations.errors import (
+from migrations.model.errors import (
     AnswerTooLarge,
     CollectionNotFound,
     ForeignCollection,

@@ -10,7 +10,7 @@ from pymilvus.exceptions import MilvusException
 from migrations.adapters.milvus import rows
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.faults import translated
-from migrations.chunks import Chunk, CollectionSchema, Vectors
+from migrations.model.chunks import Chunk, CollectionSchema, Vectors
 
 #: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
 LARGEST_REQUEST_BYTES = 32 * 2**20

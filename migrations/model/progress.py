@@ -1,4 +1,4 @@
-"""What a migration has done so far, as a caller sees it."""
+"""What a migration has done so far, and how it ended, as a caller sees it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from migrations.states import Kind, Phase, Status
+from migrations.model.states import Kind, Phase, Status
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,29 @@ class MigrationProgress:
         if self.total_chunks == 0:
             return 100.0 if self.finished_at else 0.0
         return round(min(100.0, 100.0 * self.processed_chunks / self.total_chunks), 2)
+
+
+@dataclass(frozen=True)
+class MigrationResult:
+    """How a migration ended."""
+
+    migration_id: UUID
+    bot_id: str
+    status: Status
+    total_chunks: int
+    failed_chunks: int
+    tokens_used: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    generation: int | None
+    error: dict[str, Any] | None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status in {Status.SWITCHED, Status.COMPLETED}
+
+    @property
+    def duration_seconds(self) -> float | None:
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()

@@ -1,4 +1,4 @@
-"""Bots and migrations as the state store holds them: frozen snapshots of a row."""
+"""One migration: what was asked, how it stands, and what is needed to put its bot back."""
 
 from __future__ import annotations
 
@@ -8,61 +8,28 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from migrations.config import EmbeddingRef, MigrationConfig
-from migrations.results import RollbackInfo
-from migrations.states import Kind, Phase, Status
+from pydantic import BaseModel, ConfigDict
+
+from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.states import Kind, Phase, Status
 
 
-class Role(StrEnum):
-    #: May see and migrate their own bots.
-    USER = "user"
-    #: May see and migrate every bot.
-    ADMIN = "admin"
+class RollbackInfo(BaseModel):
+    """Everything needed to put the bot back: written before anything is touched."""
 
+    model_config = ConfigDict(frozen=True)
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: the owner and role of a token, never the token itself."""
-
-    owner: str
-    role: Role = Role.USER
-
-    def may_touch(self, owner: str) -> bool:
-        return self.role is Role.ADMIN or self.owner == owner
-
-
-@dataclass(frozen=True)
-class LivePair:
-    """What a reader needs as one fact: where to search and which model embeds the query."""
-
+    bot_id: str
     collection: str
     embedding: EmbeddingRef
     generation: int
-
-
-@dataclass(frozen=True)
-class PreviousPair:
-    """Where the bot was before the last switch, and until when one can go back."""
-
-    collection: str
-    embedding: EmbeddingRef
-    expires_at: datetime
-
-
-@dataclass(frozen=True)
-class Bot:
-    """A registered RAG bot. ``alias`` is what foreign readers use; it follows ``live``."""
-
-    bot_id: str
-    owner: str
     alias: str
-    live: LivePair
-    key_field: str
-    text_field: str
-    vector_field: str
-    previous: PreviousPair | None
-    created_at: datetime
-    updated_at: datetime
+    #: The adapter's full description of the collection: fields, indexes, properties.
+    collection_schema: dict[str, Any]
+    chunk_count: int
+    #: Order-independent digest (hex) of every chunk's key and content, vectors left out: as
+    #: validation read them, or, if their number has changed since, when this was written.
+    content_digest: str
 
 
 class Step(StrEnum):
@@ -167,58 +134,6 @@ class FailedChunk:
     code: str
     message: str
     attempts: int
-
-
-class ConflictReason(StrEnum):
-    #: The live collection's chunk has changed since the switch too; it stays as it is.
-    LIVE_IS_NEWER = "live_is_newer"
-    #: The live model could not embed the text before a rollback overwrote it.
-    NOT_EMBEDDED = "not_embedded"
-    #: What was deleted or replaced before the switch stands in the live collection again.
-    CAME_BACK = "came_back"
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A straggler that was not forwarded, kept so that a person can decide."""
-
-    key: str
-    #: What was written to the old collection; None when it was a deletion.
-    fields: dict[str, Any] | None
-    reason: ConflictReason
-
-
-class HoldReason(StrEnum):
-    #: The target of a run that was undone; the next run to the same model takes it over.
-    ROLLED_BACK = "rolled_back"
-    #: A bot's previous collection whose retention window has closed.
-    RETIRED = "retired"
-
-
-@dataclass(frozen=True)
-class HeldCollection:
-    """A collection nobody needs any more, kept for a while before it is dropped.
-
-    ``chunks`` and ``content_digest`` are as when it was held; None when not read yet.
-    """
-
-    collection: str
-    bot_id: str
-    #: The run that left it behind.
-    migration_id: UUID
-    reason: HoldReason
-    embedding: EmbeddingRef
-    #: What it was filled from; None for a retired one.
-    source_collection: str | None
-    chunks: int | None
-    content_digest: str | None
-    held_at: datetime
-    drop_after: datetime
-
-    @property
-    def is_compared(self) -> bool:
-        """Foreign writers know a retired collection's name; nobody was ever told a target's."""
-        return self.reason is HoldReason.RETIRED
 
 
 @dataclass(frozen=True)

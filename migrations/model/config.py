@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from migrations.errors import SameModel
+from migrations.model.errors import SameModel
 
 MAX_BATCH_SIZE = 2048  # the largest number of inputs one OpenAI embeddings request takes
 

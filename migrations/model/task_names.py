@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.chunks import KeyRange
-from migrations.states import Phase
+from migrations.model.chunks import KeyRange
+from migrations.model.states import Phase
 
 CONTROL_QUEUE = "migrations.control"
 #: Workers take from these in turn. Migrations that run at the same time use different

@@ -1,51 +1,16 @@
-"""What callers ask of the use cases, and what they are answered."""
+"""What the use cases answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from migrations.config import EmbeddingRef, OverLong
-from migrations.entities import Bot, HeldCollection, Migration
+from migrations.model.bots import Bot
+from migrations.model.config import EmbeddingRef
+from migrations.model.left_behind import HeldCollection
+from migrations.model.report import Estimate, Report
+from migrations.model.runs import Migration
 from migrations.ports import ModelInfo
-from migrations.results import Estimate, Report
-
-
-@dataclass(frozen=True)
-class BotRegistration:
-    """An existing collection to be looked after as a bot.
-
-    ``collection`` may be an alias or a physical name. Without ``alias`` the given
-    alias is kept; a physical collection gets ``<collection>_live``. Fields left
-    out are found by introspection; ``dimension`` must be the collection's own.
-    """
-
-    bot_id: str
-    collection: str
-    provider: str
-    model: str
-    dimension: int | None = None
-    alias: str | None = None
-    text_field: str | None = None
-    vector_field: str | None = None
-
-
-@dataclass(frozen=True)
-class StartRequest:
-    """A wish to move a bot to another embedding; None takes the system's default."""
-
-    bot_id: str
-    provider: str
-    model: str
-    dimension: int | None = None
-    batch_size: int | None = None
-    max_retries: int | None = None
-    retry_delay: float | None = None
-    timeout_seconds: int | None = None
-    enable_rollback: bool = True
-    verify_migration: bool = True
-    max_failed_ratio: float = 0.0
-    over_long: OverLong = OverLong.REFUSE
 
 
 @dataclass(frozen=True)
@@ -101,15 +66,6 @@ class DimensionInfo:
     collection_dimension: int
     current: ModelInfo | None
     known_models: tuple[ModelInfo, ...]
-
-
-@dataclass(frozen=True)
-class EstimateRequest:
-    bot_id: str
-    provider: str | None = None
-    model: str | None = None
-    dimension: int | None = None
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True)

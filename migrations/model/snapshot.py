@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from migrations.chunks import Chunk, Key, KeyRange
+from migrations.model.chunks import Chunk, Key, KeyRange
 
 #: Bytes of the hash of a key, and of the digest of a chunk's fields. Two keys of one
 #: part (some 4,000) share a hash with a probability of 10^-12; an edit keeps its

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from migrations.chunks import KeyRange
-from migrations.states import Phase
+from migrations.model.chunks import KeyRange
+from migrations.model.states import Phase
 
 #: Phases a first chain covers; data migration then opens waves of batches.
 UP_TO_WAVES = (

@@ -1,0 +1,61 @@
+"""Bots, who may touch them, and what they answer from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from migrations.model.config import EmbeddingRef
+
+
+class Role(StrEnum):
+    #: May see and migrate their own bots.
+    USER = "user"
+    #: May see and migrate every bot.
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: the owner and role of a token, never the token itself."""
+
+    owner: str
+    role: Role = Role.USER
+
+    def may_touch(self, owner: str) -> bool:
+        return self.role is Role.ADMIN or self.owner == owner
+
+
+@dataclass(frozen=True)
+class LivePair:
+    """What a reader needs as one fact: where to search and which model embeds the query."""
+
+    collection: str
+    embedding: EmbeddingRef
+    generation: int
+
+
+@dataclass(frozen=True)
+class PreviousPair:
+    """Where the bot was before the last switch, and until when one can go back."""
+
+    collection: str
+    embedding: EmbeddingRef
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Bot:
+    """A registered RAG bot. ``alias`` is what foreign readers use; it follows ``live``."""
+
+    bot_id: str
+    owner: str
+    alias: str
+    live: LivePair
+    key_field: str
+    text_field: str
+    vector_field: str
+    previous: PreviousPair | None
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,63 @@
+"""What a run leaves behind: collections that are kept for a while, and writes not taken over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from migrations.model.config import EmbeddingRef
+
+
+class ConflictReason(StrEnum):
+    #: The live collection's chunk has changed since the switch too; it stays as it is.
+    LIVE_IS_NEWER = "live_is_newer"
+    #: The live model could not embed the text before a rollback overwrote it.
+    NOT_EMBEDDED = "not_embedded"
+    #: What was deleted or replaced before the switch stands in the live collection again.
+    CAME_BACK = "came_back"
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A straggler that was not forwarded, kept so that a person can decide."""
+
+    key: str
+    #: What was written to the old collection; None when it was a deletion.
+    fields: dict[str, Any] | None
+    reason: ConflictReason
+
+
+class HoldReason(StrEnum):
+    #: The target of a run that was undone; the next run to the same model takes it over.
+    ROLLED_BACK = "rolled_back"
+    #: A bot's previous collection whose retention window has closed.
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True)
+class HeldCollection:
+    """A collection nobody needs any more, kept for a while before it is dropped.
+
+    ``chunks`` and ``content_digest`` are as when it was held; None when not read yet.
+    """
+
+    collection: str
+    bot_id: str
+    #: The run that left it behind.
+    migration_id: UUID
+    reason: HoldReason
+    embedding: EmbeddingRef
+    #: What it was filled from; None for a retired one.
+    source_collection: str | None
+    chunks: int | None
+    content_digest: str | None
+    held_at: datetime
+    drop_after: datetime
+
+    @property
+    def is_compared(self) -> bool:
+        """Foreign writers know a retired collection's name; nobody was ever told a target's."""
+        return self.reason is HoldReason.RETIRED
