@@ -15,7 +15,7 @@ import structlog
 from migrations.embedding import embed
 from migrations.failpoints import failpoint
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
-from migrations.ports import Counters
+from migrations.ports.checkpoints import Counters
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,11 @@ from migrations.adapters.clock import SystemClock
 from migrations.call_slots import CallSlots
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
-from migrations.ports import Checkpoints, Dispatcher, Embedders, RateLimiter, VectorStore
+from migrations.ports.checkpoints import Checkpoints
+from migrations.ports.dispatcher import Dispatcher
+from migrations.ports.embedders import Embedders
+from migrations.ports.limiter import RateLimiter
+from migrations.ports.vector_store import VectorStore
 from migrations.pulse import Pulse
 from migrations.services import Services
 from migrations.settings import Settings, get_settings

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from migrations.ports import ModelInfo
+from migrations.model.known_models import ModelInfo
 
 #: The in-process model: the 256-dimension table of the wordllama wheel, cut to size.
 LOCAL_PROVIDER = "local"

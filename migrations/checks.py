@@ -21,7 +21,7 @@ from migrations.model.errors import (
 )
 from migrations.model.report import Report
 from migrations.over_long import is_over_long
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 from migrations.reservoir import Reservoir
 from migrations.services import Services
 

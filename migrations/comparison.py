@@ -28,7 +28,7 @@ from migrations.model.chunks import (
     stacked,
 )
 from migrations.model.snapshot import WrittenRow, content_hash
-from migrations.ports import Moment, VectorStore
+from migrations.ports.vector_store import Moment, VectorStore
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from migrations.model.chunks import CONTENT_DIGESTS, Chunk, CollectionSchema, Content
-from migrations.ports import Moment, VectorStore
+from migrations.ports.vector_store import Moment, VectorStore
 
 
 class ContentSum:

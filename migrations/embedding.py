@@ -9,7 +9,6 @@ import numpy as np
 import structlog
 
 from migrations.failpoints import failpoint
-from migrations.limits import Ticket
 from migrations.model.chunks import Chunk, Embedded, Vectors
 from migrations.model.config import OverLong
 from migrations.model.errors import (
@@ -21,6 +20,7 @@ from migrations.model.errors import (
     TransientError,
 )
 from migrations.over_long import Parts, Policy, combined
+from migrations.ports.limiter import Ticket
 from migrations.run import Run, backoff_seconds
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidVectors, TextRefused
 from migrations.over_long import is_over_long
-from migrations.ports import Embedder, Embedders
+from migrations.ports.embedders import Embedder, Embedders
 
 #: float32, shape (dimension,).
 Vector = npt.NDArray[np.float32]

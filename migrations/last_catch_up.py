@@ -26,7 +26,7 @@ from migrations.model.chunks import Chunk, content_of
 from migrations.model.errors import VerificationFailed
 from migrations.model.snapshot import FrozenPart, frozen
 from migrations.model.states import Kind
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 from migrations.run import Run
 from migrations.sweeps import PARTS_PER_FLUSH, parts_as_of, recorder
 

@@ -18,7 +18,7 @@ from migrations.embedding import embed
 from migrations.fidelity import Vector, judge, judgeable
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.report import Report
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 from migrations.reservoir import Reservoir
 from migrations.run import Run
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrations.model.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyRange
-from migrations.ports import VectorStore
+from migrations.ports.vector_store import VectorStore
 
 if TYPE_CHECKING:
     from migrations.run import Run

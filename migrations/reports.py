@@ -9,7 +9,7 @@ from migrations.model.errors import TransientError
 from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
 from migrations.model.runs import Migration, Watched
 from migrations.model.states import Phase
-from migrations.ports import Counters, Snapshot
+from migrations.ports.checkpoints import Counters, Snapshot
 from migrations.services import Services
 
 

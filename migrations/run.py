@@ -14,7 +14,7 @@ from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.errors import CollectionNotLoaded, PutDown, TimedOut, TransientError
 from migrations.model.runs import Migration
 from migrations.model.states import COMPENSABLE
-from migrations.ports import Embedder
+from migrations.ports.embedders import Embedder
 from migrations.pulse import Beat
 from migrations.reading import SharedReads, SharedSchemas
 from migrations.services import Services

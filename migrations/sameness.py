@@ -13,7 +13,7 @@ from migrations.last_catch_up import freeze_as_verified
 from migrations.lasting import LOOKS
 from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 from migrations.quality import KeySample
 from migrations.run import Run
 

@@ -6,7 +6,12 @@ import threading
 from dataclasses import dataclass, field
 
 from migrations.call_slots import CallSlots
-from migrations.ports import Checkpoints, Clock, Dispatcher, Embedders, RateLimiter, VectorStore
+from migrations.ports.checkpoints import Checkpoints
+from migrations.ports.clock import Clock
+from migrations.ports.dispatcher import Dispatcher
+from migrations.ports.embedders import Embedders
+from migrations.ports.limiter import RateLimiter
+from migrations.ports.vector_store import VectorStore
 from migrations.pulse import Pulse
 from migrations.settings import Settings
 from migrations.state_store import MigrationStore

@@ -39,7 +39,7 @@ from migrations.model.errors import (
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 from migrations.readiness import make_readable
 from migrations.run import Run
 from migrations.services import Services

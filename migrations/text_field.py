@@ -11,7 +11,7 @@ from migrations.fidelity import Verdict, judge_found
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, ReembedError
-from migrations.ports import VectorStore
+from migrations.ports.vector_store import VectorStore
 from migrations.services import Services
 
 #: Field names that say text, as applications have them, in lower case without underscores.

@@ -13,7 +13,7 @@ from migrations.failpoints import failpoint
 from migrations.model import messages
 from migrations.model.chunks import KeyRange
 from migrations.model.runs import Step
-from migrations.ports import Plan
+from migrations.ports.checkpoints import Plan
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

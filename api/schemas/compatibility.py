@@ -8,8 +8,8 @@ from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo
+from migrations.model.known_models import ModelInfo
 from migrations.model.report import Check, Report
-from migrations.ports import ModelInfo
 
 _CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
 _TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}

@@ -48,7 +48,7 @@ from redis.retry import Retry
 from migrations.adapters import checkpoint_scripts as scripts
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
 
 KEEP_SECONDS = 14 * 24 * 3600
 

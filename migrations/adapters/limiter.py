@@ -33,8 +33,8 @@ from migrations.adapters.limiter_accounts import Account
 from migrations.adapters.limiter_alone import PlainBuckets
 from migrations.adapters.limiter_headers import announced
 from migrations.catalogue import LOCAL_PROVIDER
-from migrations.limits import KINDS, Kind, Purpose, Rules, Ticket
-from migrations.ports import Clock
+from migrations.ports.clock import Clock
+from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
 
 #: How long a call may be held up by a Redis that does not answer.
 TIMEOUT_SECONDS = 1.0
@@ -68,7 +68,9 @@ class _Known:
 
 
 class RedisRateLimiter:
-    """See :class:`migrations.ports.RateLimiter`. Safe to share among threads and over a fork.
+    """See :class:`migrations.ports.limiter.RateLimiter`.
+
+    Safe to share among threads and over a fork.
 
     Args:
         redis_url: Where the workers meet.

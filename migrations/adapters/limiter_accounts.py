@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from migrations.catalogue import LOCAL_PROVIDER, OPENAI_PROVIDER
-from migrations.limits import Rules
+from migrations.ports.limiter import Rules
 from migrations.settings import ProviderSettings
 
 

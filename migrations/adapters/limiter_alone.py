@@ -6,7 +6,7 @@ For a process that Redis has left alone; the rules all workers share are in
 
 from __future__ import annotations
 
-from migrations.limits import KINDS, Kind, Rules, Ticket
+from migrations.ports.limiter import KINDS, Kind, Rules, Ticket
 
 SHORTEST_WAIT_SECONDS = 0.002
 #: Each refusal slows by so much, down to the slowest; Redis, when it is back, knows better.

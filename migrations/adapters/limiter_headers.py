@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migrations.adapters.embedders.rate_headers import duration_seconds, rate_limit_headers
-from migrations.limits import KINDS, Kind
+from migrations.ports.limiter import KINDS, Kind
 
 _LEADING_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")
 #: A limit that takes longer to be whole again counts over hours or days: a minute's

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
+from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import HeldCollection
 from migrations.model.report import Estimate, Report
 from migrations.model.runs import Migration
-from migrations.ports import ModelInfo
 
 
 @dataclass(frozen=True)

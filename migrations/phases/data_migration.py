@@ -20,7 +20,7 @@ from migrations.model.chunks import Content, Key
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.model.runs import Step
 from migrations.model.states import Kind
-from migrations.ports import Plan
+from migrations.ports.checkpoints import Plan
 from migrations.readiness import make_readable, make_target_readable
 from migrations.run import Run
 from migrations.sweeps import sweep_before_overwriting

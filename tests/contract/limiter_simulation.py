@@ -18,7 +18,7 @@ from devstack.provider.limits import Limits
 from migrations.adapters import limiter_scripts as scripts
 from migrations.adapters.limiter import RedisRateLimiter
 from migrations.adapters.limiter_accounts import Account
-from migrations.limits import Purpose, Rules, Ticket
+from migrations.ports.limiter import Purpose, Rules, Ticket
 
 PROVIDER = "mine"
 #: The scripts ask this instead of Redis' clock.

@@ -15,7 +15,7 @@ import pytest
 from migrations.adapters.checkpoints import RedisCheckpoints
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost
-from migrations.ports import Checkpoints, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import Checkpoints, Counters, Plan, Snapshot
 from tests.contract.volatile_redis import at_once
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.clock import FakeClock

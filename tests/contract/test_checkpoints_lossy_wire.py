@@ -12,7 +12,7 @@ import pytest
 
 from migrations.adapters.checkpoints import RedisCheckpoints
 from migrations.model.chunks import KeyRange
-from migrations.ports import Counters, Plan
+from migrations.ports.checkpoints import Counters, Plan
 from tests.contract.volatile_redis import LossyWire, volatile_redis
 
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import Checkpoints, Counters, Plan
+from migrations.ports.checkpoints import Checkpoints, Counters, Plan
 from tests.contract.test_checkpoints import NEEDS_A_PLAN
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 

@@ -13,7 +13,7 @@ from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.catalogue import LOCAL_MODEL
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, TextRefused, UnknownModel, UnknownProvider
-from migrations.ports import Embedders
+from migrations.ports.embedders import Embedders
 from migrations.settings import Settings
 from tests.fakes.embedders import FakeEmbedders
 

@@ -12,8 +12,7 @@ from redis import Redis
 
 from migrations.adapters.limiter import LEAVE_ALONE_SECONDS, RedisRateLimiter
 from migrations.adapters.limiter_accounts import Account
-from migrations.limits import Rules, Ticket
-from migrations.ports import RateLimiter
+from migrations.ports.limiter import RateLimiter, Rules, Ticket
 from tests.contract.limiter_simulation import PROVIDER, simulated_time
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.fakes.clock import FakeClock

@@ -19,7 +19,7 @@ from migrations.adapters.limiter import (
     RedisRateLimiter,
 )
 from migrations.adapters.limiter_accounts import Account, accounts
-from migrations.limits import Rules
+from migrations.ports.limiter import Rules
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.fakes.clock import FakeClock
 

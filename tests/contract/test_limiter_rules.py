@@ -14,7 +14,7 @@ from migrations.adapters.limiter_scripts import (
     LOWER_COUNTS_SECONDS,
     QUERIES_REMEMBERED_SECONDS,
 )
-from migrations.limits import Rules
+from migrations.ports.limiter import Rules
 from tests.contract.limiter_simulation import (
     PROVIDER,
     Crowd,

@@ -21,7 +21,7 @@ from migrations.model.errors import (
     ForeignCollection,
     VectorStoreRefused,
 )
-from migrations.ports import VectorStore
+from migrations.ports.vector_store import VectorStore
 from tests.contract.vector_store_world import World, chunk, open_world, vectors, wait_until, write
 
 #: Keys that break a filter made by formatting, in key order once sorted.

@@ -14,7 +14,7 @@ from pymilvus import DataType, MilvusClient
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
-from migrations.ports import VectorStore
+from migrations.ports.vector_store import VectorStore
 from tests.fakes.vector_store import FakeVectorStore
 
 DIMENSION = 8

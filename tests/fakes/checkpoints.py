@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 
 from migrations.model.chunks import Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports import NOTHING, Clock, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.clock import Clock
 
 
 @dataclass

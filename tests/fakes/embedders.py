@@ -19,7 +19,8 @@ from migrations.model.errors import (
     UnknownModel,
     UnknownProvider,
 )
-from migrations.ports import Embedder, ModelInfo
+from migrations.model.known_models import ModelInfo
+from migrations.ports.embedders import Embedder
 
 #: Small models of the provider "fake", so that tests can look at whole vectors.
 FAKE_MODELS = {"small": 8, "large": 16}
@@ -36,7 +37,7 @@ class _Fault:
 
 
 class FakeEmbedders:
-    """See :class:`migrations.ports.Embedders`.
+    """See :class:`migrations.ports.embedders.Embedders`.
 
     Providers are ``fake`` with ``models`` (name and dimension), and ``openai`` and
     ``local`` with what the catalogue knows. ``calls`` and ``texts`` count what was

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from migrations.adapters.limiter_alone import PlainBuckets
-from migrations.limits import Purpose, Rules, Ticket
-from migrations.ports import Clock
+from migrations.ports.clock import Clock
+from migrations.ports.limiter import Purpose, Rules, Ticket
 
 
 class FakeRateLimiter:

@@ -24,7 +24,7 @@ from migrations.model.left_behind import Conflict, HeldCollection
 from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, OutboxMessage
 from migrations.model.snapshot import FrozenPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
-from migrations.ports import Clock
+from migrations.ports.clock import Clock
 from migrations.store.changes import Change, Held, is_transition
 from tests.fakes.clock import FakeClock
 

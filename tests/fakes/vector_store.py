@@ -32,7 +32,7 @@ from migrations.model.errors import (
     ForeignCollection,
     VectorStoreRefused,
 )
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 
 KEY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 

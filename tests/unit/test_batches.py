@@ -11,7 +11,7 @@ from migrations.model.chunks import KeyRange
 from migrations.model.errors import CheckpointsUnavailable, InvalidVectors, StateStoreUnavailable
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.ports import Counters
+from migrations.ports.checkpoints import Counters
 from migrations.run import Run
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore

@@ -9,11 +9,11 @@ import pytest
 
 from migrations.call_slots import CallSlots
 from migrations.embedding import LONGEST_WAIT_SECONDS, embed, quick_estimate
-from migrations.limits import Rules
 from migrations.model.chunks import Embedded
 from migrations.model.errors import Postponed, ProviderRateLimited
 from migrations.model.states import Phase, Status
-from migrations.ports import Embedder
+from migrations.ports.embedders import Embedder
+from migrations.ports.limiter import Rules
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.adapters.limiter_alone import SLOWED_BY, SLOWEST, PlainBuckets
-from migrations.limits import Rules, Ticket
+from migrations.ports.limiter import Rules, Ticket
 
 #: Ten requests a second, and bursts of five.
 TEN = Rules(requests=600)

@@ -35,7 +35,7 @@ from migrations.model.errors import (
 )
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.ports import Clock
+from migrations.ports.clock import Clock
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import ENDED, OWNER, SOURCE, Task, World, failpoints_reach, kill

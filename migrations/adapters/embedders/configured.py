@@ -21,7 +21,8 @@ from migrations.adapters.embedders.tokens import estimate_tokens
 from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER, OPENAI_PROVIDER
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, UnknownModel, UnknownProvider
-from migrations.ports import Embedder, ModelInfo
+from migrations.model.known_models import ModelInfo
+from migrations.ports.embedders import Embedder
 from migrations.settings import ProviderSettings
 
 #: OpenAI's own limits: the API reference of "Create embeddings".
@@ -45,7 +46,9 @@ class EmbedderSettings(Protocol):
 
 
 class ConfiguredEmbedders:
-    """See :class:`migrations.ports.Embedders`. Safe to share among threads and over a fork.
+    """See :class:`migrations.ports.embedders.Embedders`.
+
+    Safe to share among threads and over a fork.
 
     ``openai`` and ``local`` are built in; others come from the settings. A
     provider's key is read from the environment when it is first needed, and is

@@ -92,7 +92,7 @@ def _load_wordllama() -> Any:
 
 
 class LocalEmbedder:
-    """See :class:`migrations.ports.Embedder`.
+    """See :class:`migrations.ports.embedders.Embedder`.
 
     A text's vector is the sum of its token vectors brought to length 1. Each
     text is pooled by itself: wordllama's own ``embed`` pads a batch to its

@@ -143,7 +143,7 @@ class Connection:
 
 
 class ProtocolEmbedder:
-    """One model of one provider; see :class:`migrations.ports.Embedder`."""
+    """One model of one provider; see :class:`migrations.ports.embedders.Embedder`."""
 
     def __init__(
         self, ref: EmbeddingRef, connection: Connection, *, sends_dimensions: bool

@@ -31,7 +31,7 @@ from migrations.model.errors import (
     SchemaNotReproduced,
     VectorStoreRefused,
 )
-from migrations.ports import Moment
+from migrations.ports.vector_store import Moment
 
 #: Milvus refuses a larger offset + limit.
 LARGEST_PAGE = 16_384
@@ -54,7 +54,9 @@ APPEARANCE_CHECKS = 10
 
 
 class MilvusVectorStore:
-    """Implements :class:`migrations.ports.VectorStore`; threads and forks may share it.
+    """Implements :class:`migrations.ports.vector_store.VectorStore`.
+
+    Threads and forks may share it.
 
     ``timeout_seconds`` bounds every call; loading and flushing take up to ten times it.
     """

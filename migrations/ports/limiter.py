@@ -1,0 +1,84 @@
+"""The limiter all workers share, as the domain sees it, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+from uuid import UUID, uuid4
+
+Purpose = Literal["migration", "query"]
+
+
+Kind = Literal["requests", "tokens"]
+
+
+KINDS: tuple[Kind, Kind] = ("requests", "tokens")
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One call that somebody wants to make; keep it until the call is made."""
+
+    provider: str
+    #: Whose turn it is counted as: a migration's id, anything for a query.
+    flow: str
+    #: What is reserved, and the estimate it was made from.
+    tokens: int
+    estimated: int
+    purpose: Purpose = "migration"
+    id: str = field(default_factory=lambda: uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is set by hand. Limits are per minute; None where they are to be learned."""
+
+    requests: float | None = None
+    tokens: float | None = None
+    burst_seconds: float = 0.5
+    #: Share of the limit that migrations leave alone while queries come.
+    query_share: float = 0.1
+
+
+class RateLimiter(Protocol):
+    """Spreads calls over a provider's limit, one limit per provider and key for all workers.
+
+    For each real request: a ticket, ``acquire`` until it answers 0, the request,
+    ``settle``. Nothing here raises; while the shared state is away each process
+    keeps to a part of the limit that is its own. The rules: ``adapters/limiter_scripts.py``.
+    """
+
+    def ticket(
+        self,
+        provider: str,
+        estimated_tokens: int,
+        *,
+        migration_id: UUID | None = None,
+        purpose: Purpose = "migration",
+    ) -> Ticket:
+        """A call to be made; the estimate is corrected by what such estimates came to."""
+        ...
+
+    def acquire(self, ticket: Ticket) -> float:
+        """Seconds to wait before showing the same ticket again; 0: make the call now.
+
+        A ticket that is not shown again within a second of its time is given up.
+        """
+        ...
+
+    def settle(self, ticket: Ticket, tokens: int) -> None:
+        """The call was made and took ``tokens`` (the provider's usage)."""
+        ...
+
+    def learn(self, provider: str, headers: Mapping[str, str]) -> None:
+        """Limits and what is left of them, from the headers of an answer."""
+        ...
+
+    def refused(self, provider: str) -> None:
+        """The provider answered that its limit is reached."""
+        ...
+
+    def pause(self, provider: str, seconds: float) -> None:
+        """The provider asked everybody to wait; a longer pause in force stays."""
+        ...
