@@ -8,7 +8,7 @@ from datetime import datetime
 
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import NotAuthenticated
-from migrations.state_store import TokenStore
+from migrations.ports.token_store import TokenStore
 
 PREFIX = "reembed_"  # lets secret scanners recognise a leaked token
 

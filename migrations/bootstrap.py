@@ -24,11 +24,11 @@ from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
+from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.pulse import Pulse
 from migrations.services import Services
 from migrations.settings import Settings, get_settings
-from migrations.state_store import MigrationStore
 
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager

@@ -11,10 +11,10 @@ from migrations.ports.clock import Clock
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
+from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.pulse import Pulse
 from migrations.settings import Settings
-from migrations.state_store import MigrationStore
 
 
 @dataclass(frozen=True)

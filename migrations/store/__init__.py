@@ -1,4 +1,4 @@
-"""The authority: PostgreSQL behind :class:`migrations.state_store.MigrationStore`."""
+"""The authority: PostgreSQL behind :class:`migrations.ports.state_store.MigrationStore`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ HEADING_FOR_SWITCH = LIVE - {Status.ROLLING_BACK, Status.NEEDS_OPERATOR}
 
 
 class SqlBots:
-    """Implements :class:`migrations.state_store.BotStore`."""
+    """Implements :class:`migrations.ports.bot_store.BotStore`."""
 
     _database: Database
 

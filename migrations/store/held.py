@@ -45,7 +45,7 @@ NOTHING_PREVIOUS = dict.fromkeys(
 
 
 class SqlHeld:
-    """Implements :class:`migrations.state_store.HeldStore`."""
+    """Implements :class:`migrations.ports.held_store.HeldStore`."""
 
     _database: Database
 

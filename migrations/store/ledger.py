@@ -26,7 +26,7 @@ from migrations.store.records import (
 
 
 class SqlLedger:
-    """The part of :class:`migrations.state_store.RunStore` that only adds up."""
+    """The part of :class:`migrations.ports.run_store.RunStore` that only adds up."""
 
     _database: Database
 

@@ -20,7 +20,7 @@ from migrations.store.records import EventRecord, MigrationRecord, as_migration,
 
 
 class SqlRuns:
-    """The reading and advancing part of :class:`migrations.state_store.RunStore`."""
+    """The reading and advancing part of :class:`migrations.ports.run_store.RunStore`."""
 
     _database: Database
 

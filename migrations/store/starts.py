@@ -36,7 +36,7 @@ from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot
 
 
 class SqlStarts:
-    """The part of :class:`migrations.state_store.RunStore` that begins a run."""
+    """The part of :class:`migrations.ports.run_store.RunStore` that begins a run."""
 
     _database: Database
 

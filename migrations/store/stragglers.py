@@ -35,7 +35,7 @@ LEFT_BEHIND = frozenset({Status.SWITCHED, Status.COMPLETED})
 
 
 class SqlStragglers:
-    """Implements :class:`migrations.state_store.StragglerStore`."""
+    """Implements :class:`migrations.ports.straggler_store.StragglerStore`."""
 
     _database: Database
 

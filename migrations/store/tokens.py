@@ -13,7 +13,7 @@ from migrations.store.records import TokenRecord, clock
 
 
 class SqlTokens:
-    """Implements :class:`migrations.state_store.TokenStore`."""
+    """Implements :class:`migrations.ports.token_store.TokenStore`."""
 
     _database: Database
 

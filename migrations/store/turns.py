@@ -22,7 +22,7 @@ from migrations.store.starts import one_live_migration
 
 
 class SqlTurns:
-    """Implements :class:`migrations.state_store.TurnStore`."""
+    """Implements :class:`migrations.ports.turn_store.TurnStore`."""
 
     _database: Database
 

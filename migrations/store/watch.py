@@ -24,7 +24,7 @@ SENT_KEPT_FOR = timedelta(days=1)
 
 
 class SqlWatch:
-    """Implements :class:`migrations.state_store.WatchStore`."""
+    """Implements :class:`migrations.ports.watch_store.WatchStore`."""
 
     _database: Database
 

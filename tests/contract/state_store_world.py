@@ -15,7 +15,7 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import PermanentError
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind, Phase, Status
-from migrations.state_store import MigrationStore
+from migrations.ports.state_store import MigrationStore
 from migrations.store import SqlMigrationStore
 from migrations.store.records import Record
 from tests.fakes.clock import FakeClock

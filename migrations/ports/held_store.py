@@ -1,0 +1,59 @@
+"""Collections that are kept, in the authority."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+from uuid import UUID
+
+from migrations.model.left_behind import HeldCollection
+from migrations.model.runs import (
+    Migration,
+)
+
+
+class HeldStore(Protocol):
+    def switched_by(self, bot_id: str, generation: int) -> Migration | None:
+        """The migration that brought the bot to this generation."""
+        ...
+
+    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+        """Hold the target of a run that is undone; False when somebody needs it."""
+        ...
+
+    def held(self, collection: str) -> HeldCollection | None: ...
+
+    def held_of(self, bot_id: str) -> list[HeldCollection]: ...
+
+    def retire(
+        self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
+    ) -> bool:
+        """End the way back and hold the previous collection instead.
+
+        False, and nothing changed, unless its window has closed, this migration left it
+        behind and the bot has no live migration.
+        """
+        ...
+
+    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+        """What it holds is known from now on; it is held for as long again."""
+        ...
+
+    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+        """Hold it for longer and warn of it on the migration that left it behind."""
+        ...
+
+    def claim_retirements(self, again_seconds: float) -> list[UUID]:
+        """Enqueue retiring for every window that has closed, once in ``again_seconds``."""
+        ...
+
+    def claim_drops(self, again_seconds: float) -> list[UUID]:
+        """Enqueue the drop of every collection held long enough, once in ``again_seconds``."""
+        ...
+
+    def drop_of_held(self, collection: str) -> AbstractContextManager[bool]:
+        """Lock the rows that could make it live; True when it was held long enough and is nobody's.
+
+        The held row goes when the block ends without an error.
+        """
+        ...

@@ -1,0 +1,114 @@
+"""Runs on their way forward, in the authority."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from migrations.model.runs import (
+    Event,
+    FailedChunk,
+    Migration,
+    NewMigration,
+    Step,
+    Watched,
+)
+from migrations.model.states import Phase
+
+
+class RunStore(Protocol):
+    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+        """Record a migration and enqueue it; False when the idempotency key named one already.
+
+        A forward run with ``target_adopted`` takes its target out of the held ones.
+
+        Raises:
+            MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict,
+            NoLongerHeld.
+        """
+        ...
+
+    def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
+        """The migration an earlier request of this key made, and that request's digest."""
+        ...
+
+    def migration(self, migration_id: UUID) -> Migration:
+        """Raises MigrationNotFound."""
+        ...
+
+    def latest(self, bot_id: str) -> Migration | None: ...
+
+    def live(self, bot_id: str) -> Migration | None: ...
+
+    def active(self) -> list[Migration]: ...
+
+    def undone_lately(self, seconds: float) -> list[Migration]:
+        """Runs that have ended rolled back within so many seconds."""
+        ...
+
+    def reverse_of(self, migration_id: UUID) -> Migration | None:
+        """The newest reverse run of this migration."""
+        ...
+
+    def events(self, migration_id: UUID) -> list[Event]: ...
+
+    def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
+        """Enter a phase (or enter it again). Raises Superseded."""
+        ...
+
+    def complete_phase(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        phase: Phase,
+        *,
+        warnings: Sequence[str] = (),
+        **values: Any,
+    ) -> None:
+        """Leave a phase done, with what it found. Raises Superseded.
+
+        ``values`` may hold rollback_info (RollbackInfo), validation, verification
+        (dicts), totals (dict of int) and target_adopted (bool).
+        """
+        ...
+
+    def take_step(
+        self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Move within data migration, once; False when somebody did already."""
+        ...
+
+    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+        """Update ``waiting_for``, ``totals`` or add ``warnings``; nothing when superseded."""
+        ...
+
+    def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
+        """Say that work goes on; False when this epoch's work must stop."""
+        ...
+
+    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
+        """Become (or stay) the one that runs the current phase, by the database's clock."""
+        ...
+
+    def release_runner(self, migration_id: UUID, runner: str) -> None: ...
+
+    def record_failed_chunk(
+        self, migration_id: UUID, key: str, code: str, message: str
+    ) -> None: ...
+
+    def resolve_failed_chunks(self, migration_id: UUID, keys: Sequence[str]) -> None: ...
+
+    def failed_chunks(self, migration_id: UUID, limit: int = 100) -> list[FailedChunk]: ...
+
+    def count_failed_chunks(self, migration_id: UUID) -> int: ...
+
+    def record_spend(
+        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
+    ) -> None: ...
+
+    def tokens_used(self, migration_id: UUID) -> int: ...
+
+    def watched(self, migration_id: UUID) -> Watched:
+        """All that a watcher asks for, in one statement. Raises MigrationNotFound."""
+        ...

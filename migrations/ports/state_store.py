@@ -1,0 +1,33 @@
+"""The authority as the domain sees it: PostgreSQL behind one Protocol.
+
+Every change of a migration is a guarded update: it names the states and the
+epoch it starts from, and when no row matches it raises Superseded (work of an
+older epoch) or a TransitionRefused that says what stands in the way. The event
+row and, where a worker must be woken, the outbox row are written in the same
+transaction. All methods raise StateStoreUnavailable when PostgreSQL does not answer.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from migrations.ports.bot_store import BotStore
+from migrations.ports.held_store import HeldStore
+from migrations.ports.run_store import RunStore
+from migrations.ports.straggler_store import StragglerStore
+from migrations.ports.token_store import TokenStore
+from migrations.ports.turn_store import TurnStore
+from migrations.ports.watch_store import WatchStore
+
+
+class MigrationStore(
+    BotStore,
+    RunStore,
+    TurnStore,
+    WatchStore,
+    TokenStore,
+    StragglerStore,
+    HeldStore,
+    Protocol,
+):
+    """All of it."""

@@ -1,0 +1,80 @@
+"""Snapshots, late writes and conflicts in the authority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from migrations.model.left_behind import Conflict
+from migrations.model.snapshot import FrozenPart, WrittenRow
+
+
+class StragglerStore(Protocol):
+    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+        """Keep one part of the source as it was last caught up. Raises Superseded."""
+        ...
+
+    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+        """Forget parts of an earlier attempt, from number ``parts`` on. Raises Superseded."""
+        ...
+
+    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None: ...
+
+    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+        """Replace a part. Raises Superseded unless ``sweeper`` holds the migration's lease."""
+        ...
+
+    def forget_frozen(self, migration_id: UUID) -> None: ...
+
+    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+        """Once this migration has switched: what was frozen for the bot's others is over."""
+        ...
+
+    def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
+        """Keep what is about to be written: a key's earlier contents add up, the last one counts.
+
+        Before the write, so that a death in between leaves a note too many and none too few.
+        """
+        ...
+
+    def written_rows(self, migration_id: UUID, limit: int) -> list[WrittenRow]:
+        """The latest of them first."""
+        ...
+
+    def forget_written(self, migration_id: UUID, older_than_seconds: float = 0) -> None: ...
+
+    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
+        """Whether its old collection still is the bot's previous one, and nobody rolls back.
+
+        ``by``: only that reverse run does, and it is running.
+        """
+        ...
+
+    def take_sweeper(
+        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
+    ) -> bool:
+        """Become (or stay) the one that sweeps, by the database's clock, if it may be swept."""
+        ...
+
+    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None: ...
+
+    def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
+        """Keep what was not forwarded, the newest per key, and warn of it on the migration."""
+        ...
+
+    def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]: ...
+
+    def count_conflicts(self, bot_id: str) -> int:
+        """Over all migrations of the bot."""
+        ...
+
+    def claim_sweeps(
+        self, first_seconds: float, second_seconds: float, every_seconds: float
+    ) -> list[UUID]:
+        """Enqueue every sweep that is due, once, and set when the next one is."""
+        ...
+
+    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
+        """The next sweep is due so soon: the last one did not get through."""
+        ...

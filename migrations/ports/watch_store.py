@@ -1,0 +1,42 @@
+"""What the watchdog asks of the authority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from migrations.model.runs import (
+    Migration,
+    OutboxMessage,
+)
+
+
+class WatchStore(Protocol):
+    def watch(self) -> AbstractContextManager[bool]:
+        """True for the one watchdog that acts now, in all processes."""
+        ...
+
+    def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
+        """Driven migrations whose heartbeat is older, by the database's clock.
+
+        While another's batches keep the workers busy a migration is given more time,
+        unless ``line_is_empty``: then none of its batches can be waiting for its turn.
+        """
+        ...
+
+    def overdue(self) -> list[Migration]:
+        """Migrations before the switch whose deadline has passed."""
+        ...
+
+    def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]: ...
+
+    def unsent_of(self, migration_id: UUID) -> list[OutboxMessage]: ...
+
+    def mark_sent(self, message_ids: Sequence[int]) -> None: ...
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        ...
