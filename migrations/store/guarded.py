@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Executable, delete, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from migrations.lifecycle.change import Change, Held, is_transition
 from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.store.changes import Change, Held, is_transition
 from migrations.store.records import (
     BotRecord,
     EventRecord,

@@ -12,6 +12,7 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from migrations.lifecycle.change import Change, drop_refused
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
@@ -20,7 +21,6 @@ from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind, Status
 from migrations.store.bots import has_live_migration, is_wanted
-from migrations.store.changes import Change, drop_refused
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, claim, has_status, hold, hold_bot, lock_collection
 from migrations.store.records import (

@@ -12,9 +12,9 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Select, Uuid, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from migrations.lifecycle.change import storable
 from migrations.model.errors import MigrationNotFound
 from migrations.model.runs import FailedChunk, Watched
-from migrations.store.changes import storable
 from migrations.store.engine import Database
 from migrations.store.records import (
     FailedChunkRecord,

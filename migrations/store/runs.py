@@ -10,10 +10,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from migrations.lifecycle import forward as phase_changes
 from migrations.model.errors import MigrationNotFound
 from migrations.model.runs import Event, Migration, Step
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
-from migrations.store import phase_changes
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, has_status, hold
 from migrations.store.records import EventRecord, MigrationRecord, as_migration, clock

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from migrations.lifecycle.forward import require_source
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import (
@@ -31,7 +32,6 @@ from migrations.store.guarded import (
     started,
 )
 from migrations.store.held import take_over
-from migrations.store.phase_changes import require_source
 from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
 
 

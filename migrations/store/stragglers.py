@@ -12,13 +12,13 @@ from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, u
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from migrations.lifecycle.change import conflicts_told, jsonable, storable
 from migrations.model import messages
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import FrozenPart, WrittenRow, key_hash
 from migrations.model.states import DRIVEN, LIVE, Kind, Status
-from migrations.store.changes import conflicts_told, jsonable, storable
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, claim, has_status, hold
 from migrations.store.records import (

@@ -9,11 +9,12 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from migrations.lifecycle import backward as turn_changes
+from migrations.lifecycle import forward as phase_changes
 from migrations.model.bots import Bot
 from migrations.model.errors import ReembedError, SourceChanged
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.store import phase_changes, turn_changes
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, hold, hold_bot, lock_target_of
 from migrations.store.held import leave_behind

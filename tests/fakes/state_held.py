@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from migrations.lifecycle.change import Change, drop_refused
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import NoLongerHeld
@@ -15,7 +16,6 @@ from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind, Status
 from migrations.store.bots import HEADING_FOR_SWITCH
-from migrations.store.changes import Change, drop_refused
 from migrations.store.held import retired, target_of
 from tests.fakes.state_rows import HeldRow, StateRows, collections_of, newest
 

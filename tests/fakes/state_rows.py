@@ -12,6 +12,7 @@ from threading import Lock, RLock
 from typing import Any
 from uuid import UUID
 
+from migrations.lifecycle.change import Change, Held, is_transition
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Key
 from migrations.model.errors import (
@@ -25,7 +26,6 @@ from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, O
 from migrations.model.snapshot import FrozenPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
 from migrations.ports.clock import Clock
-from migrations.store.changes import Change, Held, is_transition
 from tests.fakes.clock import FakeClock
 
 MIGRATION_FIELDS = frozenset(field.name for field in fields(Migration))

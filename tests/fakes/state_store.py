@@ -10,6 +10,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from migrations.lifecycle import backward as turn_changes
+from migrations.lifecycle import forward as phase_changes
+from migrations.lifecycle.change import storable
 from migrations.model import messages
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.errors import (
@@ -29,8 +32,6 @@ from migrations.model.runs import (
     Watched,
 )
 from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
-from migrations.store import phase_changes, turn_changes
-from migrations.store.changes import storable
 from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_held import FakeHeld

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from migrations.lifecycle.change import conflicts_told, jsonable, storable
 from migrations.model import messages
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict
 from migrations.model.runs import Migration
 from migrations.model.snapshot import FrozenPart, WrittenRow
 from migrations.model.states import LIVE, Kind, Status
-from migrations.store.changes import conflicts_told, jsonable, storable
 from migrations.store.stragglers import LEFT_BEHIND
 from tests.fakes.state_rows import StateRows
 

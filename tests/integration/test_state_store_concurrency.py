@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from migrations.lifecycle.change import Change
 from migrations.model import messages
 from migrations.model.errors import (
     MigrationInProgress,
@@ -28,7 +29,6 @@ from migrations.model.errors import (
 from migrations.model.runs import Migration, NewMigration, Step
 from migrations.model.states import DRIVEN, Phase, Status
 from migrations.store import SqlMigrationStore
-from migrations.store.changes import Change
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, hold
 from tests.contract.state_store_world import (

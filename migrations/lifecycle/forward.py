@@ -8,19 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from migrations.lifecycle.change import NO_RUNNER, PHASES, Change, Held, findings, jsonable, require
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.runs import Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
-from migrations.store.changes import (
-    NO_RUNNER,
-    PHASES,
-    Change,
-    Held,
-    findings,
-    jsonable,
-    require,
-)
 
 STEPS = tuple(Step)
 

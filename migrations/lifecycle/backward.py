@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from migrations.lifecycle.change import (
+    Change,
+    Held,
+    compensation,
+    jsonable,
+    phases_to_undo,
+    raised_epoch,
+    require,
+    storable,
+)
+from migrations.lifecycle.forward import successor
 from migrations.model import messages
 from migrations.model.errors import (
     AlreadySwitched,
@@ -15,17 +26,6 @@ from migrations.model.errors import (
 )
 from migrations.model.runs import Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
-from migrations.store.changes import (
-    Change,
-    Held,
-    compensation,
-    jsonable,
-    phases_to_undo,
-    raised_epoch,
-    require,
-    storable,
-)
-from migrations.store.phase_changes import successor
 
 #: From here an error turns round; needs_operator and failed are left by repair only.
 TURNABLE = sources_of(Status.ROLLING_BACK) & DRIVEN
