@@ -30,7 +30,7 @@ def create_app(services: ApiServices | None = None) -> OpenAPI:
 def _from_environment() -> ApiServices:
     # Imported here, so that an application on fakes needs no vendor package.
     from migrations.bootstrap import build_system
-    from migrations.logs import configure
+    from migrations.process.logs import configure
     from migrations.settings import get_settings
 
     settings = get_settings()

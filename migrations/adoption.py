@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import NewMigration
-from migrations.services import Services
+from migrations.process.services import Services
 
 
 def adopting(services: Services, new: NewMigration) -> NewMigration:

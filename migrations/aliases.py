@@ -6,7 +6,7 @@ import structlog
 
 from migrations.model.bots import Bot
 from migrations.model.errors import VectorStoreUnavailable
-from migrations.services import Services
+from migrations.process.services import Services
 
 log = structlog.get_logger(__name__)
 

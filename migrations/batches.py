@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 
 from migrations.embedding import embed
-from migrations.failpoints import failpoint
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports.checkpoints import Counters
+from migrations.process.failpoints import failpoint
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,6 @@ from celery import Celery
 
 from migrations.access import Access
 from migrations.adapters.clock import SystemClock
-from migrations.call_slots import CallSlots
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
 from migrations.ports.checkpoints import Checkpoints
@@ -26,8 +25,9 @@ from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
-from migrations.pulse import Pulse
-from migrations.services import Services
+from migrations.process.call_slots import CallSlots
+from migrations.process.pulse import Pulse
+from migrations.process.services import Services
 from migrations.settings import Settings, get_settings
 
 if TYPE_CHECKING:

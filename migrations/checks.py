@@ -22,8 +22,8 @@ from migrations.model.errors import (
 from migrations.model.report import Report
 from migrations.over_long import is_over_long
 from migrations.ports.vector_store import Moment
+from migrations.process.services import Services
 from migrations.reservoir import Reservoir
-from migrations.services import Services
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from migrations.embedding import embed
-from migrations.failpoints import failpoint
-from migrations.lookahead import in_order
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -29,6 +27,8 @@ from migrations.model.chunks import (
 )
 from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.ports.vector_store import Moment, VectorStore
+from migrations.process.failpoints import failpoint
+from migrations.process.threads import in_order
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from migrations.model.bots import Caller
 from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
-from migrations.services import Services
+from migrations.process.services import Services
 from migrations.system import EmbeddingMigrationSystem
 
 

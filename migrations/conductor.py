@@ -20,9 +20,7 @@ from uuid import UUID
 
 import structlog
 
-from migrations import outbox
 from migrations.batches import run_batch
-from migrations.failpoints import failpoint
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import (
     CheckpointsLost,
@@ -38,9 +36,11 @@ from migrations.model.errors import (
 from migrations.model.states import Phase, Status
 from migrations.phases import WORK
 from migrations.phases import data_migration as data_migration_phase
-from migrations.pulse import Beat
+from migrations.process import outbox
+from migrations.process.failpoints import failpoint
+from migrations.process.pulse import Beat
+from migrations.process.services import Services
 from migrations.run import Run, backoff_seconds
-from migrations.services import Services
 from migrations.waves import open_next
 
 log = structlog.get_logger(__name__)

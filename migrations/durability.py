@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from migrations.lookahead import meanwhile
 from migrations.model.errors import TransientError
+from migrations.process.threads import meanwhile
 from migrations.run import Run
 
 #: In a migration's totals: 1 when the target may lack rows that Milvus had acknowledged

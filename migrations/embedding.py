@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from migrations.failpoints import failpoint
 from migrations.model.chunks import Chunk, Embedded, Vectors
 from migrations.model.config import OverLong
 from migrations.model.errors import (
@@ -21,6 +20,7 @@ from migrations.model.errors import (
 )
 from migrations.over_long import Parts, Policy, combined
 from migrations.ports.limiter import Ticket
+from migrations.process.failpoints import failpoint
 from migrations.run import Run, backoff_seconds
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from migrations.model.chunks import Chunk
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ReembedError
 from migrations.model.report import Estimate
-from migrations.services import Services
+from migrations.process.services import Services
 
 #: Chunks whose texts are counted in tokens.
 SAMPLE = 500

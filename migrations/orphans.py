@@ -10,7 +10,7 @@ from __future__ import annotations
 import structlog
 
 from migrations.model.runs import Migration
-from migrations.services import Services
+from migrations.process.services import Services
 
 log = structlog.get_logger(__name__)
 

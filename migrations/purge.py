@@ -15,7 +15,7 @@ import structlog
 from migrations.content import content_digest
 from migrations.model.errors import ForeignCollection
 from migrations.model.left_behind import HeldCollection
-from migrations.services import Services
+from migrations.process.services import Services
 from migrations.sweeps import sweep
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
 from migrations.model.requests import BotRegistration
-from migrations.services import Services
+from migrations.process.services import Services
 from migrations.text_field import find_text_field
 
 

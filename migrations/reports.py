@@ -10,7 +10,7 @@ from migrations.model.progress import ChunkError, MigrationProgress, MigrationRe
 from migrations.model.runs import Migration, Watched
 from migrations.model.states import Phase
 from migrations.ports.checkpoints import Counters, Snapshot
-from migrations.services import Services
+from migrations.process.services import Services
 
 
 def progress_of(services: Services, watched: Watched) -> MigrationProgress:

@@ -19,7 +19,7 @@ from migrations.model.errors import (
 from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import LIVE, Kind, Phase, Status
-from migrations.services import Services
+from migrations.process.services import Services
 
 
 def refuse_unless_switched(services: Services, migration: Migration) -> None:

@@ -15,9 +15,9 @@ from migrations.model.errors import CollectionNotLoaded, PutDown, TimedOut, Tran
 from migrations.model.runs import Migration
 from migrations.model.states import COMPENSABLE
 from migrations.ports.embedders import Embedder
-from migrations.pulse import Beat
+from migrations.process.pulse import Beat
+from migrations.process.services import Services
 from migrations.reading import SharedReads, SharedSchemas
-from migrations.services import Services
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

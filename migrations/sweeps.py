@@ -25,9 +25,7 @@ import structlog
 
 from migrations.comparison import PAGE_SIZE, Difference, copy_vectors, replacing
 from migrations.embedding import Outcome, embed
-from migrations.failpoints import failpoint
 from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
-from migrations.lookahead import in_order
 from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.errors import (
     PermanentError,
@@ -40,9 +38,11 @@ from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
 from migrations.ports.vector_store import Moment
+from migrations.process.failpoints import failpoint
+from migrations.process.services import Services
+from migrations.process.threads import in_order
 from migrations.readiness import make_readable
 from migrations.run import Run
-from migrations.services import Services
 
 log = structlog.get_logger(__name__)
 

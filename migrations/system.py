@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
-from migrations import outbox, rollback
+from migrations import rollback
 from migrations.adoption import adopting
 from migrations.model.answers import BotStatus, Started
 from migrations.model.bots import Bot, Caller, Role
@@ -30,9 +30,10 @@ from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind
+from migrations.process import outbox
+from migrations.process.services import Services
 from migrations.registration import check_dimension, register
 from migrations.reports import progress_of, result_of
-from migrations.services import Services
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)

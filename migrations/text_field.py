@@ -12,7 +12,7 @@ from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, ReembedError
 from migrations.ports.vector_store import VectorStore
-from migrations.services import Services
+from migrations.process.services import Services
 
 #: Field names that say text, as applications have them, in lower case without underscores.
 SAY_TEXT = frozenset(

@@ -7,8 +7,8 @@ enqueue once; what dies with its worker is due again after a while.
 
 from __future__ import annotations
 
-from migrations import outbox
-from migrations.services import Services
+from migrations.process import outbox
+from migrations.process.services import Services
 
 #: When retiring or dropping is tried again after it was refused or its worker died.
 AGAIN_SECONDS = 300.0

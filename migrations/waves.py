@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import structlog
 
-from migrations.failpoints import failpoint
 from migrations.model import messages
 from migrations.model.chunks import KeyRange
 from migrations.model.runs import Step
 from migrations.ports.checkpoints import Plan
+from migrations.process.failpoints import failpoint
 from migrations.run import Run
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from uuid import UUID
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
 
-from migrations.logs import configure
+from migrations.process.logs import configure
 from migrations.settings import get_settings
 from worker import broker
 from worker.base import MigrationTask

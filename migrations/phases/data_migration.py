@@ -14,13 +14,13 @@ import structlog
 from migrations.comparison import PassResult, catch_up_once
 from migrations.content import content_lately
 from migrations.durability import MAY_LACK_ROWS
-from migrations.failpoints import failpoint
 from migrations.model import messages
 from migrations.model.chunks import Content, Key
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
 from migrations.model.runs import Step
 from migrations.model.states import Kind
 from migrations.ports.checkpoints import Plan
+from migrations.process.failpoints import failpoint
 from migrations.readiness import make_readable, make_target_readable
 from migrations.run import Run
 from migrations.sweeps import sweep_before_overwriting

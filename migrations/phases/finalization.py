@@ -12,12 +12,12 @@ from typing import Any
 import structlog
 
 from migrations.aliases import follow
-from migrations.failpoints import failpoint
 from migrations.last_catch_up import catch_up_last
 from migrations.lasting import expected_rows
 from migrations.model.errors import TransientError, VerificationFailed
 from migrations.model.states import Status
 from migrations.phases.data_migration import judge_failures
+from migrations.process.failpoints import failpoint
 from migrations.readiness import make_ready
 from migrations.run import Run
 

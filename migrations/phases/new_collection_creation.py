@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 
-from migrations.failpoints import failpoint
 from migrations.model.errors import (
     CollectionNotFound,
     ForeignCollection,
@@ -15,6 +14,7 @@ from migrations.model.errors import (
     Superseded,
     VerificationFailed,
 )
+from migrations.process.failpoints import failpoint
 from migrations.readiness import make_readable, waits_for_its_index
 from migrations.run import Run
 

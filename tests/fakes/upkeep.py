@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from migrations.model import task_names as names
+from migrations.process.services import Services
 from migrations.purge import drop_held, retire
-from migrations.services import Services
 from migrations.sweeps import sweep_in_turn
 
 

@@ -20,8 +20,6 @@ from uuid import UUID
 import numpy as np
 
 from devstack.provider import vector_for
-from migrations import failpoints
-from migrations.call_slots import CallSlots
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.model import messages
@@ -33,10 +31,12 @@ from migrations.model.errors import PutDown
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import DRIVEN, Phase, Status
-from migrations.outbox import FORGOTTEN_AFTER_SECONDS
-from migrations.pulse import Beat, Pulse
+from migrations.process import failpoints
+from migrations.process.call_slots import CallSlots
+from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS
+from migrations.process.pulse import Beat, Pulse
+from migrations.process.services import Services
 from migrations.run import Run
-from migrations.services import Services
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog

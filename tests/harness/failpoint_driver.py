@@ -1,4 +1,4 @@
-"""Decides what happens at the named points of the workers (migrations.failpoints).
+"""Decides what happens at the named points of the workers (migrations.process.failpoints).
 
     with FailpointDriver() as driver:          # REEMBED_FAILPOINTS=driver.url
         driver.on("verification.before_run", "raise", migration_id=run.id)
@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-#: What ``migrations.failpoints`` knows. ``drop_reply``: it was done, its answer is lost.
+#: What ``migrations.process.failpoints`` knows. ``drop_reply``: it was done, its answer is lost.
 ACTIONS = frozenset({"go", "raise", "outage", "drop_reply", "kill", "stop"})
 PATIENCE_SECONDS = 30.0
 

@@ -24,7 +24,7 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import ReembedError
 from migrations.model.runs import NewMigration
 from migrations.model.states import Kind, Phase
-from migrations.services import Services
+from migrations.process.services import Services
 from migrations.store import SqlMigrationStore
 from tests.harness import rows
 from tests.harness.world import LARGE, SMALL, Servers, numbered_texts

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from migrations import call_slots
-from migrations.call_slots import CallSlots
 from migrations.model.errors import Superseded
+from migrations.process import call_slots
+from migrations.process.call_slots import CallSlots
 
 
 def wanted() -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.call_slots import CallSlots
 from migrations.embedding import LONGEST_WAIT_SECONDS, embed, quick_estimate
 from migrations.model.chunks import Embedded
 from migrations.model.errors import Postponed, ProviderRateLimited
 from migrations.model.states import Phase, Status
 from migrations.ports.embedders import Embedder
 from migrations.ports.limiter import Rules
+from migrations.process.call_slots import CallSlots
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
 

@@ -8,7 +8,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from migrations.lookahead import in_order, meanwhile
+from migrations.process.threads import in_order, meanwhile
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

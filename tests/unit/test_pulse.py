@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from migrations import pulse
 from migrations.model.errors import StateStoreUnavailable, Superseded
-from migrations.pulse import Beat, Pulse
+from migrations.process import pulse
+from migrations.process.pulse import Beat, Pulse
 
 
 class Moment:

@@ -16,7 +16,7 @@ from migrations.model.errors import (
 )
 from migrations.model.requests import BotRegistration
 from migrations.model.states import Phase, Status
-from migrations.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
+from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
 from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
 from tests.fakes.state_store import FakeMigrationStore

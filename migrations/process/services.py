@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from migrations.call_slots import CallSlots
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.clock import Clock
 from migrations.ports.dispatcher import Dispatcher
@@ -13,7 +12,8 @@ from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
-from migrations.pulse import Pulse
+from migrations.process.call_slots import CallSlots
+from migrations.process.pulse import Pulse
 from migrations.settings import Settings
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from migrations.model.errors import ReembedError
 from migrations.model.runs import OutboxMessage
-from migrations.services import Services
+from migrations.process.services import Services
 
 log = structlog.get_logger(__name__)
 
