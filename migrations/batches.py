@@ -16,7 +16,7 @@ from migrations.embedding import embed
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports.checkpoints import Counters
 from migrations.process.failpoints import failpoint
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from migrations.content import ContentSum
 from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
@@ -24,6 +23,7 @@ from migrations.over_long import is_over_long
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.reservoir import Reservoir
+from migrations.run.content import ContentSum
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50

@@ -29,7 +29,7 @@ from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.ports.vector_store import Moment, VectorStore
 from migrations.process.failpoints import failpoint
 from migrations.process.threads import in_order
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

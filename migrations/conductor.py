@@ -40,7 +40,7 @@ from migrations.process import outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
-from migrations.run import Run, backoff_seconds
+from migrations.run.run import Run, backoff_seconds
 from migrations.waves import open_next
 
 log = structlog.get_logger(__name__)

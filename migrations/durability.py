@@ -7,7 +7,7 @@ from functools import partial
 
 from migrations.model.errors import TransientError
 from migrations.process.threads import meanwhile
-from migrations.run import Run
+from migrations.run.run import Run
 
 #: In a migration's totals: 1 when the target may lack rows that Milvus had acknowledged
 #: and not flushed before a crash, for verification to see to.

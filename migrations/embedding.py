@@ -21,7 +21,7 @@ from migrations.model.errors import (
 from migrations.over_long import Parts, Policy, combined
 from migrations.ports.limiter import Ticket
 from migrations.process.failpoints import failpoint
-from migrations.run import Run, backoff_seconds
+from migrations.run.run import Run, backoff_seconds
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from migrations.model.errors import VerificationFailed
 from migrations.model.snapshot import FrozenPart, frozen
 from migrations.model.states import Kind
 from migrations.ports.vector_store import Moment
-from migrations.run import Run
+from migrations.run.run import Run
 from migrations.sweeps import PARTS_PER_FLUSH, parts_as_of, recorder
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from migrations.comparison import PassResult, apply, difference_of, keys_left_ou
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import WrittenRow, content_hash
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import structlog
 
-from migrations.content import content_digest
 from migrations.model.errors import ForeignCollection
 from migrations.model.left_behind import HeldCollection
 from migrations.process.services import Services
+from migrations.run.content import content_digest
 from migrations.sweeps import sweep
 
 log = structlog.get_logger(__name__)

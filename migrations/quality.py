@@ -20,7 +20,7 @@ from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, 
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.reservoir import Reservoir
-from migrations.run import Run
+from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
 DISTINCT_ENOUGH = 0.5

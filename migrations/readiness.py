@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrations.model.chunks import IndexState
 from migrations.model.errors import VectorStoreUnavailable
 from migrations.model.report import Report
-from migrations.run import Run
+from migrations.run.run import Run
 
 
 def waits_for_its_index(run: Run) -> bool:

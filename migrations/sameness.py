@@ -15,7 +15,7 @@ from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.quality import KeySample
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

@@ -42,7 +42,7 @@ from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.process.threads import in_order
 from migrations.readiness import make_readable
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

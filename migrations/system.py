@@ -33,7 +33,7 @@ from migrations.model.states import COMPENSABLE, Kind
 from migrations.process import outbox
 from migrations.process.services import Services
 from migrations.registration import check_dimension, register
-from migrations.reports import progress_of, result_of
+from migrations.run.progress import progress_of, result_of
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)

@@ -14,7 +14,7 @@ from migrations.model.chunks import KeyRange
 from migrations.model.runs import Step
 from migrations.ports.checkpoints import Plan
 from migrations.process.failpoints import failpoint
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

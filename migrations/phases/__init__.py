@@ -20,7 +20,7 @@ from migrations.phases import (
     validation,
     verification,
 )
-from migrations.run import Run
+from migrations.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.content import content_digest
 from migrations.model.report import Report
 from migrations.model.runs import RollbackInfo
-from migrations.run import Run
+from migrations.run.content import content_digest
+from migrations.run.run import Run
 
 
 def run(run: Run) -> dict[str, Any]:

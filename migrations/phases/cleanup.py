@@ -8,7 +8,7 @@ import structlog
 
 from migrations.aliases import reconcile
 from migrations.model.errors import ReembedError, Superseded
-from migrations.run import Run
+from migrations.run.run import Run
 from migrations.sweeps import sweep
 
 log = structlog.get_logger(__name__)

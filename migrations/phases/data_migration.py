@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 
 from migrations.comparison import PassResult, catch_up_once
-from migrations.content import content_lately
 from migrations.durability import MAY_LACK_ROWS
 from migrations.model import messages
 from migrations.model.chunks import Content, Key
@@ -22,7 +21,8 @@ from migrations.model.states import Kind
 from migrations.ports.checkpoints import Plan
 from migrations.process.failpoints import failpoint
 from migrations.readiness import make_readable, make_target_readable
-from migrations.run import Run
+from migrations.run.content import content_lately
+from migrations.run.run import Run
 from migrations.sweeps import sweep_before_overwriting
 from migrations.waves import open_lanes
 

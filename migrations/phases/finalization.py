@@ -19,7 +19,7 @@ from migrations.model.states import Status
 from migrations.phases.data_migration import judge_failures
 from migrations.process.failpoints import failpoint
 from migrations.readiness import make_ready
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

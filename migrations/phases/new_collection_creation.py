@@ -16,7 +16,7 @@ from migrations.model.errors import (
 )
 from migrations.process.failpoints import failpoint
 from migrations.readiness import make_readable, waits_for_its_index
-from migrations.run import Run
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 from migrations.checks import examine
 from migrations.model.errors import ValidationFailed
 from migrations.model.states import Kind
-from migrations.run import Run
+from migrations.run.run import Run
 
 
 def run(run: Run) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from migrations.model.errors import VerificationFailed
 from migrations.model.report import Report
 from migrations.quality import check_retrieval, check_vectors, sample_chunks
 from migrations.readiness import check_target_ready, make_target_readable
-from migrations.run import Run
+from migrations.run.run import Run
 from migrations.sameness import check_content, compare_content
 
 

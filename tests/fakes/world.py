@@ -36,7 +36,7 @@ from migrations.process.call_slots import CallSlots
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS
 from migrations.process.pulse import Beat, Pulse
 from migrations.process.services import Services
-from migrations.run import Run
+from migrations.run.run import Run
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog

@@ -12,7 +12,7 @@ from migrations.model.errors import CheckpointsUnavailable, InvalidVectors, Stat
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.ports.checkpoints import Counters
-from migrations.run import Run
+from migrations.run.run import Run
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.world import OWNER, SOURCE, World, kill

@@ -11,7 +11,7 @@ import pytest
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import CheckpointsLost, VectorStoreUnavailable
 from migrations.model.runs import Migration
-from migrations.run import Run
+from migrations.run.run import Run
 from tests.fakes.world import World
 
 #: 24 chunks in batches of three are eight batches.
@@ -82,7 +82,7 @@ def test_without_checkpoints_nothing_is_read_ahead() -> None:
 
 
 def test_only_the_last_few_reads_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrations.reading.KEPT_READS", 1)
+    monkeypatch.setattr("migrations.run.shared_reads.KEPT_READS", 1)
     world, run, ranges = planned(batches_per_read=2)
     for i in (0, 2, 1):
         keys(run, i, ranges[i])
@@ -92,7 +92,7 @@ def test_only_the_last_few_reads_are_kept(monkeypatch: pytest.MonkeyPatch) -> No
 def test_no_more_chunks_are_read_at_once_than_a_worker_s_memory_is_meant_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("migrations.reading.MOST_CHUNKS", 6)
+    monkeypatch.setattr("migrations.run.shared_reads.MOST_CHUNKS", 6)
     world, run, ranges = planned(batches_per_read=8)
     for i in range(BATCHES):
         keys(run, i, ranges[i])

@@ -17,7 +17,7 @@ from migrations.model.states import COMPENSABLE
 from migrations.ports.embedders import Embedder
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
-from migrations.reading import SharedReads, SharedSchemas
+from migrations.run.shared_reads import SharedReads, SharedSchemas
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

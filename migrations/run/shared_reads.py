@@ -20,7 +20,7 @@ from migrations.model.chunks import ALL_KEYS, Chunk, CollectionSchema, Key, KeyR
 from migrations.ports.vector_store import VectorStore
 
 if TYPE_CHECKING:
-    from migrations.run import Run
+    from migrations.run.run import Run
 
 #: Chunks read at once, however many batches they are.
 MOST_CHUNKS = 1_000
