@@ -8,7 +8,6 @@ from itertools import islice
 import structlog
 
 from migrations.comparison import Difference, catch_up_once, differences
-from migrations.durability import MAY_LACK_ROWS
 from migrations.last_catch_up import freeze_as_verified
 from migrations.lasting import LOOKS
 from migrations.model.chunks import Content, Key
@@ -16,6 +15,7 @@ from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.quality import KeySample
 from migrations.run.run import Run
+from migrations.target.ready import MAY_LACK_ROWS
 
 log = structlog.get_logger(__name__)
 

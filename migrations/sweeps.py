@@ -41,8 +41,8 @@ from migrations.ports.vector_store import Moment
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.process.threads import in_order
-from migrations.readiness import make_readable
 from migrations.run.run import Run
+from migrations.target.ready import make_readable
 
 log = structlog.get_logger(__name__)
 

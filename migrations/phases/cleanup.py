@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 
-from migrations.aliases import reconcile
 from migrations.model.errors import ReembedError, Superseded
 from migrations.run.run import Run
 from migrations.sweeps import sweep
+from migrations.target.alias import reconcile
 
 log = structlog.get_logger(__name__)
 

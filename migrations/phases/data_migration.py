@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 
 from migrations.comparison import PassResult, catch_up_once
-from migrations.durability import MAY_LACK_ROWS
 from migrations.model import messages
 from migrations.model.chunks import Content, Key
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable, TooManyFailedChunks
@@ -20,10 +19,10 @@ from migrations.model.runs import Step
 from migrations.model.states import Kind
 from migrations.ports.checkpoints import Plan
 from migrations.process.failpoints import failpoint
-from migrations.readiness import make_readable, make_target_readable
 from migrations.run.content import content_lately
 from migrations.run.run import Run
 from migrations.sweeps import sweep_before_overwriting
+from migrations.target.ready import MAY_LACK_ROWS, make_readable, make_target_readable
 from migrations.waves import open_lanes
 
 log = structlog.get_logger(__name__)

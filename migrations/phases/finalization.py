@@ -11,15 +11,15 @@ from typing import Any
 
 import structlog
 
-from migrations.aliases import follow
 from migrations.last_catch_up import catch_up_last
 from migrations.lasting import expected_rows
 from migrations.model.errors import TransientError, VerificationFailed
 from migrations.model.states import Status
 from migrations.phases.data_migration import judge_failures
 from migrations.process.failpoints import failpoint
-from migrations.readiness import make_ready
 from migrations.run.run import Run
+from migrations.target.alias import follow
+from migrations.target.ready import make_ready
 
 log = structlog.get_logger(__name__)
 

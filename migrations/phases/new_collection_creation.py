@@ -15,8 +15,8 @@ from migrations.model.errors import (
     VerificationFailed,
 )
 from migrations.process.failpoints import failpoint
-from migrations.readiness import make_readable, waits_for_its_index
 from migrations.run.run import Run
+from migrations.target.ready import make_readable, waits_for_its_index
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.durability import flush_meanwhile
 from migrations.last_catch_up import FROZEN_IN_EPOCH
 from migrations.model.errors import VerificationFailed
 from migrations.model.report import Report
 from migrations.quality import check_retrieval, check_vectors, sample_chunks
-from migrations.readiness import check_target_ready, make_target_readable
 from migrations.run.run import Run
 from migrations.sameness import check_content, compare_content
+from migrations.target.ready import check_target_ready, flush_meanwhile, make_target_readable
 
 
 def run(run: Run) -> dict[str, Any]:

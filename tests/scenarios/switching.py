@@ -18,7 +18,6 @@ import numpy as np
 from pymilvus import MilvusClient
 
 from migrations.adapters.milvus import MilvusVectorStore
-from migrations.aliases import reconcile
 from migrations.model.bots import Bot, LivePair
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import ReembedError
@@ -26,6 +25,7 @@ from migrations.model.runs import NewMigration
 from migrations.model.states import Kind, Phase
 from migrations.process.services import Services
 from migrations.store import SqlMigrationStore
+from migrations.target.alias import reconcile
 from tests.harness import rows
 from tests.harness.world import LARGE, SMALL, Servers, numbered_texts
 from tests.services.databases import unique_name

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.durability import flush_meanwhile
 from migrations.model.errors import VectorStoreUnavailable
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.sweeps import sweep
+from migrations.target.ready import flush_meanwhile
 from tests.fakes.world import OWNER, SOURCE, World, kill
 
 CATCH_UP = "migrations.catch_up"

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.aliases import reconcile
 from migrations.model.errors import (
     CheckpointsUnavailable,
     StateStoreUnavailable,
@@ -17,6 +16,7 @@ from migrations.model.errors import (
 from migrations.model.requests import BotRegistration
 from migrations.model.states import Phase, Status
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
+from migrations.target.alias import reconcile
 from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
 from tests.fakes.state_store import FakeMigrationStore

@@ -1,10 +1,14 @@
-"""Is the target ready to answer: loaded, its index built as far as that matters?"""
+"""Is the target ready to answer: loaded, flushed, its index built as far as that matters?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from migrations.model.chunks import IndexState
-from migrations.model.errors import VectorStoreUnavailable
+from migrations.model.errors import TransientError, VectorStoreUnavailable
 from migrations.model.report import Report
+from migrations.process.threads import meanwhile
 from migrations.run.run import Run
 
 
@@ -85,3 +89,33 @@ def check_target_ready(run: Run, report: Report) -> None:
         indexed_rows=state.indexed_rows,
         total_rows=state.total_rows,
     )
+
+
+#: In a migration's totals: 1 when the target may lack rows that Milvus had acknowledged
+#: and not flushed before a crash, for verification to see to.
+MAY_LACK_ROWS = "may_lack_rows"
+
+
+def flush_meanwhile(run: Run, *collections: str) -> Callable[[], None]:
+    """Begin to flush; the answer waits until it is done.
+
+    What was acknowledged before the call then survives a crash of Milvus. Waiting raises
+    Superseded, TimedOut, and the lasting errors of a flush.
+    """
+    threads = run.services.settings.compare_concurrency
+    begun = {name: meanwhile(threads, partial(_flush, run, name)) for name in collections}
+
+    def wait() -> None:
+        for name, outcome in begun.items():
+            if outcome() is not None:  # from now on as patiently as anything else
+                run.patiently(partial(run.services.vectors.flush, name))
+
+    return wait
+
+
+def _flush(run: Run, collection: str) -> TransientError | None:
+    try:
+        run.services.vectors.flush(collection)
+    except TransientError as error:
+        return error
+    return None
