@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from migrations.embedding import embed
+from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports.checkpoints import Counters
 from migrations.process.failpoints import failpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from migrations.embedding.over_long import is_over_long
 from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
@@ -19,7 +20,6 @@ from migrations.model.errors import (
     TransientError,
 )
 from migrations.model.report import Report
-from migrations.over_long import is_over_long
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.reservoir import Reservoir

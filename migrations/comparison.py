@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from migrations.embedding import embed
+from migrations.embedding.embed import embed
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,

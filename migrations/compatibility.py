@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from migrations.checks import examine
-from migrations.estimation import estimate
+from migrations.embedding.estimate import estimate
 from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, Started
 from migrations.model.bots import Caller
 from migrations.model.errors import SameModel

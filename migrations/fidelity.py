@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from migrations.embedding.over_long import is_over_long
 from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidVectors, TextRefused
-from migrations.over_long import is_over_long
 from migrations.ports.embedders import Embedder, Embedders
 
 #: float32, shape (dimension,).

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrations.embedding import embed
+from migrations.embedding.embed import embed
 from migrations.fidelity import Vector, judge, judgeable
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.report import Report

@@ -24,7 +24,7 @@ from uuid import UUID
 import structlog
 
 from migrations.comparison import PAGE_SIZE, Difference, copy_vectors, replacing
-from migrations.embedding import Outcome, embed
+from migrations.embedding.embed import Outcome, embed
 from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.errors import (

@@ -15,7 +15,7 @@ from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.limiter import RedisRateLimiter
 from migrations.adapters.limiter_accounts import accounts
 from migrations.bootstrap import build_services, sending_app
-from migrations.embedding import quick_estimate
+from migrations.embedding.embed import quick_estimate
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ProviderRateLimited
 from migrations.settings import ProviderSettings, Settings

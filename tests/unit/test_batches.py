@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migrations.embedding import embed
+from migrations.embedding.embed import embed
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import CheckpointsUnavailable, InvalidVectors, StateStoreUnavailable
 from migrations.model.runs import Migration

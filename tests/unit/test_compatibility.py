@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.estimation import READINGS
+from migrations.embedding.estimate import READINGS
 from migrations.model.bots import Caller
 from migrations.model.errors import BotNotFound, ProviderUnavailable, SameModel, UnknownModel
 from migrations.model.requests import EstimateRequest, StartRequest

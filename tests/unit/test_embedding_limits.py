@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.embedding import LONGEST_WAIT_SECONDS, embed, quick_estimate
+from migrations.embedding.embed import LONGEST_WAIT_SECONDS, embed, quick_estimate
 from migrations.model.chunks import Embedded
 from migrations.model.errors import Postponed, ProviderRateLimited
 from migrations.model.states import Phase, Status

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from devstack.provider import tokens_of, vector_for
+from migrations.embedding.over_long import CUT_TO, Parts, Policy, combined, cut, is_over_long
 from migrations.model.config import OverLong
 from migrations.model.errors import InvalidVectors, TextRefused
 from migrations.model.states import Phase, Status
-from migrations.over_long import CUT_TO, Parts, Policy, combined, cut, is_over_long
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import SOURCE, World
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
+from migrations.embedding.over_long import Parts, Policy, combined
 from migrations.model.chunks import Chunk, Embedded, Vectors
 from migrations.model.config import OverLong
 from migrations.model.errors import (
@@ -18,7 +19,6 @@ from migrations.model.errors import (
     TextRefused,
     TransientError,
 )
-from migrations.over_long import Parts, Policy, combined
 from migrations.ports.limiter import Ticket
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run, backoff_seconds
