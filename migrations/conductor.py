@@ -20,7 +20,8 @@ from uuid import UUID
 
 import structlog
 
-from migrations.batches import run_batch
+from migrations.copying.backfill import open_next
+from migrations.copying.batches import run_batch
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import (
     CheckpointsLost,
@@ -41,7 +42,6 @@ from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
 from migrations.run.run import Run, backoff_seconds
-from migrations.waves import open_next
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

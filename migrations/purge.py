@@ -16,7 +16,7 @@ from migrations.model.errors import ForeignCollection
 from migrations.model.left_behind import HeldCollection
 from migrations.process.services import Services
 from migrations.run.content import content_digest
-from migrations.sweeps import sweep
+from migrations.way_back.late_writes import sweep
 
 log = structlog.get_logger(__name__)
 

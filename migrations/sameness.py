@@ -7,9 +7,9 @@ from itertools import islice
 
 import structlog
 
-from migrations.comparison import Difference, catch_up_once, differences
-from migrations.last_catch_up import freeze_as_verified
-from migrations.lasting import LOOKS
+from migrations.copying.comparison import Difference, catch_up_once, differences
+from migrations.copying.lasting import LOOKS
+from migrations.copying.snapshots import freeze_as_verified
 from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment

@@ -8,8 +8,8 @@ import structlog
 
 from migrations.model.errors import ReembedError, Superseded
 from migrations.run.run import Run
-from migrations.sweeps import sweep
 from migrations.target.alias import reconcile
+from migrations.way_back.late_writes import sweep
 
 log = structlog.get_logger(__name__)
 

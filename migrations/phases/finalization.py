@@ -11,11 +11,10 @@ from typing import Any
 
 import structlog
 
-from migrations.last_catch_up import catch_up_last
-from migrations.lasting import expected_rows
+from migrations.copying.catch_up import catch_up_last, judge_failures
+from migrations.copying.lasting import expected_rows
 from migrations.model.errors import TransientError, VerificationFailed
 from migrations.model.states import Status
-from migrations.phases.data_migration import judge_failures
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
 from migrations.target.alias import follow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.last_catch_up import FROZEN_IN_EPOCH
+from migrations.copying.catch_up import FROZEN_IN_EPOCH
 from migrations.model.errors import VerificationFailed
 from migrations.model.report import Report
 from migrations.quality import check_retrieval, check_vectors, sample_chunks

@@ -9,7 +9,7 @@ from uuid import UUID
 from migrations.model import task_names as names
 from migrations.process.services import Services
 from migrations.purge import drop_held, retire
-from migrations.sweeps import sweep_in_turn
+from migrations.way_back.late_writes import sweep_in_turn
 
 
 def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable[[], object]]:

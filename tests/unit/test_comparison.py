@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrations import comparison
-from migrations.comparison import catch_up_once, compare
+from migrations.copying import comparison
+from migrations.copying.comparison import catch_up_once, compare
 from migrations.model import task_names as names
 from migrations.model.chunks import ALL_KEYS, KeyRange
 from migrations.model.errors import Superseded

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.lasting import LOOKS, REMEMBERED_SECONDS
+from migrations.copying.lasting import LOOKS, REMEMBERED_SECONDS
 from migrations.model.left_behind import ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.sweeps import sweep
+from migrations.way_back.late_writes import sweep
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 

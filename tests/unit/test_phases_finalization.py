@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.last_catch_up import catch_up_last
+from migrations.copying.catch_up import catch_up_last
 from migrations.model.bots import Bot
 from migrations.model.errors import ReembedError, StateStoreUnavailable
 from migrations.model.states import Phase, Status

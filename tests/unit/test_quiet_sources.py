@@ -9,8 +9,8 @@ import pytest
 from migrations.model.errors import VectorStoreUnavailable
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.sweeps import sweep
 from migrations.target.ready import flush_meanwhile
+from migrations.way_back.late_writes import sweep
 from tests.fakes.world import OWNER, SOURCE, World, kill
 
 CATCH_UP = "migrations.catch_up"

@@ -17,7 +17,7 @@ from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.snapshot import ROW_BYTES, frozen
 from migrations.model.states import Phase, Status
-from migrations.sweeps import SweepResult, sweep
+from migrations.way_back.late_writes import SweepResult, sweep
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, WorkerKilled, World, kill
 
@@ -72,8 +72,8 @@ def test_a_straggler_that_was_forwarded_survives_a_crash_of_the_vector_store() -
 def test_changed_parts_are_flushed_together_and_left_behind_all(
     at_once: int, flushes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migrations.comparison.PAGE_SIZE", 4)
-    monkeypatch.setattr("migrations.sweeps.PARTS_PER_FLUSH", at_once)
+    monkeypatch.setattr("migrations.copying.comparison.PAGE_SIZE", 4)
+    monkeypatch.setattr("migrations.copying.snapshots.PARTS_PER_FLUSH", at_once)
     world, migration = switched()
     world.write("k000", "in the first part")
     world.write("k011", "in the last part")

@@ -23,9 +23,10 @@ from uuid import UUID
 
 import structlog
 
-from migrations.comparison import PAGE_SIZE, Difference, copy_vectors, replacing
+from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
+from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
+from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
 from migrations.embedding.embed import Outcome, embed
-from migrations.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.errors import (
     PermanentError,
@@ -37,18 +38,14 @@ from migrations.model.errors import (
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
-from migrations.ports.vector_store import Moment
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
-from migrations.process.threads import in_order
 from migrations.run.run import Run
 from migrations.target.ready import make_readable
 
 log = structlog.get_logger(__name__)
 
-#: Changed parts that are left behind together, 32 KB each: a flush takes a while, and newer
-#: Milvus servers allow a collection one in ten seconds.
-PARTS_PER_FLUSH = 100
+
 #: A sweep that gets nowhere for so long gives up; the next one is due anyway.
 PATIENCE_SECONDS = 60.0
 
@@ -88,12 +85,6 @@ class SweepRun(Run):
 
     def got_on(self) -> None:
         self.patient_until = self.services.clock.monotonic() + PATIENCE_SECONDS
-
-
-def recorder(run: Run, number: int, difference: Difference) -> None:
-    """Keep a part of the source as it was read and applied. Raises Superseded."""
-    part = frozen(number, difference.within, difference.page)
-    run.services.store.freeze(run.migration.id, run.migration.epoch, part)
 
 
 def sweep_in_turn(services: Services, migration: Migration) -> SweepResult | None:
@@ -140,24 +131,6 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
         services.store.forget_written(migration.id, older_than_seconds=REMEMBERED_SECONDS)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
-
-
-def parts_as_of(run: Run, as_of: Moment) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
-    """Each part of the source as it was frozen, with all chunks that its range held then."""
-    vectors = run.services.vectors
-
-    def read(part: FrozenPart) -> tuple[FrozenPart, list[Chunk]]:
-        pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=as_of)
-        return part, [chunk for page in pages for chunk in page]
-
-    return in_order(run.services.settings.compare_concurrency, read, _frozen_parts(run))
-
-
-def _frozen_parts(run: Run) -> Iterator[FrozenPart]:
-    number = 0
-    while (part := run.services.store.frozen_part(run.migration.id, number)) is not None:
-        yield part
-        number += 1
 
 
 def sweep_before_overwriting(run: Run, undone: Migration) -> None:

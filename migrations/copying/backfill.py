@@ -1,4 +1,4 @@
-"""Waves: bounded groups of batches, a few in flight, each opening its successor.
+"""The first filling of the target: key ranges, and waves of batches over them.
 
 Wave w always holds the batches [w x size, (w + 1) x size), so a doubled or late
 message can only ask for what is claimed already. With n waves in flight there
@@ -10,11 +10,31 @@ from __future__ import annotations
 import structlog
 
 from migrations.model import messages
-from migrations.model.chunks import KeyRange
+from migrations.model.chunks import Key, KeyRange
 from migrations.model.runs import Step
 from migrations.ports.checkpoints import Plan
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
+
+
+def _plan(run: Run) -> Plan:
+    """Cut the keys of two seconds ago into ranges of ``batch_size``; later keys are caught up."""
+    checkpoints, migration_id = run.services.checkpoints, run.migration.id
+    size = run.migration.config.batch_size
+    checkpoints.start_plan(migration_id, size)
+    waiting: list[Key] = []
+    vectors = run.services.vectors
+    for page in vectors.scan_keys(run.source, as_of=vectors.lately()):
+        run.check()
+        waiting += page
+        whole = len(waiting) - len(waiting) % size
+        if whole:
+            checkpoints.append_borders(migration_id, waiting[size - 1 : whole : size], whole)
+            waiting = waiting[whole:]
+    if waiting:
+        checkpoints.append_borders(migration_id, [waiting[-1]], len(waiting))
+    return checkpoints.seal_plan(migration_id)
+
 
 log = structlog.get_logger(__name__)
 

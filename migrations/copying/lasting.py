@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import structlog
 
-from migrations.comparison import PassResult, apply, difference_of, keys_left_out
+from migrations.copying.comparison import PassResult, apply, difference_of, keys_left_out
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import WrittenRow, content_hash

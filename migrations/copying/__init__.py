@@ -1,0 +1,1 @@
+"""From the old collection to the new: batches, comparison, catching up, snapshots."""
