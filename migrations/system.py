@@ -10,8 +10,6 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
-from migrations import rollback
-from migrations.adoption import adopting
 from migrations.model.answers import BotStatus, Started
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
@@ -34,6 +32,8 @@ from migrations.process import outbox
 from migrations.process.services import Services
 from migrations.registration import check_dimension, register
 from migrations.run.progress import progress_of, result_of
+from migrations.way_back import rollback
+from migrations.way_back.kept import adopting
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)

@@ -14,12 +14,12 @@ from functools import partial
 import structlog
 
 from migrations.model.errors import ReembedError, TimedOut
-from migrations.orphans import drop_orphans
 from migrations.process import outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
 from migrations.upkeep import enqueue_due
+from migrations.way_back.kept import drop_orphans
 
 log = structlog.get_logger(__name__)
 

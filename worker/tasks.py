@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from migrations import purge
 from migrations.model import task_names as names
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.states import Phase
+from migrations.way_back import kept as purge
 from migrations.way_back import late_writes as sweeps
 from worker.application import app, assembly
 

@@ -22,5 +22,5 @@ def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str
     if status in COMPENSABLE:
         links["cancel"] = url_for("embeddings.cancel_migration", bot_id=bot_id)
     if status in _WAY_BACK:
-        links["rollback"] = url_for("migrations.rollback", migration_id=migration_id)
+        links["rollback"] = url_for("migrations.way_back.rollback", migration_id=migration_id)
     return links

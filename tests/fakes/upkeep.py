@@ -8,7 +8,7 @@ from uuid import UUID
 
 from migrations.model import task_names as names
 from migrations.process.services import Services
-from migrations.purge import drop_held, retire
+from migrations.way_back.kept import drop_held, retire
 from migrations.way_back.late_writes import sweep_in_turn
 
 

@@ -20,10 +20,10 @@ from migrations.model.config import EmbeddingRef
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import Status
-from migrations.purge import drop_held, retire
 from migrations.store import SqlMigrationStore
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
+from migrations.way_back.kept import drop_held, retire
 from migrations.way_back.late_writes import sweep
 from tests.contract.vector_store_world import make_collection
 from tests.fakes.embedders import LARGE, SMALL

@@ -14,7 +14,7 @@ from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.phases import new_collection_creation
-from migrations.purge import drop_held
+from migrations.way_back.kept import drop_held
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 

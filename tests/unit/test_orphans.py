@@ -8,8 +8,8 @@ import pytest
 
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.orphans import LOOK_FOR_SECONDS, drop_orphans
 from migrations.watchdog import ORPHANS_EVERY_SECONDS
+from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphans
 from tests.fakes.world import OWNER, SOURCE, World
 
 

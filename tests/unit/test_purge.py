@@ -11,7 +11,7 @@ from migrations.model.errors import ForeignCollection, RollbackUnavailable, Vect
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
-from migrations.purge import drop_held, retire
+from migrations.way_back.kept import drop_held, retire
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.state_rows import HeldRow
 from tests.fakes.world import OWNER, SOURCE, World

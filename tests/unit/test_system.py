@@ -27,7 +27,7 @@ from migrations.model.errors import (
 )
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.states import Kind, Phase, Status
-from migrations.purge import retire
+from migrations.way_back.kept import retire
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import ADMIN, ALIAS, OWNER, SOURCE, World, kill
 
@@ -222,7 +222,7 @@ def test_cancelling_twice_is_answered_like_once() -> None:
     rolling_back(world)
     assert world.system.cancel(OWNER, "bot").epoch == world.system.cancel(OWNER, "bot").epoch
     world.settle()
-    assert 1 == world.ran.count("migrations.rollback.finish")
+    assert 1 == world.ran.count("migrations.way_back.rollback.finish")
 
 
 def test_cancelling_during_the_switch_is_refused() -> None:

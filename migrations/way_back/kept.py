@@ -1,24 +1,51 @@
-"""Take leave of old collections, in two steps, each checked under lock.
+"""Collections nobody needs any more: taken over again, retired, dropped; each checked under lock.
 
-Retiring ends the way back: the bot forgets its previous collection, which is held
-for a while. Dropping ends the holding. A collection somebody still writes to is
+Retiring ends the way back: the bot forgets its previous collection, which is kept
+for a while. Dropping ends the keeping. A collection somebody still writes to is
 neither retired nor dropped, and what a stale reading says may be dropped is asked
 about again under the lock of everybody who could make it live.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from migrations.model.errors import ForeignCollection
-from migrations.model.left_behind import HeldCollection
+from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.runs import Migration, NewMigration
 from migrations.process.services import Services
 from migrations.run.content import content_digest
 from migrations.way_back.late_writes import sweep
 
+
+def adopting(services: Services, new: NewMigration) -> NewMigration:
+    """``new`` with the newest held target that fits it, or as it is when none does.
+
+    What the target holds is checked chunk by chunk before anything is paid; here it
+    only has to be of the same bot, source and embedding. Whether it still is held is
+    decided under lock when the migration is recorded.
+    """
+    for held in services.store.held_of(new.bot_id):
+        if _fits(services, held, new) and services.vectors.exists(held.collection):
+            return replace(new, target_collection=held.collection, target_adopted=True)
+    return new
+
+
+def _fits(services: Services, held: HeldCollection, new: NewMigration) -> bool:
+    if held.reason is not HoldReason.ROLLED_BACK:
+        return False
+    if (held.source_collection, held.embedding) != (new.source_collection, new.config.target):
+        return False
+    # The same text has another vector when it is too long and was treated otherwise.
+    earlier = services.store.migration(held.migration_id).config
+    return earlier.over_long == new.config.over_long
+
+
 log = structlog.get_logger(__name__)
+
 
 #: Holding is never extended by less, so that a refused drop is not tried every round.
 SHORTEST_EXTENSION_HOURS = 1.0
@@ -109,3 +136,26 @@ def _drop(services: Services, held: HeldCollection) -> None:
 
 def _extension(services: Services) -> float:
     return max(services.settings.hold_hours, SHORTEST_EXTENSION_HOURS)
+
+
+#: A creation that was sent before its run was undone has come to its end by then.
+LOOK_FOR_SECONDS = 600.0
+
+
+def drop_orphans(services: Services) -> int:
+    """Drop the targets of lately undone runs that are there and are nobody's; their number."""
+    found = services.store.undone_lately(LOOK_FOR_SECONDS)
+    return sum(_dropped(services, migration) for migration in found)
+
+
+def _dropped(services: Services, migration: Migration) -> bool:
+    store, vectors, name = services.store, services.vectors, migration.target_collection
+    if migration.target_is_kept or store.held(name) or not vectors.exists(name):
+        return False
+    with store.hold_for_drop(name) as is_nobodys:
+        ours = vectors.owner_tag(name) == migration.tag and not vectors.aliases_of(name)
+        if not is_nobodys or not ours or store.held(name):
+            return False
+        vectors.drop(name)
+    log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
+    return True
