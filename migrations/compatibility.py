@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.checks import examine
 from migrations.embedding.estimate import estimate
 from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, Started
 from migrations.model.bots import Caller
@@ -12,6 +11,7 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
+from migrations.proof.preflight import examine
 from migrations.system import EmbeddingMigrationSystem
 
 

@@ -7,12 +7,12 @@ from itertools import zip_longest
 
 import numpy as np
 
-from migrations.fidelity import Verdict, judge_found
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, ReembedError
 from migrations.ports.vector_store import VectorStore
 from migrations.process.services import Services
+from migrations.proof.fidelity import Verdict, judge_found
 
 #: Field names that say text, as applications have them, in lower case without underscores.
 SAY_TEXT = frozenset(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.checks import examine
 from migrations.model.errors import ValidationFailed
 from migrations.model.states import Kind
+from migrations.proof.preflight import examine
 from migrations.run.run import Run
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from migrations.copying.catch_up import FROZEN_IN_EPOCH
 from migrations.model.errors import VerificationFailed
 from migrations.model.report import Report
-from migrations.quality import check_retrieval, check_vectors, sample_chunks
+from migrations.proof.retrieval import check_retrieval
+from migrations.proof.right_vectors import check_vectors, sample_chunks
+from migrations.proof.same_content import check_content, compare_content
 from migrations.run.run import Run
-from migrations.sameness import check_content, compare_content
 from migrations.target.ready import check_target_ready, flush_meanwhile, make_target_readable
 
 

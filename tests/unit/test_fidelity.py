@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge, judge_found
 from migrations.model.chunks import Chunk
 from migrations.model.errors import ProviderUnavailable, TextRefused
+from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge, judge_found
 from tests.fakes.embedders import SMALL, FakeEmbedders
 
 

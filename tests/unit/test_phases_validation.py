@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.checks import examine
 from migrations.model.errors import (
     DimensionMismatch,
     ProviderAuthenticationFailed,
@@ -20,6 +19,7 @@ from migrations.model.errors import (
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.phases import backup_creation, validation
+from migrations.proof.preflight import examine
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 

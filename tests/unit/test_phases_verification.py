@@ -18,8 +18,8 @@ from migrations.model.errors import VerificationFailed
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.phases import cleanup, verification
-from migrations.quality import KeySample
-from migrations.sameness import Findings, compare_content
+from migrations.proof.right_vectors import KeySample
+from migrations.proof.same_content import Findings, compare_content
 from tests.fakes.embedders import LARGE, FakeEmbedders
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -338,7 +338,7 @@ def test_it_can_be_repeated_and_undone_and_changes_nothing() -> None:
 def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("migrations.sameness.MOST_REMEMBERED", 3)
+    monkeypatch.setattr("migrations.proof.same_content.MOST_REMEMBERED", 3)
     world = World()
     run = world.run_of(world.start_at(Phase.VERIFICATION))
     rows = [Chunk(key, None, {}) for key in "abcde"]

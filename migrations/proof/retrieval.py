@@ -1,9 +1,8 @@
-"""Verification, levels two and three: right vectors, and answers as good as before.
+"""Does the new collection answer as well as the old one?
 
 Known-item recall@k: the share of sampled chunks whose own text, embedded as a
 query, finds them among the first k results. The measure is that of known-item
-search as TREC used it; it needs no labels. A chunk whose text another one has,
-too, is no known item: neither answer would be wrong.
+search as TREC used it; it needs no labels.
 """
 
 from __future__ import annotations
@@ -14,84 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrations.embedding.embed import embed
-from migrations.fidelity import Vector, judge, judgeable
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
-from migrations.reservoir import Reservoir
+from migrations.proof.fidelity import Vector
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
 DISTINCT_ENOUGH = 0.5
-
-
-class KeySample(Reservoir):
-    """As many keys as are to be verified, the same for the same run and keys."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(run.services.settings.verify_sample, seed=run.migration.id.int)
-
-
-def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
-    """Those chunks of the target that exist, with their vectors."""
-    return run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
-
-
-def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:
-    """Stored vectors are finite, non-zero, of the right dimension, and of their own text.
-
-    Returns:
-        The vectors of the texts by the target's model, for the questions of
-        :func:`check_retrieval`: without those that the model refuses, and on a way back
-        without those that the kept collection's vectors never were of.
-    """
-    dimension = run.migration.config.to_dimension
-    stored = stacked(sample, dimension)
-    well_formed = bool(
-        stored.shape[1] == dimension
-        and np.isfinite(stored).all()
-        and (np.linalg.norm(stored, axis=1) > 0).all()
-    )
-    report.add(
-        "vectors",
-        well_formed,
-        f"{len(sample)} sampled vectors: {dimension} dimensions, finite and non-zero."
-        if well_formed
-        else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
-    )
-    again = _embed_again(run, sample)
-    kept = run.migration.target_is_kept
-    judged = _kept_whole(run, sample) if kept else sample
-    verdict = judge(judged if well_formed else [], again, made=not kept)
-    strangers = verdict.strangers
-    report.add(
-        "vectors_of_their_text",
-        not strangers,
-        f"{len(verdict.cosines) - len(strangers)} of {len(verdict.cosines)} sampled vectors are of "
-        "their own text"
-        + (", as it was before the switch." if kept and strangers and verdict.passed else "."),
-        severity=verdict.severity,
-        lowest_cosine=min(verdict.cosines.values(), default=None),
-        median_cosine=verdict.median,
-        examples=[str(key) for key in strangers[:10]],
-    )
-    asked = verdict.cosines.keys() - set(strangers) if kept else again.keys()
-    return {key: again[key] for key in asked}
-
-
-def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
-    target = run.migration.config.target
-    return judgeable(run.services.embedders, target, sample, run.bot.text_field)
-
-
-def _embed_again(run: Run, sample: Sequence[Chunk]) -> dict[Key, Vector]:
-    again: dict[Key, Vector] = {}
-    size = run.migration.config.batch_size
-    for start in range(0, len(sample), size):
-        outcome = embed(run, sample[start : start + size], purpose="verification")
-        again |= {c.key: v for c, v in zip(outcome.chunks, outcome.vectors, strict=True)}
-    return again
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from migrations.embedding.over_long import is_over_long
-from migrations.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef, OverLong
@@ -22,7 +21,8 @@ from migrations.model.errors import (
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
-from migrations.reservoir import Reservoir
+from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
+from migrations.proof.reservoir import Reservoir
 from migrations.run.content import ContentSum
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.

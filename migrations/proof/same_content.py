@@ -13,7 +13,7 @@ from migrations.copying.snapshots import freeze_as_verified
 from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
-from migrations.quality import KeySample
+from migrations.proof.right_vectors import KeySample
 from migrations.run.run import Run
 from migrations.target.ready import MAY_LACK_ROWS
 

@@ -1,0 +1,1 @@
+"""What decides that a switch may happen: before a run, same content, right vectors, retrieval."""
