@@ -6,7 +6,7 @@ from typing import Protocol, cast
 
 from flask import Flask, current_app
 
-from migrations.access import Access
+from migrations.bots.tokens import Access
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.system import EmbeddingMigrationSystem
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from celery import Celery
 
-from migrations.access import Access
 from migrations.adapters.clock import SystemClock
+from migrations.bots.tokens import Access
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
 from migrations.ports.checkpoints import Checkpoints

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
+from migrations.bots.registration import check_dimension, register
 from migrations.model.answers import BotStatus, Started
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
@@ -30,7 +31,6 @@ from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind
 from migrations.process import outbox
 from migrations.process.services import Services
-from migrations.registration import check_dimension, register
 from migrations.run.progress import progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.services import attach
-from migrations.access import Access
+from migrations.bots.tokens import Access
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration

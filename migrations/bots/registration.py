@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from migrations.bots.text_field import find_text_field
 from migrations.model.bots import Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
 from migrations.model.requests import BotRegistration
 from migrations.process.services import Services
-from migrations.text_field import find_text_field
 
 
 def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:

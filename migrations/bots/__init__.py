@@ -1,0 +1,1 @@
+"""Taking a collection under our care, and who may come in."""
