@@ -14,7 +14,7 @@ _settings = get_settings()
 
 broker_url = _settings.redis_url.get_secret_value()
 # Nobody waits for a result, so nobody listens for one.
-result_backend = f"migrations.adapters.results.UnawaitedResults+{broker_url}"
+result_backend = f"migrations.adapters.broker.results.UnawaitedResults+{broker_url}"
 
 # Only ids, numbers and key ranges travel.
 task_serializer = result_serializer = "json"

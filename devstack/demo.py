@@ -20,7 +20,7 @@ from devstack.corpus import python_corpus
 from devstack.demo_bot import QUESTIONS, DemoBot, Found, Reader, demo_bot, same_answers
 from devstack.stack import DEFAULT_DATA
 from devstack.system import RunningSystem, running_system
-from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
+from migrations.adapters.providers.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
 from migrations.model.config import EmbeddingRef
 
 BOT = "python-docs"

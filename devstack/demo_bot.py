@@ -19,8 +19,8 @@ from pymilvus import DataType, MilvusClient
 from devstack.client import ApiClient
 from devstack.corpus import Passage
 from devstack.system import RunningSystem
-from migrations.adapters.embedders import ConfiguredEmbedders
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
+from migrations.adapters.providers import ConfiguredEmbedders
 from migrations.model.config import EmbeddingRef
 from migrations.settings import Settings
 

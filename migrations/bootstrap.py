@@ -161,26 +161,26 @@ def _vectors(settings: Settings) -> VectorStore:
 
 
 def _embedders(settings: Settings, limiter: RateLimiter) -> Embedders:
-    from migrations.adapters.embedders import ConfiguredEmbedders
+    from migrations.adapters.providers import ConfiguredEmbedders
 
     return ConfiguredEmbedders(settings, on_headers=limiter.learn)
 
 
 def _checkpoints(settings: Settings) -> Checkpoints:
-    from migrations.adapters.checkpoints import RedisCheckpoints
+    from migrations.adapters.checkpoints.checkpoints import RedisCheckpoints
 
     return RedisCheckpoints(settings.redis_url.get_secret_value())
 
 
 def _limiter(settings: Settings) -> RateLimiter:
-    from migrations.adapters.limiter import RedisRateLimiter
-    from migrations.adapters.limiter_accounts import accounts
+    from migrations.adapters.limiter.accounts import accounts
+    from migrations.adapters.limiter.limiter import RedisRateLimiter
 
     return RedisRateLimiter(settings.redis_url.get_secret_value(), accounts(settings))
 
 
 def _dispatcher(app: Celery) -> Dispatcher:
-    from migrations.adapters.dispatch import CeleryDispatcher
+    from migrations.adapters.broker.dispatch import CeleryDispatcher
 
     return CeleryDispatcher(app)
 

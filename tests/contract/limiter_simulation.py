@@ -15,9 +15,9 @@ import pytest
 from redis import Redis
 
 from devstack.provider.limits import Limits
-from migrations.adapters import limiter_scripts as scripts
-from migrations.adapters.limiter import RedisRateLimiter
-from migrations.adapters.limiter_accounts import Account
+from migrations.adapters.limiter import scripts
+from migrations.adapters.limiter.accounts import Account
+from migrations.adapters.limiter.limiter import RedisRateLimiter
 from migrations.ports.limiter import Purpose, Rules, Ticket
 
 PROVIDER = "mine"

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from migrations.adapters.checkpoints import RedisCheckpoints
+from migrations.adapters.checkpoints.checkpoints import RedisCheckpoints
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost
 from migrations.ports.checkpoints import Checkpoints, Counters, Plan, Snapshot

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from migrations.adapters.checkpoints import RedisCheckpoints
+from migrations.adapters.checkpoints.checkpoints import RedisCheckpoints
 from migrations.model.chunks import KeyRange
 from migrations.ports.checkpoints import Counters, Plan
 from tests.contract.volatile_redis import LossyWire, volatile_redis

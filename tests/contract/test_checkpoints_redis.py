@@ -14,7 +14,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from migrations.adapters.checkpoints import KEEP_SECONDS, RedisCheckpoints
+from migrations.adapters.checkpoints.checkpoints import KEEP_SECONDS, RedisCheckpoints
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports.checkpoints import Checkpoints, Counters, Plan

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from devstack.provider import StubProvider
-from migrations.adapters.embedders import ConfiguredEmbedders
-from migrations.catalogue import LOCAL_MODEL
+from migrations.adapters.providers import ConfiguredEmbedders
+from migrations.adapters.providers.catalogue import LOCAL_MODEL
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, TextRefused, UnknownModel, UnknownProvider
 from migrations.ports.embedders import Embedders

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from devstack.provider import StubProvider, tokens_of, vectors_for
-from migrations.adapters.embedders import ConfiguredEmbedders
+from migrations.adapters.providers import ConfiguredEmbedders
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
     DimensionMismatch,

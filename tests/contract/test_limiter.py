@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from migrations.adapters.limiter import LEAVE_ALONE_SECONDS, RedisRateLimiter
-from migrations.adapters.limiter_accounts import Account
+from migrations.adapters.limiter.accounts import Account
+from migrations.adapters.limiter.limiter import LEAVE_ALONE_SECONDS, RedisRateLimiter
 from migrations.ports.limiter import RateLimiter, Rules, Ticket
 from tests.contract.limiter_simulation import PROVIDER, simulated_time
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis

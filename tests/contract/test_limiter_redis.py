@@ -12,13 +12,13 @@ import pytest
 from redis import Redis
 
 from devstack.redis import RedisServer
-from migrations.adapters.limiter import (
+from migrations.adapters.limiter.accounts import Account, accounts
+from migrations.adapters.limiter.limiter import (
     ASSUMED_PROCESSES,
     LEAVE_ALONE_SECONDS,
     UNKNOWN_REQUESTS_PER_MINUTE,
     RedisRateLimiter,
 )
-from migrations.adapters.limiter_accounts import Account, accounts
 from migrations.ports.limiter import Rules
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from devstack.provider.limits import Limits
-from migrations.adapters.limiter_scripts import (
+from migrations.adapters.limiter.scripts import (
     GRACE_SECONDS,
     LOWER_COUNTS_SECONDS,
     QUERIES_REMEMBERED_SECONDS,

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from migrations.adapters.checkpoints import RedisCheckpoints
-from migrations.adapters.limiter import RedisRateLimiter
+from migrations.adapters.checkpoints.checkpoints import RedisCheckpoints
+from migrations.adapters.limiter.limiter import RedisRateLimiter
 from migrations.model.errors import CheckpointsUnavailable
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 

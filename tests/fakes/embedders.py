@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from devstack.provider import tokens_of, vectors_for
-from migrations import catalogue
-from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
+from migrations.adapters.providers import catalogue
+from migrations.adapters.providers.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
 from migrations.model.chunks import Embedded
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (

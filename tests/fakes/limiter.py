@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from migrations.adapters.limiter_alone import PlainBuckets
+from migrations.adapters.limiter.alone import PlainBuckets
 from migrations.ports.clock import Clock
 from migrations.ports.limiter import Purpose, Rules, Ticket
 

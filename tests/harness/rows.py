@@ -18,9 +18,9 @@ import numpy.typing as npt
 from pymilvus import DataType, MilvusClient
 
 from devstack.provider import vectors_for
-from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
-from migrations.catalogue import LOCAL_PROVIDER
+from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
+from migrations.adapters.providers.local import LocalEmbedder, LocalModel
 from migrations.model.config import EmbeddingRef
 
 Vectors = npt.NDArray[np.float32]

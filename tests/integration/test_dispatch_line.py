@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from devstack.server import free_port
-from migrations.adapters.dispatch import CeleryDispatcher
+from migrations.adapters.broker.dispatch import CeleryDispatcher
 from migrations.model.errors import CheckpointsUnavailable
 from migrations.model.task_names import BATCH_QUEUES
 

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from devstack.provider import StubProvider
-from migrations.adapters.embedders import ConfiguredEmbedders
-from migrations.adapters.limiter import RedisRateLimiter
-from migrations.adapters.limiter_accounts import accounts
+from migrations.adapters.limiter.accounts import accounts
+from migrations.adapters.limiter.limiter import RedisRateLimiter
+from migrations.adapters.providers import ConfiguredEmbedders
 from migrations.bootstrap import build_services, sending_app
 from migrations.embedding.embed import quick_estimate
 from migrations.model.config import EmbeddingRef

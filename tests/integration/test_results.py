@@ -13,7 +13,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from devstack.server import PROJECT
-from migrations.adapters.dispatch import CeleryDispatcher
+from migrations.adapters.broker.dispatch import CeleryDispatcher
 from migrations.model.states import Phase
 
 MIGRATION = str(uuid4())

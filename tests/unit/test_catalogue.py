@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.catalogue import LOCAL_MODEL, MODELS, known
+from migrations.adapters.providers.catalogue import LOCAL_MODEL, MODELS, known
 
 
 def test_no_model_is_listed_twice_at_one_provider() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 
-from migrations.adapters.dispatch import canvas_of
+from migrations.adapters.broker.dispatch import canvas_of
 from migrations.model import messages
 from migrations.model import task_names as names
 from migrations.model.chunks import KeyRange

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.adapters.embedders.keys import NO_KEY, redact, scrub
+from migrations.adapters.providers.keys import NO_KEY, redact, scrub
 
 
 class VendorError(Exception):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import wordllama
 
-from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
-from migrations.catalogue import LOCAL_DIMENSIONS, LOCAL_MODEL
+from migrations.adapters.providers.catalogue import LOCAL_DIMENSIONS, LOCAL_MODEL
+from migrations.adapters.providers.local import LocalEmbedder, LocalModel
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, TextRefused
 
@@ -70,7 +70,7 @@ def test_half_a_surrogate_pair_is_refused(model: LocalModel) -> None:
 def test_loading_leaves_logging_as_it_was() -> None:
     code = (
         "import logging\n"
-        "from migrations.adapters.embedders.local import LocalModel\n"
+        "from migrations.adapters.providers.local import LocalModel\n"
         "LocalModel().count_tokens('x')\n"
         "print(logging.getLogger().handlers, logging.getLogger().level)"
     )

@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from migrations.adapters.embedders.rate_headers import (
+from migrations.adapters.providers.rate_headers import (
     duration_seconds,
     rate_limit_headers,
     retry_after_seconds,

@@ -7,8 +7,8 @@ import numpy as np
 import orjson
 import pytest
 
-from migrations.adapters.embedders.response_vectors import decode_response
-from migrations.adapters.embedders.vectors import check_vectors
+from migrations.adapters.providers.response_vectors import decode_response
+from migrations.adapters.providers.vectors import check_vectors
 from migrations.model.chunks import Embedded
 from migrations.model.errors import DimensionMismatch, InvalidVectors, ProviderUnavailable
 

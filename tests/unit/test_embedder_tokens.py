@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devstack.corpus import python_corpus
-from migrations.adapters.embedders.local import LocalModel
-from migrations.adapters.embedders.tokens import at_most_tokens, estimate_tokens, pack
+from migrations.adapters.providers.local import LocalModel
+from migrations.adapters.providers.tokens import at_most_tokens, estimate_tokens, pack
 
 
 @pytest.mark.parametrize(

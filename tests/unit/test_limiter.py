@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations.adapters.limiter import RedisRateLimiter
+from migrations.adapters.limiter.limiter import RedisRateLimiter
 from tests.fakes.clock import FakeClock
 
 

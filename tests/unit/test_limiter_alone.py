@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.adapters.limiter_alone import SLOWED_BY, SLOWEST, PlainBuckets
+from migrations.adapters.limiter.alone import SLOWED_BY, SLOWEST, PlainBuckets
 from migrations.ports.limiter import Rules, Ticket
 
 #: Ten requests a second, and bursts of five.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.adapters.limiter_headers import Announced, announced
+from migrations.adapters.limiter.headers import Announced, announced
 
 
 def test_limits_and_what_remains_are_read_for_requests_and_tokens() -> None:

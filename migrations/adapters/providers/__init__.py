@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.adapters.embedders.configured import ConfiguredEmbedders
-from migrations.adapters.embedders.openai_protocol import OnHeaders
+from migrations.adapters.providers.configured import ConfiguredEmbedders
+from migrations.adapters.providers.openai_protocol import OnHeaders
 
 __all__ = ["ConfiguredEmbedders", "OnHeaders"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from migrations.catalogue import LOCAL_DIMENSIONS
+from migrations.adapters.providers.catalogue import LOCAL_DIMENSIONS
 from migrations.model.chunks import Embedded, Vectors
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, TextRefused

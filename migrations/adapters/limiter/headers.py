@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migrations.adapters.embedders.rate_headers import duration_seconds, rate_limit_headers
+from migrations.adapters.providers.rate_headers import duration_seconds, rate_limit_headers
 from migrations.ports.limiter import KINDS, Kind
 
 _LEADING_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)")

@@ -7,18 +7,18 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Protocol
 
-from migrations import catalogue
-from migrations.adapters.embedders.keys import has_key, read_key
-from migrations.adapters.embedders.local import LocalEmbedder, LocalModel
-from migrations.adapters.embedders.openai_protocol import (
+from migrations.adapters.providers import catalogue
+from migrations.adapters.providers.catalogue import LOCAL_MODEL, LOCAL_PROVIDER, OPENAI_PROVIDER
+from migrations.adapters.providers.keys import has_key, read_key
+from migrations.adapters.providers.local import LocalEmbedder, LocalModel
+from migrations.adapters.providers.openai_protocol import (
     Connection,
     Endpoint,
     OnHeaders,
     ProtocolEmbedder,
     ask_dimension,
 )
-from migrations.adapters.embedders.tokens import estimate_tokens
-from migrations.catalogue import LOCAL_MODEL, LOCAL_PROVIDER, OPENAI_PROVIDER
+from migrations.adapters.providers.tokens import estimate_tokens
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, UnknownModel, UnknownProvider
 from migrations.model.known_models import ModelInfo

@@ -1,6 +1,6 @@
 """The rate limiter all workers share, in Redis.
 
-The rules are the scripts of :mod:`migrations.adapters.limiter_scripts`; they run inside
+The rules are the scripts of :mod:`migrations.adapters.limiter.scripts`; they run inside
 Redis and on its clock, so hosts need not agree on the time. What one process is told,
 by headers or by ``Retry-After``, holds all.
 
@@ -27,12 +27,12 @@ from redis.commands.core import Script
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from migrations.adapters import limiter_scripts as scripts
 from migrations.adapters.clock import SystemClock
-from migrations.adapters.limiter_accounts import Account
-from migrations.adapters.limiter_alone import PlainBuckets
-from migrations.adapters.limiter_headers import announced
-from migrations.catalogue import LOCAL_PROVIDER
+from migrations.adapters.limiter import scripts
+from migrations.adapters.limiter.accounts import Account
+from migrations.adapters.limiter.alone import PlainBuckets
+from migrations.adapters.limiter.headers import announced
+from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
 from migrations.ports.clock import Clock
 from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from migrations.catalogue import LOCAL_PROVIDER, OPENAI_PROVIDER
+from migrations.adapters.providers.catalogue import LOCAL_PROVIDER, OPENAI_PROVIDER
 from migrations.ports.limiter import Rules
 from migrations.settings import ProviderSettings
 

@@ -45,7 +45,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from migrations.adapters import checkpoint_scripts as scripts
+from migrations.adapters.checkpoints import scripts
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot

@@ -13,13 +13,13 @@ import numpy as np
 import openai
 import orjson
 
-from migrations.adapters.embedders.keys import read_key, scrub
-from migrations.adapters.embedders.rate_headers import rate_limit_headers
-from migrations.adapters.embedders.response_vectors import decode_response
-from migrations.adapters.embedders.tokens import estimate_tokens, pack
-from migrations.adapters.embedders.vectors import check_vectors
-from migrations.adapters.embedders.vendor_errors import translate
-from migrations.catalogue import OPENAI_PROVIDER
+from migrations.adapters.providers.catalogue import OPENAI_PROVIDER
+from migrations.adapters.providers.keys import read_key, scrub
+from migrations.adapters.providers.rate_headers import rate_limit_headers
+from migrations.adapters.providers.response_vectors import decode_response
+from migrations.adapters.providers.tokens import estimate_tokens, pack
+from migrations.adapters.providers.vectors import check_vectors
+from migrations.adapters.providers.vendor_errors import translate
 from migrations.model.chunks import Embedded
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import TextRefused

@@ -1,7 +1,7 @@
 """A limit as one process keeps it alone: plain token buckets, whoever comes first is served.
 
 For a process that Redis has left alone; the rules all workers share are in
-:mod:`migrations.adapters.limiter_scripts`.
+:mod:`migrations.adapters.limiter.scripts`.
 """
 
 from __future__ import annotations

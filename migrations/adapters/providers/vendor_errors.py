@@ -7,8 +7,8 @@ from typing import Any
 
 import openai
 
-from migrations.adapters.embedders.keys import redact
-from migrations.adapters.embedders.rate_headers import retry_after_seconds
+from migrations.adapters.providers.keys import redact
+from migrations.adapters.providers.rate_headers import retry_after_seconds
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
     InvalidConfiguration,

@@ -1,0 +1,1 @@
+"""Celery: sending, and results that nobody awaits."""

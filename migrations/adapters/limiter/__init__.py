@@ -1,0 +1,1 @@
+"""The limiter all workers share, in Redis."""
