@@ -73,7 +73,7 @@ class Conductor:
 
         def body(run: Run) -> None:
             failpoint(f"{phase}.before_run", migration_id=migration_id, epoch=epoch)
-            values = work.run(run)
+            values = work.execute(run)
             failpoint(f"{phase}.after_run", migration_id=migration_id, epoch=epoch)
             if phase is not Phase.DATA_MIGRATION:
                 self._complete(run, phase, values)

@@ -16,8 +16,10 @@ from migrations.ports.checkpoints import Plan
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
 
+log = structlog.get_logger(__name__)
 
-def _plan(run: Run) -> Plan:
+
+def plan_batches(run: Run) -> Plan:
     """Cut the keys of two seconds ago into ranges of ``batch_size``; later keys are caught up."""
     checkpoints, migration_id = run.services.checkpoints, run.migration.id
     size = run.migration.config.batch_size
@@ -34,9 +36,6 @@ def _plan(run: Run) -> Plan:
     if waiting:
         checkpoints.append_borders(migration_id, [waiting[-1]], len(waiting))
     return checkpoints.seal_plan(migration_id)
-
-
-log = structlog.get_logger(__name__)
 
 
 def open_lanes(run: Run, plan: Plan) -> None:

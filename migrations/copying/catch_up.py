@@ -35,11 +35,11 @@ from migrations.ports.vector_store import Moment
 from migrations.process.failpoints import failpoint
 from migrations.run.content import content_lately
 from migrations.run.run import Run
-from migrations.target.ready import make_target_readable
-from migrations.way_back.late_writes import sweep_before_overwriting
+
+log = structlog.get_logger(__name__)
 
 
-def _still_as_read(run: Run) -> Content | None:
+def still_as_read(run: Run) -> Content | None:
     """What the source holds, when that is what the batches have read and stored.
 
     Then nobody has written to it since, and comparing would find nothing unless Milvus has
@@ -62,7 +62,7 @@ def _still_as_read(run: Run) -> Content | None:
     return read if lately == read else None
 
 
-def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
+def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     """The last pass, and a warning when it was not quiet.
 
     A pass finds what was written during the one before. With writers who never pause the
@@ -70,12 +70,8 @@ def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     catching up before the switch look again.
     """
     settings, vectors = run.services.settings, run.services.vectors
-    make_target_readable(run)
     # What is found equal from here on would survive a crash of Milvus.
     run.patiently(lambda: vectors.flush(run.target.name))
-    if run.migration.reverses is not None:
-        undone = run.services.store.migration(run.migration.reverses)
-        sweep_before_overwriting(run, undone)
     changes: list[int] = []
     while len(changes) < settings.catch_up_max_passes:
         result = run.patiently(lambda: catch_up_once(run))
@@ -96,7 +92,7 @@ def _compare_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     return result, [warning]
 
 
-def _lacks_rows(run: Run, last: PassResult) -> bool:
+def lacks_rows(run: Run, last: PassResult) -> bool:
     """Whether a crash of Milvus took some between being stored and being flushed."""
     counted = run.patiently(lambda: run.services.vectors.count(run.target.name))
     return counted < last.source.chunks - len(last.refused)
@@ -121,9 +117,6 @@ def judge_failures(run: Run, last: PassResult) -> int:
             failed=[vars(c) for c in store.failed_chunks(migration_id, 20)],
         )
     return failed
-
-
-log = structlog.get_logger(__name__)
 
 
 #: In a migration's totals: the epoch in which verification has frozen the source. A later

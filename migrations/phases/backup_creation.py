@@ -10,7 +10,7 @@ from migrations.run.content import content_digest
 from migrations.run.run import Run
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Record the bot's configuration and its collection's schema, count and content digest."""
     source = run.source
     count, digest = _validated(run) or content_digest(run.services.vectors, source, run.check)

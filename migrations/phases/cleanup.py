@@ -14,7 +14,7 @@ from migrations.way_back.late_writes import sweep
 log = structlog.get_logger(__name__)
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Look at the alias once more, sweep the old collection and forget the checkpoints."""
     run.patiently(lambda: reconcile(run.services, run.migration.bot_id))
     # 16 bytes a chunk: too much to be deleted while the switch locks the bot.

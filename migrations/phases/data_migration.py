@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrations.copying.backfill import _plan, open_lanes
+from migrations.copying.backfill import open_lanes, plan_batches
 from migrations.copying.catch_up import (
-    _compare_until_quiet,
-    _lacks_rows,
-    _still_as_read,
+    catch_up_until_quiet,
     judge_failures,
+    lacks_rows,
+    still_as_read,
 )
 from migrations.copying.comparison import PassResult
 from migrations.model import messages
@@ -22,10 +22,11 @@ from migrations.model.runs import Step
 from migrations.model.states import Kind
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
-from migrations.target.ready import MAY_LACK_ROWS, make_readable
+from migrations.target.ready import MAY_LACK_ROWS, make_readable, make_target_readable
+from migrations.way_back.late_writes import sweep_before_overwriting
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Plan what is not planned yet and open the waves, or go straight to catching up."""
     migration, store = run.migration, run.services.store
     follow_up = messages.catch_up(migration.id, migration.epoch)
@@ -35,7 +36,7 @@ def run(run: Run) -> dict[str, Any]:
     plan = run.services.checkpoints.plan(migration.id)
     if plan is None or not plan.complete:
         store.take_step(migration.id, migration.epoch, Step.PLANNING)
-        plan = _plan(run)
+        plan = plan_batches(run)
     totals = {"total_chunks": plan.total_chunks, "total_batches": plan.total_batches}
     store.note(migration.id, migration.epoch, totals=totals)
     if run.target_may_hold_chunks:  # batches look into it; a batch's lease is shorter than loading
@@ -52,8 +53,8 @@ def catch_up(run: Run) -> dict[str, Any]:
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    read = _still_as_read(run)
-    result, warnings = (PassResult(read), []) if read else _compare_until_quiet(run)
+    read = still_as_read(run)
+    result, warnings = (PassResult(read), []) if read else _compared(run)
     failed = judge_failures(run, result)
     totals = {
         "total_chunks": result.source.chunks,
@@ -61,9 +62,16 @@ def catch_up(run: Run) -> dict[str, Any]:
         "failed_chunks": failed,
         # Tells verification whether somebody has written since.
         "source_digest": result.source.digest,
-        MAY_LACK_ROWS: int(read is not None or _lacks_rows(run, result)),
+        MAY_LACK_ROWS: int(read is not None or lacks_rows(run, result)),
     }
     return {"totals": totals, "warnings": warnings}
+
+
+def _compared(run: Run) -> tuple[PassResult, list[str]]:
+    make_target_readable(run)
+    if run.migration.reverses is not None:
+        sweep_before_overwriting(run, run.services.store.migration(run.migration.reverses))
+    return catch_up_until_quiet(run)
 
 
 def undo(run: Run) -> None:

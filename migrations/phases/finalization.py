@@ -23,7 +23,7 @@ from migrations.target.ready import make_ready
 log = structlog.get_logger(__name__)
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Catch up, switch, point the alias.
 
     Raises:

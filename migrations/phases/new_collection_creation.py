@@ -21,7 +21,7 @@ from migrations.target.ready import make_readable, waits_for_its_index
 log = structlog.get_logger(__name__)
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Create the target, or adopt it when it is there and is this bot's own.
 
     Raises:

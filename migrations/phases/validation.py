@@ -10,7 +10,7 @@ from migrations.proof.preflight import examine
 from migrations.run.run import Run
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Try both models, the source and the alias.
 
     A source that is not loaded is loaded: a restarted Milvus may have forgotten it, and

@@ -14,7 +14,7 @@ from migrations.run.run import Run
 from migrations.target.ready import check_target_ready, flush_meanwhile, make_target_readable
 
 
-def run(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> dict[str, Any]:
     """Compare all keys and content, embed a sample again, ask both collections.
 
     Raises:

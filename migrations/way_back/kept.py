@@ -20,6 +20,8 @@ from migrations.process.services import Services
 from migrations.run.content import content_digest
 from migrations.way_back.late_writes import sweep
 
+log = structlog.get_logger(__name__)
+
 
 def adopting(services: Services, new: NewMigration) -> NewMigration:
     """``new`` with the newest held target that fits it, or as it is when none does.
@@ -42,9 +44,6 @@ def _fits(services: Services, held: HeldCollection, new: NewMigration) -> bool:
     # The same text has another vector when it is too long and was treated otherwise.
     earlier = services.store.migration(held.migration_id).config
     return earlier.over_long == new.config.over_long
-
-
-log = structlog.get_logger(__name__)
 
 
 #: Holding is never extended by less, so that a refused drop is not tried every round.

@@ -178,5 +178,5 @@ def test_a_target_that_cannot_be_loaded_is_not_switched_to() -> None:
     world.vectors.load = lambda name: None  # type: ignore[method-assign]  # it says yes and does not
     world.vectors.release(migration.target_collection)
     with pytest.raises(ReembedError):
-        finalization.run(world.run_of(migration))
+        finalization.execute(world.run_of(migration))
     assert SOURCE == world.bot.live.collection

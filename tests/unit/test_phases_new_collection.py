@@ -17,7 +17,7 @@ from tests.fakes.world import OWNER, SOURCE, World
 def test_the_target_is_the_source_with_another_dimension() -> None:
     world = World()
     migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
-    phase.run(world.run_of(migration))
+    phase.execute(world.run_of(migration))
     source = world.vectors.describe(SOURCE)
     target = world.vectors.describe(migration.target_collection)
     assert [] == source.differences(target)
@@ -29,7 +29,7 @@ def test_a_target_of_ours_is_adopted_with_what_it_holds() -> None:
     world = World()
     migration = world.start_at(Phase.VERIFICATION)
     before = world.contents(migration.target_collection)
-    phase.run(world.run_of(migration))
+    phase.execute(world.run_of(migration))
     assert before == world.contents(migration.target_collection)
 
 
@@ -39,14 +39,14 @@ def test_a_target_that_waits_for_its_index_is_not_loaded_before(
 ) -> None:
     world = World(12, settings={"unindexed_rows": unindexed_rows})
     migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
-    phase.run(world.run_of(migration))
+    phase.execute(world.run_of(migration))
     assert loaded == world.vectors.is_loaded(migration.target_collection)
 
 
 def test_a_target_that_may_hold_chunks_is_loaded_to_be_looked_into() -> None:
     world = World(settings={"unindexed_rows": 0})
     migration = world.start_at(Phase.NEW_COLLECTION_CREATION)
-    phase.run(replace(world.run_of(migration), has_stored=True))
+    phase.execute(replace(world.run_of(migration), has_stored=True))
     assert world.vectors.is_loaded(migration.target_collection)
 
 
@@ -83,7 +83,7 @@ def test_it_can_be_made_again_after_its_undo() -> None:
     world = World()
     migration = world.start_at(Phase.DATA_MIGRATION)
     world.vectors.drop(migration.target_collection)
-    phase.run(world.run_of(migration))
+    phase.execute(world.run_of(migration))
     assert world.vectors.exists(migration.target_collection)
 
 

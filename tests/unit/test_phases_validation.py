@@ -28,12 +28,12 @@ def refusal(world: World, **changes: object) -> str:
     """The sentence with which a started migration's validation ends."""
     migration = world.start(**changes)
     with pytest.raises(ValidationFailed) as raised:
-        validation.run(world.run_of(migration))
+        validation.execute(world.run_of(migration))
     return raised.value.message
 
 
 def warnings(world: World) -> list[str]:
-    found: list[str] = validation.run(world.run_of(world.start()))["warnings"]
+    found: list[str] = validation.execute(world.run_of(world.start()))["warnings"]
     return found
 
 
@@ -41,7 +41,7 @@ def test_a_bot_without_faults_passes_without_warnings_as_often_as_it_is_asked() 
     world = World()
     run = world.run_of(world.start())
     before = world.contents(SOURCE)
-    first, second = validation.run(run), validation.run(run)
+    first, second = validation.execute(run), validation.execute(run)
     assert [] == first["warnings"] == second["warnings"]
     assert first == second
     assert before == world.contents(SOURCE)
@@ -53,7 +53,7 @@ def test_undoing_it_changes_nothing_whether_it_ran_or_not(phase: object) -> None
     run = world.run_of(world.start())
     before = world.contents(SOURCE), world.vectors.names(), world.bot
     phase.undo(run)  # type: ignore[attr-defined]
-    phase.run(run)  # type: ignore[attr-defined]
+    phase.execute(run)  # type: ignore[attr-defined]
     phase.undo(run)  # type: ignore[attr-defined]
     assert before == (world.contents(SOURCE), world.vectors.names(), world.bot)
 
@@ -135,7 +135,7 @@ def test_a_milvus_that_does_not_answer_is_waited_for() -> None:
 def test_empty_texts_are_refused_beyond_the_permitted_ratio(ratio: float, passes: bool) -> None:
     world = World(["", "", *[f"text {i}" for i in range(8)]])
     if passes:
-        validation.run(world.run_of(world.start(max_failed_ratio=ratio)))
+        validation.execute(world.run_of(world.start(max_failed_ratio=ratio)))
     else:
         assert "10 texts: 2 empty" in refusal(world, max_failed_ratio=ratio)
 
@@ -234,7 +234,7 @@ def test_a_text_that_the_old_model_refuses_does_not_hide_the_others() -> None:
 def test_texts_that_are_all_longer_than_the_old_model_takes_prove_nothing() -> None:
     world = World(["x" * (4 * 8192 + 1), "y" * (4 * 8192 + 1)])
     migration = world.start(over_long="truncate")
-    _, warning = validation.run(world.run_of(migration))["warnings"]
+    _, warning = validation.execute(world.run_of(migration))["warnings"]
     assert "longer than the old model takes; nothing shows" in warning
 
 
@@ -243,7 +243,7 @@ def test_an_old_model_that_answers_with_another_dimension_is_refused() -> None:
     migration = world.start()
     world.embedders.fail(DimensionMismatch("8 were wanted, 9 came."), containing="text")
     with pytest.raises(ValidationFailed, match="8 were wanted, 9 came"):
-        validation.run(world.run_of(migration))
+        validation.execute(world.run_of(migration))
 
 
 def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
@@ -253,7 +253,7 @@ def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
     limited = ProviderRateLimited("Too many requests.")
     world.embedders.fail(limited, containing="text")
     with pytest.raises(ValidationFailed, match="may not be the text"):
-        validation.run(world.run_of(migration))
+        validation.execute(world.run_of(migration))
     world.embedders.fail(limited, containing="text")
     report = examine(world.services, world.bot, LARGE)
     assert ["The old model does not answer (Too many requests.)"] == [
@@ -271,7 +271,7 @@ def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
     world = World()
     migration = world.start()
     world.embedders.fail(ProviderUnavailable("The old one is gone."), containing="text")
-    found = validation.run(world.run_of(migration))["warnings"]
+    found = validation.execute(world.run_of(migration))["warnings"]
     assert ["The old model does not answer (The old one is gone.)"] == [
         warning.split(";")[0] for warning in found
     ]
@@ -340,7 +340,7 @@ def test_the_backup_takes_what_validation_has_read() -> None:
     world = World()
     migration = world.start_at(Phase.BACKUP_CREATION)
     scans = world.vectors.calls["scan"]
-    info = backup_creation.run(world.run_of(migration))["rollback_info"]
+    info = backup_creation.execute(world.run_of(migration))["rollback_info"]
     assert scans == world.vectors.calls["scan"]
     assert (12, _digest(World())) == (info.chunk_count, info.content_digest)
 
@@ -349,11 +349,11 @@ def test_the_backup_reads_for_itself_what_has_come_since_validation() -> None:
     world, same = World(["a", "b"]), World(["a", "b", "c"])
     migration = world.start_at(Phase.BACKUP_CREATION)
     world.write("k002", "c")
-    info = backup_creation.run(world.run_of(migration))["rollback_info"]
+    info = backup_creation.execute(world.run_of(migration))["rollback_info"]
     assert (3, _digest(same)) == (info.chunk_count, info.content_digest)
 
 
 def _digest(world: World) -> str:
-    info = backup_creation.run(world.run_of(world.start()))["rollback_info"]
+    info = backup_creation.execute(world.run_of(world.start()))["rollback_info"]
     digest: str = info.content_digest
     return digest

@@ -107,7 +107,7 @@ def test_a_skipped_verification_is_a_warning_and_checks_nothing() -> None:
     world = World()
     migration = world.start_at(Phase.VERIFICATION, verify_migration=False)
     calls = world.embedders.calls
-    found = verification.run(world.run_of(migration))
+    found = verification.execute(world.run_of(migration))
     assert ["Verification was skipped as asked."] == found["warnings"]
     assert calls == world.embedders.calls
 
@@ -248,7 +248,7 @@ def test_one_more_missing_than_permitted_is_found() -> None:
     migration = world.start_at(Phase.VERIFICATION, max_failed_ratio=0.5)
     world.vectors.remove(migration.target_collection, "k006")
     with pytest.raises(VerificationFailed, match="2 missing"):
-        verification.run(world.run_of(migration))
+        verification.execute(world.run_of(migration))
 
 
 def test_a_count_that_disagrees_with_reading_is_found() -> None:
@@ -258,7 +258,7 @@ def test_a_count_that_disagrees_with_reading_is_found() -> None:
     target = migration.target_collection
     world.vectors.count = lambda name, **more: count(name, **more) + (name == target)  # type: ignore[method-assign]
     with pytest.raises(VerificationFailed, match="counts 13 chunks; reading it found 12"):
-        verification.run(world.run_of(migration))
+        verification.execute(world.run_of(migration))
 
 
 def building(world: World, *unindexed: int) -> None:
@@ -329,9 +329,9 @@ def test_it_can_be_repeated_and_undone_and_changes_nothing() -> None:
     migration = world.start_at(Phase.VERIFICATION)
     run = world.run_of(migration)
     before = world.contents(SOURCE), world.contents(migration.target_collection)
-    first = verification.run(run)
+    first = verification.execute(run)
     verification.undo(run)
-    assert first == verification.run(run)
+    assert first == verification.execute(run)
     assert before == (world.contents(SOURCE), world.contents(migration.target_collection))
 
 
@@ -363,7 +363,7 @@ def test_all_reads_of_a_verification_share_one_moment() -> None:
     world = World(50)
     run = world.run_of(world.start_at(Phase.VERIFICATION))
     before = world.vectors.calls["moment"]
-    verification.run(run)
+    verification.execute(run)
     assert before + 1 == world.vectors.calls["moment"]
 
 
@@ -379,7 +379,7 @@ def test_verification_pays_for_its_sample_with_the_target_model() -> None:
     world = World(50, settings={"verify_sample": 7})
     migration = world.start_at(Phase.VERIFICATION)
     texts = world.embedders.texts
-    verification.run(world.run_of(migration))
+    verification.execute(world.run_of(migration))
     assert 7 == world.embedders.texts - texts
     assert LARGE.model == migration.config.to_model
 
@@ -388,8 +388,8 @@ def test_cleaning_up_forgets_the_checkpoints_and_keeps_the_previous_collection()
     world = World()
     migration = world.start_at(Phase.CLEANUP)
     run = world.run_of(migration)
-    cleanup.run(run)
-    cleanup.run(run)
+    cleanup.execute(run)
+    cleanup.execute(run)
     cleanup.undo(run)
     assert None is world.checkpoints.plan(migration.id)
     assert world.vectors.exists(SOURCE)

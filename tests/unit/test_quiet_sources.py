@@ -259,7 +259,7 @@ def switched(world: World, migration: Migration) -> list[str]:
 
 
 def in_parts(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    for module in ("comparison", "sweeps"):
+    for module in ("copying.comparison", "copying.snapshots", "way_back.late_writes"):
         monkeypatch.setattr(f"migrations.{module}.PAGE_SIZE", rows)
 
 

@@ -50,6 +50,8 @@ from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
 from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
 
+log = structlog.get_logger(__name__)
+
 KEEP_SECONDS = 14 * 24 * 3600
 
 PLAN_PARTS = ("plan", "borders", "done", "tally")
@@ -60,8 +62,6 @@ WINDOW_BYTES = 4096
 
 #: Redis adds up signed 64-bit numbers: two sums of 31 bits a batch leave room for 2^32 batches.
 HALF_A_DIGEST = 2**31
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass

@@ -36,6 +36,8 @@ from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
 from migrations.ports.clock import Clock
 from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
 
+log = structlog.get_logger(__name__)
+
 #: How long a call may be held up by a Redis that does not answer.
 TIMEOUT_SECONDS = 1.0
 
@@ -51,8 +53,6 @@ UNKNOWN_REQUESTS_PER_MINUTE = 6000.0
 #: Usage of the latest call counts for so much in the ratio of real to estimated tokens.
 CALIBRATION_WEIGHT = 0.1
 CALIBRATION_BOUNDS = (0.25, 4.0)
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass
