@@ -17,7 +17,7 @@ def answer(body: BaseModel, status: int = 200, *, location: str | None = None) -
 
 def accepted(action: MigrationActionResponse, *, replayed: bool = False) -> Response:
     """202, and where to watch it; a repeated request is answered as the first one was."""
-    watch = url_for("migrations.model.progress", migration_id=action.migration.migration_id)
+    watch = url_for("migrations.progress", migration_id=action.migration.migration_id)
     response = answer(action, 202, location=watch)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"

@@ -34,6 +34,7 @@ from migrations.model.errors import (
     TransientError,
     TransitionRefused,
 )
+from migrations.model.outcomes import Outcome
 from migrations.model.states import Phase, Status
 from migrations.phases import WORK
 from migrations.phases import data_migration as data_migration_phase
@@ -73,10 +74,10 @@ class Conductor:
 
         def body(run: Run) -> None:
             failpoint(f"{phase}.before_run", migration_id=migration_id, epoch=epoch)
-            values = work.execute(run)
+            outcome = work.execute(run)
             failpoint(f"{phase}.after_run", migration_id=migration_id, epoch=epoch)
-            if phase is not Phase.DATA_MIGRATION:
-                self._complete(run, phase, values)
+            if outcome is not None:  # data migration goes on in its waves
+                self._complete(run, phase, outcome)
             if phase is Phase.CLEANUP:  # as its runner: whoever awaits the turn gets none any more
                 self._services.store.finish(migration_id, epoch)
 
@@ -233,8 +234,8 @@ class Conductor:
                     raise PutDown from None
                 self._services.clock.sleep(backoff_seconds(0.5, attempt))
 
-    def _complete(self, run: Run, phase: Phase, values: dict[str, Any]) -> None:
-        self._services.store.complete_phase(run.migration.id, run.migration.epoch, phase, **values)
+    def _complete(self, run: Run, phase: Phase, outcome: Outcome) -> None:
+        self._services.store.complete_phase(run.migration.id, run.migration.epoch, phase, outcome)
 
     def _until_done(self, run: Run, body: Callable[[], T]) -> T:
         """Phases and batches are idempotent: a passing fault that reaches here repeats them."""

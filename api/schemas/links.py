@@ -15,12 +15,12 @@ _WAY_BACK = COMPENSABLE | {Status.COMPLETED}
 def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str, str]:
     """Paths by name; ``cancel`` and ``rollback`` only while they may succeed."""
     links = {
-        "self": url_for("migrations.model.progress", migration_id=migration_id),
+        "self": url_for("migrations.progress", migration_id=migration_id),
         "bot": url_for("bots.bot", bot_id=bot_id),
         "status": url_for("embeddings.migration_status", bot_id=bot_id),
     }
     if status in COMPENSABLE:
         links["cancel"] = url_for("embeddings.cancel_migration", bot_id=bot_id)
     if status in _WAY_BACK:
-        links["rollback"] = url_for("migrations.way_back.rollback", migration_id=migration_id)
+        links["rollback"] = url_for("migrations.rollback", migration_id=migration_id)
     return links

@@ -135,7 +135,7 @@ class MigrationActionResponse(ResponseBody):
             created=created,
             migration=MigrationItem.of(migration),
             links={
-                "progress": url_for("migrations.model.progress", migration_id=migration.id),
+                "progress": url_for("migrations.progress", migration_id=migration.id),
                 "status": url_for("embeddings.migration_status", bot_id=migration.bot_id),
             },
         )

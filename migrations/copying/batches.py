@@ -17,6 +17,7 @@ from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports.checkpoints import Counters
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
+from migrations.run.trust import target_may_hold_chunks
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +52,7 @@ def _move(run: Run, index: int, within: KeyRange) -> tuple[Counters, Content]:
     """What became of the chunks, and what the source held when they were read."""
     failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
     chunks = run.patiently(lambda: run.reads.chunks_of(run, index, within))
-    todo = _not_held(run, chunks) if run.target_may_hold_chunks else chunks
+    todo = _not_held(run, chunks) if target_may_hold_chunks(run) else chunks
     skipped = len(chunks) - len(todo)
     counters = Counters(processed=skipped, skipped=skipped)
     size = run.services.settings.checkpoint_every_chunks

@@ -22,10 +22,8 @@ from migrations.copying.comparison import (
 )
 from migrations.copying.lasting import LOOKS, counts_as_compared, lasts
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of, recorder
-from migrations.model.chunks import Chunk, Content, content_of
+from migrations.model.chunks import Chunk, content_of
 from migrations.model.errors import (
-    CheckpointsLost,
-    CheckpointsUnavailable,
     TooManyFailedChunks,
     VerificationFailed,
 )
@@ -33,33 +31,10 @@ from migrations.model.snapshot import FrozenPart, frozen
 from migrations.model.states import Kind
 from migrations.ports.vector_store import Moment
 from migrations.process.failpoints import failpoint
-from migrations.run.content import content_lately
 from migrations.run.run import Run
+from migrations.run.trust import Because, flush, is_snapshot_of_this_epoch
 
 log = structlog.get_logger(__name__)
-
-
-def still_as_read(run: Run) -> Content | None:
-    """What the source holds, when that is what the batches have read and stored.
-
-    Then nobody has written to it since, and comparing would find nothing unless Milvus has
-    lost something; verification compares and flushes at the same time, and sees that, and
-    what was written in the last two seconds. None when somebody has written, when a chunk
-    was refused, or when it cannot be told: the target held something before the batches,
-    or got something from a worker of an earlier epoch.
-    """
-    migration, store = run.migration, run.services.store
-    if migration.kind is Kind.REVERSE or run.target_may_hold_chunks:
-        return None
-    if not migration.config.verify_migration or store.count_failed_chunks(migration.id):
-        return None
-    try:
-        read = run.services.checkpoints.content_read(migration.id)
-    except (CheckpointsLost, CheckpointsUnavailable):
-        return None
-    vectors = run.services.vectors
-    lately = run.patiently(lambda: content_lately(vectors, run.source, run.check))
-    return read if lately == read else None
 
 
 def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
@@ -69,9 +44,8 @@ def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     passes soon take equally long, and another one gains nothing: verification and the
     catching up before the switch look again.
     """
-    settings, vectors = run.services.settings, run.services.vectors
-    # What is found equal from here on would survive a crash of Milvus.
-    run.patiently(lambda: vectors.flush(run.target.name))
+    settings, target = run.services.settings, run.target.name
+    run.patiently(lambda: flush(run, target, Because.IT_IS_ABOUT_TO_BE_COMPARED))
     changes: list[int] = []
     while len(changes) < settings.catch_up_max_passes:
         result = run.patiently(lambda: catch_up_once(run))
@@ -82,7 +56,7 @@ def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
         if is_quiet or not is_shorter:
             break
     if any(changes):  # once for all passes: it takes seconds, in which the writers go on
-        run.patiently(lambda: vectors.flush(run.target.name))
+        run.patiently(lambda: flush(run, target, Because.IT_WAS_CAUGHT_UP))
     if is_quiet:
         return result, []
     warning = (
@@ -90,12 +64,6 @@ def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
         f"the last one still applied {result.changes} changes."
     )
     return result, [warning]
-
-
-def lacks_rows(run: Run, last: PassResult) -> bool:
-    """Whether a crash of Milvus took some between being stored and being flushed."""
-    counted = run.patiently(lambda: run.services.vectors.count(run.target.name))
-    return counted < last.source.chunks - len(last.refused)
 
 
 def judge_failures(run: Run, last: PassResult) -> int:
@@ -119,11 +87,6 @@ def judge_failures(run: Run, last: PassResult) -> int:
     return failed
 
 
-#: In a migration's totals: the epoch in which verification has frozen the source. A later
-#: epoch may have a stopped worker's late write to the target behind it.
-FROZEN_IN_EPOCH = "frozen_in_epoch"
-
-
 def catch_up_last(run: Run) -> PassResult:
     """Make the target equal to the source, and freeze the source as it was read for that.
 
@@ -135,7 +98,7 @@ def catch_up_last(run: Run) -> PassResult:
         VerificationFailed: the target does not stay as it was written.
     """
     # Verification has flushed both after it had read them.
-    is_verified = run.migration.totals.get(FROZEN_IN_EPOCH) == run.migration.epoch
+    is_verified = is_snapshot_of_this_epoch(run)
     result = _catch_up_changed_parts(run) if is_verified else _catch_up_all(run)
     for _ in range(LOOKS):
         if lasts(run, result) and counts_as_compared(run, result):
@@ -151,11 +114,10 @@ def catch_up_last(run: Run) -> PassResult:
 
 
 def _catch_up_all(run: Run) -> PassResult:
-    vectors = run.services.vectors
-    vectors.flush(run.source.name)
+    flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
     result = catch_up_once(run, recorder)
     run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
-    vectors.flush(run.target.name)
+    flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     return result
 
 
@@ -171,7 +133,7 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
         else:
             is_beyond = not chunks and part.within.upto is None  # empty, as it was
             if not is_beyond and not changed:
-                run.services.vectors.flush(run.source.name)
+                flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
             changed += not is_beyond
             caught_up.append(_catch_up_part(run, part, now, result))
         result.parts += 1
@@ -194,6 +156,6 @@ def _catch_up_part(run: Run, part: FrozenPart, now: Moment, result: PassResult) 
 def _freeze(run: Run, caught_up: Sequence[FrozenPart], result: PassResult) -> None:
     """A part that is frozen is not looked at again: what it took must be durable first."""
     if result.changes:
-        run.services.vectors.flush(run.target.name)
+        flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     for part in caught_up:
         run.services.store.freeze(run.migration.id, run.migration.epoch, part)

@@ -23,6 +23,7 @@ from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.run.run import Run
+from migrations.run.trust import Because, flush
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def lasts(run: Run, result: PassResult) -> bool:
         log.warning("writes_did_not_last", rows=len(doubtful), examples=_shown(doubtful))
         for part in _parts(doubtful):
             _write_again(run, part, result)
-        run.services.vectors.flush(run.target.name)
+        flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     return False
 
 
@@ -112,7 +113,7 @@ def _mend(run: Run, doubled: Sequence[Chunk]) -> None:
         run.services.store.note_written(run.migration.id, notes)
         vectors = stacked(part, run.target.dimension)
         run.services.vectors.upsert(run.target, part, vectors)
-    run.services.vectors.flush(run.target.name)
+    flush(run, run.target.name, Because.LATE_WRITES_WERE_FORWARDED)
 
 
 # --- both -------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from migrations.lifecycle.change import (
     require,
     storable,
 )
-from migrations.lifecycle.forward import successor
+from migrations.lifecycle.sequence import going_on
 from migrations.model import messages
 from migrations.model.errors import (
     AlreadySwitched,
@@ -168,7 +168,4 @@ def _going_on(held: Held) -> dict[str, Any]:
     migration, epoch = held.migration, held.migration.epoch + 1
     if migration.status is Status.ROLLING_BACK:
         return messages.compensate(migration.id, epoch, phases_to_undo(held))
-    phase, done = migration.phase, migration.phase in migration.completed_phases
-    if phase is Phase.DATA_MIGRATION and migration.step is Step.CATCHING_UP and not done:
-        return messages.catch_up(migration.id, epoch)
-    return messages.run(migration.id, epoch, successor(phase) if done else phase)
+    return going_on(migration, epoch)

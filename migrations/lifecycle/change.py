@@ -8,21 +8,20 @@ row's lock and applies the decision with one guarded update.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from migrations.lifecycle.sequence import PHASES
 from migrations.model import messages
 from migrations.model.errors import Superseded
+from migrations.model.outcomes import BackedUp, Moved, Outcome, Validated, Verified
 from migrations.model.runs import Migration
 from migrations.model.states import TRANSITIONS, Phase, Status
-
-PHASES = tuple(Phase)
 
 
 @dataclass(frozen=True)
@@ -107,27 +106,41 @@ def compensation(held: Held) -> dict[str, Any]:
     return messages.compensate(migration.id, migration.epoch + 1, phases_to_undo(held))
 
 
-#: What a caller may hand over when a phase or the migration is done.
-FINDINGS = frozenset({"rollback_info", "validation", "verification", "totals", "target_adopted"})
+def found(migration: Migration, outcome: Outcome) -> dict[str, Any]:
+    """Where what a phase hands over is kept."""
+    values: dict[str, Any] = noted(migration, warnings=outcome.warnings)
+    match outcome:
+        case Validated():
+            values["validation"] = jsonable(outcome.report.model_dump())
+        case BackedUp():
+            values |= {"rollback_info": outcome.info}
+            values |= noted(migration, {"total_chunks": outcome.info.chunk_count}, outcome.warnings)
+        case Moved():
+            values |= noted(migration, _moved(outcome), outcome.warnings)
+            digest, lacks = outcome.source.digest, outcome.may_lack_rows
+            values["handover"] = replace(
+                migration.handover, source_digest=digest, may_lack_rows=lacks
+            )
+        case Verified():
+            values["verification"] = jsonable(outcome.report.model_dump())
+            values["handover"] = replace(
+                migration.handover, snapshot_in_epoch=outcome.snapshot_in_epoch
+            )
+    return values
 
 
-def findings(migration: Migration, warnings: list[str], values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` as they are stored: totals added to the earlier ones, warnings kept once each.
+def _moved(outcome: Moved) -> dict[str, int]:
+    chunks, failed = outcome.source.chunks, outcome.failed_chunks
+    return {"total_chunks": chunks, "processed_chunks": chunks - failed, "failed_chunks": failed}
 
-    Raises:
-        TypeError: a name that is not in FINDINGS, which is a slip of the caller.
-    """
-    unknown = values.keys() - FINDINGS
-    if unknown:
-        raise TypeError(f"a migration does not keep {sorted(unknown)}")
-    stored: dict[str, Any] = {
-        name: value if isinstance(value, BaseModel | bool) else jsonable(value)
-        for name, value in values.items()
-    }
-    if "totals" in stored:
-        stored["totals"] = {**migration.totals, **stored["totals"]}
+
+def noted(
+    migration: Migration, totals: Mapping[str, int] | None = None, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Totals are added to the earlier ones, warnings kept once each."""
     new = [storable(w) for w in dict.fromkeys(warnings) if storable(w) not in migration.warnings]
-    return {**stored, "warnings": (*migration.warnings, *new)}
+    values: dict[str, Any] = {"warnings": (*migration.warnings, *new)}
+    return values | ({"totals": {**migration.totals, **totals}} if totals else {})
 
 
 KEPT_CONFLICTS = "Writes to the old collection"

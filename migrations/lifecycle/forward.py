@@ -8,9 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle.change import NO_RUNNER, PHASES, Change, Held, findings, jsonable, require
+from migrations.lifecycle.change import (
+    NO_RUNNER,
+    Change,
+    Held,
+    found,
+    jsonable,
+    noted,
+    require,
+)
+from migrations.lifecycle.sequence import successor
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
+from migrations.model.outcomes import Outcome
 from migrations.model.runs import Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
@@ -56,14 +66,7 @@ def _require_turn_of(migration: Migration, phase: Phase) -> None:
         raise Superseded(f"The migration is in {migration.phase}, so {phase} is not next.")
 
 
-def successor(phase: Phase) -> Phase:
-    """The next phase; the last one is its own successor."""
-    return PHASES[min(PHASES.index(phase) + 1, len(PHASES) - 1)]
-
-
-def complete_phase(
-    held: Held, epoch: int, phase: Phase, warnings: Sequence[str], values: dict[str, Any]
-) -> Change | None:
+def complete_phase(held: Held, epoch: int, phase: Phase, outcome: Outcome) -> Change | None:
     migration = held.migration
     if migration.epoch == epoch and phase in migration.completed_phases:
         return None  # a commit whose reply was lost
@@ -72,7 +75,7 @@ def complete_phase(
         raise Superseded(f"The migration is in {migration.phase}; {phase} is not to be completed.")
     return Change(
         {
-            **findings(migration, list(warnings), values),
+            **found(migration, outcome),
             "completed_phases": (*migration.completed_phases, phase),
             "phase_times": _timed(held, phase, "finished_at"),
             "heartbeat_at": held.now,
@@ -110,16 +113,22 @@ def take_step(
     return Change(values, "step_taken", {"step": step.value}, message)
 
 
-def note(held: Held, epoch: int, values: dict[str, Any]) -> Change | None:
+def note(
+    held: Held, epoch: int, totals: Mapping[str, int], warnings: Sequence[str]
+) -> Change | None:
     """No event: notes are about what goes on, not about what has changed."""
-    migration = held.migration
-    if migration.epoch != epoch or migration.status not in DRIVEN:
+    if not _is_driven(held, epoch):
         return None
-    values = dict(values)
-    noted: dict[str, Any] = {}
-    if "waiting_for" in values:
-        noted["waiting_for"] = jsonable(values.pop("waiting_for"))
-    return Change(noted | findings(migration, list(values.pop("warnings", ())), values))
+    return Change(noted(held.migration, totals, warnings))
+
+
+def wait_for(held: Held, epoch: int, what: str | None) -> Change | None:
+    """No event, as with notes."""
+    return Change({"waiting_for": jsonable(what)}) if _is_driven(held, epoch) else None
+
+
+def _is_driven(held: Held, epoch: int) -> bool:
+    return held.migration.epoch == epoch and held.migration.status in DRIVEN
 
 
 def begin_switch(held: Held, epoch: int) -> Change | None:
@@ -185,15 +194,13 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
     )
 
 
-def finish(held: Held, epoch: int, values: dict[str, Any]) -> Change | None:
+def finish(held: Held, epoch: int) -> Change | None:
     migration = held.migration
     if migration.epoch == epoch and migration.status is Status.COMPLETED:
         return None
     require(migration, epoch, sources_of(Status.COMPLETED))
-    values = dict(values)
-    found = findings(migration, list(values.pop("warnings", ())), values)
     done = {"status": Status.COMPLETED, "finished_at": held.now, "waiting_for": None}
-    return Change({**found, **done, **NO_RUNNER}, "completed")
+    return Change({**done, **NO_RUNNER}, "completed")
 
 
 def taken_back(held: Held, by: UUID) -> Change | None:

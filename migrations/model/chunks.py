@@ -79,6 +79,15 @@ class Content:
     #: Sum of the chunks' digests modulo CONTENT_DIGESTS.
     digest: int = 0
 
+    @classmethod
+    def of(cls, chunks: int, digest: str) -> Content:
+        """From a digest in hex; what older versions wrote is a sum modulo 2^128."""
+        return cls(chunks, int(digest, 16) % CONTENT_DIGESTS)
+
+    @property
+    def hex(self) -> str:
+        return f"{self.digest:016x}"
+
     def __add__(self, other: Content) -> Content:
         digest = (self.digest + other.digest) % CONTENT_DIGESTS
         return Content(self.chunks + other.chunks, digest)

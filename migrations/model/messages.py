@@ -13,16 +13,6 @@ from uuid import UUID
 from migrations.model.chunks import KeyRange
 from migrations.model.states import Phase
 
-#: Phases a first chain covers; data migration then opens waves of batches.
-UP_TO_WAVES = (
-    Phase.VALIDATION,
-    Phase.BACKUP_CREATION,
-    Phase.NEW_COLLECTION_CREATION,
-    Phase.DATA_MIGRATION,
-)
-#: Phases of the chain that the last wave starts, after catching up.
-AFTER_WAVES = (Phase.VERIFICATION, Phase.FINALIZATION, Phase.CLEANUP)
-
 
 def run(migration_id: UUID, epoch: int, start: Phase) -> dict[str, Any]:
     """Drive the phases from ``start`` on."""

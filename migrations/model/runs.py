@@ -44,6 +44,18 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True)
+class Handover:
+    """What one phase tells a later one. What nobody has said is unknown, and looked at."""
+
+    #: Of the source, when catching up had left it; see :class:`Content`.
+    source_digest: int | None = None
+    #: The target may lack rows that Milvus had acknowledged before a crash.
+    may_lack_rows: bool = True
+    #: The epoch in which verification has kept the source part by part.
+    snapshot_in_epoch: int | None = None
+
+
+@dataclass(frozen=True)
 class Migration:
     """One run. Times are UTC; ``epoch`` is the fencing number of the work now allowed."""
 
@@ -79,6 +91,7 @@ class Migration:
     waiting_for: str | None
     #: Snapshot of the counters, so that progress survives the loss of Redis.
     totals: dict[str, int]
+    handover: Handover
     undo_errors: dict[str, Any]
     created_at: datetime
     started_at: datetime | None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from migrations.model.outcomes import Outcome
 from migrations.model.states import Phase
 from migrations.phases import (
     backup_creation,
@@ -25,10 +25,10 @@ from migrations.run.run import Run
 
 @dataclass(frozen=True)
 class PhaseWork:
-    """``execute`` returns the values the state store keeps when the phase completes."""
+    """``execute`` returns what the phase hands over, or None when it goes on elsewhere."""
 
     phase: Phase
-    execute: Callable[[Run], dict[str, Any]]
+    execute: Callable[[Run], Outcome | None]
     undo: Callable[[Run], None]
 
 

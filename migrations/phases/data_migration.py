@@ -7,64 +7,59 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
-from typing import Any
-
 from migrations.copying.backfill import open_lanes, plan_batches
 from migrations.copying.catch_up import (
     catch_up_until_quiet,
     judge_failures,
-    lacks_rows,
-    still_as_read,
 )
 from migrations.copying.comparison import PassResult
 from migrations.model import messages
+from migrations.model.outcomes import Moved
 from migrations.model.runs import Step
 from migrations.model.states import Kind
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
-from migrations.target.ready import MAY_LACK_ROWS, make_readable, make_target_readable
+from migrations.run.trust import as_batches_read, lacks_rows, target_may_hold_chunks
+from migrations.target.ready import make_readable, make_target_readable
 from migrations.way_back.late_writes import sweep_before_overwriting
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> None:
     """Plan what is not planned yet and open the waves, or go straight to catching up."""
     migration, store = run.migration, run.services.store
     follow_up = messages.catch_up(migration.id, migration.epoch)
     if migration.kind is Kind.REVERSE:  # the target holds nearly everything already
         store.take_step(migration.id, migration.epoch, Step.CATCHING_UP, follow_up)
-        return {}
+        return
     plan = run.services.checkpoints.plan(migration.id)
     if plan is None or not plan.complete:
         store.take_step(migration.id, migration.epoch, Step.PLANNING)
         plan = plan_batches(run)
     totals = {"total_chunks": plan.total_chunks, "total_batches": plan.total_batches}
     store.note(migration.id, migration.epoch, totals=totals)
-    if run.target_may_hold_chunks:  # batches look into it; a batch's lease is shorter than loading
+    if target_may_hold_chunks(run):  # batches look into it; a batch's lease is shorter than loading
         run.patiently(lambda: make_readable(run, migration.target_collection))
     store.take_step(migration.id, migration.epoch, Step.BACKFILLING)
     failpoint("data_migration.planned", migration_id=migration.id)
     open_lanes(run, plan)
-    return {}
 
 
-def catch_up(run: Run) -> dict[str, Any]:
+def catch_up(run: Run) -> Moved:
     """See that the target holds what the source holds now.
 
     Raises:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
-    read = still_as_read(run)
+    read = as_batches_read(run)
     result, warnings = (PassResult(read), []) if read else _compared(run)
     failed = judge_failures(run, result)
-    totals = {
-        "total_chunks": result.source.chunks,
-        "processed_chunks": result.source.chunks - failed,
-        "failed_chunks": failed,
-        # Tells verification whether somebody has written since.
-        "source_digest": result.source.digest,
-        MAY_LACK_ROWS: int(read is not None or lacks_rows(run, result)),
-    }
-    return {"totals": totals, "warnings": warnings}
+    stored = result.source.chunks - failed
+    return Moved(
+        source=result.source,
+        failed_chunks=failed,
+        may_lack_rows=read is not None or lacks_rows(run, stored),
+        warnings=warnings,
+    )
 
 
 def _compared(run: Run) -> tuple[PassResult, list[str]]:

@@ -7,13 +7,13 @@ of the bot's row are never wrong, and the alias is brought to what the row says.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from migrations.copying.catch_up import catch_up_last, judge_failures
 from migrations.copying.lasting import expected_rows
 from migrations.model.errors import TransientError, VerificationFailed
+from migrations.model.outcomes import Outcome
 from migrations.model.states import Status
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
@@ -23,7 +23,7 @@ from migrations.target.ready import make_ready
 log = structlog.get_logger(__name__)
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Outcome:
     """Catch up, switch, point the alias.
 
     Raises:
@@ -48,7 +48,7 @@ def execute(run: Run) -> dict[str, Any]:
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
     run.patiently(lambda: follow(run.services, bot))
     failpoint("finalization.after_alias", migration_id=migration.id)
-    return {"warnings": [] if expected is None else _counted_at_once(run, expected)}
+    return Outcome(warnings=[] if expected is None else _counted_at_once(run, expected))
 
 
 def _last_preparations(run: Run) -> int:

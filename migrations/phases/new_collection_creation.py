@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
 from migrations.model.errors import (
-    CollectionNotFound,
     ForeignCollection,
     SchemaNotReproduced,
     Superseded,
     VerificationFailed,
 )
+from migrations.model.outcomes import Outcome
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
+from migrations.run.trust import Because, flush, target_may_hold_chunks
+from migrations.target.drop import drop, is_there
 from migrations.target.ready import make_readable, waits_for_its_index
 
 log = structlog.get_logger(__name__)
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Outcome:
     """Create the target, or adopt it when it is there and is this bot's own.
 
     Raises:
@@ -30,15 +31,15 @@ def execute(run: Run) -> dict[str, Any]:
     migration, vectors = run.migration, run.services.vectors
     if migration.target_is_kept:
         make_readable(run, migration.target_collection)
-        return {}
+        return Outcome()
     vectors.create_like(
         run.source, migration.target_collection, migration.config.to_dimension, migration.tag
     )
-    if run.target_may_hold_chunks or not waits_for_its_index(run):
+    if target_may_hold_chunks(run) or not waits_for_its_index(run):
         vectors.begin_loading(migration.target_collection)
     failpoint("new_collection.after_create", migration_id=migration.id)
     _take_back_if_late(run)
-    return {}
+    return Outcome()
 
 
 def _take_back_if_late(run: Run) -> None:
@@ -67,29 +68,14 @@ def undo(run: Run) -> None:
     with run.services.store.hold_for_drop(name) as is_nobodys:
         if not is_nobodys:
             raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
-        if not _is_ours(run):
+        if not is_there(run.services, name, run.migration.tag):
             return
         chunks = _worth_holding(run)
         if not chunks:
-            run.services.vectors.drop(name)
+            drop(run.services, name, run.migration.tag)
             log.info("target_dropped", collection=name)
             return
     _hold(run, chunks)
-
-
-def _is_ours(run: Run) -> bool:
-    """False when it is gone already. Raises ForeignCollection."""
-    migration, vectors = run.migration, run.services.vectors
-    name = migration.target_collection
-    try:
-        tag, aliases = vectors.owner_tag(name), vectors.aliases_of(name)
-    except CollectionNotFound:
-        return False
-    if tag != migration.tag:
-        raise ForeignCollection(f"{name!r} was not made for this bot; kept.")
-    if aliases:
-        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
-    return True
 
 
 #: What failed because of what the target holds would fail again on the same target.
@@ -108,7 +94,7 @@ def _worth_holding(run: Run) -> int:
     name = migration.target_collection
     if vectors.is_loaded(name):
         return vectors.count(name)
-    vectors.flush(name)  # loading it only to count would take minutes
+    flush(run, name, Because.IT_IS_COUNTED_UNLOADED)  # loading it for that takes minutes
     return vectors.index_state(name).total_rows
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from migrations.model.errors import ValidationFailed
+from migrations.model.outcomes import Validated
+from migrations.model.report import Report
 from migrations.model.states import Kind
 from migrations.proof.preflight import examine
 from migrations.run.run import Run
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Validated:
     """Try both models, the source and the alias.
 
     A source that is not loaded is loaded: a restarted Milvus may have forgotten it, and
@@ -37,13 +37,10 @@ def execute(run: Run) -> dict[str, Any]:
             " ".join(check.message for check in report.errors),
             checks=[check.model_dump() for check in report.checks],
         )
-    return {
-        "validation": report.model_dump(),
-        "warnings": [check.message for check in report.warnings],
-    }
+    return Validated(report=report, warnings=[check.message for check in report.warnings])
 
 
-def _examine_way_back(run: Run, report: Any) -> None:
+def _examine_way_back(run: Run, report: Report) -> None:
     there = run.services.vectors.exists(run.migration.target_collection)
     report.add(
         "previous_collection",

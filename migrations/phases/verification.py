@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from migrations.copying.catch_up import FROZEN_IN_EPOCH
 from migrations.model.errors import VerificationFailed
+from migrations.model.outcomes import Verified
 from migrations.model.report import Report
 from migrations.proof.retrieval import check_retrieval
 from migrations.proof.right_vectors import check_vectors, sample_chunks
 from migrations.proof.same_content import check_content, compare_content
 from migrations.run.run import Run
-from migrations.target.ready import check_target_ready, flush_meanwhile, make_target_readable
+from migrations.run.trust import Because, flush, flush_meanwhile
+from migrations.target.ready import check_target_ready, make_target_readable
 
 
-def execute(run: Run) -> dict[str, Any]:
+def execute(run: Run) -> Verified:
     """Compare all keys and content, embed a sample again, ask both collections.
 
     Raises:
@@ -23,14 +22,15 @@ def execute(run: Run) -> dict[str, Any]:
     report = Report()
     if not run.migration.config.verify_migration:
         report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
-        return _found(report)
+        return _verified(report)
     target, vectors = run.migration.target_collection, run.services.vectors
     if vectors.is_flushed_before_read():
-        run.patiently(lambda: vectors.flush(target))
+        run.patiently(lambda: flush(run, target, Because.IT_IS_SLOW_TO_READ_OTHERWISE))
     make_target_readable(run)
     found = run.patiently(lambda: compare_content(run))
     # No earlier: Milvus begins to build the index then, and comparing would compete with it.
-    wait_for_flush = flush_meanwhile(run, target, run.source.name)
+    why = Because.IT_WAS_CAUGHT_UP
+    wait_for_flush = flush_meanwhile(run, why, target, run.source.name)
     if found.in_target > run.services.settings.unindexed_rows:
         wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: check_target_ready(run, report))
@@ -44,14 +44,12 @@ def execute(run: Run) -> dict[str, Any]:
             " ".join(check.message for check in report.errors),
             checks=[check.model_dump() for check in report.checks],
         )
-    return {**_found(report), "totals": {FROZEN_IN_EPOCH: run.migration.epoch}}
+    return _verified(report, run.migration.epoch)
 
 
-def _found(report: Report) -> dict[str, Any]:
-    return {
-        "verification": report.model_dump(),
-        "warnings": [check.message for check in report.warnings],
-    }
+def _verified(report: Report, snapshot_in_epoch: int | None = None) -> Verified:
+    warnings = [check.message for check in report.warnings]
+    return Verified(report=report, snapshot_in_epoch=snapshot_in_epoch, warnings=warnings)
 
 
 def undo(run: Run) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
+from migrations.model.outcomes import Outcome
 from migrations.model.runs import (
     Event,
     FailedChunk,
@@ -62,15 +63,9 @@ class RunStore(Protocol):
         migration_id: UUID,
         epoch: int,
         phase: Phase,
-        *,
-        warnings: Sequence[str] = (),
-        **values: Any,
+        outcome: Outcome | None = None,
     ) -> None:
-        """Leave a phase done, with what it found. Raises Superseded.
-
-        ``values`` may hold rollback_info (RollbackInfo), validation, verification
-        (dicts), totals (dict of int) and target_adopted (bool).
-        """
+        """Leave a phase done, with what it hands over. Raises Superseded."""
         ...
 
     def take_step(
@@ -79,8 +74,19 @@ class RunStore(Protocol):
         """Move within data migration, once; False when somebody did already."""
         ...
 
-    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
-        """Update ``waiting_for``, ``totals`` or add ``warnings``; nothing when superseded."""
+    def note(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        *,
+        totals: Mapping[str, int] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Update totals and add warnings; nothing when superseded."""
+        ...
+
+    def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
+        """Say what nothing moves without, None when it moves; nothing when superseded."""
         ...
 
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:

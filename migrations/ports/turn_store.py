@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from migrations.model.bots import Bot
@@ -26,7 +26,7 @@ class TurnStore(Protocol):
         """
         ...
 
-    def finish(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+    def finish(self, migration_id: UUID, epoch: int) -> None:
         """Switched becomes completed; a reverse run marks what it took back."""
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from migrations.embedding.over_long import is_over_long
 from migrations.model.bots import Bot
-from migrations.model.chunks import CollectionSchema
+from migrations.model.chunks import CollectionSchema, Content, content_of
 from migrations.model.config import EmbeddingRef, OverLong
 from migrations.model.errors import (
     CollectionNotLoaded,
@@ -23,7 +23,6 @@ from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
-from migrations.run.content import ContentSum
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
@@ -162,10 +161,10 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     Every chunk is read for that, so its content is added up in passing: see backup creation.
     """
     empty = too_long = 0
-    content = ContentSum()
+    content = Content()
     limit = _max_input_tokens(exam)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
-        content.add(page)
+        content += content_of(page)
         for chunk in page:
             text = chunk.fields.get(exam.bot.text_field)
             if not text:
@@ -186,7 +185,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         empty=empty,
         too_long=too_long,
         chunks=content.chunks,
-        content_digest=content.digest,
+        content_digest=content.hex,
     )
     if too_long and exam.over_long is not OverLong.REFUSE:
         _warn_of_shortened(exam, too_long, limit)

@@ -15,7 +15,7 @@ from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.proof.right_vectors import KeySample
 from migrations.run.run import Run
-from migrations.target.ready import MAY_LACK_ROWS
+from migrations.run.trust import Because, flush, is_written_to
 
 log = structlog.get_logger(__name__)
 
@@ -36,10 +36,10 @@ def compare_content(run: Run) -> Findings:
     Milvus has lost rows that were not flushed, or has not kept what catching up wrote.
     """
     if run.has_stored:  # an attempt that failed after it had caught up
-        run.services.vectors.flush(run.target.name)
+        flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     found = _look(run)
-    written_to = found.source.digest != run.migration.totals.get("source_digest")
-    if (not found.same and (written_to or _was_written(run, found))) or _is_lossy(run, found):
+    may_differ = is_written_to(run, found.source) or _was_written(run, found)
+    if (not found.same and may_differ) or _is_lossy(run, found):
         found = _caught_up(run, found)
     return found
 
@@ -71,7 +71,7 @@ def _caught_up(run: Run, found: Findings) -> Findings:
     """A pass that wrote proves nothing: both are looked at again until nothing stays different."""
     for _ in range(LOOKS):
         catch_up_once(run)
-        run.services.vectors.flush(run.target.name)
+        flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
         found = _look(run, before=found.differing)
         if found.same:
             break
@@ -84,7 +84,7 @@ def _is_lossy(run: Run, found: Findings, counted: int | None = None) -> bool:
     They are missing, or were read and went before the flush had ended. The target is
     counted only if it has not been, and where a loss is possible.
     """
-    if not run.migration.totals.get(MAY_LACK_ROWS) or found.changed or found.extra:
+    if not run.migration.handover.may_lack_rows or found.changed or found.extra:
         return False
     if counted is None:
         counted = _count(run, found)

@@ -71,11 +71,6 @@ class Run:
         """The model of the target collection."""
         return self.services.embedders.get(self.migration.config.target)
 
-    @property
-    def target_may_hold_chunks(self) -> bool:
-        """Whether looking into the target before paying can save anything."""
-        return self.migration.epoch > 1 or self.migration.target_adopted or self.has_stored
-
     def text_of(self, chunk: Chunk) -> str:
         return str(chunk.fields.get(self.bot.text_field) or "")
 
@@ -132,9 +127,7 @@ class Run:
 
     def _tell(self, waiting_for: str | None) -> None:
         try:
-            self.services.store.note(
-                self.migration.id, self.migration.epoch, waiting_for=waiting_for
-            )
+            self.services.store.wait_for(self.migration.id, self.migration.epoch, waiting_for)
         except TransientError as error:  # PostgreSQL itself may be what is waited for
             log.warning("note_failed", reason=error.message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.lifecycle.change import Change, Held, is_transition
 from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
-from migrations.model.runs import Migration
+from migrations.model.runs import Handover, Migration
 from migrations.model.states import Phase, Status
 from migrations.store.records import (
     BotRecord,
@@ -92,6 +93,8 @@ def column_value(value: Any) -> Any:
     """A field of an entity as its column takes it."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if isinstance(value, Handover):
+        return asdict(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):

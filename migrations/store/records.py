@@ -30,7 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from migrations.model.bots import Bot, LivePair, PreviousPair, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
-from migrations.model.runs import Migration, RollbackInfo, Step
+from migrations.model.runs import Handover, Migration, RollbackInfo, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
@@ -143,6 +143,7 @@ class MigrationRecord(Record):
     warnings: Mapped[list[str]] = mapped_column(server_default="{}")
     waiting_for: Mapped[str | None]
     totals: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    handover: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     undo_errors: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[str | None]
@@ -381,6 +382,7 @@ def as_migration(row: MigrationRecord) -> Migration:
         warnings=tuple(row.warnings),
         waiting_for=row.waiting_for,
         totals=row.totals,
+        handover=Handover(**row.handover),
         undo_errors=row.undo_errors,
         created_at=row.created_at,
         started_at=row.started_at,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from migrations.lifecycle import forward as phase_changes
 from migrations.model.errors import MigrationNotFound
+from migrations.model.outcomes import Outcome
 from migrations.model.runs import Event, Migration, Step
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
 from migrations.store.engine import Database
@@ -78,13 +79,11 @@ class SqlRuns:
         migration_id: UUID,
         epoch: int,
         phase: Phase,
-        *,
-        warnings: Sequence[str] = (),
-        **values: Any,
+        outcome: Outcome | None = None,
     ) -> None:
         with self._database.transaction() as session:
             held = hold(session, migration_id)
-            change = phase_changes.complete_phase(held, epoch, phase, warnings, values)
+            change = phase_changes.complete_phase(held, epoch, phase, outcome or Outcome())
             if change is not None:
                 apply(session, held, change)
 
@@ -98,10 +97,24 @@ class SqlRuns:
                 apply(session, held, change)
             return change is not None
 
-    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+    def note(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        *,
+        totals: Mapping[str, int] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
         with self._database.transaction() as session:
             held = hold(session, migration_id)
-            change = phase_changes.note(held, epoch, values)
+            change = phase_changes.note(held, epoch, totals or {}, warnings)
+            if change is not None:
+                apply(session, held, change)
+
+    def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
+        with self._database.transaction() as session:
+            held = hold(session, migration_id)
+            change = phase_changes.wait_for(held, epoch, what)
             if change is not None:
                 apply(session, held, change)
 

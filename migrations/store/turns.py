@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import update
@@ -49,10 +48,10 @@ class SqlTurns:
                 phase_changes.switched_bot(bot, held.migration, held.now, retention_hours),
             )
 
-    def finish(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+    def finish(self, migration_id: UUID, epoch: int) -> None:
         with self._database.transaction() as session:
             held = hold(session, migration_id)
-            change = phase_changes.finish(held, epoch, values)
+            change = phase_changes.finish(held, epoch)
             if change is None:
                 return
             apply(session, held, change)

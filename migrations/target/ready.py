@@ -1,15 +1,12 @@
-"""Is the target ready to answer: loaded, flushed, its index built as far as that matters?"""
+"""Is the target ready to answer: loaded, its index built as far as that matters?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from migrations.model.chunks import IndexState
-from migrations.model.errors import TransientError, VectorStoreUnavailable
+from migrations.model.errors import VectorStoreUnavailable
 from migrations.model.report import Report
-from migrations.process.threads import meanwhile
 from migrations.run.run import Run
+from migrations.run.trust import Because, flush
 
 
 def waits_for_its_index(run: Run) -> bool:
@@ -37,7 +34,7 @@ def make_target_readable(run: Run) -> None:
     if run.patiently(lambda: vectors.is_loaded(name)):
         return
     if waits_for_its_index(run):
-        run.patiently(lambda: vectors.flush(name))  # the index is of what is flushed
+        run.patiently(lambda: flush(run, name, Because.ITS_INDEX_IS_WAITED_FOR))
         run.patiently(lambda: _await_index(run))
     run.patiently(lambda: vectors.load(name))
 
@@ -89,33 +86,3 @@ def check_target_ready(run: Run, report: Report) -> None:
         indexed_rows=state.indexed_rows,
         total_rows=state.total_rows,
     )
-
-
-#: In a migration's totals: 1 when the target may lack rows that Milvus had acknowledged
-#: and not flushed before a crash, for verification to see to.
-MAY_LACK_ROWS = "may_lack_rows"
-
-
-def flush_meanwhile(run: Run, *collections: str) -> Callable[[], None]:
-    """Begin to flush; the answer waits until it is done.
-
-    What was acknowledged before the call then survives a crash of Milvus. Waiting raises
-    Superseded, TimedOut, and the lasting errors of a flush.
-    """
-    threads = run.services.settings.compare_concurrency
-    begun = {name: meanwhile(threads, partial(_flush, run, name)) for name in collections}
-
-    def wait() -> None:
-        for name, outcome in begun.items():
-            if outcome() is not None:  # from now on as patiently as anything else
-                run.patiently(partial(run.services.vectors.flush, name))
-
-    return wait
-
-
-def _flush(run: Run, collection: str) -> TransientError | None:
-    try:
-        run.services.vectors.flush(collection)
-    except TransientError as error:
-        return error
-    return None

@@ -8,16 +8,19 @@ about again under the lock of everybody who could make it live.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
+from migrations.model.chunks import Content
 from migrations.model.errors import ForeignCollection
 from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.process.services import Services
-from migrations.run.content import content_digest
+from migrations.run.content import content_of_collection
+from migrations.target.drop import drop
 from migrations.way_back.late_writes import sweep
 
 log = structlog.get_logger(__name__)
@@ -63,12 +66,13 @@ def retire(services: Services, migration_id: UUID) -> bool:
         return store.retire(migration_id, None, None, services.settings.hold_hours)
     # Read before the sweep: a write between the two is the sweep's, a later one differs
     # from what was read.
-    chunks, digest = content_digest(vectors, vectors.describe(name))
+    content = content_of_collection(vectors, vectors.describe(name))
     result = sweep(services, migration)
     if not result.quiet:
         log.info("retiring_postponed", collection=name, stragglers=result.found)
         return False
-    retired = store.retire(migration_id, chunks, digest, services.settings.hold_hours)
+    hours = services.settings.hold_hours
+    retired = store.retire(migration_id, content.chunks, content.hex, hours)
     log.info("retired" if retired else "retiring_refused", collection=name)
     return retired
 
@@ -91,7 +95,7 @@ def drop_held(services: Services, collection: str) -> bool:
             log.warning("drop_refused", collection=collection)
             return False
         if there:
-            _drop(services, held)
+            drop(services, collection, chunks=held.chunks if held.is_compared else None)
     log.info("held_collection_dropped", collection=collection, reason=held.reason.value)
     return True
 
@@ -100,37 +104,26 @@ def _is_unchanged(services: Services, held: HeldCollection) -> bool:
     """Whether a retired collection is as it was; where that is not known, it is read now."""
     if not held.is_compared:
         return True
-    chunks, digest = _read(services, held.collection)
-    if held.content_digest is None:
-        services.store.measure_held(held.collection, chunks, digest, _extension(services))
+    content, hours = _read(services, held.collection), _extension(services)
+    if held.chunks is None or held.content_digest is None:
+        services.store.measure_held(held.collection, content.chunks, content.hex, hours)
         return False
-    if (chunks, digest) == (held.chunks, held.content_digest):
+    if content == Content.of(held.chunks, held.content_digest):
         return True
     warning = (
         f"Somebody has written to {held.collection!r} since it was retired; it is kept. "
         "Copy what is needed from it and drop it in Milvus."
     )
-    services.store.extend_hold(held.collection, _extension(services), warning)
+    services.store.extend_hold(held.collection, hours, warning)
     log.warning("drop_refused", collection=held.collection, reason=warning)
     return False
 
 
-def _read(services: Services, collection: str) -> tuple[int, str]:
+def _read(services: Services, collection: str) -> Content:
     vectors = services.vectors
     if not vectors.is_loaded(collection):
         vectors.load(collection)
-    return content_digest(vectors, vectors.describe(collection))
-
-
-def _drop(services: Services, held: HeldCollection) -> None:
-    """Under the lock, so only what is quick to ask: the row count stands for the content."""
-    vectors, name = services.vectors, held.collection
-    aliases = vectors.aliases_of(name)
-    if aliases:
-        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
-    if held.is_compared and vectors.count(name) != held.chunks:
-        raise ForeignCollection(f"Somebody is writing to {name!r}; kept.")
-    vectors.drop(name)
+    return content_of_collection(vectors, vectors.describe(collection))
 
 
 def _extension(services: Services) -> float:
@@ -151,10 +144,8 @@ def _dropped(services: Services, migration: Migration) -> bool:
     store, vectors, name = services.store, services.vectors, migration.target_collection
     if migration.target_is_kept or store.held(name) or not vectors.exists(name):
         return False
-    with store.hold_for_drop(name) as is_nobodys:
-        ours = vectors.owner_tag(name) == migration.tag and not vectors.aliases_of(name)
-        if not is_nobodys or not ours or store.held(name):
-            return False
-        vectors.drop(name)
-    log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
-    return True
+    with store.hold_for_drop(name) as is_nobodys, suppress(ForeignCollection):
+        if is_nobodys and not store.held(name) and drop(services, name, migration.tag):
+            log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
+            return True
+    return False

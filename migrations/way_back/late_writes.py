@@ -41,6 +41,7 @@ from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, froz
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.run.run import Run
+from migrations.run.trust import Because, flush
 from migrations.target.ready import make_readable
 
 log = structlog.get_logger(__name__)
@@ -181,7 +182,7 @@ def _release(services: Services, migration: Migration, sweeper: str) -> None:
 
 def _take_first_snapshot(run: SweepRun, sweeper: str) -> None:
     """The old collection as it is: from here on stragglers can be told."""
-    run.services.vectors.flush(run.source.name)
+    flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
     number, after = 0, None
     for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
         run.check()
@@ -243,7 +244,7 @@ def _leave_behind(run: SweepRun, changed: Sequence[FrozenPart], sweeper: str) ->
     if not changed:
         return
     for name in (run.target.name, run.source.name):
-        run.services.vectors.flush(name)
+        flush(run, name, Because.LATE_WRITES_WERE_FORWARDED)
     failpoint("sweep.before_refreeze", migration_id=run.migration.id, parts=len(changed))
     for part in changed:
         run.services.store.refreeze(run.migration.id, sweeper, part)

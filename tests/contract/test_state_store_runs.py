@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from migrations.model import messages
+from migrations.model.chunks import Content
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
     BotNotFound,
@@ -22,7 +23,9 @@ from migrations.model.errors import (
     Superseded,
     TooManyMigrations,
 )
-from migrations.model.runs import RollbackInfo, Step
+from migrations.model.outcomes import BackedUp, Moved, Outcome, Validated, Verified
+from migrations.model.report import Report
+from migrations.model.runs import Handover, RollbackInfo, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
@@ -205,53 +208,51 @@ def test_only_the_phase_at_work_can_be_completed(state: World) -> None:
 
 def test_completing_twice_counts_once_and_keeps_the_first_findings(state: World) -> None:
     migration = state.drive(state.start(), Phase.VALIDATION)
-    state.store.complete_phase(migration.id, 1, Phase.VALIDATION, validation={"first": True})
-    state.store.complete_phase(migration.id, 1, Phase.VALIDATION, validation={"first": False})
-    assert {"first": True} == state.now(migration).validation
+    for name in ("first", "second"):
+        state.store.complete_phase(migration.id, 1, Phase.VALIDATION, a_validation(name))
+    assert "first" == (state.now(migration).validation or {})["checks"][0]["name"]
     assert 1 == state.told(migration).count("phase_completed")
 
 
-def test_what_a_phase_found_is_kept_with_the_migration(state: World) -> None:
+def a_validation(name: str, **details: object) -> Validated:
+    report = Report()
+    report.add(name, True, "All is well.", **details)
+    return Validated(report=report)
+
+
+def test_what_each_phase_hands_over_is_kept_with_the_migration(state: World) -> None:
     migration = state.drive(state.start(), Phase.VALIDATION)
-    state.store.note(migration.id, 1, waiting_for="a provider", totals={"total_chunks": 9})
-    state.store.complete_phase(
-        migration.id,
-        1,
-        Phase.VALIDATION,
-        warnings=["2 chunks have no text."],
-        rollback_info=INFO,
-        validation={"checks": [{"passed": True}]},
-        verification={"rows": 9},
-        totals={"processed_chunks": 3},
-        target_adopted=True,
-    )
+    store, id_ = state.store, migration.id
+    validated = replace(a_validation("texts"), warnings=["2 chunks have no text."])
+    moved = Moved(source=Content(9, 77), failed_chunks=2, may_lack_rows=False)
+    verified = Verified(report=validated.report, snapshot_in_epoch=1)
+    store.complete_phase(id_, 1, Phase.VALIDATION, validated)
+    for phase, outcome in (
+        (Phase.BACKUP_CREATION, BackedUp(info=INFO)),
+        (Phase.NEW_COLLECTION_CREATION, Outcome()),
+        (Phase.DATA_MIGRATION, moved),
+        (Phase.VERIFICATION, verified),
+    ):
+        store.begin_phase(id_, 1, phase)
+        store.complete_phase(id_, 1, phase, outcome)
     kept = state.now(migration)
-    assert kept.rollback_info == INFO
-    assert {"checks": [{"passed": True}]} == kept.validation
-    assert {"rows": 9} == kept.verification
-    assert {"total_chunks": 9, "processed_chunks": 3} == kept.totals
-    assert kept.target_adopted
+    assert INFO == kept.rollback_info
+    assert validated.report.model_dump() == kept.validation == kept.verification
+    assert {"total_chunks": 9, "processed_chunks": 7, "failed_chunks": 2} == kept.totals
+    assert Handover(source_digest=77, may_lack_rows=False, snapshot_in_epoch=1) == kept.handover
     assert ("2 chunks have no text.",) == kept.warnings
-    assert kept.waiting_for is None
 
 
-def test_a_finding_that_nobody_keeps_is_a_slip_of_the_caller(state: World) -> None:
-    migration = state.drive(state.start(), Phase.VALIDATION)
-    with pytest.raises(TypeError, match="verificatoin"):
-        state.store.complete_phase(migration.id, 1, Phase.VALIDATION, verificatoin={})
+def test_what_nobody_has_handed_over_is_unknown(state: World) -> None:
+    assert Handover(None, may_lack_rows=True, snapshot_in_epoch=None) == state.start().handover
 
 
 def test_findings_that_postgresql_cannot_hold_are_kept_in_other_words(state: World) -> None:
     migration = state.drive(state.start(), Phase.VALIDATION)
-    state.store.complete_phase(
-        migration.id,
-        1,
-        Phase.VALIDATION,
-        validation={"rate": math.nan, "text\x00": "\x00 \ud800", "id": uuid4()},
-        warnings=["\x00"],
-    )
-    kept = state.now(migration).validation
-    assert kept is not None
+    details = {"rate": math.nan, "text\x00": "\x00 \ud800", "id": uuid4()}
+    found = replace(a_validation("all", **details), warnings=["\x00"])
+    state.store.complete_phase(migration.id, 1, Phase.VALIDATION, found)
+    kept = (state.now(migration).validation or {})["checks"][0]["details"]
     assert ("nan", "␀ ?") == (kept["rate"], kept["text␀"])
     assert ("␀",) == state.now(migration).warnings
 
@@ -259,12 +260,13 @@ def test_findings_that_postgresql_cannot_hold_are_kept_in_other_words(state: Wor
 def test_notes_replace_what_is_waited_for_and_add_warnings_once(state: World) -> None:
     migration = state.drive(state.start(), Phase.DATA_MIGRATION)
     told = state.told(migration)
-    state.store.note(migration.id, 1, waiting_for="a provider", warnings=["slow", "slow"])
+    state.store.wait_for(migration.id, 1, "a provider")
+    state.store.note(migration.id, 1, warnings=["slow", "slow"])
     state.store.note(migration.id, 1, warnings=["slow", "dear"], totals={"failed_chunks": 1})
     noted = state.now(migration)
     assert ("a provider", ("slow", "dear")) == (noted.waiting_for, noted.warnings)
     assert {"failed_chunks": 1} == noted.totals
-    state.store.note(migration.id, 1, waiting_for=None)
+    state.store.wait_for(migration.id, 1, None)
     assert state.now(migration).waiting_for is None
     assert told == state.told(migration)
 

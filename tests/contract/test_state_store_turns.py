@@ -133,7 +133,7 @@ def test_a_timeout_does_not_stop_a_switch_that_has_begun(state: World) -> None:
 def test_turning_round_takes_the_runner_and_what_was_waited_for(state: World) -> None:
     migration = state.drive(state.start(), Phase.VALIDATION)
     state.store.take_runner(migration.id, 1, "me", 600)
-    state.store.note(migration.id, 1, waiting_for="a provider")
+    state.store.wait_for(migration.id, 1, "a provider")
     state.store.turn_round(migration.id, 1, PermanentError())
     assert state.now(migration).waiting_for is None
     assert state.store.take_runner(migration.id, 2, "you", 10)

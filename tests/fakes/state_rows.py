@@ -22,7 +22,14 @@ from migrations.model.errors import (
     TransitionRefused,
 )
 from migrations.model.left_behind import Conflict, HeldCollection
-from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, OutboxMessage
+from migrations.model.runs import (
+    Event,
+    FailedChunk,
+    Handover,
+    Migration,
+    NewMigration,
+    OutboxMessage,
+)
 from migrations.model.snapshot import FrozenPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
 from migrations.ports.clock import Clock
@@ -230,6 +237,7 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         warnings=(),
         waiting_for=None,
         totals={},
+        handover=Handover(),
         undo_errors={},
         created_at=now,
         started_at=None,

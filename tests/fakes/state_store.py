@@ -22,6 +22,7 @@ from migrations.model.errors import (
     ReembedError,
     StateStoreUnavailable,
 )
+from migrations.model.outcomes import Outcome
 from migrations.model.runs import (
     Event,
     FailedChunk,
@@ -148,12 +149,12 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
         migration_id: UUID,
         epoch: int,
         phase: Phase,
-        *,
-        warnings: Sequence[str] = (),
-        **values: Any,
+        outcome: Outcome | None = None,
     ) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, phase_changes.complete_phase(held, epoch, phase, warnings, values))
+            self._apply(
+                held, phase_changes.complete_phase(held, epoch, phase, outcome or Outcome())
+            )
 
     def take_step(
         self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
@@ -163,9 +164,20 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
             self._apply(held, change)
             return change is not None
 
-    def note(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+    def note(
+        self,
+        migration_id: UUID,
+        epoch: int,
+        *,
+        totals: Mapping[str, int] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, phase_changes.note(held, epoch, values))
+            self._apply(held, phase_changes.note(held, epoch, totals or {}, warnings))
+
+    def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, phase_changes.wait_for(held, epoch, what))
 
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
         with self._transaction() as now:
@@ -248,9 +260,9 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
                 self._bots[bot.bot_id] = bot
             return bot
 
-    def finish(self, migration_id: UUID, epoch: int, **values: Any) -> None:
+    def finish(self, migration_id: UUID, epoch: int) -> None:
         with self._held(migration_id) as held:
-            change = phase_changes.finish(held, epoch, values)
+            change = phase_changes.finish(held, epoch)
             self._apply(held, change)
             if change is not None and held.migration.reverses is not None:
                 with self._held(held.migration.reverses) as reversed_one:

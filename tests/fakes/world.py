@@ -22,7 +22,7 @@ import numpy as np
 from devstack.provider import vector_for
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
-from migrations.model import messages
+from migrations.lifecycle.sequence import Link, canvas_of
 from migrations.model import task_names as names
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.chunks import Key, KeyRange
@@ -325,68 +325,39 @@ def kill() -> None:
 
 def tasks_of(conductor: Conductor, message: Mapping[str, Any]) -> list[Task]:
     """The tasks at the head of the message's canvas."""
-    migration_id, epoch = UUID(message["migration_id"]), message["epoch"]
-    match message["kind"]:
-        case "run":
-            start = Phase(message["start"])
-            phases = messages.UP_TO_WAVES if start in messages.UP_TO_WAVES else AFTER_WAVES
-            rest = phases[phases.index(start) :]
-            return _chain([_phase(conductor, migration_id, epoch, phase) for phase in rest])
-        case "catch_up":
-            first = Task(names.CATCH_UP, lambda: conductor.catch_up(migration_id, epoch))
-            rest = [_phase(conductor, migration_id, epoch, phase) for phase in AFTER_WAVES]
-            return _chain([first, *rest])
-        case "compensate":
-            undos = [_undo(conductor, migration_id, epoch, Phase(p)) for p in message["phases"]]
-            return _chain(
-                [
-                    Task(names.QUIESCE, lambda: conductor.quiesce(migration_id, epoch)),
-                    *undos,
-                    Task(
-                        names.FINISH_ROLLBACK,
-                        lambda: conductor.finish_rollback(migration_id, epoch),
-                    ),
-                ]
-            )
-        case "wave":
-            return _wave(conductor, migration_id, epoch, message)
-        case "sweep" | "retire" | "drop_held":
-            return [Task(*chore(conductor._services, message))]
-    raise AssertionError(message)
+    canvas = canvas_of(message)
+    chained = [_task(conductor, message, link) for link in canvas.then]
+    head = replace(chained[0], then=tuple(chained[1:]))
+    if not canvas.together:
+        return [head]
+    chord = Chord({link.arguments["index"] for link in canvas.together}, head)
+    return [
+        replace(_task(conductor, message, link), chord=chord, part=link.arguments["index"])
+        for link in canvas.together
+    ]
 
 
-AFTER_WAVES = messages.AFTER_WAVES
+def _task(conductor: Conductor, message: Mapping[str, Any], link: Link) -> Task:
+    return Task(link.task, _call(conductor, message, link))
 
 
-def _chain(tasks: Sequence[Task]) -> list[Task]:
-    return [replace(tasks[0], then=tuple(tasks[1:]))]
-
-
-def _phase(conductor: Conductor, migration_id: UUID, epoch: int, phase: Phase) -> Task:
-    return Task(names.phase_task(phase), lambda: conductor.run_phase(migration_id, epoch, phase))
-
-
-def _undo(conductor: Conductor, migration_id: UUID, epoch: int, phase: Phase) -> Task:
-    return Task(names.undo_task(phase), lambda: conductor.undo_phase(migration_id, epoch, phase))
-
-
-def _wave(
-    conductor: Conductor, migration_id: UUID, epoch: int, message: Mapping[str, Any]
-) -> list[Task]:
-    number, batches = message["number"], message["batches"]
-    body = Task(names.ADVANCE, lambda: conductor.advance(migration_id, epoch, number))
-    chord = Chord({index for index, _, _ in batches}, body)
-
-    def part(index: int, after: Key | None, upto: Key | None) -> Task:
-        within = KeyRange(after, upto)
-        return Task(
-            names.BATCH,
-            lambda: conductor.run_batch(migration_id, epoch, index, within),
-            chord=chord,
-            part=index,
-        )
-
-    return [part(*batch) for batch in batches]
+def _call(conductor: Conductor, message: Mapping[str, Any], link: Link) -> Callable[[], object]:
+    """What the worker's task of this name does."""
+    of = (UUID(message["migration_id"]), message["epoch"])
+    given = link.arguments
+    calls: dict[str, Callable[[], object]] = {
+        names.CATCH_UP: lambda: conductor.catch_up(*of),
+        names.QUIESCE: lambda: conductor.quiesce(*of),
+        names.FINISH_ROLLBACK: lambda: conductor.finish_rollback(*of),
+        names.ADVANCE: lambda: conductor.advance(*of, given["wave"]),
+        names.BATCH: lambda: conductor.run_batch(
+            *of, given["index"], KeyRange(given["after"], given["upto"])
+        ),
+    }
+    for phase in Phase:
+        calls[names.phase_task(phase)] = lambda p=phase: conductor.run_phase(*of, p)  # type: ignore[misc]
+        calls[names.undo_task(phase)] = lambda p=phase: conductor.undo_phase(*of, p)  # type: ignore[misc]
+    return calls.get(link.task) or chore(conductor._services, message)[1]
 
 
 def row_of(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:

@@ -116,9 +116,9 @@ def test_a_doubled_last_phase_that_awaits_its_turn_gets_none_before_the_run_has_
     gets_its_turn: list[bool] = []
 
     class AskedForTheTurn(FakeMigrationStore):
-        def finish(self, migration_id: UUID, epoch: int, **values: object) -> None:
+        def finish(self, migration_id: UUID, epoch: int) -> None:
             gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
-            super().finish(migration_id, epoch, **values)
+            super().finish(migration_id, epoch)
             gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
 
     world = World(store_class=AskedForTheTurn)

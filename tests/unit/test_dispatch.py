@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from celery import Celery
 
-from migrations.adapters.broker.dispatch import canvas_of
+from migrations.adapters.broker.dispatch import celery_canvas
 from migrations.model import messages
 from migrations.model import task_names as names
 from migrations.model.chunks import KeyRange
@@ -16,7 +16,7 @@ BATCHES = [(index, KeyRange(index, index + 1)) for index in range(3)]
 
 
 def queues_of_a_wave(migration_id: UUID, place: int) -> set[str]:
-    wave = canvas_of(APP, messages.wave(migration_id, 1, 0, BATCHES, place))
+    wave = celery_canvas(APP, messages.wave(migration_id, 1, 0, BATCHES, place))
     return {task.options["queue"] for task in wave.tasks}
 
 
@@ -31,5 +31,5 @@ def test_with_more_migrations_than_lines_some_share_one() -> None:
 
 
 def test_what_follows_a_wave_does_not_stand_in_line_with_batches() -> None:
-    wave = canvas_of(APP, messages.wave(uuid4(), 1, 0, BATCHES, 1))
+    wave = celery_canvas(APP, messages.wave(uuid4(), 1, 0, BATCHES, 1))
     assert names.CONTROL_QUEUE == wave.body.options["queue"]

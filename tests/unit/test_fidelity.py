@@ -15,7 +15,7 @@ from tests.fakes.embedders import SMALL, FakeEmbedders
 def chunk(key: str, embedded: str, text: str | None = None) -> Chunk:
     """A chunk whose vector is of ``embedded``, by the model "small"."""
     fields = {"pk": key, "text": embedded if text is None else text}
-    return Chunk(key, None, fields, vector_for("small", embedded, SMALL.dimension))
+    return Chunk(key, fields, vector_for("small", embedded, SMALL.dimension))
 
 
 def chunks(right: int, wrong: int) -> list[Chunk]:
@@ -56,7 +56,7 @@ def test_the_threshold_is_the_same_for_both(cosine: float, passed: bool) -> None
 
 
 def test_a_vector_of_zeros_is_of_no_text() -> None:
-    zeros = Chunk("a", None, {"text": "one"}, np.zeros(SMALL.dimension, dtype=np.float32))
+    zeros = Chunk("a", {"text": "one"}, np.zeros(SMALL.dimension, dtype=np.float32))
     assert {"a": 0.0} == judge_found(FakeEmbedders(), SMALL, [zeros], "text").cosines
 
 

@@ -125,13 +125,13 @@ def test_writers_who_never_pause_end_in_a_warning_and_not_in_a_loop() -> None:
     _, found = caught_up(World(), 2, 2, 2, 2)
     assert [
         "Writers did not pause in 2 catch-up passes; the last one still applied 2 changes."
-    ] == found["warnings"]
+    ] == found.warnings
 
 
 def test_passes_that_find_ever_less_go_on_until_one_is_quiet() -> None:
     world = World()
     migration, found = caught_up(world, 8, 4, 2, 1)
-    assert [] == found["warnings"]
+    assert [] == found.warnings
     assert world.texts_of(SOURCE) == world.texts_of(migration.target_collection)
 
 
@@ -139,7 +139,7 @@ def test_there_are_no_more_passes_than_permitted() -> None:
     _, found = caught_up(World(settings={"catch_up_max_passes": 2}), 8, 4, 2, 1)
     assert [
         "Writers did not pause in 2 catch-up passes; the last one still applied 4 changes."
-    ] == found["warnings"]
+    ] == found.warnings
 
 
 def test_what_all_passes_have_stored_is_flushed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def refusal(world: World, **changes: object) -> str:
 
 
 def warnings(world: World) -> list[str]:
-    found: list[str] = validation.execute(world.run_of(world.start()))["warnings"]
+    found: list[str] = validation.execute(world.run_of(world.start())).warnings
     return found
 
 
@@ -42,7 +42,7 @@ def test_a_bot_without_faults_passes_without_warnings_as_often_as_it_is_asked() 
     run = world.run_of(world.start())
     before = world.contents(SOURCE)
     first, second = validation.execute(run), validation.execute(run)
-    assert [] == first["warnings"] == second["warnings"]
+    assert [] == first.warnings == second.warnings
     assert first == second
     assert before == world.contents(SOURCE)
 
@@ -234,7 +234,7 @@ def test_a_text_that_the_old_model_refuses_does_not_hide_the_others() -> None:
 def test_texts_that_are_all_longer_than_the_old_model_takes_prove_nothing() -> None:
     world = World(["x" * (4 * 8192 + 1), "y" * (4 * 8192 + 1)])
     migration = world.start(over_long="truncate")
-    _, warning = validation.execute(world.run_of(migration))["warnings"]
+    _, warning = validation.execute(world.run_of(migration)).warnings
     assert "longer than the old model takes; nothing shows" in warning
 
 
@@ -271,7 +271,7 @@ def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
     world = World()
     migration = world.start()
     world.embedders.fail(ProviderUnavailable("The old one is gone."), containing="text")
-    found = validation.execute(world.run_of(migration))["warnings"]
+    found = validation.execute(world.run_of(migration)).warnings
     assert ["The old model does not answer (The old one is gone.)"] == [
         warning.split(";")[0] for warning in found
     ]
@@ -340,7 +340,7 @@ def test_the_backup_takes_what_validation_has_read() -> None:
     world = World()
     migration = world.start_at(Phase.BACKUP_CREATION)
     scans = world.vectors.calls["scan"]
-    info = backup_creation.execute(world.run_of(migration))["rollback_info"]
+    info = backup_creation.execute(world.run_of(migration)).info
     assert scans == world.vectors.calls["scan"]
     assert (12, _digest(World())) == (info.chunk_count, info.content_digest)
 
@@ -349,11 +349,11 @@ def test_the_backup_reads_for_itself_what_has_come_since_validation() -> None:
     world, same = World(["a", "b"]), World(["a", "b", "c"])
     migration = world.start_at(Phase.BACKUP_CREATION)
     world.write("k002", "c")
-    info = backup_creation.execute(world.run_of(migration))["rollback_info"]
+    info = backup_creation.execute(world.run_of(migration)).info
     assert (3, _digest(same)) == (info.chunk_count, info.content_digest)
 
 
 def _digest(world: World) -> str:
-    info = backup_creation.execute(world.run_of(world.start()))["rollback_info"]
+    info = backup_creation.execute(world.run_of(world.start())).info
     digest: str = info.content_digest
     return digest

@@ -108,7 +108,7 @@ def test_a_skipped_verification_is_a_warning_and_checks_nothing() -> None:
     migration = world.start_at(Phase.VERIFICATION, verify_migration=False)
     calls = world.embedders.calls
     found = verification.execute(world.run_of(migration))
-    assert ["Verification was skipped as asked."] == found["warnings"]
+    assert ["Verification was skipped as asked."] == found.warnings
     assert calls == world.embedders.calls
 
 
@@ -341,7 +341,7 @@ def test_no_more_keys_are_remembered_than_permitted_and_the_rest_is_no_fault(
     monkeypatch.setattr("migrations.proof.same_content.MOST_REMEMBERED", 3)
     world = World()
     run = world.run_of(world.start_at(Phase.VERIFICATION))
-    rows = [Chunk(key, None, {}) for key in "abcde"]
+    rows = [Chunk(key, {}) for key in "abcde"]
     now = world.vectors.moment()
     parts = [
         Difference(ALL_KEYS, Content(), extra=rows[:2]),

@@ -9,7 +9,7 @@ import pytest
 from migrations.model.errors import VectorStoreUnavailable
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
-from migrations.target.ready import flush_meanwhile
+from migrations.run.trust import Because, flush_meanwhile
 from migrations.way_back.late_writes import sweep
 from tests.fakes.world import OWNER, SOURCE, World, kill
 
@@ -399,6 +399,6 @@ def test_a_flush_that_fails_meanwhile_is_repeated_when_it_is_waited_for() -> Non
     run = world.run_of(world.start_at(Phase.VERIFICATION))
     world.write("late", "written late")
     world.vectors.fail("flush", VectorStoreUnavailable())
-    flush_meanwhile(run, SOURCE)()
+    flush_meanwhile(run, Because.IT_WAS_CAUGHT_UP, SOURCE)()
     world.vectors.crash()
     assert "written late" == world.texts_of(SOURCE)["late"]

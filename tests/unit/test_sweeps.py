@@ -73,7 +73,7 @@ def test_changed_parts_are_flushed_together_and_left_behind_all(
     at_once: int, flushes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("migrations.copying.comparison.PAGE_SIZE", 4)
-    monkeypatch.setattr("migrations.copying.snapshots.PARTS_PER_FLUSH", at_once)
+    monkeypatch.setattr("migrations.way_back.late_writes.PARTS_PER_FLUSH", at_once)
     world, migration = switched()
     world.write("k000", "in the first part")
     world.write("k011", "in the last part")

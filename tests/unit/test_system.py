@@ -222,7 +222,7 @@ def test_cancelling_twice_is_answered_like_once() -> None:
     rolling_back(world)
     assert world.system.cancel(OWNER, "bot").epoch == world.system.cancel(OWNER, "bot").epoch
     world.settle()
-    assert 1 == world.ran.count("migrations.way_back.rollback.finish")
+    assert 1 == world.ran.count("migrations.rollback.finish")
 
 
 def test_cancelling_during_the_switch_is_refused() -> None:

@@ -1,4 +1,7 @@
-"""Look again at what was written: the rows that catching up has written to a target."""
+"""Look again at what was written: the rows that catching up has written to a target.
+
+And what phases hand over to each other has a column of its own, beside progress.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,11 @@ ALTER TABLE conflicts
 """
 
 
+HANDOVER = "ALTER TABLE migrations ADD COLUMN handover jsonb NOT NULL DEFAULT '{}'"
+
+
 def upgrade() -> None:
+    op.execute(HANDOVER)
     op.execute(WRITTEN_ROWS)
     op.execute(CAME_BACK)
 
@@ -46,3 +53,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(FORGET_CAME_BACK)
     op.execute("DROP TABLE written_rows")
+    op.execute("ALTER TABLE migrations DROP COLUMN handover")

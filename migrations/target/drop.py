@@ -1,0 +1,51 @@
+"""Who may drop a collection, and under which lock. Nobody else calls ``vectors.drop``.
+
+* The undo of new collection creation drops its run's own target, and the watchdog one that a
+  late worker made after that; both under ``lock_for_drop``, which registering, starting and
+  switching take as well, so that none of them can make it somebody's meanwhile.
+* The periodic purge drops what was kept for long enough, under ``lock_kept``: the same lock,
+  and the row that keeps it.
+
+Each asks under its lock whether a bot or a run wants it. What Milvus says is asked here.
+"""
+
+from __future__ import annotations
+
+from migrations.model.errors import CollectionNotFound, ForeignCollection
+from migrations.process.services import Services
+
+
+def drop(
+    services: Services, name: str, tag: str | None = None, chunks: int | None = None
+) -> bool:
+    """Drop a collection whose lock the caller has; False when it is gone already.
+
+    ``chunks``: it must count so many, which is as much of its content as is quick to ask.
+
+    Raises:
+        ForeignCollection: somebody is writing to it, or as :func:`is_there`.
+    """
+    if not is_there(services, name, tag):
+        return False
+    if chunks is not None and services.vectors.count(name) != chunks:
+        raise ForeignCollection(f"Somebody is writing to {name!r}; kept.")
+    services.vectors.drop(name)
+    return True
+
+
+def is_there(services: Services, name: str, tag: str | None = None) -> bool:
+    """Whether it is there and may be dropped as far as Milvus can say.
+
+    Raises:
+        ForeignCollection: it carries another tag than ``tag``, or an alias points to it.
+    """
+    vectors = services.vectors
+    try:
+        found, aliases = vectors.owner_tag(name), vectors.aliases_of(name)
+    except CollectionNotFound:
+        return False
+    if tag is not None and found != tag:
+        raise ForeignCollection(f"{name!r} was not made for this bot; kept.")
+    if aliases:
+        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
+    return True
