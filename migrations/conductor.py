@@ -8,12 +8,10 @@ waited out, the migration is turned round, or the work is left to its new owner.
 from __future__ import annotations
 
 import itertools
-import os
-import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -35,10 +33,11 @@ from migrations.model.errors import (
     TransitionRefused,
 )
 from migrations.model.outcomes import Outcome
+from migrations.model.runs import RunnerLease
 from migrations.model.states import Phase, Status
 from migrations.phases import WORK
 from migrations.phases import data_migration as data_migration_phase
-from migrations.process import outbox
+from migrations.process import leases, outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
@@ -49,7 +48,8 @@ T = TypeVar("T")
 
 #: Epochs whose facts a worker keeps in memory for its batches.
 REMEMBERED_RUNS = 32
-#: How long a task waits for the one that sent it to end; a doubled one waits in vain.
+#: How long a task waits for the one that sent it to end, whose batches may be quick enough
+#: to ask for the catching up before that; a doubled one waits in vain.
 TURN_SECONDS = 5.0
 
 
@@ -281,29 +281,9 @@ class Conductor:
     @contextmanager
     def _as_runner(self, migration_id: UUID, epoch: int) -> Iterator[Run]:
         """Work for one at a time: a doubled delivery finds the runner's lease taken."""
-        store, settings = self._services.store, self._services.settings
-        runner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-        seconds = int(settings.stalled_after_seconds) + 1
-
-        def say() -> bool:
-            return store.take_runner(migration_id, epoch, runner, seconds) and store.heartbeat(
-                migration_id, epoch
-            )
-
-        self._await_turn(say, lambda: store.heartbeat(migration_id, epoch))
-        try:
-            with self._services.pulse.hold((migration_id, epoch, runner), say) as beat:
-                yield replace(self._load(migration_id, epoch, beat), is_phase=True)
-        finally:  # no earlier: a beat in between would take it again
-            _quietly(lambda: store.release_runner(migration_id, runner))
-
-    def _await_turn(self, take: Callable[[], bool], is_wanted: Callable[[], bool]) -> None:
-        """Quick batches ask for the catching up while the task that sent them is ending."""
-        clock = self._services.clock
-        until = clock.monotonic() + TURN_SECONDS
-        with suppress(TransientError):  # then the beat asks
-            while not take() and is_wanted() and clock.monotonic() < until:
-                clock.sleep(0.1)
+        lease = RunnerLease(migration_id, epoch)
+        with leases.holding(self._services, lease, patience_seconds=TURN_SECONDS) as (_, beat):
+            yield replace(self._load(migration_id, epoch, beat), is_phase=True)
 
     def _load(self, migration_id: UUID, epoch: int, beat: Beat) -> Run:
         migration = self._services.store.migration(migration_id)
@@ -315,14 +295,6 @@ class Conductor:
 
     def _send(self, migration_id: UUID) -> None:
         outbox.send_of(self._services, migration_id)
-
-
-def _quietly(action: Callable[[], None]) -> None:
-    """For what is only tidiness: the lease also ends by itself."""
-    try:
-        action()
-    except TransientError as error:
-        log.warning("tidying_failed", reason=error.message)
 
 
 def _as_domain_error(error: Exception) -> ReembedError:

@@ -1,4 +1,4 @@
-"""Notices what nobody else can: dead workers, passed deadlines, unsent messages, a strayed alias.
+"""Notices what nobody else can: the dead, the late, the unsent, strayed aliases, what is due.
 
 Every worker carries one in a thread of its own, so it works while all task
 slots are busy. An advisory lock in PostgreSQL lets one act at a time; it would
@@ -14,16 +14,18 @@ from functools import partial
 import structlog
 
 from migrations.model.errors import ReembedError, TimedOut
+from migrations.model.runs import Due
 from migrations.process import outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
-from migrations.upkeep import enqueue_due
 from migrations.way_back.kept import drop_orphans
 
 log = structlog.get_logger(__name__)
 
 ORPHANS_EVERY_SECONDS = 30.0
+#: When retiring or dropping is tried again after it was refused or its worker died.
+AGAIN_SECONDS = 300.0
 
 
 class Watchdog:
@@ -53,7 +55,7 @@ class Watchdog:
                 for duty in (self.redrive_stalled, self.end_overdue, self.sweep_outbox):
                     self._guarded(duty)
                 self._guarded(self.repair_aliases)
-                self._guarded(lambda: enqueue_due(self._services))
+                self._guarded(self.enqueue_due)
                 self._guarded(self.drop_orphans)
         except ReembedError as error:
             self._blind_at = self._services.clock.monotonic()
@@ -102,6 +104,19 @@ class Watchdog:
 
     def sweep_outbox(self) -> None:
         outbox.sweep(self._services)
+
+    def enqueue_due(self) -> None:
+        """Sweeps, retiring and dropping, each for a worker: a sweep reads a whole collection."""
+        settings = self._services.settings
+        sweeps = (
+            settings.sweep_first_seconds,
+            settings.sweep_second_seconds,
+            settings.sweep_every_seconds,
+        )
+        once = (0.0, AGAIN_SECONDS)
+        for what, pauses in {Due.SWEEP: sweeps, Due.RETIRE: once, Due.DROP: once}.items():
+            for migration_id in dict.fromkeys(self._services.store.claim_due(what, pauses)):
+                outbox.send_of(self._services, migration_id)
 
     def drop_orphans(self) -> None:
         """Now and then: it asks Milvus about every run that was undone lately."""

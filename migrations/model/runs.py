@@ -111,6 +111,29 @@ class Migration:
 
 
 @dataclass(frozen=True)
+class RunnerLease:
+    """To run the current phase, while the migration is driven at this epoch."""
+
+    migration_id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True)
+class SweeperLease:
+    """To sweep what the migration left behind, while that is the bot's previous collection.
+
+    ``by``: only that reverse run may, while it is running; else nobody while one lives.
+    """
+
+    migration_id: UUID
+    by: UUID | None = None
+
+
+#: Work that one at a time may do for a migration.
+Lease = RunnerLease | SweeperLease
+
+
+@dataclass(frozen=True)
 class NewMigration:
     """What is recorded when a migration is started."""
 
@@ -147,6 +170,17 @@ class FailedChunk:
     code: str
     message: str
     attempts: int
+
+
+class Due(StrEnum):
+    """What is to be done with a collection that a run has left behind, in its time."""
+
+    #: Forward what was still written to it, again and again until it is retired.
+    SWEEP = "sweep"
+    #: Its retention window has closed: end the way back and hold it.
+    RETIRE = "retire"
+    #: It was held for long enough.
+    DROP = "drop"
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,6 @@ class HeldStore(Protocol):
         """Hold it for longer and warn of it on the migration that left it behind."""
         ...
 
-    def claim_retirements(self, again_seconds: float) -> list[UUID]:
-        """Enqueue retiring for every window that has closed, once in ``again_seconds``."""
-        ...
-
-    def claim_drops(self, again_seconds: float) -> list[UUID]:
-        """Enqueue the drop of every collection held long enough, once in ``again_seconds``."""
-        ...
-
     def drop_of_held(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make it live; True when it was held long enough and is nobody's.
 

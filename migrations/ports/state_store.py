@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from migrations.ports.bot_store import BotStore
+from migrations.ports.due_store import DueStore
 from migrations.ports.held_store import HeldStore
+from migrations.ports.lease_store import LeaseStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.straggler_store import StragglerStore
 from migrations.ports.token_store import TokenStore
@@ -23,11 +25,13 @@ from migrations.ports.watch_store import WatchStore
 class MigrationStore(
     BotStore,
     RunStore,
+    LeaseStore,
     TurnStore,
     WatchStore,
     TokenStore,
     StragglerStore,
     HeldStore,
+    DueStore,
     Protocol,
 ):
     """All of it."""

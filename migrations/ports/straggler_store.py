@@ -22,7 +22,7 @@ class StragglerStore(Protocol):
     def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None: ...
 
     def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
-        """Replace a part. Raises Superseded unless ``sweeper`` holds the migration's lease."""
+        """Replace a part. Raises Superseded unless ``sweeper`` holds the sweeper's lease."""
         ...
 
     def forget_frozen(self, migration_id: UUID) -> None: ...
@@ -44,21 +44,6 @@ class StragglerStore(Protocol):
 
     def forget_written(self, migration_id: UUID, older_than_seconds: float = 0) -> None: ...
 
-    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
-        """Whether its old collection still is the bot's previous one, and nobody rolls back.
-
-        ``by``: only that reverse run does, and it is running.
-        """
-        ...
-
-    def take_sweeper(
-        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
-    ) -> bool:
-        """Become (or stay) the one that sweeps, by the database's clock, if it may be swept."""
-        ...
-
-    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None: ...
-
     def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
         """Keep what was not forwarded, the newest per key, and warn of it on the migration."""
         ...
@@ -67,14 +52,4 @@ class StragglerStore(Protocol):
 
     def count_conflicts(self, bot_id: str) -> int:
         """Over all migrations of the bot."""
-        ...
-
-    def claim_sweeps(
-        self, first_seconds: float, second_seconds: float, every_seconds: float
-    ) -> list[UUID]:
-        """Enqueue every sweep that is due, once, and set when the next one is."""
-        ...
-
-    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
-        """The next sweep is due so soon: the last one did not get through."""
         ...

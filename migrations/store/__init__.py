@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from migrations.store.bots import SqlBots
+from migrations.store.due import SqlDue
 from migrations.store.engine import Database
 from migrations.store.held import SqlHeld
+from migrations.store.leases import SqlLeases
 from migrations.store.ledger import SqlLedger
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
@@ -20,12 +22,14 @@ class SqlMigrationStore(
     SqlBots,
     SqlStarts,
     SqlRuns,
+    SqlLeases,
     SqlTurns,
     SqlLedger,
     SqlWatch,
     SqlTokens,
     SqlStragglers,
     SqlHeld,
+    SqlDue,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

@@ -89,7 +89,8 @@ def _user_of(session: Session, collection: str) -> str | None:
 
 
 def has_live_migration() -> ColumnElement[bool]:
-    return exists().where(MigrationRecord.bot_id == BotRecord.bot_id, has_status(*LIVE))
+    live = exists().where(MigrationRecord.bot_id == BotRecord.bot_id, has_status(*LIVE))
+    return live.correlate(BotRecord)
 
 
 def is_wanted(session: Session, collection: str) -> bool:

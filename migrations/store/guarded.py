@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Executable, delete, func, select, text, update
+from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.lifecycle.change import Change, Held, is_transition
@@ -128,16 +128,6 @@ def started(session: Session, migration: Migration) -> None:
 def post(session: Session, migration_id: UUID, message: Mapping[str, Any]) -> None:
     """Put a message into the outbox, to be sent once this transaction is committed."""
     session.add(OutboxRecord(migration_id=migration_id, epoch=message["epoch"], body=dict(message)))
-
-
-def claim(
-    session: Session, update_of: Executable, message: Callable[..., Mapping[str, Any]]
-) -> list[UUID]:
-    """Post a message of each row that the update returns, with a migration's id first; the ids."""
-    rows = session.execute(update_of, execution_options={"synchronize_session": False}).all()
-    for row in rows:
-        post(session, row[0], message(*row))
-    return [row[0] for row in rows]
 
 
 def _forget_unsent(session: Session, migration_id: UUID) -> None:

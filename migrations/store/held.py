@@ -8,21 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from migrations.lifecycle.change import Change, drop_refused
-from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NoLongerHeld
 from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import Kind, Status
+from migrations.model.states import Kind
 from migrations.store.bots import has_live_migration, is_wanted
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, claim, has_status, hold, hold_bot, lock_collection
+from migrations.store.guarded import apply, hold, hold_bot, lock_collection
 from migrations.store.records import (
     BotRecord,
     HeldRecord,
@@ -98,66 +97,17 @@ class SqlHeld:
             return True
 
     def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
-        _update(
-            self._database,
-            collection,
-            chunks=chunks,
-            content_digest=digest,
-            drop_after=clock() + timedelta(hours=hold_hours),
-            drop_at=None,
-        )
+        until = clock() + timedelta(hours=hold_hours)
+        _update(self._database, collection, chunks=chunks, content_digest=digest, drop_after=until)
 
     def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
         until = clock() + timedelta(hours=hold_hours)
-        _update(self._database, collection, drop_after=until, drop_at=None)
+        _update(self._database, collection, drop_after=until)
         with self._database.transaction() as session:
             row = session.get(HeldRecord, collection)
             if row is not None:
                 held = hold(session, row.migration_id)
                 apply(session, held, drop_refused(held, collection, warning))
-
-    def claim_retirements(self, again_seconds: float) -> list[UUID]:
-        is_given_up = exists().where(
-            BotRecord.bot_id == MigrationRecord.bot_id,
-            BotRecord.generation == MigrationRecord.new_generation,
-            BotRecord.previous_collection == MigrationRecord.source_collection,
-            BotRecord.previous_expires_at <= clock(),
-            ~has_live_migration(),
-        )
-        claimed = (
-            update(MigrationRecord)
-            .where(
-                has_status(Status.COMPLETED),
-                or_(MigrationRecord.retire_at.is_(None), MigrationRecord.retire_at <= clock()),
-                is_given_up,
-            )
-            .values(
-                retirings=MigrationRecord.retirings + 1,
-                retire_at=clock() + timedelta(seconds=again_seconds),
-            )
-            .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.retirings)
-        )
-        with self._database.transaction() as session:
-            return claim(session, claimed, messages.retire)
-
-    def claim_drops(self, again_seconds: float) -> list[UUID]:
-        claimed = (
-            update(HeldRecord)
-            .where(
-                HeldRecord.drop_after <= clock(),
-                or_(HeldRecord.drop_at.is_(None), HeldRecord.drop_at <= clock()),
-                HeldRecord.migration_id == MigrationRecord.id,
-            )
-            .values(drops=HeldRecord.drops + 1, drop_at=clock() + timedelta(seconds=again_seconds))
-            .returning(
-                HeldRecord.migration_id,
-                MigrationRecord.epoch,
-                HeldRecord.drops,
-                HeldRecord.collection,
-            )
-        )
-        with self._database.transaction() as session:
-            return claim(session, claimed, messages.drop_held)
 
     @contextmanager
     def drop_of_held(self, collection: str) -> Iterator[bool]:

@@ -30,7 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from migrations.model.bots import Bot, LivePair, PreviousPair, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
-from migrations.model.runs import Handover, Migration, RollbackInfo, Step
+from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
@@ -156,12 +156,13 @@ class MigrationRecord(Record):
     deadline_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-    #: When the next straggler sweep is due, how many were, and who is at it.
-    sweep_at: Mapped[datetime | None]
-    sweeps: Mapped[int] = mapped_column(server_default="0")
+    #: Who looks for stragglers in what it left behind.
     sweeper: Mapped[str | None]
     sweeper_until: Mapped[datetime | None]
-    #: When retiring may be tried again, and how often it was.
+    #: What ``due`` says since revision 0005. Workers of before may still write it while
+    #: others are of now already; a later revision drops it, and ``drop_at`` and ``drops``.
+    sweep_at: Mapped[datetime | None]
+    sweeps: Mapped[int] = mapped_column(server_default="0")
     retire_at: Mapped[datetime | None]
     retirings: Mapped[int] = mapped_column(server_default="0")
 
@@ -263,9 +264,24 @@ class HeldRecord(Record):
     content_digest: Mapped[str | None]
     held_at: Mapped[datetime]
     drop_after: Mapped[datetime]
-    #: When dropping may be tried again, and how often it was.
+    #: Of before revision 0005, as in ``migrations``.
     drop_at: Mapped[datetime | None]
     drops: Mapped[int] = mapped_column(server_default="0")
+
+
+class DueRecord(Record):
+    """What is to be done with a collection that a run has left behind, and when next."""
+
+    __tablename__ = "due"
+    __table_args__ = (CheckConstraint(one_of("what", Due), name="what_known"),)
+
+    what: Mapped[str] = mapped_column(primary_key=True)
+    migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    #: Not claimed before; later when something stands in its way then.
+    at: Mapped[datetime]
+    #: How often it was claimed.
+    times: Mapped[int] = mapped_column(server_default="0")
 
 
 class OutboxRecord(Record):

@@ -1,4 +1,4 @@
-"""A run on its way forward: reading it, its phases and steps, its heartbeat and its runner."""
+"""A run on its way forward: reading it, its phases and steps, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
 
 from migrations.lifecycle import forward as phase_changes
 from migrations.model.errors import MigrationNotFound
 from migrations.model.outcomes import Outcome
 from migrations.model.runs import Event, Migration, Step
-from migrations.model.states import DRIVEN, LIVE, Phase, Status
+from migrations.model.states import LIVE, Phase, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, has_status, hold
+from migrations.store.leases import at_work, touch
 from migrations.store.records import EventRecord, MigrationRecord, as_migration, clock
 
 
@@ -120,42 +120,8 @@ class SqlRuns:
 
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
         with self._database.transaction() as session:
-            return _touch(session, migration_id, _at_work(epoch), heartbeat_at=clock())
-
-    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
-        is_free = (
-            MigrationRecord.runner.is_(None)
-            | (MigrationRecord.runner == runner)
-            | (MigrationRecord.runner_until < clock())
-        )
-        until = clock() + timedelta(seconds=seconds)
-        with self._database.transaction() as session:
-            return _touch(
-                session, migration_id, _at_work(epoch) & is_free, runner=runner, runner_until=until
-            )
-
-    def release_runner(self, migration_id: UUID, runner: str) -> None:
-        with self._database.transaction() as session:
-            mine = MigrationRecord.runner == runner
-            _touch(session, migration_id, mine, runner=None, runner_until=None)
-
-
-def _at_work(epoch: int) -> ColumnElement[bool]:
-    return (MigrationRecord.epoch == epoch) & has_status(*DRIVEN)
-
-
-def _touch(
-    session: Session, migration_id: UUID, condition: ColumnElement[bool], **values: Any
-) -> bool:
-    """One guarded update of what is no change of state: no lock before it, no event after it."""
-    touched = session.scalars(
-        update(MigrationRecord)
-        .where(MigrationRecord.id == migration_id, condition)
-        .values(**values)
-        .returning(MigrationRecord.id),
-        execution_options={"synchronize_session": False},
-    )
-    return touched.one_or_none() is not None
+            now = {MigrationRecord.heartbeat_at: clock()}
+            return touch(session, migration_id, at_work(epoch), now)
 
 
 def _as_event(row: EventRecord) -> Event:

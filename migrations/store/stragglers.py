@@ -8,30 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from migrations.lifecycle.change import conflicts_told, jsonable, storable
-from migrations.model import messages
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import FrozenPart, WrittenRow, key_hash
-from migrations.model.states import DRIVEN, LIVE, Kind, Status
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, claim, has_status, hold
+from migrations.store.guarded import apply, hold
+from migrations.store.leases import at_work
 from migrations.store.records import (
-    BotRecord,
     ConflictRecord,
     FrozenPartRecord,
     MigrationRecord,
     WrittenRowRecord,
     clock,
 )
-
-#: Runs that have switched and may have left a collection behind that is still kept.
-LEFT_BEHIND = frozenset({Status.SWITCHED, Status.COMPLETED})
 
 
 class SqlStragglers:
@@ -103,38 +98,6 @@ class SqlStragglers:
             before = clock() - timedelta(seconds=older_than_seconds)
             _forget_written(session, migration_id, before)
 
-    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
-        wanted = select(exists().where(MigrationRecord.id == migration_id, _sweepable(by)))
-        with self._database.reading() as session:
-            return bool(session.execute(wanted).scalar_one())
-
-    def take_sweeper(
-        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
-    ) -> bool:
-        is_free = or_(
-            MigrationRecord.sweeper.is_(None),
-            MigrationRecord.sweeper == sweeper,
-            MigrationRecord.sweeper_until < clock(),
-        )
-        taken = (
-            update(MigrationRecord)
-            .where(MigrationRecord.id == migration_id, _sweepable(by), is_free)
-            .values(sweeper=sweeper, sweeper_until=clock() + timedelta(seconds=seconds))
-            .returning(MigrationRecord.id)
-        )
-        with self._database.transaction() as session:
-            row = session.execute(taken, execution_options={"synchronize_session": False})
-            return row.one_or_none() is not None
-
-    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None:
-        released = (
-            update(MigrationRecord)
-            .where(MigrationRecord.id == migration_id, MigrationRecord.sweeper == sweeper)
-            .values(sweeper=None, sweeper_until=None)
-        )
-        with self._database.transaction() as session:
-            session.execute(released, execution_options={"synchronize_session": False})
-
     def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
         with self._database.transaction() as session:
             held = hold(session, migration_id)
@@ -161,58 +124,9 @@ class SqlStragglers:
         with self._database.reading() as session:
             return _count(session, ConflictRecord.migration_id.in_(of_bot))
 
-    def claim_sweeps(
-        self, first_seconds: float, second_seconds: float, every_seconds: float
-    ) -> list[UUID]:
-        first = MigrationRecord.finished_at + timedelta(seconds=first_seconds)
-        pause = case(
-            (MigrationRecord.sweeps == 0, timedelta(seconds=second_seconds)),
-            else_=timedelta(seconds=every_seconds),
-        )
-        # One statement: of two at once the second waits for the first's row and then
-        # finds it claimed.
-        claimed = (
-            update(MigrationRecord)
-            .where(
-                has_status(Status.COMPLETED),
-                func.coalesce(MigrationRecord.sweep_at, first) <= clock(),
-                _sweepable(None),
-            )
-            .values(sweeps=MigrationRecord.sweeps + 1, sweep_at=clock() + pause)
-            .returning(MigrationRecord.id, MigrationRecord.epoch, MigrationRecord.sweeps)
-        )
-        with self._database.transaction() as session:
-            return claim(session, claimed, messages.sweep)
-
-    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
-        sooner = (
-            update(MigrationRecord)
-            .where(MigrationRecord.id == migration_id)
-            .values(sweep_at=clock() + timedelta(seconds=after_seconds))
-        )
-        with self._database.transaction() as session:
-            session.execute(sooner, execution_options={"synchronize_session": False})
-
-
-def _sweepable(by: UUID | None) -> ColumnElement[bool]:
-    """The bot still is where the run brought it, and nobody else overwrites what it left."""
-    is_where_it_was = exists().where(
-        BotRecord.bot_id == MigrationRecord.bot_id,
-        BotRecord.generation == MigrationRecord.new_generation,
-        BotRecord.previous_collection == MigrationRecord.source_collection,
-    )
-    back = aliased(MigrationRecord)
-    of_this = (back.reverses == MigrationRecord.id) & (back.kind == Kind.REVERSE.value)
-    if by is None:
-        live = back.status.in_([status.value for status in LIVE])
-        allowed = ~exists().where(of_this, live)
-    else:
-        allowed = exists().where(of_this, back.id == by, back.status == Status.RUNNING.value)
-    return has_status(*LEFT_BEHIND) & is_where_it_was & allowed
-
 
 def _require_epoch(session: Session, migration_id: UUID, epoch: int) -> None:
-    _require(session, migration_id, (MigrationRecord.epoch == epoch) & has_status(*DRIVEN))
+    _require(session, migration_id, at_work(epoch))
 
 
 def _require(session: Session, migration_id: UUID, condition: ColumnElement[bool]) -> None:

@@ -15,9 +15,7 @@ from migrations.model.errors import CollectionNotFound, ForeignCollection
 from migrations.process.services import Services
 
 
-def drop(
-    services: Services, name: str, tag: str | None = None, chunks: int | None = None
-) -> bool:
+def drop(services: Services, name: str, tag: str | None = None, chunks: int | None = None) -> bool:
     """Drop a collection whose lock the caller has; False when it is gone already.
 
     ``chunks``: it must count so many, which is as much of its content as is quick to ask.

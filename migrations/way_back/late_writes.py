@@ -13,9 +13,6 @@ was forwarded, never lead it, and a sweep that died finds its work done.
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,16 +25,11 @@ from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
 from migrations.embedding.embed import Outcome, embed
 from migrations.model.chunks import Chunk, Key, KeyRange
-from migrations.model.errors import (
-    PermanentError,
-    RequestError,
-    Superseded,
-    SweepPostponed,
-    TransientError,
-)
+from migrations.model.errors import PermanentError, RequestError, SweepPostponed, TransientError
 from migrations.model.left_behind import Conflict, ConflictReason
-from migrations.model.runs import Migration
+from migrations.model.runs import Due, Migration, SweeperLease
 from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
+from migrations.process import leases
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.run.run import Run
@@ -76,6 +68,8 @@ class SweepRun(Run):
     ``source`` is the old collection and ``target`` the one that is live since.
     """
 
+    #: Under which name it holds the lease.
+    sweeper: str = ""
     patient_until: float = 0.0
 
     def check(self) -> None:
@@ -98,7 +92,8 @@ def sweep_in_turn(services: Services, migration: Migration) -> SweepResult | Non
         return sweep(services, migration)
     except TransientError as error:
         log.warning("sweep_postponed", migration_id=str(migration.id), reason=error.message)
-        services.store.sweep_again(migration.id, services.settings.sweep_first_seconds)
+        soon = services.settings.sweep_first_seconds
+        services.store.due_again(Due.SWEEP, migration.id, soon)
         return None
 
 
@@ -113,7 +108,7 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
         SweepPostponed: another sweep is at it, or Milvus or the provider does not answer.
         PermanentError: the live model cannot be used.
     """
-    with _sweeping(services, migration, by) as (run, sweeper):
+    with _sweeping(services, migration, by) as run:
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
         if by is None:
@@ -124,11 +119,11 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
             result.compared = True
             changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
             if len(changed) >= PARTS_PER_FLUSH:
-                _leave_behind(run, changed, sweeper)
+                _leave_behind(run, changed)
                 changed = []
-        _leave_behind(run, changed, sweeper)
+        _leave_behind(run, changed)
         if not result.compared and by is None:
-            _take_first_snapshot(run, sweeper)
+            _take_first_snapshot(run)
         services.store.forget_written(migration.id, older_than_seconds=REMEMBERED_SECONDS)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
@@ -148,50 +143,28 @@ def sweep_before_overwriting(run: Run, undone: Migration) -> None:
 
 
 @contextmanager
-def _sweeping(
-    services: Services, migration: Migration, by: UUID | None
-) -> Iterator[tuple[SweepRun, str]]:
-    store = services.store
-    sweeper = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}:{by or ''}"
-
-    seconds = int(services.settings.stalled_after_seconds) + 1
-
-    def say() -> bool:
-        return store.take_sweeper(migration.id, sweeper, seconds, by)
-
-    if not say():
-        if store.may_be_swept(migration.id, by):
-            raise SweepPostponed("Another sweep is at it; it is tried again.")
-        raise Superseded
-    try:
-        with services.pulse.hold(("sweep", migration.id, sweeper), say) as beat:
-            run = SweepRun(services, migration, store.bot(migration.bot_id), beat)
-            run.got_on()
-            yield run, sweeper
-    finally:
-        _release(services, migration, sweeper)
+def _sweeping(services: Services, migration: Migration, by: UUID | None) -> Iterator[SweepRun]:
+    lease = SweeperLease(migration.id, by)
+    taken = SweepPostponed("Another sweep is at it; it is tried again.")
+    with leases.holding(services, lease, taken=taken) as (sweeper, beat):
+        bot = services.store.bot(migration.bot_id)
+        run = SweepRun(services, migration, bot, beat, sweeper=sweeper)
+        run.got_on()
+        yield run
 
 
-def _release(services: Services, migration: Migration, sweeper: str) -> None:
-    """Only tidiness: the lease also ends by itself."""
-    try:
-        services.store.release_sweeper(migration.id, sweeper)
-    except TransientError as error:
-        log.warning("tidying_failed", reason=error.message)
-
-
-def _take_first_snapshot(run: SweepRun, sweeper: str) -> None:
+def _take_first_snapshot(run: SweepRun) -> None:
     """The old collection as it is: from here on stragglers can be told."""
     flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
     number, after = 0, None
     for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
         run.check()
         within = KeyRange(after, page[-1].key)
-        run.services.store.refreeze(run.migration.id, sweeper, frozen(number, within, page))
+        run.services.store.refreeze(run.migration.id, run.sweeper, frozen(number, within, page))
         number, after = number + 1, within.upto
         run.got_on()
     beyond = frozen(number, KeyRange(after, None), [])
-    run.services.store.refreeze(run.migration.id, sweeper, beyond)
+    run.services.store.refreeze(run.migration.id, run.sweeper, beyond)
 
 
 @dataclass
@@ -239,7 +212,7 @@ def _sweep_part(
     return changed
 
 
-def _leave_behind(run: SweepRun, changed: Sequence[FrozenPart], sweeper: str) -> None:
+def _leave_behind(run: SweepRun, changed: Sequence[FrozenPart]) -> None:
     """Their snapshots may lag what was forwarded and would survive a crash, never lead it."""
     if not changed:
         return
@@ -247,7 +220,7 @@ def _leave_behind(run: SweepRun, changed: Sequence[FrozenPart], sweeper: str) ->
         flush(run, name, Because.LATE_WRITES_WERE_FORWARDED)
     failpoint("sweep.before_refreeze", migration_id=run.migration.id, parts=len(changed))
     for part in changed:
-        run.services.store.refreeze(run.migration.id, sweeper, part)
+        run.services.store.refreeze(run.migration.id, run.sweeper, part)
     run.got_on()
 
 

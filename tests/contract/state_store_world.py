@@ -23,8 +23,11 @@ from tests.fakes.state_store import FakeMigrationStore
 
 OLD = EmbeddingRef(provider="local", model="small", dimension=64)
 NEW = EmbeddingRef(provider="local", model="large", dimension=256)
-RETENTION_HOURS = 72.0
+RETENTION_HOURS, HOUR = 72.0, 3600
+WINDOW_SECONDS = RETENTION_HOURS * HOUR
 LIMIT = 3
+#: Pauses for what is due, in seconds, as the watchdog has them.
+SWEEPS, ONCE = (30, 300, 3600), (0, 300)
 
 
 @dataclass
@@ -98,6 +101,14 @@ def undo_all(world: World, migration: Migration, failing: Phase | None = None) -
         failure = "it is stuck" if phase == failing else None
         world.store.record_undo(turned.id, turned.epoch, Phase(phase), failure)
     world.store.finish_rollback(turned.id, turned.epoch)
+
+
+def retired(world: World) -> Migration:
+    """A migration whose old collection is held for 24 hours."""
+    migration = world.reach(Status.COMPLETED)
+    world.pass_time(WINDOW_SECONDS)
+    assert world.store.retire(migration.id, 7, "abcd", 24)
+    return migration
 
 
 def fail_for_good(world: World, migration: Migration) -> None:

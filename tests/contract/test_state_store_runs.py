@@ -25,7 +25,7 @@ from migrations.model.errors import (
 )
 from migrations.model.outcomes import BackedUp, Moved, Outcome, Validated, Verified
 from migrations.model.report import Report
-from migrations.model.runs import Handover, RollbackInfo, Step
+from migrations.model.runs import Handover, RollbackInfo, RunnerLease, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
@@ -307,28 +307,8 @@ def test_a_heartbeat_moves_the_time_of_the_last_sign_of_life(state: World) -> No
     assert timedelta(seconds=30) <= state.now(migration).heartbeat_at - before
 
 
-def test_one_runner_at_a_time_until_its_lease_ends(state: World) -> None:
-    migration = state.start()
-    take = state.store.take_runner
-    assert take(migration.id, 1, "me", 10)
-    assert take(migration.id, 1, "me", 10)
-    assert not take(migration.id, 1, "you", 10)
-    state.pass_time(11)
-    assert take(migration.id, 1, "you", 10)
-    assert not take(migration.id, 1, "me", 10)
-
-
-def test_a_released_runner_makes_room_and_nobody_releases_anothers(state: World) -> None:
-    migration = state.start()
-    state.store.take_runner(migration.id, 1, "me", 10)
-    state.store.release_runner(migration.id, "you")
-    assert not state.store.take_runner(migration.id, 1, "you", 10)
-    state.store.release_runner(migration.id, "me")
-    assert state.store.take_runner(migration.id, 1, "you", 10)
-
-
 def test_a_redriven_migration_is_free_for_a_new_runner(state: World) -> None:
     migration = state.start()
-    state.store.take_runner(migration.id, 1, "me", 600)
+    state.store.take_lease(RunnerLease(migration.id, 1), "me", 600)
     state.store.redrive(migration.id, 1)
-    assert state.store.take_runner(migration.id, 2, "you", 10)
+    assert state.store.take_lease(RunnerLease(migration.id, 2), "you", 10)

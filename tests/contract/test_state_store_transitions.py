@@ -15,7 +15,7 @@ from migrations.model.errors import (
     SwitchInProgress,
     TransitionRefused,
 )
-from migrations.model.runs import Migration
+from migrations.model.runs import Migration, RunnerLease
 from migrations.model.states import TRANSITIONS, Status
 from tests.contract.state_store_world import RETENTION_HOURS, World
 
@@ -45,7 +45,7 @@ FENCED: dict[str, Operation] = {
     "finish_rollback": lambda w, m: w.store.finish_rollback(m.id, m.epoch),
     "redrive": lambda w, m: w.store.redrive(m.id, m.epoch),
     "heartbeat": lambda w, m: w.store.heartbeat(m.id, m.epoch),
-    "take_runner": lambda w, m: w.store.take_runner(m.id, m.epoch, "me", 60),
+    "take_lease": lambda w, m: w.store.take_lease(RunnerLease(m.id, m.epoch), "me", 60),
     "note": lambda w, m: w.store.note(m.id, m.epoch, totals={"noted": 1}),
 }
 OPERATIONS: dict[str, Operation] = {
@@ -92,7 +92,7 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
     },
     "redrive": DRIVEN_ONLY,
     "heartbeat": DRIVEN_ONLY,
-    "take_runner": DRIVEN_ONLY,
+    "take_lease": DRIVEN_ONLY,
     "note": unchanged(None),
     "request_cancel": always(NoActiveMigration)
     | {

@@ -15,7 +15,7 @@ from migrations.model.errors import (
     TransitionRefused,
     VerificationFailed,
 )
-from migrations.model.runs import Migration, Step
+from migrations.model.runs import Migration, RunnerLease, Step
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import NEW, OLD, RETENTION_HOURS, World
 
@@ -132,11 +132,11 @@ def test_a_timeout_does_not_stop_a_switch_that_has_begun(state: World) -> None:
 
 def test_turning_round_takes_the_runner_and_what_was_waited_for(state: World) -> None:
     migration = state.drive(state.start(), Phase.VALIDATION)
-    state.store.take_runner(migration.id, 1, "me", 600)
+    state.store.take_lease(RunnerLease(migration.id, 1), "me", 600)
     state.store.wait_for(migration.id, 1, "a provider")
     state.store.turn_round(migration.id, 1, PermanentError())
     assert state.now(migration).waiting_for is None
-    assert state.store.take_runner(migration.id, 2, "you", 10)
+    assert state.store.take_lease(RunnerLease(migration.id, 2), "you", 10)
 
 
 def compensating(state: World) -> Migration:

@@ -1,4 +1,4 @@
-"""Snapshots of the old collection, who sweeps it, conflicts, and what is held."""
+"""Snapshots of the old collection, conflicts, and what is held."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from datetime import timedelta
 
 import pytest
 
-from migrations.model import messages
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NoLongerHeld, Superseded
 from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
-from migrations.model.runs import Migration
+from migrations.model.runs import Due, Migration, SweeperLease
 from migrations.model.snapshot import FrozenPart, WrittenRow
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import (
+    HOUR,
     LIMIT,
     NEW,
     OLD,
-    RETENTION_HOURS,
-    UNKNOWN,
+    ONCE,
+    WINDOW_SECONDS,
     World,
     a_config,
     a_start,
+    retired,
 )
-
-WINDOW_SECONDS = RETENTION_HOURS * 3600
-HOUR = 3600
 
 
 def a_part(number: int, after: Key | None = None, upto: Key | None = None) -> FrozenPart:
@@ -94,7 +92,7 @@ def test_the_latest_written_rows_come_first_and_the_older_ones_are_forgotten(sta
 
 def test_only_the_sweeper_replaces_a_part(state: World) -> None:
     migration = state.reach(Status.COMPLETED)
-    assert state.store.take_sweeper(migration.id, "me", 60)
+    assert state.store.take_lease(SweeperLease(migration.id), "me", 60)
     state.store.refreeze(migration.id, "me", a_part(0))
     with pytest.raises(Superseded):
         state.store.refreeze(migration.id, "you", a_part(0))
@@ -102,86 +100,17 @@ def test_only_the_sweeper_replaces_a_part(state: World) -> None:
     assert state.store.frozen_part(migration.id, 0) is None
 
 
-# --- sweepers -------------------------------------------------------------------------
-
-
-def test_a_sweepers_lease_is_kept_released_and_ends_by_itself(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    assert state.store.take_sweeper(migration.id, "me", 60)
-    assert state.store.take_sweeper(migration.id, "me", 60)
-    assert not state.store.take_sweeper(migration.id, "you", 60)
-    state.store.release_sweeper(migration.id, "you")
-    assert not state.store.take_sweeper(migration.id, "you", 60)
-    state.store.release_sweeper(migration.id, "me")
-    assert state.store.take_sweeper(migration.id, "you", 60)
-    state.pass_time(61)
-    assert state.store.take_sweeper(migration.id, "me", 60)
-
-
-@pytest.mark.parametrize("status", list(Status))
-def test_only_what_a_switch_left_behind_may_be_swept(state: World, status: Status) -> None:
-    migration = state.reach(status)
-    switched = status in {Status.SWITCHED, Status.COMPLETED}
-    assert switched is state.store.may_be_swept(migration.id)
-    assert switched is state.store.take_sweeper(migration.id, "me", 60)
-
-
-def test_while_a_rollback_lives_only_it_may_sweep_and_only_while_it_runs(state: World) -> None:
-    forward = state.reach(Status.COMPLETED)
-    back = state.start_back(forward)
-    assert not state.store.may_be_swept(forward.id)
-    assert not state.store.may_be_swept(forward.id, back.id)
-    state.drive(back, Phase.DATA_MIGRATION)
-    assert state.store.may_be_swept(forward.id, back.id)
-    assert state.store.take_sweeper(forward.id, "it", 60, back.id)
-    assert not state.store.may_be_swept(forward.id, UNKNOWN)
-    state.store.release_sweeper(forward.id, "it")
-    state.store.request_cancel(back.id, "somebody")
-    assert not state.store.may_be_swept(forward.id, back.id)
-    state.store.finish_rollback(back.id, 2)
-    assert state.store.may_be_swept(forward.id)
-
-
 def test_after_the_next_switch_nothing_is_swept_and_nothing_frozen(state: World) -> None:
     first = state.reach(Status.COMPLETED)
-    assert state.store.take_sweeper(first.id, "me", 60)
+    assert state.store.take_lease(SweeperLease(first.id), "me", 60)
     state.store.refreeze(first.id, "me", a_part(0))
     second = state.complete(state.start(state.store.bot(first.bot_id)))
-    assert state.store.take_sweeper(second.id, "me", 60)
+    assert state.store.take_lease(SweeperLease(second.id), "me", 60)
     state.store.refreeze(second.id, "me", a_part(0))
-    assert not state.store.may_be_swept(first.id)
+    assert not state.store.allows(SweeperLease(first.id))
     state.store.forget_earlier_frozen(second.id)
     assert state.store.frozen_part(first.id, 0) is None
     assert a_part(0) == state.store.frozen_part(second.id, 0)
-
-
-def test_sweeps_are_claimed_once_each_and_at_growing_distances(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    claimed = []
-    for seconds in (29, 2, 0, 298, 3, 3595, 10):
-        state.pass_time(seconds)
-        claimed.append(len(state.store.claim_sweeps(30, 300, 3600)))
-    assert [0, 1, 0, 0, 1, 0, 1] == claimed
-    sent = [m for m in state.messages(migration) if m["kind"] == "sweep"]
-    assert [messages.sweep(migration.id, migration.epoch, n) for n in (1, 2, 3)] == sent
-
-
-def test_a_sweep_that_did_not_get_through_is_due_again_when_it_says(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    state.pass_time(31)
-    assert [migration.id] == state.store.claim_sweeps(30, 300, 3600)
-    state.store.sweep_again(migration.id, 30)
-    state.pass_time(29)
-    assert [] == state.store.claim_sweeps(30, 300, 3600)
-    state.pass_time(2)
-    assert [migration.id] == state.store.claim_sweeps(30, 300, 3600)
-
-
-def test_a_rollback_takes_the_sweeps_over(state: World) -> None:
-    forward = state.reach(Status.COMPLETED)
-    back = state.complete(state.start_back(forward))
-    state.pass_time(31)
-    assert [back.id] == state.store.claim_sweeps(30, 300, 3600)
 
 
 def test_runs_that_were_undone_lately_are_known_for_as_long_as_asked(state: World) -> None:
@@ -273,7 +202,7 @@ def test_a_run_that_takes_a_held_target_over_ends_its_holding(state: World) -> N
     assert second.target_adopted
     assert state.store.held(migration.target_collection) is None
     state.pass_time(25 * HOUR)
-    assert [] == state.store.claim_drops(300)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)
 
 
 def test_a_refused_start_leaves_the_target_held(state: World) -> None:
@@ -325,13 +254,6 @@ def test_cancelling_a_run_that_took_over_undoes_the_target_though_it_never_made_
 # --- retiring -------------------------------------------------------------------------
 
 
-def retired(state: World) -> Migration:
-    migration = state.reach(Status.COMPLETED)
-    state.pass_time(WINDOW_SECONDS)
-    assert state.store.retire(migration.id, 7, "abcd", 24)
-    return migration
-
-
 def test_retiring_forgets_the_previous_collection_and_holds_it(state: World) -> None:
     migration = retired(state)
     bot = state.store.bot(migration.bot_id)
@@ -353,10 +275,10 @@ def test_retiring_forgets_the_previous_collection_and_holds_it(state: World) -> 
 def test_nothing_is_retired_before_its_time_or_while_a_migration_lives(state: World) -> None:
     migration = state.reach(Status.COMPLETED)
     assert not state.store.retire(migration.id, 7, "abcd", 24)
-    assert [] == state.store.claim_retirements(300)
+    assert [] == state.store.claim_due(Due.RETIRE, ONCE)
     state.pass_time(WINDOW_SECONDS)
     state.start(state.store.bot(migration.bot_id))
-    assert [] == state.store.claim_retirements(300)
+    assert [] == state.store.claim_due(Due.RETIRE, ONCE)
     assert not state.store.retire(migration.id, 7, "abcd", 24)
     assert state.store.bot(migration.bot_id).previous is not None
 
@@ -366,19 +288,7 @@ def test_an_older_run_retires_nothing_of_a_newer_one(state: World) -> None:
     second = state.complete(state.start(state.store.bot(first.bot_id)))
     state.pass_time(WINDOW_SECONDS)
     assert not state.store.retire(first.id, 7, "abcd", 24)
-    assert [second.id] == state.store.claim_retirements(300)
-
-
-def test_retiring_is_claimed_once_and_again_after_a_while(state: World) -> None:
-    migration = state.reach(Status.COMPLETED)
-    state.pass_time(WINDOW_SECONDS)
-    claimed = []
-    for seconds in (0, 0, 301):
-        state.pass_time(seconds)
-        claimed += state.store.claim_retirements(300)
-    assert [migration.id] * 2 == claimed
-    sent = [m for m in state.messages(migration) if m["kind"] == "retire"]
-    assert [messages.retire(migration.id, migration.epoch, n) for n in (1, 2)] == sent
+    assert [second.id] == state.store.claim_due(Due.RETIRE, ONCE)
 
 
 def test_what_a_second_switch_pushes_out_is_held_unread(state: World) -> None:
@@ -449,33 +359,19 @@ def test_what_somebody_lives_in_is_not_dropped_although_it_is_held(state: World)
     assert state.store.held(name) is not None
 
 
-def test_drops_are_claimed_once_and_again_after_a_while(state: World) -> None:
-    migration = retired(state)
-    assert [] == state.store.claim_drops(300)
-    state.pass_time(25 * HOUR)
-    claimed = []
-    for seconds in (0, 0, 301):
-        state.pass_time(seconds)
-        claimed += state.store.claim_drops(300)
-    assert [migration.id] * 2 == claimed
-    name = migration.source_collection
-    sent = [m for m in state.messages(migration) if m["kind"] == "drop_held"]
-    assert [messages.drop_held(migration.id, 1, n, name) for n in (1, 2)] == sent
-
-
 def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: World) -> None:
     migration = retired(state)
     name = migration.source_collection
     state.pass_time(25 * HOUR)
-    state.store.claim_drops(300)
+    state.store.claim_due(Due.DROP, ONCE)
     for _ in range(2):
         state.store.extend_hold(name, 24, "Somebody writes there.")
     assert ("Somebody writes there.",) == state.now(migration).warnings
     assert "drop_refused" == state.told(migration)[-1]
     state.pass_time(23 * HOUR)
-    assert [] == state.store.claim_drops(300)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)
     state.pass_time(2 * HOUR)
-    assert [migration.id] == state.store.claim_drops(300)
+    assert [migration.id] == state.store.claim_due(Due.DROP, ONCE)
 
 
 def test_what_was_held_unread_is_known_once_it_is_measured(state: World) -> None:
@@ -485,4 +381,4 @@ def test_what_was_held_unread_is_known_once_it_is_measured(state: World) -> None
     held = state.store.held(first.source_collection)
     assert held is not None
     assert (9, "ef") == (held.chunks, held.content_digest)
-    assert [] == state.store.claim_drops(300)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)

@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from migrations.lifecycle.change import Change, drop_refused
-from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import NoLongerHeld
 from migrations.model.left_behind import HeldCollection, HoldReason
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import Kind, Status
+from migrations.model.states import Kind
 from migrations.store.bots import HEADING_FOR_SWITCH
 from migrations.store.held import retired, target_of
-from tests.fakes.state_rows import HeldRow, StateRows, collections_of, newest
+from tests.fakes.state_leases import FakeLeases
+from tests.fakes.state_rows import collections_of, newest
 
 
-class FakeHeld(StateRows):
+class FakeHeld(FakeLeases):
     def switched_by(self, bot_id: str, generation: int) -> Migration | None:
         with self._transaction():
             wanted = (bot_id, generation)
@@ -33,19 +34,18 @@ class FakeHeld(StateRows):
                 return False
             if name not in self._held_ones:
                 one = target_of(held.migration, chunks, held.now, hold_hours)
-                self._held_ones[name] = HeldRow(one)
+                self._held_ones[name] = one
                 told = {"collection": name, "chunks": chunks}
                 self._apply(held, Change({}, "target_held", told))
             return True
 
     def held(self, collection: str) -> HeldCollection | None:
         with self._transaction():
-            row = self._held_ones.get(collection)
-            return row.held if row else None
+            return self._held_ones.get(collection)
 
     def held_of(self, bot_id: str) -> list[HeldCollection]:
         with self._transaction():
-            mine = [row.held for row in self._held_ones.values() if row.held.bot_id == bot_id]
+            mine = [held for held in self._held_ones.values() if held.bot_id == bot_id]
             return sorted(mine, key=lambda one: one.held_at, reverse=True)
 
     def retire(
@@ -64,63 +64,35 @@ class FakeHeld(StateRows):
             return True
 
     def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
-        with self._transaction() as now:
-            row = self._held_ones.get(collection)
-            if row is not None:
-                until = now + timedelta(hours=hold_hours)
-                known = replace(row.held, chunks=chunks, content_digest=digest, drop_after=until)
-                self._held_ones[collection] = replace(row, held=known, drop_at=None)
+        self._hold_longer(collection, hold_hours, chunks=chunks, content_digest=digest)
 
     def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
-        with self._transaction() as now:
-            row = self._held_ones.get(collection)
-            if row is None:
-                return
-            longer = replace(row.held, drop_after=now + timedelta(hours=hold_hours))
-            self._held_ones[collection] = replace(row, held=longer, drop_at=None)
-            with self._held(row.held.migration_id) as held:
+        longer = self._hold_longer(collection, hold_hours)
+        if longer is not None:
+            with self._held(longer.migration_id) as held:
                 self._apply(held, drop_refused(held, collection, warning))
 
-    def claim_retirements(self, again_seconds: float) -> list[UUID]:
-        claimed = []
+    def _hold_longer(
+        self, collection: str, hold_hours: float, **measured: Any
+    ) -> HeldCollection | None:
         with self._transaction() as now:
-            for migration in self._all():
-                row = self._row(migration.id)
-                due = row.retire_at is None or row.retire_at <= now
-                completed = migration.status is Status.COMPLETED
-                if not (due and completed and self._may_retire(migration, now)):
-                    continue
-                number, at = row.retirings + 1, now + timedelta(seconds=again_seconds)
-                self._rows[migration.id] = replace(row, retirings=number, retire_at=at)
-                message = messages.retire(migration.id, migration.epoch, number)
-                self._post(migration.id, message, now)
-                claimed.append(migration.id)
-        return claimed
-
-    def claim_drops(self, again_seconds: float) -> list[UUID]:
-        claimed = []
-        with self._transaction() as now:
-            for name, row in self._held_ones.items():
-                if row.held.drop_after > now or (row.drop_at or now) > now:
-                    continue
-                number, at = row.drops + 1, now + timedelta(seconds=again_seconds)
-                self._held_ones[name] = replace(row, drops=number, drop_at=at)
-                migration = self._row(row.held.migration_id).migration
-                message = messages.drop_held(migration.id, migration.epoch, number, name)
-                self._post(migration.id, message, now)
-                claimed.append(migration.id)
-        return claimed
+            held = self._held_ones.get(collection)
+            if held is None:
+                return None
+            until = now + timedelta(hours=hold_hours)
+            self._held_ones[collection] = replace(held, drop_after=until, **measured)
+            return self._held_ones[collection]
 
     @contextmanager
     def drop_of_held(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction() as now:
-                row = self._held_ones.get(collection)
-                is_due = row is not None and row.held.drop_after <= now
+                one = self._held_ones.get(collection)
+                is_due = one is not None and one.drop_after <= now
                 may_drop = is_due and not self._is_wanted(collection)
             yield may_drop
-            if row is not None and may_drop:
-                with self._held(row.held.migration_id) as held:
+            if one is not None and may_drop:
+                with self._held(one.migration_id) as held:
                     told = {"collection": collection}
                     self._apply(held, Change({}, "held_dropped", told))
                     del self._held_ones[collection]
@@ -136,9 +108,8 @@ class FakeHeld(StateRows):
     def _take_over(self, new: NewMigration) -> None:
         if new.kind is not Kind.FORWARD or not new.target_adopted:
             return
-        row = self._held_ones.get(new.target_collection)
+        held = self._held_ones.get(new.target_collection)
         facts = (new.bot_id, HoldReason.ROLLED_BACK, new.source_collection, new.config.target)
-        held = row.held if row else None
         if held is None or facts != (
             held.bot_id,
             held.reason,
@@ -156,14 +127,12 @@ class FakeHeld(StateRows):
             self._keep(retired(before, migration.id, None, None, at, at))
 
     def _keep(self, held: HeldCollection) -> None:
-        self._held_ones.setdefault(held.collection, HeldRow(held))
+        self._held_ones.setdefault(held.collection, held)
 
     def _may_retire(self, migration: Migration, now: datetime) -> bool:
         bot = self._bot(migration.bot_id)
-        return (
-            bot.live.generation == migration.new_generation
-            and bot.previous is not None
-            and bot.previous.collection == migration.source_collection
-            and bot.previous.expires_at <= now
-            and self._live(bot.bot_id) is None
-        )
+        return self._may_go_back(migration) and self._has_given_up_previous(bot, now)
+
+    def _has_given_up_previous(self, bot: Bot, now: datetime) -> bool:
+        expired = bot.previous is not None and bot.previous.expires_at <= now
+        return expired and self._live(bot.bot_id) is None

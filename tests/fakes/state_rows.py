@@ -23,6 +23,7 @@ from migrations.model.errors import (
 )
 from migrations.model.left_behind import Conflict, HeldCollection
 from migrations.model.runs import (
+    Due,
     Event,
     FailedChunk,
     Handover,
@@ -48,12 +49,8 @@ class Row:
     request_digest: str | None = None
     runner: str | None = None
     runner_until: datetime | None = None
-    sweep_at: datetime | None = None
-    sweeps: int = 0
     sweeper: str | None = None
     sweeper_until: datetime | None = None
-    retire_at: datetime | None = None
-    retirings: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,9 @@ class Posted:
 
 
 @dataclass(frozen=True)
-class HeldRow:
-    """A held collection and when dropping it may be tried again."""
-
-    held: HeldCollection
-    drop_at: datetime | None = None
-    drops: int = 0
+class DueRow:
+    at: datetime
+    times: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,8 @@ class StateRows:
         self._frozen: defaultdict[UUID, dict[int, FrozenPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
-        self._held_ones: dict[str, HeldRow] = {}
+        self._held_ones: dict[str, HeldCollection] = {}
+        self._due: defaultdict[Due, dict[tuple[UUID, str], DueRow]] = defaultdict(dict)
 
     @contextmanager
     def _transaction(self) -> Iterator[datetime]:

@@ -35,12 +35,13 @@ from migrations.model.runs import (
 from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
+from tests.fakes.state_due import FakeDue
 from tests.fakes.state_held import FakeHeld
 from tests.fakes.state_rows import Row, Token, newest, started_migration
 from tests.fakes.state_stragglers import FakeStragglers
 
 
-class FakeMigrationStore(FakeStragglers, FakeHeld):
+class FakeMigrationStore(FakeStragglers, FakeHeld, FakeDue):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------
@@ -178,32 +179,6 @@ class FakeMigrationStore(FakeStragglers, FakeHeld):
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._held(migration_id) as held:
             self._apply(held, phase_changes.wait_for(held, epoch, what))
-
-    def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
-        with self._transaction() as now:
-            row = self._at_work(migration_id, epoch)
-            if row is not None:
-                self._rows[migration_id] = replace(
-                    row, migration=replace(row.migration, heartbeat_at=now)
-                )
-            return row is not None
-
-    def take_runner(self, migration_id: UUID, epoch: int, runner: str, seconds: int) -> bool:
-        with self._transaction() as now:
-            row = self._at_work(migration_id, epoch)
-            if row is None:
-                return False
-            if row.runner not in {None, runner} and (row.runner_until or now) >= now:
-                return False
-            until = now + timedelta(seconds=seconds)
-            self._rows[migration_id] = replace(row, runner=runner, runner_until=until)
-            return True
-
-    def release_runner(self, migration_id: UUID, runner: str) -> None:
-        with self._transaction():
-            row = self._rows.get(migration_id)
-            if row is not None and row.runner == runner:
-                self._rows[migration_id] = replace(row, runner=None, runner_until=None)
 
     def record_failed_chunk(self, migration_id: UUID, key: str, code: str, message: str) -> None:
         with self._transaction():

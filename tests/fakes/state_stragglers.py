@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from migrations.lifecycle.change import conflicts_told, jsonable, storable
-from migrations.model import messages
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict
-from migrations.model.runs import Migration
 from migrations.model.snapshot import FrozenPart, WrittenRow
-from migrations.model.states import LIVE, Kind, Status
-from migrations.store.stragglers import LEFT_BEHIND
 from tests.fakes.state_rows import StateRows
 
 
@@ -68,28 +64,6 @@ class FakeStragglers(StateRows):
             noted = self._written[migration_id]
             self._written[migration_id] = {k: n for k, n in noted.items() if n[1] > before}
 
-    def may_be_swept(self, migration_id: UUID, by: UUID | None = None) -> bool:
-        with self._transaction():
-            return self._is_sweepable(self._row(migration_id).migration, by)
-
-    def take_sweeper(
-        self, migration_id: UUID, sweeper: str, seconds: int, by: UUID | None = None
-    ) -> bool:
-        with self._transaction() as now:
-            row = self._row(migration_id)
-            is_free = row.sweeper in {None, sweeper} or (row.sweeper_until or now) < now
-            if not is_free or not self._is_sweepable(row.migration, by):
-                return False
-            until = now + timedelta(seconds=seconds)
-            self._rows[migration_id] = replace(row, sweeper=sweeper, sweeper_until=until)
-            return True
-
-    def release_sweeper(self, migration_id: UUID, sweeper: str) -> None:
-        with self._transaction():
-            row = self._row(migration_id)
-            if row.sweeper == sweeper:
-                self._rows[migration_id] = replace(row, sweeper=None, sweeper_until=None)
-
     def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
         with self._held(migration_id) as held:
             kept = self._conflicts[migration_id]
@@ -105,49 +79,6 @@ class FakeStragglers(StateRows):
     def count_conflicts(self, bot_id: str) -> int:
         with self._transaction():
             return sum(len(self._conflicts[m.id]) for m in self._all() if m.bot_id == bot_id)
-
-    def claim_sweeps(
-        self, first_seconds: float, second_seconds: float, every_seconds: float
-    ) -> list[UUID]:
-        claimed = []
-        with self._transaction() as now:
-            for migration in self._all():
-                if not self._sweep_is_due(migration, first_seconds, now):
-                    continue
-                row = self._row(migration.id)
-                pause = every_seconds if row.sweeps else second_seconds
-                number, at = row.sweeps + 1, now + timedelta(seconds=pause)
-                self._rows[migration.id] = replace(row, sweeps=number, sweep_at=at)
-                message = messages.sweep(migration.id, migration.epoch, number)
-                self._post(migration.id, message, now)
-                claimed.append(migration.id)
-        return claimed
-
-    def sweep_again(self, migration_id: UUID, after_seconds: float) -> None:
-        with self._transaction() as now:
-            at = now + timedelta(seconds=after_seconds)
-            self._rows[migration_id] = replace(self._row(migration_id), sweep_at=at)
-
-    def _sweep_is_due(self, migration: Migration, first_seconds: float, now: datetime) -> bool:
-        if migration.status is not Status.COMPLETED or migration.finished_at is None:
-            return False
-        first = migration.finished_at + timedelta(seconds=first_seconds)
-        due = (self._row(migration.id).sweep_at or first) <= now
-        return due and self._is_sweepable(migration, None)
-
-    def _is_sweepable(self, migration: Migration, by: UUID | None) -> bool:
-        bot = self._bot(migration.bot_id)
-        is_where_it_was = (
-            bot.live.generation == migration.new_generation
-            and bot.previous is not None
-            and bot.previous.collection == migration.source_collection
-        )
-        backs = [m for m in self._all() if m.reverses == migration.id and m.kind is Kind.REVERSE]
-        if by is None:
-            allowed = all(back.status not in LIVE for back in backs)
-        else:
-            allowed = any(b.id == by and b.status is Status.RUNNING for b in backs)
-        return migration.status in LEFT_BEHIND and is_where_it_was and allowed
 
     def _require_epoch(self, migration_id: UUID, epoch: int) -> None:
         if self._at_work(migration_id, epoch) is None:

@@ -46,7 +46,7 @@ from tests.fakes.dispatcher import FakeDispatcher
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
-from tests.fakes.upkeep import chore
+from tests.fakes.chores import chore
 from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
 
 OWNER = Caller("owner")

@@ -26,14 +26,24 @@ from migrations.model.errors import (
     TooManyMigrations,
     TransitionRefused,
 )
-from migrations.model.runs import Migration, NewMigration, Step
+from migrations.model.runs import (
+    Due,
+    Lease,
+    Migration,
+    NewMigration,
+    RunnerLease,
+    Step,
+    SweeperLease,
+)
 from migrations.model.states import DRIVEN, Phase, Status
 from migrations.store import SqlMigrationStore
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, hold
 from tests.contract.state_store_world import (
     LIMIT,
+    ONCE,
     RETENTION_HOURS,
+    SWEEPS,
     World,
     a_start,
     emptied,
@@ -228,12 +238,15 @@ def test_the_last_two_batches_start_catching_up_once(state: World) -> None:
         end(state, migration)
 
 
-def test_one_of_two_workers_becomes_the_runner(state: World) -> None:
+@pytest.mark.parametrize("lease_of", [lambda m: RunnerLease(m.id, 1), lambda m: SweeperLease(m.id)])
+def test_one_of_two_workers_gets_a_lease(
+    state: World, lease_of: Callable[[Migration], Lease]
+) -> None:
     for _ in range(ROUNDS):
-        migration = ready(state, Status.RUNNING)
+        lease = lease_of(ready(state, Status.SWITCHED))  # it may be run and swept
         answers = at_once(
             *(
-                lambda m=migration, name=name: state.store.take_runner(m.id, 1, name, 60)
+                lambda lease=lease, name=name: state.store.take_lease(lease, name, 60)
                 for name in ("me", "you")
             )
         )
@@ -309,27 +322,41 @@ def test_of_two_watchdogs_one_enqueues_what_is_due(state: World) -> None:
     for _ in range(ROUNDS):
         forward = state.complete(ready(state, Status.SWITCHING))
         state.pass_time(RETENTION_HOURS * 3600)
-        answers = twice(lambda: state.store.claim_sweeps(30, 300, 3600))
-        assert 1 == sum(forward.id in answer for answer in answers)
-        answers = twice(lambda: state.store.claim_retirements(300))
-        assert 1 == sum(forward.id in answer for answer in answers)
+        for _ in range(2):  # what was never claimed, and what was
+            answers = twice(lambda: state.store.claim_due(Due.SWEEP, SWEEPS))
+            assert 1 == sum(forward.id in answer for answer in answers)
+            answers = twice(lambda: state.store.claim_due(Due.RETIRE, ONCE))
+            assert 1 == sum(forward.id in answer for answer in answers)
+            state.pass_time(301)
         assert state.store.retire(forward.id, 1, "ab", 0)
-        answers = twice(lambda: state.store.claim_drops(300))
-        assert 1 == sum(forward.id in answer for answer in answers)
+        for _ in range(2):
+            answers = twice(lambda: state.store.claim_due(Due.DROP, ONCE))
+            assert 1 == sum(forward.id in answer for answer in answers)
+            state.pass_time(301)
         kinds_sent = [message["kind"] for message in state.messages(forward)]
-        assert [1, 1, 1] == [kinds_sent.count(k) for k in ("sweep", "retire", "drop_held")]
+        assert [2, 2, 2] == [kinds_sent.count(k) for k in ("sweep", "retire", "drop_held")]
 
 
-def test_of_two_sweepers_one_sweeps(state: World) -> None:
-    for _ in range(ROUNDS):
-        forward = state.complete(ready(state, Status.SWITCHING))
-        answers = at_once(
-            *(
-                lambda m=forward, name=name: state.store.take_sweeper(m.id, name, 60)
-                for name in ("me", "you")
-            )
-        )
-        assert [False, True] == sorted(answers)
+def test_what_is_over_is_not_due_any_more(state: World, module_database_url: str) -> None:
+    """The table says what is to come; it does not grow with what has been."""
+    forward = state.complete(ready(state, Status.SWITCHING))
+    claims = {Due.SWEEP: SWEEPS, Due.RETIRE: ONCE, Due.DROP: ONCE}.items()
+    database = Database(module_database_url)
+
+    def known_to_come() -> list[str]:
+        for what, pauses in claims:
+            state.store.claim_due(what, pauses)
+        with database.transaction() as session:
+            return list(session.scalars(text("SELECT what FROM due ORDER BY what")))
+
+    assert ["retire", "sweep"] == known_to_come()
+    state.pass_time(RETENTION_HOURS * 3600)
+    assert state.store.retire(forward.id, 1, "ab", 0)
+    assert ["drop"] == known_to_come()
+    with state.store.drop_of_held(forward.source_collection) as may_drop:
+        assert may_drop
+    assert [] == known_to_come()
+    database.close()
 
 
 def held_target(state: World) -> Migration:
@@ -407,7 +434,7 @@ def test_a_run_that_has_completed_has_no_runner_any_more(
     state: World, module_database_url: str
 ) -> None:
     migration = ready(state, Status.SWITCHED)
-    assert state.store.take_runner(migration.id, 1, "me", 60)
+    assert state.store.take_lease(RunnerLease(migration.id, 1), "me", 60)
     state.store.finish(migration.id, 1)
     database = Database(module_database_url)
     with database.transaction() as session:

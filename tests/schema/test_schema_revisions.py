@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, Executable, create_engine, inspect, select, text, update
 
 from devstack.postgres import PostgresServer
-from migrations.store.records import Record
+from migrations.model.runs import Due
+from migrations.model.states import Status
+from migrations.store import SqlMigrationStore
+from migrations.store.records import BotRecord, HeldRecord, MigrationRecord, Record
 from migrations.store.revisions import downgrade, upgrade
+from tests.contract.state_store_world import ONCE, SWEEPS, on_postgres
 from tests.services.databases import fresh_database
 
 TABLES = {
     "bots",
     "conflicts",
+    "due",
     "failed_chunks",
     "frozen_parts",
     "held_collections",
@@ -147,3 +153,49 @@ INSERT INTO spend (migration_id, provider, model, purpose, tokens)
     SELECT id, 'openai', 'large', purpose, tokens FROM migrations,
         (VALUES ('batch', 1099511627776), ('batch', 5), ('catch_up', 7)) AS paid (purpose, tokens)
 """
+
+
+def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0004")
+    store = SqlMigrationStore(empty_database_url)
+    state = on_postgres(store, empty_database_url)
+    swept, waiting, never, retiring = (state.reach(Status.COMPLETED) for _ in range(4))
+    undone = state.reach(Status.ROLLED_BACK)
+    assert store.hold_target(undone.id, 5, 0)
+    now = datetime.now(UTC)
+    past, future = now - timedelta(minutes=1), now + timedelta(minutes=1)
+    row, of_bot = MigrationRecord, BotRecord.bot_id == retiring.bot_id
+    execute(
+        empty_database_url,
+        update(row).values(finished_at=past, sweep_at=future, sweeps=2),
+        update(row).where(row.id == swept.id).values(sweep_at=past),
+        update(row).where(row.id == never.id).values(sweep_at=None, sweeps=0),
+        update(row).where(row.id == retiring.id).values(retire_at=past, retirings=1),
+        update(BotRecord).where(of_bot).values(previous_expires_at=past),
+        update(HeldRecord).values(drop_at=past, drops=4),
+    )
+    upgrade(empty_database_url)
+    assert {swept.id, never.id} == set(store.claim_due(Due.SWEEP, SWEEPS))
+    assert [retiring.id] == store.claim_due(Due.RETIRE, ONCE)
+    assert [undone.id] == store.claim_due(Due.DROP, ONCE)
+    sent = {(one.id, state.messages(one)[-1].get("number")) for one in (swept, never, undone)}
+    assert {(swept.id, 3), (never.id, 1), (undone.id, 5)} == sent
+    store.close()
+    downgrade(empty_database_url, "0004")
+    was_swept = select(row.sweeps).where(row.sweep_at > now)
+    for one, sweeps in ((swept, 3), (waiting, 2), (never, 1)):
+        assert [(sweeps,)] == execute(empty_database_url, was_swept.where(row.id == one.id))
+    was_tried = select(row.retirings).where(row.retire_at > now, row.id == retiring.id)
+    assert [(2,)] == execute(empty_database_url, was_tried)
+    was_tried = select(HeldRecord.drops).where(HeldRecord.drop_at > now)
+    assert [(5,)] == execute(empty_database_url, was_tried)
+
+
+def execute(url: str, *statements: Executable) -> list[tuple[Any, ...]]:
+    """What the last of them finds."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        found = [connection.execute(statement) for statement in statements][-1]
+        rows = [tuple(row) for row in found] if found.returns_rows else []
+    engine.dispose()
+    return rows

@@ -21,7 +21,7 @@ from migrations.model.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
-from migrations.model.runs import Migration
+from migrations.model.runs import Migration, RunnerLease
 from migrations.model.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import AwayAtTheBeginning, FakeMigrationStore
@@ -117,9 +117,10 @@ def test_a_doubled_last_phase_that_awaits_its_turn_gets_none_before_the_run_has_
 
     class AskedForTheTurn(FakeMigrationStore):
         def finish(self, migration_id: UUID, epoch: int) -> None:
-            gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
+            lease = RunnerLease(migration_id, epoch)
+            gets_its_turn.append(self.take_lease(lease, "the second delivery", 60))
             super().finish(migration_id, epoch)
-            gets_its_turn.append(self.take_runner(migration_id, epoch, "the second delivery", 60))
+            gets_its_turn.append(self.take_lease(lease, "the second delivery", 60))
 
     world = World(store_class=AskedForTheTurn)
     migration = world.start_at(Phase.CLEANUP)

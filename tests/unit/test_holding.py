@@ -226,9 +226,7 @@ def test_the_late_end_of_the_first_run_does_not_touch_what_the_second_took_over(
 def test_a_held_target_of_another_bot_is_never_offered() -> None:
     world = cancelled()
     (held,) = world.store.held_of("bot")
-    world.store._held_ones[held.collection] = replace(
-        world.store._held_ones[held.collection], held=replace(held, bot_id="another")
-    )
+    world.store._held_ones[held.collection] = replace(held, bot_id="another")
     assert not world.start().target_adopted
 
 

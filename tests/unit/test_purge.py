@@ -10,10 +10,9 @@ import pytest
 from migrations.model.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
-from migrations.model.runs import Migration
+from migrations.model.runs import Due, Migration
 from migrations.way_back.kept import drop_held, retire
 from tests.fakes.embedders import LARGE, SMALL
-from tests.fakes.state_rows import HeldRow
 from tests.fakes.world import OWNER, SOURCE, World
 
 HOUR = 3600.0
@@ -110,7 +109,7 @@ def test_a_rollback_that_has_begun_is_not_retired_away() -> None:
     world, migration = switched()
     world.system.rollback(OWNER, migration.id)
     world.clock.sleep(73 * HOUR)
-    assert [] == world.store.claim_retirements(300)
+    assert [] == world.store.claim_due(Due.RETIRE, (0, 300))
     assert not world.store.retire(migration.id, 12, "x", 24)
     assert world.bot.previous is not None
 
@@ -201,7 +200,7 @@ def plant(world: World, collection: str, migration: Migration) -> None:
     held = world.store.held(SOURCE)
     assert held is not None
     wrong = replace(held, collection=collection, reason=HoldReason.ROLLED_BACK)
-    world.store._held_ones[collection] = HeldRow(wrong)
+    world.store._held_ones[collection] = wrong
 
 
 def test_the_live_collection_is_not_dropped_whatever_a_stale_row_says() -> None:

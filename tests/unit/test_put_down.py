@@ -9,7 +9,7 @@ import pytest
 
 from migrations.model import task_names as names
 from migrations.model.errors import ProviderUnavailable, PutDown, VectorStoreUnavailable
-from migrations.model.runs import Migration
+from migrations.model.runs import Migration, RunnerLease
 from migrations.model.states import Phase, Status
 from tests.fakes.state_store import AwayAtTheBeginning
 from tests.fakes.world import OWNER, SOURCE, World
@@ -62,7 +62,7 @@ def test_a_phase_is_put_down_where_it_looks_without_waiting() -> None:
 def test_who_takes_a_phase_up_need_not_wait_for_the_lease_of_who_put_it_down() -> None:
     world = World()
     migration = put_down_in_verification(world)
-    assert world.store.take_runner(migration.id, 1, "somebody else", 60)
+    assert world.store.take_lease(RunnerLease(migration.id, 1), "somebody else", 60)
 
 
 def test_catching_up_is_put_down() -> None:

@@ -14,7 +14,7 @@ from migrations.model.errors import (
     VectorStoreUnavailable,
 )
 from migrations.model.left_behind import Conflict, ConflictReason
-from migrations.model.runs import Migration
+from migrations.model.runs import Due, Migration
 from migrations.model.snapshot import ROW_BYTES, frozen
 from migrations.model.states import Phase, Status
 from migrations.way_back.late_writes import SweepResult, sweep
@@ -484,8 +484,8 @@ def test_no_sweep_is_due_while_a_rollback_runs_or_after_it() -> None:
     world, migration = switched()
     world.system.rollback(OWNER, migration.id)
     world.clock.sleep(31)
-    assert [] == world.store.claim_sweeps(30, 300, 3600)
+    assert [] == world.store.claim_due(Due.SWEEP, (30, 300, 3600))
     world.deliver()
     world.clock.sleep(31)
     back = world.store.latest("bot")
-    assert [back.id] == world.store.claim_sweeps(30, 300, 3600)
+    assert [back.id] == world.store.claim_due(Due.SWEEP, (30, 300, 3600))
