@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,12 @@ def _wanted(rows: str) -> list[Row]:
 
 
 def _rows(stack: EmbeddedStack, folder: Path, rows: list[Row]) -> Iterator[Result]:
-    if not rows:
-        return
-    with _ground(stack, folder, wired=True) as ground:
-        for row in rows:
-            yield _tried(row.id, row.what, lambda row=row: row.run(ground))
-            _whole_again(ground)
+    for number, (settings, some) in enumerate(groupby(rows, lambda row: row.settings)):
+        own = {"settings": {**SETTINGS, **settings}}
+        with _ground(stack, folder / str(number), wired=True, **own) as ground:
+            for row in some:
+                yield _tried(row.id, row.what, lambda row=row: row.run(ground))
+                _whole_again(ground)
 
 
 def _whole_again(ground: Ground) -> None:

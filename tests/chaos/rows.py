@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from tests.harness.ground import Ground
 from tests.scenarios import (
     cancels,
     deaths,
+    lost_writes,
     messages,
     operating,
     outages,
@@ -30,6 +31,8 @@ class Row:
     run: Callable[[Ground], str]
     #: On the real Milvus: milvus-lite forgets what it has acknowledged and not flushed.
     real: bool = False
+    #: Environment variables that it needs to be otherwise; it then has workers of its own.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,35 @@ def _milvus() -> Iterator[Row]:
     data = "the real one, killed and restarted"
     yield Row("F31-data", data, lambda g: outages.restarted(g, "milvus"), real=True)
     yield Row("F32", "flushed and compacted all along", operating.flushed_and_compacted)
+    yield from _lost_writes()
     yield Row("F36", "target released before the switch", operating.released_before_the_switch)
+
+
+def _lost_writes() -> Iterator[Row]:
+    yield Row(
+        "F32b-before",
+        "deletions of verification undone before the last catching up",
+        lost_writes.back_before_the_last_catching_up,
+        real=True,
+    )
+    for point in (
+        "finalization.before_intent",
+        "finalization.before_switch",
+        "finalization.after_alias",
+    ):
+        yield Row(
+            f"F32b-{point.partition('.')[2]}",
+            f"deletions of the last pass undone at {point}",
+            lambda g, point=point: lost_writes.back_at(g, point),
+            real=True,
+        )
+    yield Row(
+        "F32b-engine",
+        "twenty runs, their last flush at the end of a compaction",
+        lambda g: lost_writes.lost_by_milvus(g, 20),
+        real=True,
+        settings={"REEMBED_UNINDEXED_ROWS": str(lost_writes.CHUNKS - 100)},
+    )
 
 
 def _provider() -> Iterator[Row]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground
-from tests.harness.world import LARGE
+from tests.harness.world import LARGE, SMALL
+from tests.harness.writers import Operation, Outcome, write
 from tests.services.databases import unique_name
 
 #: Chunks of a batch in every scenario, unless it says otherwise.
@@ -25,6 +28,12 @@ def seeded(ground: Ground, chunks: int = 60) -> BotHandle:
 
 def started(bot: BotHandle, **wish: object) -> Run:
     return bot.start(LARGE, **{"batch_size": BATCH, **wish})
+
+
+def written(ground: Ground, bot: BotHandle, texts: Mapping[str, str | None]) -> None:
+    """Somebody writes to the collection the bot was registered with, by its physical name."""
+    write(ground.milvus, bot.collection, SMALL, texts)
+    bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]
 
 
 def paid_again(ground: Ground, bot: BotHandle, run: Run) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import pytest
 from pymilvus import MilvusException
@@ -11,8 +10,8 @@ from pymilvus import MilvusException
 from tests.harness.bots import BotHandle
 from tests.harness.ground import Ground
 from tests.harness.world import SMALL
-from tests.harness.writers import Operation, Outcome, write
-from tests.scenarios.judging import RESUME_SECONDS, seeded, started
+from tests.harness.writers import write
+from tests.scenarios.judging import RESUME_SECONDS, seeded, started, written
 
 #: What the plan allows for a late write to reach the new collection.
 FORWARDED_WITHIN_SECONDS = 30.0
@@ -24,7 +23,7 @@ def between_catching_up_and_switch(ground: Ground) -> str:
     with ground.driver.paused("finalization.before_switch") as held:
         run = started(bot)
         held.wait()
-        _written(ground, bot, {"k000001": "changed late", "k000002": None, "late": "new, late"})
+        written(ground, bot, {"k000001": "changed late", "k000002": None, "late": "new, late"})
     run.ends("completed", RESUME_SECONDS)
     return _forwarded(ground, bot)
 
@@ -34,15 +33,10 @@ def after_the_switch(ground: Ground) -> str:
     bot = seeded(ground)
     run = started(bot)
     run.ends("completed", RESUME_SECONDS)
-    _written(ground, bot, {"k000003": "changed after", "k000004": None, "after": "new, after"})
+    written(ground, bot, {"k000003": "changed after", "k000004": None, "after": "new, after"})
     with pytest.raises(MilvusException, match="dim"):
         write(ground.milvus, bot.alias, SMALL, {"refused": "of another dimension"})
     return _forwarded(ground, bot)
-
-
-def _written(ground: Ground, bot: BotHandle, texts: Mapping[str, str | None]) -> None:
-    write(ground.milvus, bot.collection, SMALL, texts)
-    bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]
 
 
 def _forwarded(ground: Ground, bot: BotHandle) -> str:
