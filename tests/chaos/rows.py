@@ -167,7 +167,7 @@ def _lost_writes() -> Iterator[Row]:
         "twenty runs, their last flush at the end of a compaction",
         lambda g: lost_writes.lost_by_milvus(g, 20),
         real=True,
-        settings={"REEMBED_UNINDEXED_ROWS": str(lost_writes.CHUNKS - 100)},
+        settings=lost_writes.SETTINGS,
     )
 
 
