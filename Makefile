@@ -1,7 +1,7 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test bench chaos lint clean lock
+.PHONY: help demo up down test bench chaos upgrade lint clean lock
 
 PYTHON ?= python3
 KILLS ?= 100
@@ -10,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
 
 help:  ## show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed-local  ## move a real bot to another model and back, on servers of its own
 	$(BIN)/python -m devstack.demo
@@ -34,6 +34,11 @@ chaos: .venv/.installed-dev  ## break everything: the fault matrix, then KILLS r
 	mkdir -p build/tmp
 	$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(ROWS),--rows $(ROWS)) $(if $(STANDALONE),--standalone) --folder build/tmp --keep
+
+upgrade: .venv/.installed-dev  ## go on with what the code as of FROM has begun (FROM=<revision>); ONLY=<case> for one case
+	mkdir -p build/tmp
+	$(BIN)/python -m tests.upgrade $(if $(FROM),--from $(FROM)) $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(STANDALONE),--standalone) --folder build/tmp
 
 lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check

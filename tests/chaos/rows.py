@@ -269,6 +269,6 @@ LEFT_OUT = (
     LeftOut("F47", "there is no fence of grants"),
     LeftOut("F54", "drops decided on stale reads: tests/unit/test_purge.py"),
     LeftOut("F55", "shapes of data: tests/contract/test_vector_store_engines.py"),
-    LeftOut("F56", "there is one version only"),
+    LeftOut("F56", "two versions of the code: tests/upgrade"),
     LeftOut("F58", "a full disk needs a disk of its own"),
 )
