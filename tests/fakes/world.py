@@ -41,12 +41,12 @@ from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
 from tests.fakes.checkpoints import FakeCheckpoints
+from tests.fakes.chores import chore
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatcher import FakeDispatcher
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
-from tests.fakes.chores import chore
 from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
 
 OWNER = Caller("owner")
