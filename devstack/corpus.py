@@ -40,9 +40,13 @@ class Passage:
     text: str
 
 
-def python_corpus() -> list[Passage]:
-    """All passages, always in the same order: the reference's topics, then the library."""
-    return [*distinct(_reference()), *distinct(_library())]
+def python_corpus(library: Path | None = None) -> list[Passage]:
+    """All passages, always in the same order: the reference's topics, then the library.
+
+    ``library`` is the folder of its sources, by default this Python's own.
+    """
+    root = library or Path(sysconfig.get_path("stdlib"))
+    return [*distinct(_reference()), *distinct(_library(root))]
 
 
 def _reference() -> Iterator[Passage]:
@@ -51,8 +55,7 @@ def _reference() -> Iterator[Passage]:
             yield Passage(f"topics/{topic.upper()}#{number:03d}", topic, text)
 
 
-def _library() -> Iterator[Passage]:
-    root = Path(sysconfig.get_path("stdlib"))
+def _library(root: Path) -> Iterator[Passage]:
     for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).parts):
         parts = path.relative_to(root).with_suffix("").parts
         if not _is_public(parts):
