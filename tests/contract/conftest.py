@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import create_engine
 
 from devstack.postgres import PostgresServer
 from migrations.store import SqlMigrationStore
-from tests.contract.state_store_world import World, emptied, in_memory, on_postgres
+from tests.contract.state_store_world import Memory, World, emptied, in_memory, on_postgres
 from tests.services.databases import fresh_database
 
 
@@ -27,11 +28,19 @@ def sql_store(state_database: str) -> Iterator[SqlMigrationStore]:
     store.close()
 
 
+@pytest.fixture(scope="session")
+def memory(sql_store: SqlMigrationStore, state_database: str) -> Iterator[Memory]:
+    """What was made there for earlier tests."""
+    engine = create_engine(state_database)
+    yield Memory(sql_store, engine)
+    engine.dispose()
+
+
 @pytest.fixture(params=["fake", "postgres"])
 def state(request: pytest.FixtureRequest) -> World:
     """An empty state store: the fake, then the real one."""
     if request.param == "fake":
         return in_memory()
-    url = request.getfixturevalue("state_database")
-    emptied(url)
-    return on_postgres(request.getfixturevalue("sql_store"), url)
+    memory: Memory = request.getfixturevalue("memory")
+    emptied(memory.engine)
+    return on_postgres(memory)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import DateTime, Engine, create_engine, text
+from sqlalchemy import DateTime, Engine, Table, text
 
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.config import EmbeddingRef, MigrationConfig
@@ -28,6 +29,7 @@ WINDOW_SECONDS = RETENTION_HOURS * HOUR
 LIMIT = 3
 #: Pauses for what is due, in seconds, as the watchdog has them.
 SWEEPS, ONCE = (30, 300, 3600), (0, 300)
+Rows = dict[Table, list[dict[str, Any]]]
 
 
 @dataclass
@@ -37,6 +39,10 @@ class World:
     pass_time: Callable[[float], None]
     #: Change a bot behind the store's back.
     raise_generation: Callable[[str], None]
+    #: Do what makes the migration of this name, or put it there as it was made before.
+    recall: Callable[[Hashable, Callable[[], Migration]], Migration] = lambda _, make: make()
+    #: How often a status was reached.
+    times: Counter[Status] = field(default_factory=Counter)
 
     def bot(self, bot_id: str = "bot", **changes: Any) -> Bot:
         return self.store.add_bot(replace(a_bot(bot_id), **changes))
@@ -78,6 +84,11 @@ class World:
     def reach(self, status: Status, **config: Any) -> Migration:
         """A migration of a new bot in ``status``, in finalization where there is a choice."""
         config = {"enable_rollback": status is not Status.FAILED, **config}
+        self.times[status] += 1
+        which = (status, self.times[status], *sorted(config.items()))
+        return self.recall(which, lambda: self._reach(status, config))
+
+    def _reach(self, status: Status, config: Mapping[str, Any]) -> Migration:
         migration = self.start(self.bot(f"bot-{uuid4()}"), config=a_config(**config))
         REACH[status](self, migration)
         return self.now(migration)
@@ -210,19 +221,70 @@ def in_memory() -> World:
     return World(store, clock.sleep, raise_generation)
 
 
-def emptied(database_url: str) -> None:
+def emptied(engine: Engine) -> None:
     """Take every row out of a database that has the tables."""
     # Not TRUNCATE, which makes new files: it takes longer than most of the tests.
     names = [table.name for table in reversed(Record.metadata.sorted_tables)]
-    _execute(database_url, [f"DELETE FROM {name}" for name in names])  # noqa: S608 # our own
+    _execute(engine, [f"DELETE FROM {name}" for name in names])  # noqa: S608 # our own
 
 
-def on_postgres(store: SqlMigrationStore, database_url: str) -> World:
+@dataclass
+class Memory:
+    """Migrations that were brought to a status once, and are put there with their rows again.
+
+    Each takes some twenty transactions, and hundreds of tests begin with one.
+    """
+
+    store: SqlMigrationStore
+    engine: Engine
+    _made: dict[Hashable, tuple[UUID, datetime, Rows]] = field(default_factory=dict)
+
+    def recall(self, which: Hashable, make: Callable[[], Migration]) -> Migration:
+        if which in self._made:
+            return self._put(*self._made[which])
+        _, before = self._rows()
+        migration = make()
+        at, after = self._rows()
+        new = {
+            table: [row for row in rows if row not in before[table]]
+            for table, rows in after.items()
+        }
+        self._made[which] = migration.id, at, new
+        return migration
+
+    def _rows(self) -> tuple[datetime, Rows]:
+        """Everything there is, and when it was looked at."""
+        with self.engine.begin() as connection:
+            rows = {
+                table: [dict(row) for row in connection.execute(table.select()).mappings()]
+                for table in Record.metadata.sorted_tables
+            }
+            return connection.execute(text("SELECT now()")).scalar_one(), rows
+
+    def _put(self, migration_id: UUID, at: datetime, made: Rows) -> Migration:
+        with self.engine.begin() as connection:
+            since = connection.execute(text("SELECT now()")).scalar_one() - at
+            for table, rows in made.items():
+                if rows:
+                    connection.execute(table.insert(), [_later(row, since) for row in rows])
+        return self.store.migration(migration_id)
+
+
+def _later(row: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    """As if it had been written just now."""
+    return {
+        name: value + by if isinstance(value, datetime) else value for name, value in row.items()
+    }
+
+
+def on_postgres(memory: Memory) -> World:
+    engine = memory.engine
+
     def pass_time(seconds: float) -> None:
         """PostgreSQL's clock goes on by itself; what is written moves into the past."""
         shift = f"interval '{timedelta(seconds=seconds).total_seconds()} seconds'"
         _execute(
-            database_url,
+            engine,
             [
                 f"UPDATE {table.name} SET {column.name} = {column.name} - {shift}"  # noqa: S608 # our own names
                 for table in Record.metadata.sorted_tables
@@ -233,17 +295,15 @@ def on_postgres(store: SqlMigrationStore, database_url: str) -> World:
 
     def raise_generation(bot_id: str) -> None:
         raised = f"UPDATE bots SET generation = generation + 1 WHERE bot_id = '{bot_id}'"  # noqa: S608 # our own
-        _execute(database_url, [raised])
+        _execute(engine, [raised])
 
-    return World(store, pass_time, raise_generation)
+    return World(memory.store, pass_time, raise_generation, memory.recall)
 
 
-def _execute(database_url: str, statements: list[str]) -> None:
-    engine: Engine = create_engine(database_url)
+def _execute(engine: Engine, statements: list[str]) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
-    engine.dispose()
 
 
 UNKNOWN = UUID(int=0)

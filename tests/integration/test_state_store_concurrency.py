@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from migrations.lifecycle.change import Change
 from migrations.model import messages
@@ -44,6 +44,7 @@ from tests.contract.state_store_world import (
     ONCE,
     RETENTION_HOURS,
     SWEEPS,
+    Memory,
     World,
     a_start,
     emptied,
@@ -51,7 +52,7 @@ from tests.contract.state_store_world import (
 )
 
 #: A race has to be run more than once to be a race; each round has a bot of its own.
-ROUNDS = 8
+ROUNDS = 4
 Action = Callable[[], Any]
 
 
@@ -62,10 +63,17 @@ def store(module_database_url: str) -> Iterator[SqlMigrationStore]:
     store.close()
 
 
+@pytest.fixture(scope="module")
+def memory(store: SqlMigrationStore, module_database_url: str) -> Iterator[Memory]:
+    engine = create_engine(module_database_url)
+    yield Memory(store, engine)
+    engine.dispose()
+
+
 @pytest.fixture
-def state(store: SqlMigrationStore, module_database_url: str) -> World:
-    emptied(module_database_url)
-    return on_postgres(store, module_database_url)
+def state(memory: Memory) -> World:
+    emptied(memory.engine)
+    return on_postgres(memory)
 
 
 def at_once(*actions: Action) -> list[Any]:
