@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.api_latency import api_latency
-from benchmarks.figures import Figure, machine, show, write
+from benchmarks.figures import Figure, faults, machine, show, write
 from benchmarks.growth import growth
 from benchmarks.lab import Lab
 from benchmarks.latency_provider import latency_provider
@@ -47,26 +48,44 @@ def main() -> int:
     about = machine(apart=scale.apart)
     BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as folder:
-        figures = _measure(names, Path(folder), scale)
+        figures, broken = _measure(names, Path(folder), scale)
     show(figures)
     write(options.out, figures, about)
-    return 0
+    for name, reasons in broken.items():
+        print(f"{name} is broken: {' '.join(reasons)}")
+    return 1 if broken else 0
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(1)  # leaves the servers' contexts, which stop them
 
 
-def _measure(names: Sequence[str], folder: Path, scale: Scale) -> list[Figure]:
+def _measure(
+    names: Sequence[str], folder: Path, scale: Scale
+) -> tuple[list[Figure], dict[str, list[str]]]:
+    """The figures; and by benchmark, why it has none or wrong ones."""
     figures: list[Figure] = []
+    broken: dict[str, list[str]] = {}
     with Lab(folder, scale) as lab:
         for name in names:
             began = time.monotonic()
-            found = BENCHMARKS[name](lab)
+            found, reasons = measured(name, lab)
             show(found)
             print(f"{name} took {time.monotonic() - began:.0f} s.", flush=True)
             figures += found
-    return figures
+            if reasons:
+                broken[name] = reasons
+    return figures, broken
+
+
+def measured(name: str, lab: Lab) -> tuple[list[Figure], list[str]]:
+    """One benchmark's figures, and what is wrong with them; hours of others may follow."""
+    try:
+        found = BENCHMARKS[name](lab)
+    except Exception as error:
+        traceback.print_exc()
+        return [], [f"{type(error).__name__}: {error}"]
+    return found, faults(name, found)
 
 
 # --- what is asked for ------------------------------------------------------------

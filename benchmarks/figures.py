@@ -51,6 +51,19 @@ def figure(name: str, values: Iterable[float], unit: str, baselines: Iterable[fl
     return Figure(name, median(values), unit, median(baselines))
 
 
+def faults(name: str, found: Sequence[Figure]) -> list[str]:
+    """What is wrong with the figures of one benchmark, as sentences: it measured nothing."""
+    headlines = [one for one in found if one.name == name]
+    wrong = [] if len(headlines) == 1 else [f"{len(headlines)} figures have its name, not one."]
+    for one in found:
+        if one.name.split(".")[0] != name:
+            wrong.append(f"{one.name} has another benchmark's name.")
+        if not (math.isfinite(one.value) and math.isfinite(one.baseline)):
+            wrong.append(f"{one.name} is {one.value} against {one.baseline}.")
+    wrong += [f"{one.name} is {one.value}." for one in headlines if one.value <= 0]
+    return wrong
+
+
 def median(values: Iterable[float]) -> float:
     """Raises statistics.StatisticsError when there are none."""
     return float(statistics.median(values))
