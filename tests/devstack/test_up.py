@@ -63,14 +63,20 @@ class Up:
         raise AssertionError("it ended before it was up")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: what a test finds there is what the one before has left."""
+    return tmp_path_factory.mktemp("up")
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[str], Up]]:
+def start(folder: Path) -> Iterator[Callable[[str], Up]]:
     started: list[Up] = []
 
     def begin(then: str = "time.sleep(600)") -> Up:
-        (tmp_path / "api.py").write_text(API)
-        (tmp_path / "Procfile").write_text(PROCFILE.format(then=then))
-        where = ["--data", tmp_path / "data", "--procfile", tmp_path / "Procfile"]
+        (folder / "api.py").write_text(API)
+        (folder / "Procfile").write_text(PROCFILE.format(then=then))
+        where = ["--data", folder / "data", "--procfile", folder / "Procfile"]
         process = subprocess.Popen(
             [sys.executable, "-m", "devstack", "up", *where],
             cwd=PROJECT,
@@ -78,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Up]]:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        started.append(Up(tmp_path, process))
+        started.append(Up(folder, process))
         return started[-1]
 
     yield begin
@@ -98,38 +104,26 @@ def test_ctrl_c_stops_everything(start: Callable[[], Up]) -> None:
     assert [] == up.left()
 
 
-def test_down_stops_everything_and_status_tells(start: Callable[[], Up]) -> None:
+def test_sigkill_leaves_nothing_and_the_data_serves_again_until_it_is_taken_down(
+    start: Callable[[], Up],
+) -> None:
     up = start()
     up.wait_until_up()
-    assert "Admin token  reembed_" in up.devstack("status").stdout
+    token = (up.folder / "data" / "admin.token").read_text()
+    up.process.kill()
+    deadline = time.monotonic() + 15
+    while up.left() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [] == up.left()
+
+    up = start()
+    up.wait_until_up()
+    assert token == (up.folder / "data" / "admin.token").read_text()
+    assert f"Admin token  {token}" in up.devstack("status").stdout
     assert "Stopped." in up.devstack("down").stdout
     assert 0 == up.process.wait(1)
     assert [] == up.left()
     assert "Nothing is running." in up.devstack("status").stdout
-
-
-def test_down_stops_what_is_only_starting(start: Callable[[], Up]) -> None:
-    up = start()
-    deadline = time.monotonic() + 30
-    while "redis-server" not in up.left():
-        assert time.monotonic() < deadline
-    assert "starting" in up.devstack("status").stdout
-    assert 0 == up.devstack("down").returncode
-    assert [] == up.left()
-
-
-def test_sigkill_leaves_nothing_and_the_data_serves_again(start: Callable[[], Up]) -> None:
-    tokens = []
-    for _ in range(2):
-        up = start()
-        up.wait_until_up()
-        tokens.append((up.folder / "data" / "admin.token").read_text())
-        up.process.kill()
-        deadline = time.monotonic() + 15
-        while up.left() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert [] == up.left()
-    assert tokens[0] == tokens[1]
 
 
 def test_the_end_of_one_process_ends_all_and_is_explained(start: Callable[[str], Up]) -> None:
@@ -141,8 +135,14 @@ def test_the_end_of_one_process_ends_all_and_is_explained(start: Callable[[str],
     assert [] == up.left()
 
 
-def test_clean_stops_everything_and_removes_the_data(start: Callable[[], Up]) -> None:
+def test_clean_stops_even_what_is_only_starting_and_removes_the_data(
+    start: Callable[[], Up],
+) -> None:
     up = start()
-    up.wait_until_up()
+    deadline = time.monotonic() + 30
+    while "redis-server" not in up.left():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "starting" in up.devstack("status").stdout
     assert 0 == up.devstack("clean").returncode
     assert (False, []) == ((up.folder / "data").exists(), up.left())
