@@ -1,4 +1,4 @@
-"""The state stores that its contract suite runs on."""
+"""The state stores and vector stores that their contract suites run on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine
 
+from devstack.milvus_lite import MilvusLiteServer
+from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.postgres import PostgresServer
 from migrations.store import SqlMigrationStore
+from tests.contract import vector_store_world
 from tests.contract.state_store_world import Memory, World, emptied, in_memory, on_postgres
 from tests.services.databases import fresh_database
 
@@ -44,3 +47,19 @@ def state(request: pytest.FixtureRequest) -> World:
     memory: Memory = request.getfixturevalue("memory")
     emptied(memory.engine)
     return on_postgres(memory)
+
+
+@pytest.fixture(scope="session")
+def on_lite(milvus_lite_server: MilvusLiteServer) -> vector_store_world.World:
+    return vector_store_world.world_at(milvus_lite_server.url)
+
+
+@pytest.fixture(scope="session")
+def on_standalone(
+    milvus_standalone_server: MilvusStandaloneServer,
+) -> Iterator[vector_store_world.World]:
+    world = vector_store_world.world_at(milvus_standalone_server.url)
+    assert world.client is not None
+    world.supply = vector_store_world.Supply(world.store, world.client)
+    yield world
+    world.supply.close()

@@ -75,7 +75,7 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
 
 @pytest.fixture(params=["fake", "fake-unordered", "milvus-lite", "milvus-standalone"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    world = open_world(request.param, lambda name: str(request.getfixturevalue(name).url))
+    world = open_world(request.param, request.getfixturevalue)
     yield world
     world.clean()
 

@@ -55,7 +55,7 @@ from tests.services.servers import running
 @pytest.fixture(scope="module", params=["milvus-lite", "milvus-standalone"])
 def engine(request: pytest.FixtureRequest) -> Iterator[World]:
     """Shared by the module, collections and all: making one takes Milvus seconds."""
-    world = open_world(request.param, lambda name: str(request.getfixturevalue(name).url))
+    world = open_world(request.param, request.getfixturevalue)
     yield world
     world.clean()
 
@@ -73,7 +73,14 @@ def strings(engine: World) -> CollectionSchema:
 
 @pytest.fixture
 def lite(request: pytest.FixtureRequest) -> Iterator[World]:
-    world = open_world("milvus-lite", lambda name: str(request.getfixturevalue(name).url))
+    world = open_world("milvus-lite", request.getfixturevalue)
+    yield world
+    world.clean()
+
+
+@pytest.fixture
+def standalone(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = open_world("milvus-standalone", request.getfixturevalue)
     yield world
     world.clean()
 
@@ -155,16 +162,17 @@ def test_a_row_too_large_for_one_message_with_its_neighbours_is_sent_in_parts(
     assert np.array_equal(written, np.stack([c.vector for c in found]))
 
 
-def test_rows_too_large_for_one_answer_together_are_read_all_the_same(engine: World) -> None:
-    long = engine.collection(columns=[("long", DataType.VARCHAR, {"max_length": 65_535})])
+def test_rows_too_large_for_one_answer_together_are_read_all_the_same(standalone: World) -> None:
+    store = standalone.store
+    long = standalone.collection(columns=[("long", DataType.VARCHAR, {"max_length": 65_535})])
     keys = [f"k{i:04}" for i in range(1_700)]  # 110 MB; Milvus answers 100 MiB at most
     for start in range(0, len(keys), 200):
         part = keys[start : start + 200]
-        write(engine.store, long, [chunk(key, long="x" * 65_000) for key in part])
+        write(store, long, [chunk(key, long="x" * 65_000) for key in part])
 
-    assert keys == [found.key for found in everything(engine.store, long, page_size=2_000)]
-    assert keys == [found.key for found in engine.store.fetch(long, keys)]
-    assert keys == [found.key for found in engine.store.read(long, ALL_KEYS)]
+    assert keys == [found.key for found in everything(store, long, page_size=2_000)]
+    assert keys == [found.key for found in store.fetch(long, keys)]
+    assert keys == [found.key for found in store.read(long, ALL_KEYS)]
 
 
 @pytest.mark.parametrize("path", ["packed", "plain"])
@@ -374,9 +382,8 @@ def test_a_row_missing_from_a_page_raises_instead_of_being_lost(
             list(scan(strings, page_size=5))
 
 
-def test_keys_that_stand_twice_are_found_out(request: pytest.FixtureRequest) -> None:
-    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
-    made = world.collection()
+def test_keys_that_stand_twice_are_found_out(standalone: World) -> None:
+    world, made = standalone, standalone.collection()
     assert world.client is not None
     row = {"pk": "k3", "text": "again", "vector": vectors(1)[0].tolist()}
     write(world.store, made, [chunk(f"k{i}") for i in range(9)])
@@ -384,18 +391,16 @@ def test_keys_that_stand_twice_are_found_out(request: pytest.FixtureRequest) -> 
 
     with pytest.raises(ScanInconsistent, match="twice"):
         list(world.store.scan_keys(made))
-    world.clean()
 
 
 def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own(
-    request: pytest.FixtureRequest,
+    standalone: World,
 ) -> None:
     """With the deletions that upserts write, Milvus makes every segment of a large fill anew.
 
     It is asked to, and also does so by itself, at a time of its own choosing.
     """
-    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
-    client, made = world.client, world.collection()
+    world, client, made = standalone, standalone.client, standalone.collection()
     assert client is not None
     write(world.store, made, [chunk(f"k{i}") for i in range(3_000)])
     world.store.flush(made.name)
@@ -410,15 +415,14 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
         state = world.store.index_state(made.name)
         pending = client.describe_index(made.name, "vector")["pending_index_rows"]
         seen.append((state, pending))
-        if state == IndexState(5_500, 5_500) and next(looks) % 500 == 0:
+        if state == IndexState(5_500, 5_500) and next(looks) % 200 == 0:
             client.compact(made.name, timeout=30)  # again after ten seconds
         # For a moment what it replaces still counts as indexed, and nothing is pending.
         was_pending = any(rows for earlier, rows in seen if earlier.total_rows == 3_500)
         return was_pending and not pending
 
-    wait_until(is_indexed_anew, pause=0.02)
+    wait_until(is_indexed_anew, pause=0.05)
     assert {0} == {state.unindexed_rows for state, _ in seen if state.total_rows == 3_500}
-    world.clean()
 
 
 # --- servers and processes --------------------------------------------------------
@@ -538,11 +542,7 @@ def _patiently(call: Callable[[], Any]) -> None:
     return call()
 
 
-def test_lately_is_two_seconds_before_now_by_the_clock_of_milvus(
-    request: pytest.FixtureRequest,
-) -> None:
-    world = open_world("milvus-standalone", lambda n: str(request.getfixturevalue(n).url))
-    lately, now = world.store.lately(), world.store.moment()
+def test_lately_is_two_seconds_before_now_by_the_clock_of_milvus(standalone: World) -> None:
+    lately, now = standalone.store.lately(), standalone.store.moment()
     milliseconds = (now["guarantee_timestamp"] >> 18) - (lately["guarantee_timestamp"] >> 18)
     assert 2000 <= milliseconds < 3000
-    world.clean()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -56,12 +58,49 @@ FULL_ROW = {
 }
 
 
+class Supply:
+    """Empty collections that are made before they are asked for, and dropped when nobody waits.
+
+    Milvus takes seconds for one, and no longer for several at once.
+    """
+
+    def __init__(self, store: VectorStore, client: MilvusClient) -> None:
+        self._store, self._client = store, client
+        self._threads = ThreadPoolExecutor(8)
+        self._ready: dict[bool, deque[Future[str]]] = {True: deque(), False: deque()}
+        self._dropped: list[Future[None]] = []
+
+    def take(self, *, strings: bool) -> str:
+        ready = self._ready[strings]
+        while len(ready) < (5 if strings else 2):
+            ready.append(self._threads.submit(self._make, strings))
+        return ready.popleft().result()
+
+    def _make(self, strings: bool) -> str:
+        name = f"c_{uuid4().hex[:12]}"
+        make_collection(self._client, name, strings)
+        return name
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Aliases and collections, in the background."""
+        self._dropped.append(self._threads.submit(drop_all, self._store, list(names)))
+
+    def close(self) -> None:
+        """What is ready goes with the server. Raises what went wrong in dropping."""
+        self._threads.shutdown(cancel_futures=True)
+        for dropped in self._dropped:
+            if not dropped.cancelled():
+                dropped.result()
+
+
 @dataclass
 class World:
     """One engine under test. ``client`` is None for the fake."""
 
     store: VectorStore
     client: MilvusClient | None = None
+    #: Only where making a collection takes long.
+    supply: Supply | None = None
     made: list[str] = field(default_factory=list)
 
     def name(self) -> str:
@@ -73,6 +112,9 @@ class World:
         self, *, strings: bool = True, columns: Sequence[Column] = (), **options: Any
     ) -> CollectionSchema:
         """An empty collection with a key, a text and a vector, made past the port."""
+        if self.supply is not None and not columns and not options:
+            self.made.append(self.supply.take(strings=strings))
+            return self.store.describe(self.made[-1])
         name = self.name()
         if self.client is None:
             assert isinstance(self.store, FakeVectorStore)
@@ -95,6 +137,19 @@ class World:
             self.drop_alias(name)
         for name in self.made:
             self.store.drop(name)
+        if self.supply is not None:
+            self.supply.drop(self.made)
+        else:
+            drop_all(self.store, self.made)
+        self.made.clear()
+
+
+def drop_all(store: VectorStore, names: Sequence[str]) -> None:
+    """Whatever has one of these names."""
+    for name in names:
+        store.drop_alias(name)
+    for name in names:
+        store.drop(name)
 
 
 def make_collection(
@@ -146,11 +201,15 @@ def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
         time.sleep(pause)
 
 
-def open_world(kind: str, url_of: Callable[[str], str]) -> World:
+def world_at(url: str) -> World:
+    """An engine at work, reached by the store and past it."""
+    client = MilvusClient(uri=url, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS)
+    return World(MilvusVectorStore(url), client)
+
+
+def open_world(kind: str, fixture: Callable[[str], Any]) -> World:
+    """A fake of one's own, or the session's engine; ``fixture`` gives one by its name."""
     if kind.startswith("fake"):
         return World(FakeVectorStore(unordered=kind == "fake-unordered"))
-    url = url_of("milvus_lite_server" if kind == "milvus-lite" else "milvus_standalone_server")
-    return World(
-        MilvusVectorStore(url),
-        MilvusClient(uri=url, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS),
-    )
+    shared = fixture("on_lite" if kind == "milvus-lite" else "on_standalone")
+    return replace(shared, made=[])
