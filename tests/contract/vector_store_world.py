@@ -83,7 +83,12 @@ class Supply:
 
     def drop(self, names: Sequence[str]) -> None:
         """Aliases and collections, in the background."""
-        self._dropped.append(self._threads.submit(drop_all, self._store, list(names)))
+        self._dropped.append(
+            self._threads.submit(drop_all, self._store, list(names), self._drop_alias)
+        )
+
+    def _drop_alias(self, alias: str) -> None:
+        self._client.drop_alias(alias, timeout=60)
 
     def close(self) -> None:
         """What is ready goes with the server. Raises what went wrong in dropping."""
@@ -133,21 +138,17 @@ class World:
             self.client.drop_alias(alias, timeout=60)
 
     def clean(self) -> None:
-        for name in self.made:
-            self.drop_alias(name)
-        for name in self.made:
-            self.store.drop(name)
         if self.supply is not None:
             self.supply.drop(self.made)
         else:
-            drop_all(self.store, self.made)
+            drop_all(self.store, self.made, self.drop_alias)
         self.made.clear()
 
 
-def drop_all(store: VectorStore, names: Sequence[str]) -> None:
+def drop_all(store: VectorStore, names: Sequence[str], drop_alias: Callable[[str], None]) -> None:
     """Whatever has one of these names."""
     for name in names:
-        store.drop_alias(name)
+        drop_alias(name)
     for name in names:
         store.drop(name)
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from uuid import UUID
 
 import pytest
 
 from devstack.server import PROJECT
-from tests.harness.bots import BotHandle, expect
+from migrations.store import SqlMigrationStore
+from tests.harness.bots import BotHandle, Run, expect
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE, SMALL, World
 from tests.scenarios.deaths import FORWARD
 
-_SWITCH = FORWARD.index("finalization.after_switch")
-#: ``finalization.before_switch`` is the last moment.
-BEFORE_THE_SWITCH, AFTER_THE_SWITCH = FORWARD[:_SWITCH], FORWARD[_SWITCH:]
+AFTER_THE_SWITCH = FORWARD[FORWARD.index("finalization.after_switch") :]
+#: One for each phase and each step of a batch, as many together as may run at once. The other
+#: points lie beside these: what is undone after one phase is what is undone before the next.
+TOGETHER = (
+    ("validation.after_run", "backup_creation.after_run", "new_collection.after_create"),
+    ("data_migration.planned", "embed.before_call", "batch.after_upsert"),
+    ("catch_up.before_run", "verification.after_run", "finalization.before_switch"),
+)
 
 
 def as_it_was(world: World, bot: BotHandle, row: dict[str, object]) -> None:
@@ -25,20 +34,33 @@ def as_it_was(world: World, bot: BotHandle, row: dict[str, object]) -> None:
     world.assert_all_well(bot)
 
 
-@pytest.mark.parametrize("point", BEFORE_THE_SWITCH)
+@pytest.mark.parametrize("points", TOGETHER, ids=", ".join)
 def test_a_failure_before_the_switch_is_rolled_back_while_the_bot_answers(
-    world: World, point: str
+    world: World, points: Sequence[str]
 ) -> None:
-    bot = world.seed_bot(40)
-    row, untouched = bot.row(), world.digest(bot)
-    world.driver.on(point, "raise")
-    with BotReader(world.servers.milvus_url, bot.pair, bot.history.initial) as reader:
-        seen = bot.start(LARGE, batch_size=10).ends("rolled_back")
-        reader.assert_answered()
-    assert ["injected-failure"] == [error["code"] for error in seen["errors"]]
-    assert world.driver.reached(point)
-    assert untouched == world.digest(bot)
-    as_it_was(world, bot, row)
+    bots = [world.seed_bot(10) for _ in points]
+    before = [(bot.row(), world.digest(bot)) for bot in bots]
+    with ExitStack() as readers:
+        asking = [readers.enter_context(reader_of(world, bot)) for bot in bots]
+        with world.driver.paused("validation.before_run") as held:
+            runs = [bot.start(LARGE) for bot in bots]
+            held.wait(times=len(points))
+            for run, point in zip(runs, points, strict=True):
+                world.driver.on(point, "raise", migration_id=run.id)
+        ends = [run.ends("rolled_back") for run in runs]
+        for reader in asking:
+            reader.assert_answered()
+    assert [["injected-failure"]] * len(ends) == [
+        [error["code"] for error in end["errors"]] for end in ends
+    ]
+    for bot, run, point, (row, untouched) in zip(bots, runs, points, before, strict=True):
+        assert "raise" in [hit.action for hit in world.driver.reached(point, migration_id=run.id)]
+        assert untouched == world.digest(bot)
+        as_it_was(world, bot, row)
+
+
+def reader_of(world: World, bot: BotHandle) -> BotReader:
+    return BotReader(world.servers.milvus_url, bot.pair, bot.history.initial)
 
 
 def test_a_failure_after_the_switch_is_overcome_because_nothing_may_be_undone(
@@ -102,11 +124,18 @@ def test_without_rollback_a_failed_migration_is_left_as_it_stands(world: World) 
     assert (bot.collection, SMALL) == bot.pair()
     world.assert_all_well(bot)
     bot.migrate(LARGE)
-    command(world, f"celery -A worker reembed repair {run.id}")
+    repaired(world, run)
     run.ends("rolled_back")
     held = [collection["collection"] for collection in bot.status()["held"]]
     assert [target] == held, "what was paid for is kept for a while, and no reader finds it"
     world.assert_all_well(bot)
+
+
+def repaired(world: World, run: Run) -> None:
+    """What the command does, without the seconds a command line takes to start."""
+    store = SqlMigrationStore(world.servers.database_url)
+    store.repair(UUID(run.id))
+    store.close()
 
 
 def command(world: World, line: str) -> str:

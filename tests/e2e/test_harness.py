@@ -12,7 +12,7 @@ import numpy as np
 import psycopg2
 import pytest
 
-from tests.harness import rows
+from tests.harness import oracle, rows
 from tests.harness.bots import BotHandle
 from tests.harness.tcp_proxy import TcpProxy
 from tests.harness.world import LARGE, OTHER, SMALL, World
@@ -71,7 +71,14 @@ PLANTED: dict[str, tuple[Callable[[World, BotHandle], None], str]] = {
 }
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle does not wait for what will not go away."""
+    monkeypatch.setattr(oracle, "LATE_SECONDS", 0.2)
+
+
 @pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.usefixtures("impatient")
 def test_the_oracle_finds_what_is_planted_and_nothing_else(world: World, what: str) -> None:
     bot = world.seed_bot(10)
     assert [] == world.oracle.findings(bot.bot_id, bot.history)
@@ -83,6 +90,7 @@ def test_the_oracle_finds_what_is_planted_and_nothing_else(world: World, what: s
     assert sentence in finding
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_oracle_finds_a_run_that_has_not_ended_and_who_still_holds_it(world: World) -> None:
     bot = world.seed_bot(10)
     with world.driver.paused("batch.before_upsert") as held:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from devstack.server import PROJECT
+import pytest
+from celery import Celery
+
 from migrations.model.states import Phase
 from tests.harness.bots import expect
 from tests.harness.plain_http import fetch
@@ -16,16 +17,8 @@ from tests.harness.world import LARGE, World
 
 
 def test_the_registered_tasks_have_names_a_person_understands(world: World) -> None:
-    done = subprocess.run(
-        ["celery", "-A", "worker", "inspect", "registered", "--json"],
-        env=world.environment,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    answers: dict[str, list[str]] = json.loads(done.stdout)
+    with Celery("operator", broker=world.servers.redis_url, set_as_current=False) as app:
+        answers: dict[str, list[str]] = app.control.inspect(timeout=10, limit=2).registered()
     assert {"batch", "control"} == {name.split("@")[0] for name in answers}
     phases = {f"migrations.{kind}.{phase}" for phase in Phase for kind in ("phase", "undo")}
     others = {
@@ -47,17 +40,21 @@ def celerys_own(names: list[str]) -> set[str]:
     return {name.split(" ")[0] for name in names if name.startswith("celery.")}
 
 
+@pytest.fixture(scope="module")
+def flower(running_world: World) -> Iterator[World]:
+    running_world.processes.start(["flower"])
+    tasks_seen(running_world, lambda _: True)
+    yield running_world
+    running_world.processes.stop(["flower"])
+
+
+@pytest.mark.usefixtures("flower")
 def test_flower_shows_the_chain_and_which_migration_and_keys_each_batch_belongs_to(
     world: World,
 ) -> None:
-    world.processes.start(["flower"])
-    try:
-        tasks_seen(world, lambda _: True)
-        bot = world.seed_bot(60)
-        run = bot.migrate(LARGE, batch_size=10)
-        tasks = tasks_seen(world, lambda tasks: "migrations.phase.cleanup" in tasks)
-    finally:
-        world.processes.stop(["flower"])
+    bot = world.seed_bot(60)
+    run = bot.migrate(LARGE, batch_size=10)
+    tasks = tasks_seen(world, lambda tasks: "migrations.phase.cleanup" in tasks)
     assert {f"migrations.phase.{phase}" for phase in Phase} <= tasks.keys()
     batches = [task for task in tasks["migrations.batch"] if run.id in task["uuid"]]
     shown = sorted(task["kwargs"] for task in batches)
@@ -71,6 +68,20 @@ def test_flower_shows_the_chain_and_which_migration_and_keys_each_batch_belongs_
     assert {run.id} == {
         task["root_id"] for name in ("validation", "data_migration") for task in of(tasks, name)
     }
+
+
+@pytest.mark.usefixtures("flower")
+def test_what_flowers_button_sends_cancels_the_migration(world: World) -> None:
+    bot = world.seed_bot(20)
+    with world.driver.paused("batch.before_read") as held:
+        run = bot.start(LARGE, batch_size=10)
+        held.wait()
+        answer = fetch(f"{world.flower_url}/api/task/revoke/{run.id}?terminate=true", b"")
+        assert 200 == answer.status
+        run.wait_for(lambda seen: seen["status"] == "rolling_back")
+    (error,) = run.ends("rolled_back")["errors"]
+    assert "cancelled" == error["code"]
+    world.assert_all_well(bot)
 
 
 def of(tasks: dict[str, list[dict[str, Any]]], phase: str) -> list[dict[str, Any]]:

@@ -43,10 +43,10 @@ def test_what_is_written_just_before_the_last_catching_up_is_there_afterwards(
 
 
 def test_a_writer_who_never_pauses_until_finalization_loses_nothing(world: World) -> None:
-    bot = world.seed_bot(300)
+    bot = world.seed_bot(120)
     # Only what nobody deletes may be asked for.
-    kept = {key: text for key, text in bot.history.initial.items() if key < "k000100"}
-    world.provider.latency_seconds = 0.05
+    kept = {key: text for key, text in bot.history.initial.items() if key < "k000040"}
+    world.provider.latency_seconds = 0.3
     writer = ForeignWriter(
         world.servers.milvus_url,
         always(bot.alias, SMALL),

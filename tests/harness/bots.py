@@ -39,7 +39,7 @@ class Run:
         while not holds(seen := self.progress()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"after {seconds} s: {seen}")
-            time.sleep(0.05)
+            time.sleep(0.1)  # each look is a request that the API has to work for
         return seen
 
     def wait_finished(self, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _TURNS = frozenset({"cancel_requested", "turned_round"})
 _SAME = 1e-6
 _SHOWN = 5
 #: A worker that made its collection after the run was undone takes it back itself.
-_LATE_SECONDS = 10.0
+LATE_SECONDS = 10.0
 
 
 class Oracle:
@@ -148,7 +148,7 @@ class Oracle:
 
 def _lasting(look: Callable[[], list[str]]) -> list[str]:
     """What is still found when those who are late have had their time."""
-    deadline = time.monotonic() + _LATE_SECONDS
+    deadline = time.monotonic() + LATE_SECONDS
     while (found := look()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found

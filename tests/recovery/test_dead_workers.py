@@ -7,12 +7,9 @@ from tests.scenarios import deaths
 
 
 def test_migrations_survive_the_death_of_their_workers_at_any_moment(ground: Ground) -> None:
-    points = ("data_migration.planned", "embed.before_call", "verification.before_run")
-    deaths.killed_at(ground, *points)
-
-
-def test_a_migration_survives_the_death_of_its_worker_at_the_switch(ground: Ground) -> None:
-    deaths.killed_at(ground, "finalization.after_switch")
+    deaths.killed_at(
+        ground, "embed.before_call", "verification.before_run", "finalization.after_switch"
+    )
 
 
 def test_what_a_killed_batch_had_stored_is_not_paid_for_again(ground: Ground) -> None:

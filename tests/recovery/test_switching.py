@@ -9,10 +9,10 @@ from tests.scenarios import switching, way_back
 def test_readers_of_the_pair_never_meet_a_wrong_one_while_it_is_switched_back_and_forth(
     ground: Ground,
 ) -> None:
-    switching.back_and_forth(ground.servers, ground.milvus, switches=20, readers=20)
+    switching.back_and_forth(ground.servers, ground.milvus, switches=12, readers=8)
 
 
 def test_writes_since_the_switch_survive_the_way_back_and_its_own_way_back(
     ground: Ground,
 ) -> None:
-    way_back.there_and_back(ground, 4.0)
+    way_back.there_and_back(ground, 2.0)

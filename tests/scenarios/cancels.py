@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from celery import Celery
+
 from devstack.stack import PROJECT
 from tests.harness.bots import BotHandle, Run, expect
 from tests.harness.ground import Ground
@@ -15,8 +17,8 @@ from tests.scenarios.judging import rolled_back, seeded, started
 
 #: The provider may still be answering what it was asked before the cancel was heard.
 STOPS_PAYING_WITHIN_SECONDS = 5.0
-#: Enough batches, slowly enough, that the data migration would last much longer than that.
-CHUNKS, LATENCY_SECONDS = 600, 0.3
+#: Six slots would need nine seconds for them, so that what goes on paying is found out.
+CHUNKS, LATENCY_SECONDS = 360, 1.5
 
 
 def by_api(ground: Ground, bot: BotHandle, run: Run) -> None:
@@ -25,21 +27,21 @@ def by_api(ground: Ground, bot: BotHandle, run: Run) -> None:
 
 def by_revoke(ground: Ground, bot: BotHandle, run: Run) -> None:
     """``celery control revoke <migration id>``."""
-    _celery_control(ground, "revoke", run.id)
+    _told_workers(ground, "revoke", task_id=run.id)
 
 
 def by_terminate(ground: Ground, bot: BotHandle, run: Run) -> None:
     """``celery control terminate SIGTERM <migration id>``."""
-    _celery_control(ground, "terminate", "SIGTERM", run.id)
+    _told_workers(ground, "terminate", signal="SIGTERM", task_id=run.id)
 
 
 def by_task_id(ground: Ground, bot: BotHandle, run: Run) -> None:
     """Revoke one of its batches by that task's own id."""
-    _celery_control(ground, "revoke", f"{run.id}.1.batch_3")
+    _told_workers(ground, "revoke", task_id=f"{run.id}.1.batch_3")
 
 
 def by_stamp(ground: Ground, bot: BotHandle, run: Run) -> None:
-    """``celery control revoke_by_stamped_headers migration_id=<id>``."""
+    """``celery control revoke_by_stamped_headers migration_id=<id>``, typed."""
     _celery_control(ground, "revoke_by_stamped_headers", f"migration_id={run.id}")
 
 
@@ -61,31 +63,35 @@ WAYS: dict[str, Callable[[Ground, BotHandle, Run], None]] = {
 }
 
 
-def cancelled(ground: Ground, way: str, *, restarting: bool = False) -> str:
-    """Cancel in mid-migration; ``restarting``: and restart every worker right after."""
+def cancelled(ground: Ground, *ways: str, restarting: bool = False) -> str:
+    """Cancel so many runs in mid-migration; ``restarting``: and restart all workers right after."""
     ground.provider.latency_seconds = LATENCY_SECONDS
-    if way == "flower":
+    if "flower" in ways:
         flower_up(ground)
-    bot = seeded(ground, CHUNKS)
-    row, untouched = bot.row(), ground.digest(bot)
-    # A command line takes its time to start on a busy machine; the run does not end before it.
+    bots = [seeded(ground, CHUNKS // len(ways)) for _ in ways]
+    before = [(bot.row(), ground.digest(bot)) for bot in bots]
+    # A command line takes its time to start on a busy machine; no run ends before it.
     with ground.driver.paused("verification.before_run"):
-        run = started(bot)
-        run.wait_for(lambda seen: seen["processed_chunks"] > 0)
-        WAYS[way](ground, bot, run)
+        runs = [started(bot) for bot in bots]
+        for run in runs:
+            run.wait_for(lambda seen: seen["processed_chunks"] > 0)
+        for way, bot, run in zip(ways, bots, runs, strict=True):
+            WAYS[way](ground, bot, run)
         asked_at = time.time()
     if restarting:
         for name in ground.workers_running():
             ground.kill(name)
         ground.revive()
-    rolled_back(ground, bot, run)
+    for bot, run in zip(bots, runs, strict=True):
+        rolled_back(ground, bot, run)
     last = ground.asked.last(asked_at)
     late = last - asked_at if last else 0.0
     assert late <= STOPS_PAYING_WITHIN_SECONDS, f"paid {late:.1f} s after the cancel"
-    seen = run.progress()
-    assert seen["errors"][0]["code"] == "cancelled", seen["errors"]
-    assert row == bot.row()
-    assert untouched == ground.digest(bot)
+    for bot, run, (row, untouched) in zip(bots, runs, before, strict=True):
+        seen = run.progress()
+        assert seen["errors"][0]["code"] == "cancelled", seen["errors"]
+        assert row == bot.row()
+        assert untouched == ground.digest(bot)
     return f"last paid call {late:.1f} s after"
 
 
@@ -101,6 +107,13 @@ def flower_up(ground: Ground, seconds: float = 30) -> None:
         except (urllib.error.URLError, ConnectionError):
             assert time.monotonic() < deadline, "Flower does not come up"
             time.sleep(0.3)
+
+
+def _told_workers(ground: Ground, command: str, **arguments: str) -> None:
+    """What the command line sends, without the seconds it takes to start."""
+    with Celery("operator", broker=ground.servers.redis_url, set_as_current=False) as app:
+        answers = app.control.broadcast(command, arguments, reply=True, timeout=10, limit=1)
+    assert answers, "no worker has answered"
 
 
 def _celery_control(ground: Ground, *words: str) -> None:

@@ -17,15 +17,15 @@ QUEUES = (*BATCH_QUEUES, CONTROL_QUEUE)
 
 def doubled(ground: Ground) -> str:
     """Every batch and every phase is delivered twice, also while it is at work."""
-    bot = seeded(ground, 200)
-    ground.provider.latency_seconds = 0.1
+    bot = seeded(ground, 120)
+    ground.provider.latency_seconds = 0.2
     run = started(bot)
     doubled: set[bytes] = set()
     rng = random.Random(1)
     while not run.progress()["finished"]:
         _double(ground, run, doubled)
         _shuffle(ground, rng)
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert doubled, "nothing was at work"
     completed(ground, bot, run)
     return f"{len(doubled)} messages delivered twice"

@@ -14,14 +14,15 @@ from tests.harness.tcp_proxy import TcpProxy
 from tests.harness.world import LARGE
 from tests.scenarios.judging import BATCH, completed, paid_again, seeded, started
 
-CHUNKS = 400
+#: A few batches for each slot, slowly: what comes in the middle must not come too late.
+CHUNKS, LATENCY_SECONDS = 200, 0.5
 
 
 @contextmanager
 def _moving(ground: Ground, chunks: int = CHUNKS) -> Iterator[tuple[BotHandle, Run]]:
     """A run in mid-migration, while its bot is asked straight from the servers."""
     bot = seeded(ground, chunks)
-    ground.provider.latency_seconds = 0.2
+    ground.provider.latency_seconds = LATENCY_SECONDS
     run = started(bot)
     run.wait_for(lambda seen: chunks / 4 <= seen["processed_chunks"] < chunks)
     yield bot, run

@@ -9,12 +9,13 @@ from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground
 from tests.scenarios.judging import BATCH, completed, paid_again, seeded, started
 
-CHUNKS = 400
+#: A few batches for each slot, slowly: what comes in the middle must not come too late.
+CHUNKS, LATENCY_SECONDS = 200, 0.5
 
 
 def _in_mid_migration(ground: Ground) -> tuple[BotHandle, Run]:
     bot = seeded(ground, CHUNKS)
-    ground.provider.latency_seconds = 0.2
+    ground.provider.latency_seconds = LATENCY_SECONDS
     run = started(bot)
     run.wait_for(lambda seen: CHUNKS / 4 <= seen["processed_chunks"] < CHUNKS)
     return bot, run
@@ -59,7 +60,7 @@ def restarted(ground: Ground) -> str:
 def restored_from_old_dump(ground: Ground) -> str:
     """Checkpoints and messages from before are there again; they must not take anything back."""
     bot = seeded(ground, CHUNKS)
-    ground.provider.latency_seconds = 0.2
+    ground.provider.latency_seconds = LATENCY_SECONDS
     run = started(bot)
     run.wait_for(lambda seen: seen["processed_chunks"] >= BATCH)
     data = ground.server("redis").data
