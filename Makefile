@@ -23,8 +23,7 @@ down: .venv/.installed-local  ## stop what `make up` started
 
 test: lint  ## run every check: lint and all tests
 	mkdir -p build/tmp
-	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest \
-	    --numprocesses $(TEST_PROCESSES) --no-loadscope-reorder
+	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
 
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \

@@ -25,13 +25,13 @@ from tests.services.databases import (
     fresh_redis,
     unique_name,
 )
-from tests.services.processes import FolderScheduling
+from tests.services.processes import LongestFirst
 from tests.services.servers import running
 
 
 @pytest.hookimpl(optionalhook=True)  # unknown where xdist is switched off
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
-    return FolderScheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
+    return LongestFirst(config, log)
 
 
 # --- one server a session -------------------------------------------------------
