@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from datetime import datetime
@@ -85,6 +86,7 @@ class Site:
             self._prepare()
             stack.callback(self._stop_processes)
             self._start_processes()
+            self._assert_on_their_processors()
             self._leaving = stack.pop_all()
         return self
 
@@ -180,6 +182,13 @@ class Site:
     def _workers(self, kind: str) -> list[str]:
         assert self._processes is not None
         return [name for name in self._processes.names if name.rstrip("0123456789") == kind]
+
+    def _assert_on_their_processors(self) -> None:
+        """Or figures of a divided machine would be of an undivided one, and nobody would know."""
+        busy = [self.milvus_server.pid, *self.worker_pids("batch")]
+        others = [self.postgres.pid, self.redis_server.pid, *self.worker_pids("control")]
+        for pids, where in ((busy, self._processors.busy), (others, self._processors.others)):
+            assert all(os.sched_getaffinity(pid) == where for pid in pids if pid), (pids, where)
 
     # --- between measurements -------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +14,7 @@ import pytest
 from benchmarks import __main__ as bench
 from benchmarks.figures import Figure, faults, figure, machine, percentile, write
 from benchmarks.lab import Lab
-from benchmarks.processors import Processors
+from benchmarks.processors import Processors, staying_on
 from benchmarks.switch import Call, affected_seconds
 
 RATE = Figure("rate", 20.0, "chunks/s", 5.0)
@@ -50,6 +51,20 @@ def test_a_single_processor_cannot_be_divided(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     with pytest.raises(ValueError, match="only one processor"):
         Processors.divided()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is only one processor")
+def test_what_is_started_on_processors_of_its_own_stays_there_alone() -> None:
+    usable, divided = os.sched_getaffinity(0), Processors.divided()
+    assert not divided.busy & divided.others
+    with staying_on(divided.busy):
+        child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert divided.busy == os.sched_getaffinity(child.pid)
+        assert usable == os.sched_getaffinity(0), "all are ours again afterwards"
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_the_file_has_every_figure_and_last_the_machine_and_the_versions(tmp_path: Path) -> None:
