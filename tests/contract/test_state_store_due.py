@@ -56,7 +56,7 @@ def test_it_is_claimed_once_in_its_time_and_again_after_each_pause(
     migration = kind.of(state)
     claimed = []
     for pause in (kind.first_seconds, *kind.pauses[1:], kind.pauses[-1]):
-        for seconds in (pause - 2, 4, 0):
+        for seconds in (pause - 10, 14, 0):  # a busy machine may take some of them
             state.pass_time(seconds)
             claimed.append(state.store.claim_due(kind.what, kind.pauses))
     times = len(claimed) // 3
