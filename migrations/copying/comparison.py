@@ -140,7 +140,7 @@ def difference_of(run: Run, keys: Sequence[Key]) -> Difference:
     """Compare what source and target hold of these keys now."""
     vectors, now = run.services.vectors, run.services.vectors.moment()
     ours = vectors.fetch(run.source, keys, as_of=now)
-    theirs = vectors.fetch(run.target, keys, as_of=now)
+    theirs = vectors.fetch(run.target, keys, repeated=True, as_of=now)
     return _permitting(compared(ALL_KEYS, ours, theirs), keys_left_out(run))
 
 

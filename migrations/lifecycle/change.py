@@ -146,13 +146,16 @@ def noted(
 KEPT_CONFLICTS = "Writes to the old collection"
 
 
-def conflicts_told(held: Held, count: int) -> Change:
-    """The one warning that says how many stragglers were not forwarded."""
+def conflicts_told(held: Held, count: int, came_back: Sequence[str] = ()) -> Change:
+    """The one warning that says how many stragglers were not forwarded, and what came back."""
     warning = (
         f"{KEPT_CONFLICTS} that came after the switch were not taken over: {count} chunks had "
         "changed in the live collection too, could not be embedded, or stand there again although "
-        "they had been deleted. They are kept as conflicts."
+        "they had been deleted or replaced. They are kept as conflicts."
     )
+    if came_back:
+        keys = ", ".join(map(storable, came_back))
+        warning += f" These stand there again; delete them if nobody has written them anew: {keys}."
     others = [w for w in held.migration.warnings if not w.startswith(KEPT_CONFLICTS)]
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
 

@@ -78,6 +78,14 @@ class VectorStore(Protocol):
         """Return when everything acknowledged so far would survive a crash of the server."""
         ...
 
+    def is_settled(self, collection: str) -> bool:
+        """Whether everything that is read is stored as it is read.
+
+        Milvus may lose a deletion that it has flushed, and goes on reading as if it had not
+        until it has exchanged the segment, some seconds later (docs/decisions.md).
+        """
+        ...
+
     def is_flushed_before_read(self) -> bool:
         """Whether rows that are not flushed are so slow to read that flushing them comes first."""
         ...
@@ -144,7 +152,8 @@ class VectorStore(Protocol):
     ) -> Iterator[list[Chunk]]:
         """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`.
 
-        ``repeated``: a key that stands more than once is no error, all its rows come.
+        ``repeated``: a key that stands more than once is no error; as many rows come as it
+        stands times, though they may be the same one.
         """
         ...
 
@@ -165,11 +174,12 @@ class VectorStore(Protocol):
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
         """The chunks of these keys that exist, in key order, strongly consistent.
 
-        Of a key that stands more than once all rows come.
+        ``repeated``: as many come of a key as it stands times, see :meth:`scan`.
         """
         ...
 

@@ -28,6 +28,9 @@ from migrations.store.records import (
     clock,
 )
 
+#: Keys that a warning names.
+NAMED = 20
+
 
 class SqlStragglers:
     """Implements :class:`migrations.ports.straggler_store.StragglerStore`."""
@@ -104,7 +107,7 @@ class SqlStragglers:
             for conflict in conflicts:
                 _keep(session, migration_id, conflict)
             total = _count(session, ConflictRecord.migration_id == migration_id)
-            apply(session, held, conflicts_told(held, total))
+            apply(session, held, conflicts_told(held, total, _came_back(session, migration_id)))
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
         wanted = (
@@ -208,6 +211,14 @@ def forget_frozen_of(session: Session, bot_id: str, but: UUID | None = None) -> 
             delete(kept).where(kept.migration_id.in_(over)),
             execution_options={"synchronize_session": False},
         )
+
+
+def _came_back(session: Session, migration_id: UUID) -> list[str]:
+    wanted = select(ConflictRecord.key).where(
+        ConflictRecord.migration_id == migration_id,
+        ConflictRecord.reason == ConflictReason.CAME_BACK.value,
+    )
+    return list(session.scalars(wanted.order_by(ConflictRecord.key.collate("C")).limit(NAMED)))
 
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from migrations.lifecycle.change import conflicts_told, jsonable, storable
 from migrations.model.errors import Superseded
-from migrations.model.left_behind import Conflict
+from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.store.stragglers import NAMED
 from tests.fakes.state_rows import StateRows
 
 
@@ -69,7 +70,8 @@ class FakeStragglers(StateRows):
             kept = self._conflicts[migration_id]
             for one in conflicts:
                 kept[one.key] = Conflict(storable(one.key), jsonable(one.fields), one.reason)
-            self._apply(held, conflicts_told(held, len(kept)))
+            back = sorted(k for k, one in kept.items() if one.reason is ConflictReason.CAME_BACK)
+            self._apply(held, conflicts_told(held, len(kept), back[:NAMED]))
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
         with self._transaction():

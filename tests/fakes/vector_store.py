@@ -63,6 +63,7 @@ class FakeVectorStore:
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
         self.flushed_before_read = False
+        self.settled = True
         self.unordered = unordered
         self.lagging = lagging
         #: How often each method was called.
@@ -212,6 +213,10 @@ class FakeVectorStore:
             held = self._held(collection)
             held.settled = dict(held.rows)
 
+    def is_settled(self, collection: str) -> bool:
+        with self._call("is_settled"):
+            return self.settled
+
     def is_flushed_before_read(self) -> bool:
         return self.flushed_before_read
 
@@ -309,13 +314,14 @@ class FakeVectorStore:
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
         as_of = self._said_or_now(as_of)
         with self._call("fetch"):
             rows = self._seen(schema.name, as_of)
             found = _in_order(rows.keys() & set(keys))
-            both = [(rows, *self._doubles(schema.name, key)) for key in found]
+            both = [(rows, *(self._doubles(schema.name, key) if repeated else ())) for key in found]
             return [
                 _chunk(schema, held[key], with_vectors)
                 for key, holders in zip(found, both, strict=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from migrations.copying.lasting import LOOKS, REMEMBERED_SECONDS
+from migrations.copying.lasting import LOOKS, REMEMBERED_SECONDS, SETTLING_SECONDS
 from migrations.model.left_behind import ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
@@ -88,6 +88,43 @@ def test_what_does_not_last_in_verification_is_no_fault_of_the_run(loss: str) ->
     assert is_whole(world, migration.target_collection)
 
 
+def test_it_is_looked_at_once_what_is_read_is_what_is_stored() -> None:
+    """Until then Milvus reads as if a deletion that it has lost were there."""
+    world, migration = caught_up()
+    target = migration.target_collection
+    world.vectors.settled = False
+
+    def settle() -> None:
+        world.vectors.settled = True
+        LOSSES["a deleted row is back"](world, target)
+
+    for _ in range(3):
+        world.vectors.before("is_settled", lambda: None)
+    world.vectors.before("is_settled", settle)
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert is_whole(world, target)
+
+
+def test_a_target_that_never_settles_goes_live_after_a_while() -> None:
+    world, migration = caught_up()
+    world.vectors.settled = False
+    begun = world.clock.monotonic()
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert SETTLING_SECONDS <= world.clock.monotonic() - begun < 3 * SETTLING_SECONDS
+
+
+def test_nobody_waits_where_nothing_was_deleted_or_replaced() -> None:
+    world = World()
+    migration = world.start_at(Phase.VERIFICATION)
+    world.write("new", "new")
+    world.deliver(before="migrations.phase.finalization")
+    world.settle()
+    assert 0 == world.vectors.calls["is_settled"]
+    assert Status.COMPLETED == world.now(migration).status
+
+
 def test_a_target_that_never_stays_as_it_was_written_does_not_go_live() -> None:
     world, migration = caught_up()
     target = migration.target_collection
@@ -161,6 +198,16 @@ def test_a_users_newer_row_is_the_one_that_stays_of_two() -> None:
     assert world.vectors.count(live) == len(world.texts_of(live))
 
 
+def test_of_a_doubled_key_that_shows_its_old_row_the_source_has_the_other() -> None:
+    world, migration, live = switched()
+    world.write("k002", "text 2", collection=live)
+    world.double("k002", "text 2", collection=live)  # what Milvus shows of both
+    swept(world, migration)
+    assert "changed" == world.texts_of(live)["k002"]
+    assert world.vectors.count(live) == len(world.texts_of(live))
+    assert [] == world.wrongly_embedded(live, LARGE)
+
+
 @pytest.mark.parametrize("key", ["k001", "k002"])
 def test_a_row_that_came_back_alone_is_left_for_a_person_to_judge(key: str) -> None:
     world, migration, live = switched()
@@ -170,7 +217,8 @@ def test_a_row_that_came_back_alone_is_left_for_a_person_to_judge(key: str) -> N
     assert old == world.texts_of(live)[key]
     (conflict,) = world.store.conflicts(migration.id)
     assert (key, ConflictReason.CAME_BACK) == (conflict.key, conflict.reason)
-    assert any("conflicts" in warning for warning in world.now(migration).warnings)
+    (warning,) = world.now(migration).warnings
+    assert f"stand there again; delete them if nobody has written them anew: {key}." in warning
 
 
 def test_what_users_write_after_the_switch_is_theirs() -> None:

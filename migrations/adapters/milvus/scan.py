@@ -36,7 +36,8 @@ class Source(Generic[Row]):
     read: Callable[[KeyRange, int], Sequence[Row]]
     count: Callable[[KeyRange], int]
     key_of: Callable[[Row], Key]
-    #: Whether a key may stand more than once; all its rows are proven to be there then.
+    #: Whether a key may stand more than once. Milvus 2.3.5 counts all its rows and shows one
+    #: of them: then that one comes as often as the key stands.
     repeated: bool = False
 
 
@@ -133,6 +134,10 @@ def _read_stubbornly(source: Source[Row], span: KeyRange, counted: int) -> _Page
         if page.proven or _parts(span, page, counted):
             return page
         counted = page.counted
+    if source.repeated and page.counted > len(page.rows) and len(set(page.keys)) == 1:
+        # A key that stands more than once may be shown as any one of its rows.
+        shown = [*page.rows, *page.rows[-1:] * (page.counted - len(page.rows))]
+        return _Page(shown, page.keys, None, page.counted, proven=True)
     raise ScanInconsistent(
         f"The key range {span} holds {page.counted} rows by Milvus' count and"
         f" {len(page.rows)} by reading; a key may stand twice (insert instead of upsert),"

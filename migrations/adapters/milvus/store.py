@@ -198,6 +198,16 @@ class MilvusVectorStore:
         # query and each question about the index.
         return self._connection.is_milvus_lite()
 
+    def is_settled(self, collection: str) -> bool:
+        if self._connection.is_milvus_lite():
+            return True
+        try:
+            stored = self._call("list_persistent_segments", collection)
+        except VectorStoreRefused:  # it met a segment that is just being removed
+            return False
+        loaded = self._call("list_loaded_segments", collection)
+        return {one.segment_id for one in loaded} <= {one.segment_id for one in stored}
+
     def _require(self, collection: str) -> None:
         """milvus-lite answers some calls on a collection that is gone as if all were well."""
         if not self.exists(collection):
@@ -389,6 +399,7 @@ class MilvusVectorStore:
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
+        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
         fields = rows.output_fields(schema, with_vectors=with_vectors)
@@ -396,8 +407,28 @@ class MilvusVectorStore:
         seeing = self.moment() if as_of is None else as_of
         for part in _parts(rows.distinct(keys)):
             answer = self._query_keys(schema, part, fields, seeing)
-            found += rows.chunks_from(schema, answer, with_vectors=with_vectors)
+            chunks = rows.chunks_from(schema, answer, with_vectors=with_vectors)
+            found += self._as_often(schema, part, chunks, seeing) if repeated else chunks
         return rows.in_key_order(found)
+
+    def _as_often(
+        self, schema: CollectionSchema, keys: Sequence[Key], shown: list[Chunk], seeing: Moment
+    ) -> list[Chunk]:
+        """A key that stands more than once is shown once: found by counting, in halves."""
+        counted = self._count(schema.name, filters.one_of(schema.key_field, keys), seeing)
+        if counted <= len(shown):
+            return shown
+        if len(keys) == 1:
+            return shown[:1] * counted
+        middle = len(keys) // 2
+        halves = (set(keys[:middle]), set(keys[middle:]))
+        return [
+            chunk
+            for half in halves
+            for chunk in self._as_often(
+                schema, sorted(half), [c for c in shown if c.key in half], seeing
+            )
+        ]
 
     def _query_keys(
         self, schema: CollectionSchema, keys: Sequence[Key], fields: list[str], seeing: Moment
