@@ -393,6 +393,31 @@ def test_keys_that_stand_twice_are_found_out(standalone: World) -> None:
         list(world.store.scan_keys(made))
 
 
+def test_a_key_that_stands_twice_comes_as_often_to_whoever_asks_for_it(standalone: World) -> None:
+    world, made = standalone, standalone.collection()
+    assert world.client is not None
+    row = {"pk": "k2", "text": "again", "vector": vectors(1)[0].tolist()}
+    write(world.store, made, [chunk(f"k{i}") for i in range(5)])
+    for _ in range(2):
+        world.client.insert(made.name, [row], timeout=30)
+    pages = world.store.scan(made, page_size=3, repeated=True)
+    assert ["k0", "k1", *["k2"] * 3, "k3", "k4"] == [c.key for page in pages for c in page]
+    fetched = world.store.fetch(made, ["k4", "k2", "k0", "gone"], repeated=True)
+    assert ["k0", *["k2"] * 3, "k4"] == [c.key for c in fetched]
+    write(world.store, made, [chunk("k2")])
+    assert 5 == world.store.count(made.name)
+
+
+def test_what_is_flushed_and_left_alone_settles(engine: World) -> None:
+    made = engine.collection()
+    write(engine.store, made, [chunk(f"k{i}") for i in range(20)])
+    engine.store.flush(made.name)
+    engine.store.delete(made, ["k1", "k2"])
+    engine.store.flush(made.name)
+    wait_until(lambda: engine.store.is_settled(made.name))
+    assert 18 == engine.store.count(made.name)
+
+
 def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own(
     standalone: World,
 ) -> None:
