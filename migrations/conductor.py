@@ -2,7 +2,7 @@
 
 Every entry point takes a migration id and an epoch and does nothing for an
 epoch that is gone. Whatever goes wrong here ends in one of three ways: it is
-waited out, the migration is turned round, or the work is left to its new owner.
+waited out, the migration is rolled back, or the work is left to its new owner.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Conductor:
             failpoint(f"{phase}.after_run", migration_id=migration_id, epoch=epoch)
             if outcome is not None:  # data migration goes on in its waves
                 self._complete(run, phase, outcome)
-            if phase is Phase.CLEANUP:  # as its runner: whoever awaits the turn gets none any more
+            if phase is Phase.CLEANUP:  # as its runner: whoever awaits the lease gets none any more
                 self._services.store.finish(migration_id, epoch)
 
         self._drive(migration_id, epoch, phase, body)
@@ -143,9 +143,9 @@ class Conductor:
     # --- backward --------------------------------------------------------
 
     def fail(self, migration_id: UUID, epoch: int, error: Exception) -> None:
-        """Turn the migration round, once, for whatever reason."""
+        """Roll the migration back, once, for whatever reason."""
         log.error("migration_failed", code=_as_domain_error(error).code, exc_info=error)
-        self._services.store.turn_round(migration_id, epoch, _as_domain_error(error))
+        self._services.store.roll_back(migration_id, epoch, _as_domain_error(error))
         self._send(migration_id)
 
     def quiesce(self, migration_id: UUID, epoch: int) -> None:
@@ -153,7 +153,7 @@ class Conductor:
 
         A dead worker's batch holds its lease until it expires; waiting longer than
         ``quiesce_seconds`` for it gains nothing: its late write fails on a dropped target.
-        A batch that has not heard of the turn yet gets no lease any more. Where Redis has
+        A batch that has not heard of the rollback yet gets no lease any more. Where Redis has
         lost the leases, every worker still hears of the new epoch within two heartbeats.
         """
         clock, settings = self._services.clock, self._services.settings
@@ -261,7 +261,7 @@ class Conductor:
         """
         store = self._services.store
         say = lambda: store.heartbeat(migration_id, epoch)  # noqa: E731
-        with self._services.pulse.hold((migration_id, epoch), say) as beat:
+        with self._services.pulse.keep_alive((migration_id, epoch), say) as beat:
             if remembered:
                 yield self._remember(migration_id, epoch, beat)
             else:
@@ -298,7 +298,7 @@ class Conductor:
 
 
 def _as_domain_error(error: Exception) -> ReembedError:
-    """An unexpected exception is a bug; the migration is still turned round with its words."""
+    """An unexpected exception is a bug; the migration is still rolled back with its words."""
     if isinstance(error, (PermanentError, RequestError, TransientError, TransitionRefused)):
         return error
     return PermanentError(f"Unexpected {type(error).__name__}: {error}")

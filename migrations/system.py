@@ -20,7 +20,7 @@ from migrations.model.errors import (
     MigrationInProgress,
     MigrationNotFound,
     NoActiveMigration,
-    NoLongerHeld,
+    NoLongerKept,
     NotAllowed,
     RollbackUnavailable,
     SameModel,
@@ -73,7 +73,7 @@ class EmbeddingMigrationSystem:
             bot=bot,
             migration=self._services.store.latest(bot_id),
             rollback=rollback.readiness(self._services, bot),
-            held=tuple(self._services.store.held_of(bot_id)),
+            held=tuple(self._services.store.kept_of(bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
 
@@ -111,7 +111,7 @@ class EmbeddingMigrationSystem:
         )
         try:
             return self._create(adopting(self._services, new))
-        except NoLongerHeld:  # dropped or taken over since we looked
+        except NoLongerKept:  # dropped or taken over since we looked
             return self._create(new)
 
     def _check(self, bot: Bot, config: MigrationConfig) -> None:
@@ -201,7 +201,7 @@ class EmbeddingMigrationSystem:
     # --- back ----------------------------------------------------------------
 
     def cancel(self, caller: Caller, bot_id: str) -> Migration:
-        """Turn the bot's live migration round; asking twice is answered like asking once.
+        """Roll the bot's live migration back; asking twice is answered like asking once.
 
         Raises:
             NoActiveMigration, SwitchInProgress, AlreadySwitched.

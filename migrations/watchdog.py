@@ -52,7 +52,7 @@ class Watchdog:
                 if not mine:
                     return
                 failpoint("watchdog.before_round")
-                for duty in (self.redrive_stalled, self.end_overdue, self.sweep_outbox):
+                for duty in (self.redrive_stalled, self.end_overdue, self.resend_outbox):
                     self._guarded(duty)
                 self._guarded(self.repair_aliases)
                 self._guarded(self.enqueue_due)
@@ -95,15 +95,15 @@ class Watchdog:
             return False
 
     def end_overdue(self) -> None:
-        """Turn round what has not switched in its time, even if every task of it is stuck."""
+        """Roll back what has not switched in its time, even if every task of it is stuck."""
         for migration in self._services.store.overdue():
             seconds = migration.config.timeout_seconds
             error = TimedOut(f"The migration did not switch within {seconds} seconds.")
-            if self._services.store.turn_round(migration.id, migration.epoch, error):
+            if self._services.store.roll_back(migration.id, migration.epoch, error):
                 outbox.send_of(self._services, migration.id)
 
-    def sweep_outbox(self) -> None:
-        outbox.sweep(self._services)
+    def resend_outbox(self) -> None:
+        outbox.resend(self._services)
 
     def enqueue_due(self) -> None:
         """Sweeps, retiring and dropping, each for a worker: a sweep reads a whole collection."""

@@ -70,17 +70,17 @@ def finish_rollback(migration_id: str, epoch: int) -> str:
 def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any] | None:
     """Forward what was written to the old collection after the switch."""
     services = assembly().services
-    result = sweeps.sweep_in_turn(services, services.store.migration(UUID(migration_id)))
+    result = sweeps.sweep_when_due(services, services.store.migration(UUID(migration_id)))
     return vars(result) if result else None
 
 
 @app.task(name=names.RETIRE)
 def retire(migration_id: str, epoch: int, number: int) -> bool:
-    """The retention window has closed: end the way back, unless stragglers still come."""
+    """The retention window has closed: end the way back, unless late writes still come."""
     return purge.retire(assembly().services, UUID(migration_id))
 
 
-@app.task(name=names.DROP_HELD)
-def drop_held(migration_id: str, epoch: int, number: int, collection: str) -> bool:
+@app.task(name=names.DROP_KEPT)
+def drop_kept(migration_id: str, epoch: int, number: int, collection: str) -> bool:
     """Drop a collection that was held for long enough."""
-    return purge.drop_held(assembly().services, collection)
+    return purge.drop_kept(assembly().services, collection)

@@ -14,7 +14,7 @@ from api.schemas.links import migration_links
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from api.schemas.progress import ErrorItem
 from migrations.model.answers import BotStatus
-from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 
@@ -163,7 +163,7 @@ class HeldCollectionItem(ResponseBody):
     )
 
     @classmethod
-    def of(cls, held: HeldCollection) -> HeldCollectionItem:
+    def of(cls, held: KeptCollection) -> HeldCollectionItem:
         return cls(
             collection=held.collection,
             reason=held.reason,

@@ -27,7 +27,7 @@ def plan_batches(run: Run) -> Plan:
     waiting: list[Key] = []
     vectors = run.services.vectors
     for page in vectors.scan_keys(run.source, as_of=vectors.lately()):
-        run.check()
+        run.must_go_on()
         waiting += page
         whole = len(waiting) - len(waiting) % size
         if whole:

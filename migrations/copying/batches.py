@@ -52,7 +52,7 @@ def _move(run: Run, index: int, within: KeyRange) -> tuple[Counters, Content]:
     """What became of the chunks, and what the source held when they were read."""
     failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
     chunks = run.patiently(lambda: run.reads.chunks_of(run, index, within))
-    todo = _not_held(run, chunks) if target_may_hold_chunks(run) else chunks
+    todo = _not_in_target(run, chunks) if target_may_hold_chunks(run) else chunks
     skipped = len(chunks) - len(todo)
     counters = Counters(processed=skipped, skipped=skipped)
     size = run.services.settings.checkpoint_every_chunks
@@ -63,7 +63,7 @@ def _move(run: Run, index: int, within: KeyRange) -> tuple[Counters, Content]:
     return counters, content_of(chunks)
 
 
-def _not_held(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:
+def _not_in_target(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:
     """Those whose text the target does not hold yet; other fields are left to catching up."""
     if not chunks:
         return []

@@ -27,7 +27,7 @@ from migrations.model.errors import (
     TooManyFailedChunks,
     VerificationFailed,
 )
-from migrations.model.snapshot import FrozenPart, frozen
+from migrations.model.snapshot import SnapshotPart, snapshot_of
 from migrations.model.states import Kind
 from migrations.ports.vector_store import Moment
 from migrations.process.failpoints import failpoint
@@ -88,7 +88,7 @@ def judge_failures(run: Run, last: PassResult) -> int:
 
 
 def catch_up_last(run: Run) -> PassResult:
-    """Make the target equal to the source, and freeze the source as it was read for that.
+    """Make the target equal to the source, and keep the source as it was read for that.
 
     On return the target was found to hold what was written to it, and as many rows as
     were compared; and both would survive a crash of Milvus: what is live from now on, and
@@ -116,18 +116,18 @@ def catch_up_last(run: Run) -> PassResult:
 def _catch_up_all(run: Run) -> PassResult:
     flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
     result = catch_up_once(run, recorder)
-    run.services.store.end_freezing(run.migration.id, run.migration.epoch, result.parts)
+    run.services.store.end_snapshot(run.migration.id, run.migration.epoch, result.parts)
     flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     return result
 
 
 def _catch_up_changed_parts(run: Run) -> PassResult:
     result, changed = PassResult(), 0
-    caught_up: list[FrozenPart] = []
+    caught_up: list[SnapshotPart] = []
     now = run.services.vectors.moment()
     for part, chunks in parts_as_of(run, now):
-        run.check()
-        if chunks and frozen(part.number, part.within, chunks) == part:
+        run.must_go_on()
+        if chunks and snapshot_of(part.number, part.within, chunks) == part:
             result.source += content_of(chunks)
             result.in_target += len(chunks)
         else:
@@ -138,24 +138,24 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
             caught_up.append(_catch_up_part(run, part, now, result))
         result.parts += 1
         if len(caught_up) >= PARTS_PER_FLUSH:
-            _freeze(run, caught_up, result)
+            _keep_parts(run, caught_up, result)
             caught_up = []
-    _freeze(run, caught_up, result)
+    _keep_parts(run, caught_up, result)
     log.info("last_catch_up_ended", parts=result.parts, compared=changed, changes=result.changes)
     return result
 
 
-def _catch_up_part(run: Run, part: FrozenPart, now: Moment, result: PassResult) -> FrozenPart:
+def _catch_up_part(run: Run, part: SnapshotPart, now: Moment, result: PassResult) -> SnapshotPart:
     chunks: list[Chunk] = []
     for difference in differences(run, part.within, as_of=now):
         make_equal(run, difference, result)
         chunks += difference.page
-    return frozen(part.number, part.within, chunks)
+    return snapshot_of(part.number, part.within, chunks)
 
 
-def _freeze(run: Run, caught_up: Sequence[FrozenPart], result: PassResult) -> None:
-    """A part that is frozen is not looked at again: what it took must be durable first."""
+def _keep_parts(run: Run, caught_up: Sequence[SnapshotPart], result: PassResult) -> None:
+    """A part that is kept is not looked at again: what it took must be durable first."""
     if result.changes:
         flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     for part in caught_up:
-        run.services.store.freeze(run.migration.id, run.migration.epoch, part)
+        run.services.store.keep_part(run.migration.id, run.migration.epoch, part)

@@ -201,7 +201,7 @@ def catch_up_once(run: Run, recorder: Recorder | None = None) -> PassResult:
 
 def make_equal(run: Run, difference: Difference, result: PassResult) -> None:
     """Make one range of the target equal to the source, and say in ``result`` what it took."""
-    run.check()
+    run.must_go_on()
     refused_before = len(result.refused)
     result.source += difference.source
     if difference.size:
@@ -213,7 +213,7 @@ def make_equal(run: Run, difference: Difference, result: PassResult) -> None:
 def apply(run: Run, difference: Difference, result: PassResult) -> None:
     """Write to the target what differs; what is written is noted first, to be looked at again."""
     failpoint("catch_up.before_apply", migration_id=run.migration.id)
-    run.check()  # by now another worker may have switched, and users write to the target
+    run.must_go_on()  # by now another worker may have switched, and users write to the target
     run.has_stored = True
     run.services.store.note_written(run.migration.id, _to_be_written(difference))
     vectors = run.services.vectors
@@ -266,7 +266,7 @@ def copy_vectors(run: Run, chunks: Sequence[Chunk]) -> int:
 
 def _embed_and_store(run: Run, chunks: Sequence[Chunk], result: PassResult) -> None:
     outcome = embed(run, chunks, purpose="catch_up")
-    run.check()
+    run.must_go_on()
     store, migration_id = run.services.store, run.migration.id
     if outcome.chunks:
         run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)

@@ -133,7 +133,7 @@ def _mend(run: Run, doubled: Sequence[Chunk], vectors: Vectors) -> None:
     if not doubled:
         return
     log.warning("doubled_rows_mended", rows=len(doubled), examples=[c.key for c in doubled[:10]])
-    run.check()
+    run.must_go_on()
     notes = [WrittenRow(chunk.key, now=content_hash(chunk)) for chunk in doubled]
     run.services.store.note_written(run.migration.id, notes)
     run.services.vectors.upsert(run.target, doubled, vectors)
@@ -165,7 +165,7 @@ def _looked_at(run: Run, *, with_vectors: bool = False) -> Iterator[tuple[Writte
     written = run.services.store.written_rows(run.migration.id, MOST_LOOKED_AT)
     now = vectors.moment() if written else {}
     for part in _parts(written):
-        run.check()
+        run.must_go_on()
         theirs: defaultdict[Key, list[Chunk]] = defaultdict(list)
         keys = [row.key for row in part]
         found = vectors.fetch(run.target, keys, with_vectors=with_vectors, repeated=True, as_of=now)

@@ -9,7 +9,7 @@ from migrations.copying.comparison import (
     Difference,
 )
 from migrations.model.chunks import Chunk
-from migrations.model.snapshot import FrozenPart, frozen
+from migrations.model.snapshot import SnapshotPart, snapshot_of
 from migrations.ports.vector_store import Moment
 from migrations.process.threads import in_order
 from migrations.run.run import Run
@@ -21,30 +21,30 @@ PARTS_PER_FLUSH = 100
 
 def recorder(run: Run, number: int, difference: Difference) -> None:
     """Keep a part of the source as it was read and applied. Raises Superseded."""
-    part = frozen(number, difference.within, difference.page)
-    run.services.store.freeze(run.migration.id, run.migration.epoch, part)
+    part = snapshot_of(number, difference.within, difference.page)
+    run.services.store.keep_part(run.migration.id, run.migration.epoch, part)
 
 
-def parts_as_of(run: Run, as_of: Moment) -> Iterator[tuple[FrozenPart, list[Chunk]]]:
-    """Each part of the source as it was frozen, with all chunks that its range held then."""
+def parts_as_of(run: Run, as_of: Moment) -> Iterator[tuple[SnapshotPart, list[Chunk]]]:
+    """Each part of the source as it was kept, with all chunks that its range held then."""
     vectors = run.services.vectors
 
-    def read(part: FrozenPart) -> tuple[FrozenPart, list[Chunk]]:
+    def read(part: SnapshotPart) -> tuple[SnapshotPart, list[Chunk]]:
         pages = vectors.scan(run.source, part.within, page_size=PAGE_SIZE, as_of=as_of)
         return part, [chunk for page in pages for chunk in page]
 
     return in_order(run.services.settings.compare_concurrency, read, _frozen_parts(run))
 
 
-def _frozen_parts(run: Run) -> Iterator[FrozenPart]:
+def _frozen_parts(run: Run) -> Iterator[SnapshotPart]:
     number = 0
-    while (part := run.services.store.frozen_part(run.migration.id, number)) is not None:
+    while (part := run.services.store.snapshot_part(run.migration.id, number)) is not None:
         yield part
         number += 1
 
 
-def freeze_as_verified(run: Run, number: int, difference: Difference) -> None:
+def keep_as_verified(run: Run, number: int, difference: Difference) -> None:
     """Keep a part that verification has looked at; one that was not equal, as if it were empty."""
     page = () if difference.size else difference.page
-    part = frozen(number, difference.within, page)
-    run.services.store.freeze(run.migration.id, run.migration.epoch, part)
+    part = snapshot_of(number, difference.within, page)
+    run.services.store.keep_part(run.migration.id, run.migration.epoch, part)

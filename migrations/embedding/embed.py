@@ -190,7 +190,7 @@ def _call(run: Run, texts: list[str], purpose: str) -> Embedded:
     provider, limiter = run.migration.config.to_provider, run.services.limiter
     may_be_put_off = purpose == "data_migration"  # a batch; phases are waited for
     ticket = limiter.ticket(provider, quick_estimate(texts), migration_id=run.migration.id)
-    with run.services.calls.one(provider, run.check):
+    with run.services.calls.one(provider, run.must_go_on):
         read = _call_in_turn(run, ticket, texts, may_be_put_off)
     embedded = read()  # without the slot: the next call is made meanwhile
     limiter.settle(ticket, embedded.tokens)
@@ -203,7 +203,7 @@ def _call_in_turn(
     provider, limiter = ticket.provider, run.services.limiter
     _take_turn(run, ticket, may_be_put_off)
     failpoint("embed.before_call", migration_id=run.migration.id, epoch=run.migration.epoch)
-    run.check()  # the last thing before paying
+    run.must_go_on()  # the last thing before paying
     try:
         return run.embedder.ask(texts)
     except TransientError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from migrations.lifecycle.change import (
     Change,
-    Held,
+    LockedRun,
     compensation,
     jsonable,
     phases_to_undo,
@@ -27,26 +27,26 @@ from migrations.model.errors import (
 from migrations.model.runs import Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
-#: From here an error turns round; needs_operator and failed are left by repair only.
-TURNABLE = sources_of(Status.ROLLING_BACK) & DRIVEN
+#: From here an error rolls back; needs_operator and failed are left by repair only.
+ENDED_BY_ERRORS = sources_of(Status.ROLLING_BACK) & DRIVEN
 REPAIRABLE = sources_of(Status.ROLLING_BACK) - DRIVEN
 UNDOING = sources_of(Status.ROLLED_BACK) & DRIVEN
 
 
-def request_cancel(held: Held, by: str) -> Change | None:
+def request_cancel(locked: LockedRun, by: str) -> Change | None:
     """None when it is rolling back already.
 
     Raises:
         SwitchInProgress, AlreadySwitched, NoActiveMigration.
     """
-    status = held.migration.status
+    status = locked.migration.status
     if status in COMPENSABLE:
         error = {
             "code": "cancelled",
             "message": f"Cancelled by {storable(by)}.",
             "by": storable(by),
         }
-        return _rolling_back(held, error, "cancel_requested", {"by": storable(by)})
+        return _rolling_back(locked, error, "cancel_requested", {"by": storable(by)})
     if status is Status.ROLLING_BACK:
         return None
     if status is Status.SWITCHING:
@@ -56,12 +56,12 @@ def request_cancel(held: Held, by: str) -> Change | None:
     raise NoActiveMigration(f"The migration is {status}; there is nothing to cancel.")
 
 
-def turn_round(held: Held, epoch: int, error: ReembedError) -> Change | None:
+def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | None:
     """None when the migration is no longer at this epoch before the switch."""
-    migration = held.migration
+    migration = locked.migration
     # The deadline is the switch: a timeout that comes while it completes is too late.
-    turnable = COMPENSABLE if isinstance(error, TimedOut) else TURNABLE
-    if migration.epoch != epoch or migration.status not in turnable:
+    from_here = COMPENSABLE if isinstance(error, TimedOut) else ENDED_BY_ERRORS
+    if migration.epoch != epoch or migration.status not in from_here:
         return None
     told = {
         "code": error.code,
@@ -69,47 +69,51 @@ def turn_round(held: Held, epoch: int, error: ReembedError) -> Change | None:
         "details": jsonable(error.details),
     }
     if migration.config.enable_rollback:
-        return _rolling_back(held, told, "turned_round", {"code": error.code})
+        return _rolling_back(locked, told, "rollback_begun", {"code": error.code})
     values = raised_epoch(
-        held, status=Status.FAILED, finished_at=held.now, error=_placed(migration, told)
+        locked, status=Status.FAILED, finished_at=locked.now, error=_placed(migration, told)
     )
     return Change(values, "failed", {"code": error.code})
 
 
-def _rolling_back(held: Held, error: dict[str, Any], event: str, detail: dict[str, Any]) -> Change:
-    values = raised_epoch(held, status=Status.ROLLING_BACK, error=_placed(held.migration, error))
-    return Change(values, event, detail, compensation(held))
+def _rolling_back(
+    locked: LockedRun, error: dict[str, Any], event: str, detail: dict[str, Any]
+) -> Change:
+    values = raised_epoch(
+        locked, status=Status.ROLLING_BACK, error=_placed(locked.migration, error)
+    )
+    return Change(values, event, detail, compensation(locked))
 
 
 def _placed(migration: Migration, error: dict[str, Any]) -> dict[str, Any]:
     return {**error, "phase": migration.phase.value}
 
 
-def record_undo(held: Held, epoch: int, phase: Phase, error: str | None) -> Change:
-    migration = held.migration
+def record_undo(locked: LockedRun, epoch: int, phase: Phase, error: str | None) -> Change:
+    migration = locked.migration
     require(migration, epoch, UNDOING)
     others = {name: e for name, e in migration.undo_errors.items() if name != phase}
     if error is None:
-        undone = (*held.undone, phase) if phase not in held.undone else held.undone
+        undone = (*locked.undone, phase) if phase not in locked.undone else locked.undone
         values: dict[str, Any] = {"undo_errors": others, "undone_phases": undone}
         event, detail = "undone", {}
     else:
         failure = storable(error)
         values = {"undo_errors": {**others, phase.value: failure}}
         event, detail = "undo_failed", {"error": failure}
-    return Change(values | {"heartbeat_at": held.now}, event, detail, phase=phase)
+    return Change(values | {"heartbeat_at": locked.now}, event, detail, phase=phase)
 
 
-def finish_rollback(held: Held, epoch: int) -> Change | None:
+def finish_rollback(locked: LockedRun, epoch: int) -> Change | None:
     """None when this epoch's rollback has ended already."""
-    migration = held.migration
+    migration = locked.migration
     if migration.epoch == epoch and migration.status in {
         Status.ROLLED_BACK,
         Status.NEEDS_OPERATOR,
     }:
         return None
     require(migration, epoch, UNDOING)
-    ended = {"finished_at": held.now, "waiting_for": None}
+    ended = {"finished_at": locked.now, "waiting_for": None}
     if not migration.undo_errors:
         return Change({"status": Status.ROLLED_BACK, **ended}, "rolled_back")
     values = {"status": Status.NEEDS_OPERATOR, "error": _diagnosed(migration), **ended}
@@ -117,7 +121,7 @@ def finish_rollback(held: Held, epoch: int) -> Change | None:
 
 
 def _diagnosed(migration: Migration) -> dict[str, Any]:
-    """The error that turned the migration round, kept beside what its undo met."""
+    """The error that rolled the migration back, kept beside what its undo met."""
     failures = [f"The undo of {name} failed: {e}" for name, e in migration.undo_errors.items()]
     return {
         **(migration.error or {}),
@@ -126,9 +130,9 @@ def _diagnosed(migration: Migration) -> dict[str, Any]:
     }
 
 
-def repair(held: Held) -> Change:
+def repair(locked: LockedRun) -> Change:
     """Raises TransitionRefused."""
-    migration = held.migration
+    migration = locked.migration
     if migration.status not in REPAIRABLE:
         raise TransitionRefused(
             f"The migration is {migration.status}; only one that is "
@@ -137,24 +141,24 @@ def repair(held: Held) -> Change:
     told = migration.error or {}
     error = {name: told[name] for name in told if name not in {"diagnosis", "repair"}}
     values = raised_epoch(
-        held, status=Status.ROLLING_BACK, undo_errors={}, error=error, finished_at=None
+        locked, status=Status.ROLLING_BACK, undo_errors={}, error=error, finished_at=None
     )
-    return Change(values, "repaired", {}, compensation(held))
+    return Change(values, "repaired", {}, compensation(locked))
 
 
-def redrive(held: Held, epoch: int) -> Change | None:
+def redrive(locked: LockedRun, epoch: int) -> Change | None:
     """None when the migration moved meanwhile."""
-    migration = held.migration
+    migration = locked.migration
     if migration.epoch != epoch or migration.status not in DRIVEN:
         return None
     completed = tuple(p for p in migration.completed_phases if p is not Phase.CLEANUP)
     detail = {"phase": migration.phase.value, "status": migration.status.value}
     return Change(
         # Cleanup is run again when only the last word, completed, was not said.
-        raised_epoch(held, step=_kept_step(migration), completed_phases=completed),
+        raised_epoch(locked, step=_kept_step(migration), completed_phases=completed),
         "redriven",
         detail,
-        _going_on(held),
+        _going_on(locked),
     )
 
 
@@ -163,9 +167,9 @@ def _kept_step(migration: Migration) -> Step | None:
     return migration.step if migration.step is Step.CATCHING_UP else None
 
 
-def _going_on(held: Held) -> dict[str, Any]:
+def _going_on(locked: LockedRun) -> dict[str, Any]:
     """The message that goes on from here, at the epoch after this one."""
-    migration, epoch = held.migration, held.migration.epoch + 1
+    migration, epoch = locked.migration, locked.migration.epoch + 1
     if migration.status is Status.ROLLING_BACK:
-        return messages.compensate(migration.id, epoch, phases_to_undo(held))
+        return messages.compensate(migration.id, epoch, phases_to_undo(locked))
     return going_on(migration, epoch)

@@ -25,7 +25,7 @@ from migrations.model.states import TRANSITIONS, Phase, Status
 
 
 @dataclass(frozen=True)
-class Held:
+class LockedRun:
     """A migration's row while nobody else can change it."""
 
     migration: Migration
@@ -78,32 +78,32 @@ def is_transition(before: Status, after: Status) -> bool:
 NO_RUNNER: Mapping[str, Any] = {"runner": None, "runner_until": None}
 
 
-def raised_epoch(held: Held, **values: Any) -> dict[str, Any]:
+def raised_epoch(locked: LockedRun, **values: Any) -> dict[str, Any]:
     """The values that take a migration away from whoever works on it now."""
     return {
-        "epoch": held.migration.epoch + 1,
+        "epoch": locked.migration.epoch + 1,
         **NO_RUNNER,
         "waiting_for": None,
-        "heartbeat_at": held.now,
+        "heartbeat_at": locked.now,
         **values,
     }
 
 
-def phases_to_undo(held: Held) -> list[Phase]:
+def phases_to_undo(locked: LockedRun) -> list[Phase]:
     """Every phase that was begun and is not undone, newest first."""
-    migration = held.migration
-    begun = {*migration.completed_phases, migration.phase} - set(held.undone)
+    migration = locked.migration
+    begun = {*migration.completed_phases, migration.phase} - set(locked.undone)
     if migration.target_adopted and not migration.target_is_kept:
-        # It was taken out of the held ones when the run was recorded; only this undo
+        # It was taken out of the kept ones when the run was recorded; only this undo
         # puts it back.
-        begun |= {Phase.NEW_COLLECTION_CREATION} - set(held.undone)
+        begun |= {Phase.NEW_COLLECTION_CREATION} - set(locked.undone)
     return [phase for phase in reversed(PHASES) if phase in begun]
 
 
-def compensation(held: Held) -> dict[str, Any]:
+def compensation(locked: LockedRun) -> dict[str, Any]:
     """The message of the compensating chain, at the epoch after this one."""
-    migration = held.migration
-    return messages.compensate(migration.id, migration.epoch + 1, phases_to_undo(held))
+    migration = locked.migration
+    return messages.compensate(migration.id, migration.epoch + 1, phases_to_undo(locked))
 
 
 def found(migration: Migration, outcome: Outcome) -> dict[str, Any]:
@@ -146,8 +146,8 @@ def noted(
 KEPT_CONFLICTS = "Writes to the old collection"
 
 
-def conflicts_told(held: Held, count: int, came_back: Sequence[str] = ()) -> Change:
-    """The one warning that says how many stragglers were not forwarded, and what came back."""
+def conflicts_told(locked: LockedRun, count: int, came_back: Sequence[str] = ()) -> Change:
+    """The one warning that says how many late writes were not forwarded, and what came back."""
     warning = (
         f"{KEPT_CONFLICTS} that came after the switch were not taken over: {count} chunks had "
         "changed in the live collection too, could not be embedded, or stand there again although "
@@ -156,13 +156,13 @@ def conflicts_told(held: Held, count: int, came_back: Sequence[str] = ()) -> Cha
     if came_back:
         keys = ", ".join(map(storable, came_back))
         warning += f" These stand there again; delete them if nobody has written them anew: {keys}."
-    others = [w for w in held.migration.warnings if not w.startswith(KEPT_CONFLICTS)]
+    others = [w for w in locked.migration.warnings if not w.startswith(KEPT_CONFLICTS)]
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
 
 
-def drop_refused(held: Held, collection: str, warning: str) -> Change:
-    """Somebody still writes to a held collection."""
-    others = [w for w in held.migration.warnings if w != warning]
+def drop_refused(locked: LockedRun, collection: str, warning: str) -> Change:
+    """Somebody still writes to a kept collection."""
+    others = [w for w in locked.migration.warnings if w != warning]
     detail = {"collection": collection, "reason": warning}
     return Change({"warnings": (*others, storable(warning))}, "drop_refused", detail)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from migrations.lifecycle.change import (
     NO_RUNNER,
     Change,
-    Held,
+    LockedRun,
     found,
     jsonable,
     noted,
@@ -27,22 +27,22 @@ from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_
 STEPS = tuple(Step)
 
 
-def begin_phase(held: Held, epoch: int, phase: Phase) -> Change:
+def begin_phase(locked: LockedRun, epoch: int, phase: Phase) -> Change:
     """Enter ``phase``, or enter it again after a redrive or with a doubled message."""
-    migration = held.migration
+    migration = locked.migration
     require(migration, epoch, statuses_to_begin(phase))
-    _require_turn_of(migration, phase)
+    _require_next(migration, phase)
     first_time = phase not in migration.phase_times
     values: dict[str, Any] = {
         "phase": phase,
-        "heartbeat_at": held.now,
+        "heartbeat_at": locked.now,
         "waiting_for": None,
-        "phase_times": _timed(held, phase, "started_at"),
+        "phase_times": _timed(locked, phase, "started_at"),
     }
     if first_time:
         values["step"] = None
     if migration.status is Status.PENDING:
-        values |= {"status": Status.RUNNING, "started_at": held.now}
+        values |= {"status": Status.RUNNING, "started_at": locked.now}
     return Change(values, "phase_begun" if first_time else None)
 
 
@@ -56,7 +56,7 @@ def statuses_to_begin(phase: Phase) -> frozenset[Status]:
             return COMPENSABLE
 
 
-def _require_turn_of(migration: Migration, phase: Phase) -> None:
+def _require_next(migration: Migration, phase: Phase) -> None:
     if phase in migration.completed_phases:
         raise Superseded(f"The phase {phase} is completed already; this work stops.")
     in_turn = phase is migration.phase or (
@@ -66,8 +66,8 @@ def _require_turn_of(migration: Migration, phase: Phase) -> None:
         raise Superseded(f"The migration is in {migration.phase}, so {phase} is not next.")
 
 
-def complete_phase(held: Held, epoch: int, phase: Phase, outcome: Outcome) -> Change | None:
-    migration = held.migration
+def complete_phase(locked: LockedRun, epoch: int, phase: Phase, outcome: Outcome) -> Change | None:
+    migration = locked.migration
     if migration.epoch == epoch and phase in migration.completed_phases:
         return None  # a commit whose reply was lost
     require(migration, epoch, statuses_to_complete(phase))
@@ -77,8 +77,8 @@ def complete_phase(held: Held, epoch: int, phase: Phase, outcome: Outcome) -> Ch
         {
             **found(migration, outcome),
             "completed_phases": (*migration.completed_phases, phase),
-            "phase_times": _timed(held, phase, "finished_at"),
-            "heartbeat_at": held.now,
+            "phase_times": _timed(locked, phase, "finished_at"),
+            "heartbeat_at": locked.now,
             "waiting_for": None,
         },
         "phase_completed",
@@ -91,60 +91,60 @@ def statuses_to_complete(phase: Phase) -> frozenset[Status]:
     return frozenset({Status.SWITCHED if after_switch else Status.RUNNING})
 
 
-def _timed(held: Held, phase: Phase, which: str) -> dict[str, dict[str, str]]:
+def _timed(locked: LockedRun, phase: Phase, which: str) -> dict[str, dict[str, str]]:
     """Phase times with ``which`` of ``phase`` set, unless it was set before."""
-    times = held.migration.phase_times
-    mine = {which: held.now.isoformat(), **times.get(phase, {})}
+    times = locked.migration.phase_times
+    mine = {which: locked.now.isoformat(), **times.get(phase, {})}
     return {**times, phase.value: mine}
 
 
 def take_step(
-    held: Held, epoch: int, step: Step, message: Mapping[str, Any] | None
+    locked: LockedRun, epoch: int, step: Step, message: Mapping[str, Any] | None
 ) -> Change | None:
     """Forwards only; None when it was taken before or the work has no part in it any more."""
-    migration = held.migration
+    migration = locked.migration
     if (migration.epoch, migration.status) != (epoch, Status.RUNNING):
         return None
     if migration.phase is not Phase.DATA_MIGRATION or migration.phase in migration.completed_phases:
         return None
     if migration.step is not None and STEPS.index(step) <= STEPS.index(migration.step):
         return None
-    values = {"step": step, "heartbeat_at": held.now}
+    values = {"step": step, "heartbeat_at": locked.now}
     return Change(values, "step_taken", {"step": step.value}, message)
 
 
 def note(
-    held: Held, epoch: int, totals: Mapping[str, int], warnings: Sequence[str]
+    locked: LockedRun, epoch: int, totals: Mapping[str, int], warnings: Sequence[str]
 ) -> Change | None:
     """No event: notes are about what goes on, not about what has changed."""
-    if not _is_driven(held, epoch):
+    if not _is_driven(locked, epoch):
         return None
-    return Change(noted(held.migration, totals, warnings))
+    return Change(noted(locked.migration, totals, warnings))
 
 
-def wait_for(held: Held, epoch: int, what: str | None) -> Change | None:
+def wait_for(locked: LockedRun, epoch: int, what: str | None) -> Change | None:
     """No event, as with notes."""
-    return Change({"waiting_for": jsonable(what)}) if _is_driven(held, epoch) else None
+    return Change({"waiting_for": jsonable(what)}) if _is_driven(locked, epoch) else None
 
 
-def _is_driven(held: Held, epoch: int) -> bool:
-    return held.migration.epoch == epoch and held.migration.status in DRIVEN
+def _is_driven(locked: LockedRun, epoch: int) -> bool:
+    return locked.migration.epoch == epoch and locked.migration.status in DRIVEN
 
 
-def begin_switch(held: Held, epoch: int) -> Change | None:
-    migration = held.migration
+def begin_switch(locked: LockedRun, epoch: int) -> Change | None:
+    migration = locked.migration
     begun = {Status.SWITCHING, Status.SWITCHED, Status.COMPLETED}
     if migration.epoch == epoch and migration.status in begun:
         return None  # repeated after a lost reply, or driven again
     require(migration, epoch, sources_of(Status.SWITCHING))
     if migration.phase is not Phase.FINALIZATION:
         raise Superseded(f"The migration is in {migration.phase}; only finalization switches.")
-    return Change({"status": Status.SWITCHING, "heartbeat_at": held.now}, "switch_begun")
+    return Change({"status": Status.SWITCHING, "heartbeat_at": locked.now}, "switch_begun")
 
 
-def switch(held: Held, epoch: int, bot: Bot) -> Change | None:
+def switch(locked: LockedRun, epoch: int, bot: Bot) -> Change | None:
     """None when this epoch has switched already. Raises SourceChanged."""
-    migration = held.migration
+    migration = locked.migration
     switched = {Status.SWITCHED, Status.COMPLETED}
     if migration.epoch == epoch and migration.status in switched:
         return None
@@ -155,8 +155,8 @@ def switch(held: Held, epoch: int, bot: Bot) -> Change | None:
         {
             "status": Status.SWITCHED,
             "new_generation": generation,
-            "switched_at": held.now,
-            "heartbeat_at": held.now,
+            "switched_at": locked.now,
+            "heartbeat_at": locked.now,
             "waiting_for": None,
         },
         "switched",
@@ -194,17 +194,17 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
     )
 
 
-def finish(held: Held, epoch: int) -> Change | None:
-    migration = held.migration
+def finish(locked: LockedRun, epoch: int) -> Change | None:
+    migration = locked.migration
     if migration.epoch == epoch and migration.status is Status.COMPLETED:
         return None
     require(migration, epoch, sources_of(Status.COMPLETED))
-    done = {"status": Status.COMPLETED, "finished_at": held.now, "waiting_for": None}
+    done = {"status": Status.COMPLETED, "finished_at": locked.now, "waiting_for": None}
     return Change({**done, **NO_RUNNER}, "completed")
 
 
-def taken_back(held: Held, by: UUID) -> Change | None:
+def taken_back(locked: LockedRun, by: UUID) -> Change | None:
     """What happens to a completed migration when its reverse run ``by`` completes."""
-    if held.migration.status is not Status.COMPLETED:
+    if locked.migration.status is not Status.COMPLETED:
         return None
     return Change({"status": Status.ROLLED_BACK}, "rolled_back", {"by": str(by)})

@@ -111,7 +111,7 @@ _CANVASES: Mapping[str, Callable[[Mapping[str, Any]], Canvas]] = {
     "compensate": _compensate,
     "sweep": _due(names.SWEEP, "sweep"),
     "retire": _due(names.RETIRE, "retire"),
-    "drop_held": _due(names.DROP_HELD, "drop held", "collection"),
+    "drop_held": _due(names.DROP_KEPT, "drop held", "collection"),
 }
 
 

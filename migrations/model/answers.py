@@ -8,7 +8,7 @@ from datetime import datetime
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.known_models import ModelInfo
-from migrations.model.left_behind import HeldCollection
+from migrations.model.left_behind import KeptCollection
 from migrations.model.report import Estimate, Report
 from migrations.model.runs import Migration
 
@@ -22,7 +22,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class RollbackReadiness:
+class WayBack:
     """Whether the bot's last switch can be taken back now, and what stands in the way."""
 
     ready: bool
@@ -42,9 +42,9 @@ class BotStatus:
 
     bot: Bot
     migration: Migration | None
-    rollback: RollbackReadiness
+    rollback: WayBack
     #: Collections of the bot that are kept for a while before they are dropped, newest first.
-    held: tuple[HeldCollection, ...] = ()
+    held: tuple[KeptCollection, ...] = ()
     #: Writes to an old collection that were not taken over.
     conflicts: int = 0
 

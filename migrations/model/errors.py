@@ -177,7 +177,7 @@ class RollbackUnavailable(TransitionRefused):
     code = "rollback-unavailable"
 
 
-class NoLongerHeld(TransitionRefused):
+class NoLongerKept(TransitionRefused):
     """The held collection was dropped or taken over meanwhile; a new one is made."""
 
     code = "no-longer-held"

@@ -22,7 +22,7 @@ class ConflictReason(StrEnum):
 
 @dataclass(frozen=True)
 class Conflict:
-    """A straggler that was not forwarded, kept so that a person can decide."""
+    """A late write that was not forwarded, kept so that a person can decide."""
 
     key: str
     #: What was written to the old collection; None when it was a deletion.
@@ -38,7 +38,7 @@ class HoldReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class HeldCollection:
+class KeptCollection:
     """A collection nobody needs any more, kept for a while before it is dropped.
 
     ``chunks`` and ``content_digest`` are as when it was held; None when not read yet.

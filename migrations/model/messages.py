@@ -54,7 +54,7 @@ def retire(migration_id: UUID, epoch: int, number: int) -> dict[str, Any]:
     return _message("retire", migration_id, epoch, number=number)
 
 
-def drop_held(migration_id: UUID, epoch: int, number: int, collection: str) -> dict[str, Any]:
+def drop_kept(migration_id: UUID, epoch: int, number: int, collection: str) -> dict[str, Any]:
     """The collection has been held for long enough."""
     return _message("drop_held", migration_id, epoch, number=number, collection=collection)
 

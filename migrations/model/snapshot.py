@@ -1,8 +1,8 @@
 """What the old collection held when it was last caught up: 16 bytes a chunk, in key order.
 
-A straggler is a write that reached the old collection afterwards. Comparing it with
+A late write is a write that reached the old collection afterwards. Comparing it with
 the new one cannot find it, because the new one is being written to as well; comparing
-it with itself, as it was, finds exactly the stragglers.
+it with itself, as it was, finds exactly the late writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROW_BYTES = 2 * HASH_BYTES
 
 
 @dataclass(frozen=True)
-class FrozenPart:
+class SnapshotPart:
     """One key range of the old collection; the parts of a migration cover all keys."""
 
     number: int
@@ -69,7 +69,7 @@ def content_hash(chunk: Chunk) -> bytes:
     return chunk.digest()[:HASH_BYTES]
 
 
-def frozen(number: int, within: KeyRange, chunks: Sequence[Chunk]) -> FrozenPart:
+def snapshot_of(number: int, within: KeyRange, chunks: Sequence[Chunk]) -> SnapshotPart:
     """The part as it is now; ``chunks`` are all chunks of the range, in key order."""
     digests = b"".join(key_hash(chunk.key) + content_hash(chunk) for chunk in chunks)
-    return FrozenPart(number, within, digests)
+    return SnapshotPart(number, within, digests)

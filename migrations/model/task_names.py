@@ -22,7 +22,7 @@ QUIESCE = "migrations.rollback.quiesce"
 FINISH_ROLLBACK = "migrations.rollback.finish"
 SWEEP = "migrations.sweep"
 RETIRE = "migrations.retire"
-DROP_HELD = "migrations.drop_held"
+DROP_KEPT = "migrations.drop_held"
 
 
 def phase_task(phase: Phase) -> str:

@@ -12,7 +12,9 @@ from migrations.run.trust import as_validated
 def execute(run: Run) -> BackedUp:
     """Record the bot's configuration and its collection's schema, count and content digest."""
     source = run.source
-    content = as_validated(run) or content_of_collection(run.services.vectors, source, run.check)
+    content = as_validated(run) or content_of_collection(
+        run.services.vectors, source, run.must_go_on
+    )
     info = RollbackInfo(
         bot_id=run.bot.bot_id,
         collection=source.name,

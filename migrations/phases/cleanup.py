@@ -17,7 +17,7 @@ def execute(run: Run) -> Outcome:
     """Look at the alias once more, sweep the old collection and forget the checkpoints."""
     run.patiently(lambda: reconcile(run.services, run.migration.bot_id))
     # 16 bytes a chunk: too much to be deleted while the switch locks the bot.
-    run.services.store.forget_earlier_frozen(run.migration.id)
+    run.services.store.forget_earlier_snapshots(run.migration.id)
     _sweep(run)
     run.services.checkpoints.forget(run.migration.id)
     return Outcome()

@@ -65,12 +65,12 @@ def undo(run: Run) -> None:
     if run.migration.target_is_kept:
         return
     name = run.migration.target_collection
-    with run.services.store.hold_for_drop(name) as is_nobodys:
+    with run.services.store.lock_for_drop(name) as is_nobodys:
         if not is_nobodys:
             raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
         if not is_there(run.services, name, run.migration.tag):
             return
-        chunks = _worth_holding(run)
+        chunks = _worth_keeping(run)
         if not chunks:
             drop(run.services, name, run.migration.tag)
             log.info("target_dropped", collection=name)
@@ -84,7 +84,7 @@ FAULTS_OF_THE_TARGET = frozenset(
 )
 
 
-def _worth_holding(run: Run) -> int:
+def _worth_keeping(run: Run) -> int:
     """Chunks that have been paid for and that the next run to the same model can use."""
     migration, vectors = run.migration, run.services.vectors
     paid = migration.target_adopted or run.services.store.tokens_used(migration.id) > 0
@@ -101,7 +101,7 @@ def _worth_holding(run: Run) -> int:
 def _hold(run: Run, chunks: int) -> None:
     """Raises ForeignCollection when it has become somebody's since the lock was given back."""
     name, hours = run.migration.target_collection, run.services.settings.hold_hours
-    if not run.services.store.hold_target(run.migration.id, chunks, hours):
+    if not run.services.store.keep_target(run.migration.id, chunks, hours):
         raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
     failpoint("new_collection.after_hold", migration_id=run.migration.id)
     run.services.vectors.release(name)

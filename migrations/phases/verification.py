@@ -5,12 +5,12 @@ from __future__ import annotations
 from migrations.model.errors import VerificationFailed
 from migrations.model.outcomes import Verified
 from migrations.model.report import Report
-from migrations.proof.retrieval import check_retrieval
-from migrations.proof.right_vectors import check_vectors, sample_chunks
-from migrations.proof.same_content import check_content, compare_content
+from migrations.proof.retrieval import judge_retrieval
+from migrations.proof.right_vectors import judge_vectors, sample_chunks
+from migrations.proof.same_content import compare_content, judge_content
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, flush_meanwhile
-from migrations.target.ready import check_target_ready, make_target_readable
+from migrations.target.ready import judge_ready, make_target_readable
 
 
 def execute(run: Run) -> Verified:
@@ -33,12 +33,12 @@ def execute(run: Run) -> Verified:
     wait_for_flush = flush_meanwhile(run, why, target, run.source.name)
     if found.in_target > run.services.settings.unindexed_rows:
         wait_for_flush()  # only what is flushed is going to be in the index
-    run.patiently(lambda: check_target_ready(run, report))
+    run.patiently(lambda: judge_ready(run, report))
     sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
-    again = check_vectors(run, sample, report)
-    run.patiently(lambda: check_retrieval(run, sample, again, found.as_of, report))
+    again = judge_vectors(run, sample, report)
+    run.patiently(lambda: judge_retrieval(run, sample, again, found.as_of, report))
     wait_for_flush()
-    run.patiently(lambda: check_content(run, found, report))
+    run.patiently(lambda: judge_content(run, found, report))
     if not report.passed:
         raise VerificationFailed(
             " ".join(check.message for check in report.errors),
@@ -54,4 +54,4 @@ def _verified(report: Report, snapshot_in_epoch: int | None = None) -> Verified:
 
 def undo(run: Run) -> None:
     """What it has kept of the source is of no use to anybody else."""
-    run.services.store.forget_frozen(run.migration.id)
+    run.services.store.forget_snapshot(run.migration.id)

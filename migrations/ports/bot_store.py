@@ -19,6 +19,6 @@ class BotStore(Protocol):
 
     def bots(self, owner: str | None = None) -> list[Bot]: ...
 
-    def hold_for_drop(self, collection: str) -> AbstractContextManager[bool]:
+    def lock_for_drop(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make ``collection`` live; True when it is nobody's."""
         ...

@@ -26,7 +26,7 @@ class RunStore(Protocol):
 
         Raises:
             MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict,
-            NoLongerHeld.
+            NoLongerKept.
         """
         ...
 

@@ -13,12 +13,13 @@ from typing import Protocol
 
 from migrations.ports.bot_store import BotStore
 from migrations.ports.due_store import DueStore
-from migrations.ports.held_store import HeldStore
+from migrations.ports.kept_store import KeptStore
+from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
+from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
-from migrations.ports.straggler_store import StragglerStore
+from migrations.ports.switch_store import SwitchStore
 from migrations.ports.token_store import TokenStore
-from migrations.ports.turn_store import TurnStore
 from migrations.ports.watch_store import WatchStore
 
 
@@ -26,11 +27,12 @@ class MigrationStore(
     BotStore,
     RunStore,
     LeaseStore,
-    TurnStore,
+    SwitchStore,
+    RollbackStore,
     WatchStore,
     TokenStore,
-    StragglerStore,
-    HeldStore,
+    LateWriteStore,
+    KeptStore,
     DueStore,
     Protocol,
 ):

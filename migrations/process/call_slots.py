@@ -26,12 +26,12 @@ class CallSlots:
         self._lock = threading.Lock()
 
     @contextmanager
-    def one(self, provider: str, check: Callable[[], None]) -> Iterator[None]:
-        """Hold a slot. Raises what ``check`` raises while it is waited for."""
+    def one(self, provider: str, must_go_on: Callable[[], None]) -> Iterator[None]:
+        """Hold a slot. Raises what ``must_go_on`` raises while it is waited for."""
         with self._lock:
             slot = self._slots[provider]
         while not slot.acquire(timeout=ASK_SECONDS):
-            check()
+            must_go_on()
         try:
             yield
         finally:

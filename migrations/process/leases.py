@@ -44,7 +44,7 @@ def holding(
         if not _take_in_time(services, lease, take, patience_seconds):
             raise taken or Superseded
     try:
-        with services.pulse.hold((lease, holder), take) as beat:
+        with services.pulse.keep_alive((lease, holder), take) as beat:
             yield holder, beat
     finally:  # no earlier: a beat in between would take it again
         _release(services, lease, holder)

@@ -18,14 +18,14 @@ FORGOTTEN_AFTER_SECONDS = 3.0
 
 
 def send_of(services: Services, migration_id: UUID) -> None:
-    """Send a migration's messages now; what fails is left to the sweep."""
+    """Send a migration's messages now; what fails is left to being sent again."""
     try:
         _send(services, services.store.unsent_of(migration_id))
     except ReembedError as error:
         log.warning("sending_postponed", reason=error.message)
 
 
-def sweep(services: Services) -> int:
+def resend(services: Services) -> int:
     """Send every message that was forgotten; the number sent."""
     return _send(services, services.store.unsent(FORGOTTEN_AFTER_SECONDS))
 

@@ -58,7 +58,7 @@ class Beat:
         if not going_on:
             self._stopped.set()
 
-    def check(self) -> None:
+    def must_go_on(self) -> None:
         """Return while the work may go on. Raises Superseded."""
         # Twice the interval: this process slept, or PostgreSQL is away; ask before acting.
         if not self._stopped.is_set() and time.monotonic() - self._heard_at > 2 * self._every:
@@ -77,11 +77,11 @@ class Pulse:
         self._thread_pid: int | None = None
 
     @contextmanager
-    def hold(self, key: object, say: Say) -> Iterator[Beat]:
+    def keep_alive(self, key: object, say: Say) -> Iterator[Beat]:
         """Keep the beat going for the block. Raises Superseded if it may not even begin."""
         beat = self._enter(key, say)
         try:
-            beat.check()
+            beat.must_go_on()
             yield beat
         finally:
             self._leave(key, beat)

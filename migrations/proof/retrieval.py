@@ -40,7 +40,7 @@ class _Answered:
         )
 
 
-def check_retrieval(
+def judge_retrieval(
     run: Run, sample: Sequence[Chunk], again: Mapping[Key, Vector], as_of: Moment, report: Report
 ) -> None:
     """Ask old and new for the sampled chunks by their own text and compare the answers.
@@ -129,7 +129,7 @@ def _ask(
 ) -> list[list[Hit]]:
     hits: list[list[Hit]] = []
     for start in range(0, len(queries), 100):
-        run.check()
+        run.must_go_on()
         hits += run.services.vectors.search(
             schema,
             queries[start : start + 100],

@@ -27,12 +27,12 @@ def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
     return run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
 
 
-def check_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:
+def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:
     """Stored vectors are finite, non-zero, of the right dimension, and of their own text.
 
     Returns:
         The vectors of the texts by the target's model, for the questions of
-        :func:`check_retrieval`: without those that the model refuses, and on a way back
+        :func:`judge_retrieval`: without those that the model refuses, and on a way back
         without those that the kept collection's vectors never were of.
     """
     dimension = run.migration.config.to_dimension

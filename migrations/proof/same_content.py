@@ -9,7 +9,7 @@ import structlog
 
 from migrations.copying.comparison import Difference, catch_up_once, differences
 from migrations.copying.lasting import LOOKS
-from migrations.copying.snapshots import freeze_as_verified
+from migrations.copying.snapshots import keep_as_verified
 from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
@@ -28,7 +28,7 @@ Differing = Mapping[Key, bytes | None]
 
 
 def compare_content(run: Run) -> Findings:
-    """Compare every key and every non-vector field of both sides, and freeze what is equal.
+    """Compare every key and every non-vector field of both sides, and keep what is equal.
 
     Where the source has been written to since the last catching up, what differs is caught
     up and looked at again: what then differs as it did before is a fault, the rest was
@@ -50,7 +50,7 @@ def _was_written(run: Run, found: Findings) -> bool:
     return bool(written) and found.differing.keys() <= {row.key for row in written}
 
 
-def check_content(run: Run, found: Findings, report: Report) -> None:
+def judge_content(run: Run, found: Findings, report: Report) -> None:
     """Say what was found, once the target is flushed, and that it still counts as many.
 
     Chunks recorded as failed are missing by permission (max_failed_ratio).
@@ -122,11 +122,11 @@ def _look(run: Run, before: Differing | None = None) -> Findings:
     found = Findings(permitted, KeySample(run), run.services.vectors.moment(), before)
     parts = 0
     for number, difference in enumerate(differences(run, as_of=found.as_of)):
-        run.check()
+        run.must_go_on()
         found.add(difference)
-        freeze_as_verified(run, number, difference)
+        keep_as_verified(run, number, difference)
         parts = number + 1
-    run.services.store.end_freezing(run.migration.id, run.migration.epoch, parts)
+    run.services.store.end_snapshot(run.migration.id, run.migration.epoch, parts)
     return found
 
 

@@ -74,12 +74,12 @@ class Run:
     def text_of(self, chunk: Chunk) -> str:
         return str(chunk.fields.get(self.bot.text_field) or "")
 
-    def check(self) -> None:
+    def must_go_on(self) -> None:
         """Raises Superseded when this epoch is gone, TimedOut when the time is up.
 
         Raises PutDown in a phase whose worker is ending.
         """
-        self.beat.check()
+        self.beat.must_go_on()
         if self.is_phase:
             self._put_down_if_ending()
         migration = self.migration
@@ -96,7 +96,7 @@ class Run:
         """
         attempt = 0
         while True:
-            self.check()
+            self.must_go_on()
             try:
                 result = action()
             except TransientError as error:
@@ -140,7 +140,7 @@ class Run:
         clock = self.services.clock
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0:
-            self.check()
+            self.must_go_on()
             self._put_down_if_ending()
             clock.sleep(min(left, 0.5))
 

@@ -67,7 +67,7 @@ def as_batches_read(run: Run) -> Content | None:
         return None
     vectors = run.services.vectors
     lately = run.patiently(
-        lambda: content_of_collection(vectors, run.source, run.check, vectors.lately())
+        lambda: content_of_collection(vectors, run.source, run.must_go_on, vectors.lately())
     )
     return read if lately == read else None
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from migrations.store.bots import SqlBots
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
-from migrations.store.held import SqlHeld
+from migrations.store.kept import SqlKept
+from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
 from migrations.store.ledger import SqlLedger
+from migrations.store.rollbacks import SqlRollbacks
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
-from migrations.store.stragglers import SqlStragglers
+from migrations.store.switches import SqlSwitches
 from migrations.store.tokens import SqlTokens
-from migrations.store.turns import SqlTurns
 from migrations.store.watch import SqlWatch
 
 __all__ = ["SqlMigrationStore"]
@@ -23,12 +24,13 @@ class SqlMigrationStore(
     SqlStarts,
     SqlRuns,
     SqlLeases,
-    SqlTurns,
+    SqlSwitches,
+    SqlRollbacks,
     SqlLedger,
     SqlWatch,
     SqlTokens,
-    SqlStragglers,
-    SqlHeld,
+    SqlLateWrites,
+    SqlKept,
     SqlDue,
 ):
     """Every method is one transaction; safe for threads and across forks.

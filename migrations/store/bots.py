@@ -64,7 +64,7 @@ class SqlBots:
             return [as_bot(row) for row in session.scalars(wanted)]
 
     @contextmanager
-    def hold_for_drop(self, collection: str) -> Iterator[bool]:
+    def lock_for_drop(self, collection: str) -> Iterator[bool]:
         # Registering, starting and switching take the same lock, so that none of
         # them can make the collection somebody's while the block drops it.
         with self._database.transaction() as session:

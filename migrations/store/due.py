@@ -31,7 +31,7 @@ from migrations.store.bots import has_live_migration
 from migrations.store.engine import Database
 from migrations.store.guarded import has_status, post
 from migrations.store.leases import has_reverse_run, may_go_back
-from migrations.store.records import BotRecord, DueRecord, HeldRecord, MigrationRecord, clock
+from migrations.store.records import BotRecord, DueRecord, KeptRecord, MigrationRecord, clock
 
 _LEFT_BEHIND = (
     select(
@@ -50,9 +50,9 @@ _TO_COME: Mapping[Due, Select[*tuple[Any, ...]]] = {
         BotRecord.previous_expires_at.label("since"), (~has_live_migration()).label("is_free")
     ),
     Due.DROP: select(
-        HeldRecord.migration_id,
-        HeldRecord.collection,
-        HeldRecord.drop_after.label("since"),
+        KeptRecord.migration_id,
+        KeptRecord.collection,
+        KeptRecord.drop_after.label("since"),
         true().label("is_free"),
     ),
 }
@@ -148,4 +148,4 @@ def message_of(
         case Due.RETIRE:
             return messages.retire(migration_id, epoch, number)
         case Due.DROP:
-            return messages.drop_held(migration_id, epoch, number, collection)
+            return messages.drop_kept(migration_id, epoch, number, collection)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from migrations.lifecycle.change import Change, Held, is_transition
+from migrations.lifecycle.change import Change, LockedRun, is_transition
 from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
 from migrations.model.runs import Handover, Migration
 from migrations.model.states import Phase, Status
@@ -32,7 +32,7 @@ SYSTEM_LOCKS = 0x7EE2
 LIMIT_LOCK, WATCH_LOCK = 1, 2
 
 
-def hold(session: Session, migration_id: UUID) -> Held:
+def lock_run(session: Session, migration_id: UUID) -> LockedRun:
     """Lock the row until the transaction ends. Raises MigrationNotFound."""
     found = session.execute(
         select(MigrationRecord, clock()).where(MigrationRecord.id == migration_id).with_for_update()
@@ -41,21 +41,21 @@ def hold(session: Session, migration_id: UUID) -> Held:
         raise MigrationNotFound
     row, at = found
     undone = tuple(Phase(name) for name in row.undone_phases)
-    return Held(as_migration(row), undone, at)
+    return LockedRun(as_migration(row), undone, at)
 
 
 def now(session: Session) -> datetime:
     return session.execute(select(clock())).scalar_one()
 
 
-def apply(session: Session, held: Held, change: Change) -> Migration:
+def apply(session: Session, locked: LockedRun, change: Change) -> Migration:
     """Write ``change``, provided the row still is what was decided about.
 
     Raises:
         TransitionRefused: the table of transitions does not have this one.
         Superseded: the row is another one by now.
     """
-    before = held.migration
+    before = locked.migration
     after = change.values.get("status", before.status)
     if not is_transition(before.status, after):
         raise TransitionRefused(f"A migration that is {before.status} cannot become {after}.")
@@ -138,7 +138,7 @@ def _forget_unsent(session: Session, migration_id: UUID) -> None:
     )
 
 
-def hold_bot(session: Session, bot_id: str) -> BotRecord:
+def lock_bot(session: Session, bot_id: str) -> BotRecord:
     """Lock the bot's row until the transaction ends. Raises BotNotFound."""
     row = session.scalars(
         select(BotRecord).where(BotRecord.bot_id == bot_id).with_for_update()

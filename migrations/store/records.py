@@ -156,7 +156,7 @@ class MigrationRecord(Record):
     deadline_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-    #: Who looks for stragglers in what it left behind.
+    #: Who looks for late writes in what it left behind.
     sweeper: Mapped[str | None]
     sweeper_until: Mapped[datetime | None]
     #: What ``due`` says since revision 0005. Workers of before may still write it while
@@ -209,7 +209,7 @@ class SpendRecord(Record):
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
-class FrozenPartRecord(Record):
+class SnapshotPartRecord(Record):
     __tablename__ = "frozen_parts"
 
     migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"), primary_key=True)
@@ -244,7 +244,7 @@ class ConflictRecord(Record):
     at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
-class HeldRecord(Record):
+class KeptRecord(Record):
     __tablename__ = "held_collections"
     __table_args__ = (
         CheckConstraint(one_of("reason", HoldReason), name="reason_known"),

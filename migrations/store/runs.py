@@ -15,7 +15,7 @@ from migrations.model.outcomes import Outcome
 from migrations.model.runs import Event, Migration, Step
 from migrations.model.states import LIVE, Phase, Status
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, has_status, hold
+from migrations.store.guarded import apply, has_status, lock_run
 from migrations.store.leases import at_work, touch
 from migrations.store.records import EventRecord, MigrationRecord, as_migration, clock
 
@@ -71,8 +71,8 @@ class SqlRuns:
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
-            return apply(session, held, phase_changes.begin_phase(held, epoch, phase))
+            locked = lock_run(session, migration_id)
+            return apply(session, locked, phase_changes.begin_phase(locked, epoch, phase))
 
     def complete_phase(
         self,
@@ -82,19 +82,19 @@ class SqlRuns:
         outcome: Outcome | None = None,
     ) -> None:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
-            change = phase_changes.complete_phase(held, epoch, phase, outcome or Outcome())
+            locked = lock_run(session, migration_id)
+            change = phase_changes.complete_phase(locked, epoch, phase, outcome or Outcome())
             if change is not None:
-                apply(session, held, change)
+                apply(session, locked, change)
 
     def take_step(
         self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
     ) -> bool:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
-            change = phase_changes.take_step(held, epoch, step, message)
+            locked = lock_run(session, migration_id)
+            change = phase_changes.take_step(locked, epoch, step, message)
             if change is not None:
-                apply(session, held, change)
+                apply(session, locked, change)
             return change is not None
 
     def note(
@@ -106,17 +106,17 @@ class SqlRuns:
         warnings: Sequence[str] = (),
     ) -> None:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
-            change = phase_changes.note(held, epoch, totals or {}, warnings)
+            locked = lock_run(session, migration_id)
+            change = phase_changes.note(locked, epoch, totals or {}, warnings)
             if change is not None:
-                apply(session, held, change)
+                apply(session, locked, change)
 
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
-            change = phase_changes.wait_for(held, epoch, what)
+            locked = lock_run(session, migration_id)
+            change = phase_changes.wait_for(locked, epoch, what)
             if change is not None:
-                apply(session, held, change)
+                apply(session, locked, change)
 
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
         with self._database.transaction() as session:

@@ -24,14 +24,14 @@ from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import (
     has_status,
-    hold_bot,
+    lock_bot,
     lock_collection,
     lock_limit,
     now,
     post,
     started,
 )
-from migrations.store.held import take_over
+from migrations.store.kept import take_over
 from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
 
 
@@ -43,7 +43,7 @@ class SqlStarts:
     def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
         with self._database.transaction() as session:
             lock_collection(session, new.target_collection)
-            bot = as_bot(hold_bot(session, new.bot_id))
+            bot = as_bot(lock_bot(session, new.bot_id))
             earlier = _same_request(session, new)
             if earlier is not None:
                 return earlier, False

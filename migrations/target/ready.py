@@ -73,7 +73,7 @@ def _pause_seconds(unindexed_rows: int) -> float:
     return min(30.0, max(1.0, unindexed_rows / 25_000))
 
 
-def check_target_ready(run: Run, report: Report) -> None:
+def judge_ready(run: Run, report: Report) -> None:
     """Raises VectorStoreUnavailable as :func:`make_ready`."""
     state = make_ready(run)
     loaded = run.services.vectors.is_loaded(run.target.name)

@@ -16,7 +16,7 @@ import structlog
 
 from migrations.model.chunks import Content
 from migrations.model.errors import ForeignCollection
-from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.process.services import Services
 from migrations.run.content import content_of_collection
@@ -33,13 +33,13 @@ def adopting(services: Services, new: NewMigration) -> NewMigration:
     only has to be of the same bot, source and embedding. Whether it still is held is
     decided under lock when the migration is recorded.
     """
-    for held in services.store.held_of(new.bot_id):
+    for held in services.store.kept_of(new.bot_id):
         if _fits(services, held, new) and services.vectors.exists(held.collection):
             return replace(new, target_collection=held.collection, target_adopted=True)
     return new
 
 
-def _fits(services: Services, held: HeldCollection, new: NewMigration) -> bool:
+def _fits(services: Services, held: KeptCollection, new: NewMigration) -> bool:
     if held.reason is not HoldReason.ROLLED_BACK:
         return False
     if (held.source_collection, held.embedding) != (new.source_collection, new.config.target):
@@ -69,7 +69,7 @@ def retire(services: Services, migration_id: UUID) -> bool:
     content = content_of_collection(vectors, vectors.describe(name))
     result = sweep(services, migration)
     if not result.quiet:
-        log.info("retiring_postponed", collection=name, stragglers=result.found)
+        log.info("retiring_postponed", collection=name, late_writes=result.found)
         return False
     hours = services.settings.hold_hours
     retired = store.retire(migration_id, content.chunks, content.hex, hours)
@@ -77,20 +77,20 @@ def retire(services: Services, migration_id: UUID) -> bool:
     return retired
 
 
-def drop_held(services: Services, collection: str) -> bool:
+def drop_kept(services: Services, collection: str) -> bool:
     """Drop a collection that was held for long enough; False when it may not be.
 
     Raises:
         ForeignCollection: an alias points to it.
     """
     store, vectors = services.store, services.vectors
-    held = store.held(collection)
+    held = store.kept(collection)
     if held is None:
         return False
     there = vectors.exists(collection)
     if there and not _is_unchanged(services, held):
         return False
-    with store.drop_of_held(collection) as may_drop:
+    with store.lock_kept(collection) as may_drop:
         if not may_drop:
             log.warning("drop_refused", collection=collection)
             return False
@@ -100,13 +100,13 @@ def drop_held(services: Services, collection: str) -> bool:
     return True
 
 
-def _is_unchanged(services: Services, held: HeldCollection) -> bool:
+def _is_unchanged(services: Services, held: KeptCollection) -> bool:
     """Whether a retired collection is as it was; where that is not known, it is read now."""
     if not held.is_compared:
         return True
     content, hours = _read(services, held.collection), _extension(services)
     if held.chunks is None or held.content_digest is None:
-        services.store.measure_held(held.collection, content.chunks, content.hex, hours)
+        services.store.measure_kept(held.collection, content.chunks, content.hex, hours)
         return False
     if content == Content.of(held.chunks, held.content_digest):
         return True
@@ -114,7 +114,7 @@ def _is_unchanged(services: Services, held: HeldCollection) -> bool:
         f"Somebody has written to {held.collection!r} since it was retired; it is kept. "
         "Copy what is needed from it and drop it in Milvus."
     )
-    services.store.extend_hold(held.collection, hours, warning)
+    services.store.keep_longer(held.collection, hours, warning)
     log.warning("drop_refused", collection=held.collection, reason=warning)
     return False
 
@@ -142,10 +142,10 @@ def drop_orphans(services: Services) -> int:
 
 def _dropped(services: Services, migration: Migration) -> bool:
     store, vectors, name = services.store, services.vectors, migration.target_collection
-    if migration.target_is_kept or store.held(name) or not vectors.exists(name):
+    if migration.target_is_kept or store.kept(name) or not vectors.exists(name):
         return False
-    with store.hold_for_drop(name) as is_nobodys, suppress(ForeignCollection):
-        if is_nobodys and not store.held(name) and drop(services, name, migration.tag):
+    with store.lock_for_drop(name) as is_nobodys, suppress(ForeignCollection):
+        if is_nobodys and not store.kept(name) and drop(services, name, migration.tag):
             log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
             return True
     return False

@@ -1,13 +1,13 @@
-"""Straggler sweeps: forward what was still written to the old collection after the switch.
+"""Late writes: forward what was still written to the old collection after the switch.
 
 A foreign writer may keep a physical name for ever. What it writes there is found by
 comparing the old collection with itself as it was when it was last caught up
 (:mod:`migrations.model.snapshot`), so that nothing the new collection has been told since can
-be mistaken for a straggler. A straggler whose chunk has not changed in the new
+be mistaken for a late write. A late write whose chunk has not changed in the new
 collection is forwarded; otherwise the new collection's chunk stays, because it is what
-readers have been seeing, and the straggler is kept as a conflict.
+readers have been seeing, and the late write is kept as a conflict.
 
-Each part's snapshot is replaced after its stragglers were dealt with: it may lag what
+Each part's snapshot is replaced after its late writes were dealt with: it may lag what
 was forwarded, never lead it, and a sweep that died finds its work done.
 """
 
@@ -28,7 +28,7 @@ from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.errors import PermanentError, RequestError, SweepPostponed, TransientError
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Due, Migration, SweeperLease
-from migrations.model.snapshot import FrozenPart, WrittenRow, content_hash, frozen, key_hash
+from migrations.model.snapshot import SnapshotPart, WrittenRow, content_hash, key_hash, snapshot_of
 from migrations.process import leases
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
@@ -72,9 +72,9 @@ class SweepRun(Run):
     sweeper: str = ""
     patient_until: float = 0.0
 
-    def check(self) -> None:
+    def must_go_on(self) -> None:
         """Raises Superseded when the bot has moved on, SweepPostponed when nothing moves."""
-        self.beat.check()
+        self.beat.must_go_on()
         if self.services.clock.monotonic() > self.patient_until:
             raise SweepPostponed
 
@@ -82,7 +82,7 @@ class SweepRun(Run):
         self.patient_until = self.services.clock.monotonic() + PATIENCE_SECONDS
 
 
-def sweep_in_turn(services: Services, migration: Migration) -> SweepResult | None:
+def sweep_when_due(services: Services, migration: Migration) -> SweepResult | None:
     """The sweep that is due now; one that does not get through is due again soon.
 
     Raises:
@@ -114,7 +114,7 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
         if by is None:
             mend_what_came_back(run)
         result = SweepResult(compared=False)
-        changed: list[FrozenPart] = []
+        changed: list[SnapshotPart] = []
         for part, chunks in parts_as_of(run, run.services.vectors.moment()):
             result.compared = True
             changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
@@ -133,13 +133,13 @@ def sweep_before_overwriting(run: Run, undone: Migration) -> None:
     """The last sweep of the migration that the reverse run ``run`` takes back, once.
 
     Afterwards the old collection is written to by ``run``, whose writes no sweep
-    could tell from stragglers: so its snapshot goes, and a repetition does nothing.
+    could tell from late writes: so its snapshot goes, and a repetition does nothing.
     """
     store = run.services.store
-    if store.frozen_part(undone.id, 0) is None:
+    if store.snapshot_part(undone.id, 0) is None:
         return
     run.patiently(lambda: sweep(run.services, undone, by=run.migration.id))
-    store.forget_frozen(undone.id)
+    store.forget_snapshot(undone.id)
 
 
 @contextmanager
@@ -154,21 +154,23 @@ def _sweeping(services: Services, migration: Migration, by: UUID | None) -> Iter
 
 
 def _take_first_snapshot(run: SweepRun) -> None:
-    """The old collection as it is: from here on stragglers can be told."""
+    """The old collection as it is: from here on late writes can be told."""
     flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
     number, after = 0, None
     for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
-        run.check()
+        run.must_go_on()
         within = KeyRange(after, page[-1].key)
-        run.services.store.refreeze(run.migration.id, run.sweeper, frozen(number, within, page))
+        run.services.store.replace_part(
+            run.migration.id, run.sweeper, snapshot_of(number, within, page)
+        )
         number, after = number + 1, within.upto
         run.got_on()
-    beyond = frozen(number, KeyRange(after, None), [])
-    run.services.store.refreeze(run.migration.id, run.sweeper, beyond)
+    beyond = snapshot_of(number, KeyRange(after, None), [])
+    run.services.store.replace_part(run.migration.id, run.sweeper, beyond)
 
 
 @dataclass
-class Stragglers:
+class LateWrites:
     """What differs in one part between the old collection and its snapshot."""
 
     #: (chunk of the old collection, its digest in the snapshot or None when it is new)
@@ -180,9 +182,9 @@ class Stragglers:
         return len(self.written) + len(self.gone)
 
 
-def stragglers(part: FrozenPart, now: Sequence[Chunk]) -> Stragglers:
+def late_writes(part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
     """Compare the snapshot with all chunks that its range holds now."""
-    found = Stragglers(gone=part.by_key_hash())
+    found = LateWrites(gone=part.by_key_hash())
     for chunk in now:
         before = found.gone.pop(key_hash(chunk.key), None)
         if before != content_hash(chunk):
@@ -192,35 +194,35 @@ def stragglers(part: FrozenPart, now: Sequence[Chunk]) -> Stragglers:
 
 def _sweep_part(
     run: SweepRun,
-    part: FrozenPart,
+    part: SnapshotPart,
     chunks: Sequence[Chunk],
     result: SweepResult,
     *,
     last_chance: bool,
-) -> list[FrozenPart]:
-    """Forward its stragglers; the part as it was read, none when it had not changed."""
-    run.check()
-    found = stragglers(part, chunks)
+) -> list[SnapshotPart]:
+    """Forward its late writes; the part as it was read, none when it had not changed."""
+    run.must_go_on()
+    found = late_writes(part, chunks)
     changed = []
     if len(found):
         result.found += len(found)
         failpoint("sweep.before_apply", migration_id=run.migration.id, part=part.number)
         _forward(run, found.written, result, last_chance=last_chance)
         _forward_deletions(run, part, found.gone, result)
-        changed = [frozen(part.number, part.within, chunks)]
+        changed = [snapshot_of(part.number, part.within, chunks)]
     run.got_on()
     return changed
 
 
-def _leave_behind(run: SweepRun, changed: Sequence[FrozenPart]) -> None:
+def _leave_behind(run: SweepRun, changed: Sequence[SnapshotPart]) -> None:
     """Their snapshots may lag what was forwarded and would survive a crash, never lead it."""
     if not changed:
         return
     for name in (run.target.name, run.source.name):
         flush(run, name, Because.LATE_WRITES_WERE_FORWARDED)
-    failpoint("sweep.before_refreeze", migration_id=run.migration.id, parts=len(changed))
+    failpoint("sweep.before_replacing", migration_id=run.migration.id, parts=len(changed))
     for part in changed:
-        run.services.store.refreeze(run.migration.id, run.sweeper, part)
+        run.services.store.replace_part(run.migration.id, run.sweeper, part)
     run.got_on()
 
 
@@ -248,7 +250,7 @@ def _forward_some(
     same_text = [c for c, _ in open_ones if _has_text_of(run, c, theirs.get(c.key))]
     copied = {chunk.key for chunk in same_text}
     new_text = [pair for pair in open_ones if pair[0].key not in copied]
-    run.check()
+    run.must_go_on()
     _note(run, same_text, theirs)
     result.applied += copy_vectors(run, same_text)
     outcome = _embedded(run, [chunk for chunk, _ in new_text], result, last_chance=last_chance)
@@ -259,7 +261,7 @@ def _forward_some(
     last, theirs = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
     chunks = [chunk for chunk, _ in last]
     if chunks:
-        run.check()
+        run.must_go_on()
         vectors = outcome.vectors[[place[chunk.key] for chunk in chunks]]
         _note(run, chunks, theirs)
         run.services.vectors.upsert(run.target, chunks, vectors)
@@ -286,7 +288,7 @@ def _embedded(
         if not last_chance:
             raise
         # The way back must not depend on the model that is being left, perhaps because it fails.
-        log.warning("stragglers_not_embedded", chunks=len(chunks), reason=error.message)
+        log.warning("late_writes_not_embedded", chunks=len(chunks), reason=error.message)
         _keep(run, [_not_embedded(chunk) for chunk in chunks], result)
         return None
     _keep(run, [_not_embedded(chunk) for chunk, _ in outcome.refused], result)
@@ -306,7 +308,7 @@ def _still_open(
         other = theirs.get(chunk.key)
         if other is not None and other.fields == chunk.fields:
             continue  # a sweep that died after forwarding it, or a writer that writes twice
-        if _as_frozen(other, before, str(chunk.key) in left_out):
+        if _as_in_snapshot(other, before, str(chunk.key) in left_out):
             open_ones.append((chunk, before))
         else:
             lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
@@ -314,7 +316,7 @@ def _still_open(
     return open_ones, theirs
 
 
-def _as_frozen(live: Chunk | None, before: bytes | None, left_out: bool) -> bool:
+def _as_in_snapshot(live: Chunk | None, before: bytes | None, left_out: bool) -> bool:
     """Whether the live collection's chunk is what the snapshot says, so that nobody touched it.
 
     A chunk that the run was permitted to leave out never came to be in it.
@@ -335,7 +337,7 @@ def _has_text_of(run: Run, chunk: Chunk, other: Chunk | None) -> bool:
 
 
 def _forward_deletions(
-    run: SweepRun, part: FrozenPart, gone: dict[bytes, bytes], result: SweepResult
+    run: SweepRun, part: SnapshotPart, gone: dict[bytes, bytes], result: SweepResult
 ) -> None:
     """The snapshot knows hashes of keys only; the keys themselves are in the live collection."""
     if not gone:
@@ -349,7 +351,7 @@ def _forward_deletions(
                 doomed.append(chunk)
             elif before is not None:
                 kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
-    run.check()
+    run.must_go_on()
     if doomed:
         notes = [WrittenRow(chunk.key, frozenset([content_hash(chunk)])) for chunk in doomed]
         run.services.store.note_written(run.migration.id, notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import uuid4
 
-from migrations.model.answers import RollbackReadiness
+from migrations.model.answers import WayBack
 from migrations.model.bots import Bot
 from migrations.model.config import MigrationConfig
 from migrations.model.errors import (
@@ -43,23 +43,21 @@ def refuse_unless_switched(services: Services, migration: Migration) -> None:
         )
 
 
-def readiness(services: Services, bot: Bot) -> RollbackReadiness:
+def readiness(services: Services, bot: Bot) -> WayBack:
     """Whether the bot's last switch can be taken back now."""
     previous = bot.previous
     if previous is None:
-        return RollbackReadiness(False, (_why_none(services, bot),), None, None)
+        return WayBack(False, (_why_none(services, bot),), None, None)
     blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
     blockers += _model_blockers(services, bot)
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
     total = switched.totals.get("total_chunks") if switched else None
     seconds, basis = _estimate(switched)
-    return RollbackReadiness(
-        not blockers, tuple(blockers), previous.expires_at, total, seconds, basis
-    )
+    return WayBack(not blockers, tuple(blockers), previous.expires_at, total, seconds, basis)
 
 
 def _why_none(services: Services, bot: Bot) -> str:
-    held = services.store.held_of(bot.bot_id)
+    held = services.store.kept_of(bot.bot_id)
     retired = next((one for one in held if one.reason is HoldReason.RETIRED), None)
     if retired is None:
         return "The bot has no previous collection."

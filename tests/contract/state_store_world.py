@@ -124,7 +124,7 @@ def retired(world: World) -> Migration:
 
 def fail_for_good(world: World, migration: Migration) -> None:
     """Turn it round although it was started without a rollback."""
-    world.store.turn_round(migration.id, migration.epoch, PermanentError("It cannot be."))
+    world.store.roll_back(migration.id, migration.epoch, PermanentError("It cannot be."))
 
 
 def to_finalization(world: World, migration: Migration) -> Migration:

@@ -29,7 +29,7 @@ def test_checkpoints_give_up_after_twice_their_timeout(
     if connected_before:
         checkpoints.claim(migration, "wave 0")
 
-    with server.frozen():
+    with server.snapshot_of():
         began = time.monotonic()
         with pytest.raises(CheckpointsUnavailable):
             checkpoints.claim(migration, "wave 1")
@@ -43,7 +43,7 @@ def test_only_the_first_of_many_asking_the_limiter_is_held_up(server: VolatileRe
     limiter = RedisRateLimiter(server.url)
     limiter.acquire(limiter.ticket("openai", 1))
 
-    with server.frozen():
+    with server.snapshot_of():
         began = time.monotonic()
         waits = [limiter.acquire(limiter.ticket("openai", 1)) for _ in range(20)]
         held_up_seconds = time.monotonic() - began

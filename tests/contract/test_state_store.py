@@ -63,7 +63,7 @@ def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) ->
 
 
 def may_drop(state: World, collection: str) -> bool:
-    with state.store.hold_for_drop(collection) as is_nobodys:
+    with state.store.lock_for_drop(collection) as is_nobodys:
         return is_nobodys
 
 

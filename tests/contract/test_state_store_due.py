@@ -43,7 +43,7 @@ KINDS = [
         ONCE,
         retired,
         24 * HOUR,
-        lambda m, n: messages.drop_held(m.id, 1, n, m.source_collection),
+        lambda m, n: messages.drop_kept(m.id, 1, n, m.source_collection),
     ),
 ]
 each = pytest.mark.parametrize("kind", KINDS, ids=[kind.what for kind in KINDS])

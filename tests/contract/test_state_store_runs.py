@@ -111,7 +111,7 @@ def test_one_more_than_the_limit_is_refused_until_one_has_ended(state: World) ->
     late = state.bot("late")
     with pytest.raises(TooManyMigrations, match=str(LIMIT)):
         state.start(late)
-    state.store.turn_round(first.id, 1, Superseded())
+    state.store.roll_back(first.id, 1, Superseded())
     state.store.finish_rollback(first.id, 2)
     assert Status.PENDING is state.start(late).status
 

@@ -40,7 +40,7 @@ FENCED: dict[str, Operation] = {
     "begin_switch": lambda w, m: w.store.begin_switch(m.id, m.epoch),
     "switch": lambda w, m: w.store.switch(m.id, m.epoch, RETENTION_HOURS),
     "finish": lambda w, m: w.store.finish(m.id, m.epoch),
-    "turn_round": lambda w, m: w.store.turn_round(m.id, m.epoch, PermanentError()),
+    "roll_back": lambda w, m: w.store.roll_back(m.id, m.epoch, PermanentError()),
     "record_undo": lambda w, m: w.store.record_undo(m.id, m.epoch, m.phase, None),
     "finish_rollback": lambda w, m: w.store.finish_rollback(m.id, m.epoch),
     "redrive": lambda w, m: w.store.redrive(m.id, m.epoch),
@@ -81,7 +81,7 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
     | {RUNNING: SWITCHING, SWITCHING: SWITCHING, SWITCHED: SWITCHED, COMPLETED: COMPLETED},
     "switch": always(Superseded) | {SWITCHING: SWITCHED, SWITCHED: SWITCHED, COMPLETED: COMPLETED},
     "finish": always(Superseded) | {SWITCHED: COMPLETED, COMPLETED: COMPLETED},
-    "turn_round": unchanged(False)
+    "roll_back": unchanged(False)
     | dict.fromkeys((PENDING, RUNNING, SWITCHING), (ROLLING_BACK, True)),
     "record_undo": always(Superseded) | {ROLLING_BACK: ROLLING_BACK},
     "finish_rollback": always(Superseded)
@@ -109,7 +109,7 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
 }
 #: The same where nothing shall be rolled back: errors end there, a cancel does not.
 EXPECTED_WITHOUT_ROLLBACK: dict[str, dict[Status, Outcome]] = {
-    "turn_round": dict.fromkeys((PENDING, RUNNING, SWITCHING), (FAILED, True)),
+    "roll_back": dict.fromkeys((PENDING, RUNNING, SWITCHING), (FAILED, True)),
     "request_cancel": {PENDING: ROLLING_BACK, RUNNING: ROLLING_BACK},
 }
 CASES = [

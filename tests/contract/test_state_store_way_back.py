@@ -9,10 +9,10 @@ import pytest
 
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import NoLongerHeld, Superseded
+from migrations.model.errors import NoLongerKept, Superseded
 from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
 from migrations.model.runs import Due, Migration, SweeperLease
-from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import (
     HOUR,
@@ -28,8 +28,8 @@ from tests.contract.state_store_world import (
 )
 
 
-def a_part(number: int, after: Key | None = None, upto: Key | None = None) -> FrozenPart:
-    return FrozenPart(number, KeyRange(after, upto), bytes(range(32)))
+def a_part(number: int, after: Key | None = None, upto: Key | None = None) -> SnapshotPart:
+    return SnapshotPart(number, KeyRange(after, upto), bytes(range(32)))
 
 
 # --- snapshots ------------------------------------------------------------------------
@@ -39,32 +39,32 @@ def a_part(number: int, after: Key | None = None, upto: Key | None = None) -> Fr
 def test_a_frozen_part_comes_back_as_it_was_whatever_its_borders(state: World, border: Key) -> None:
     migration = state.reach(Status.RUNNING)
     for part in (a_part(0, None, border), a_part(1, border, None)):
-        state.store.freeze(migration.id, migration.epoch, part)
-        assert part == state.store.frozen_part(migration.id, part.number)
-    assert state.store.frozen_part(migration.id, 2) is None
+        state.store.keep_part(migration.id, migration.epoch, part)
+        assert part == state.store.snapshot_part(migration.id, part.number)
+    assert state.store.snapshot_part(migration.id, 2) is None
 
 
 def test_freezing_again_replaces_and_forgets_what_is_too_much(state: World) -> None:
     migration = state.reach(Status.RUNNING)
     for number in range(3):
-        state.store.freeze(migration.id, 1, a_part(number))
+        state.store.keep_part(migration.id, 1, a_part(number))
     again = replace(a_part(0, "a", "b"), digests=b"")
-    state.store.freeze(migration.id, 1, again)
-    state.store.end_freezing(migration.id, 1, 1)
-    assert again == state.store.frozen_part(migration.id, 0)
-    assert state.store.frozen_part(migration.id, 1) is None
+    state.store.keep_part(migration.id, 1, again)
+    state.store.end_snapshot(migration.id, 1, 1)
+    assert again == state.store.snapshot_part(migration.id, 0)
+    assert state.store.snapshot_part(migration.id, 1) is None
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.ROLLED_BACK])
 def test_only_the_epoch_at_work_freezes(state: World, status: Status) -> None:
     migration = state.reach(status)
     with pytest.raises(Superseded):
-        state.store.freeze(migration.id, migration.epoch, a_part(0))
+        state.store.keep_part(migration.id, migration.epoch, a_part(0))
     running = state.start(state.bot("other"))
     with pytest.raises(Superseded):
-        state.store.freeze(running.id, 2, a_part(0))
+        state.store.keep_part(running.id, 2, a_part(0))
     with pytest.raises(Superseded):
-        state.store.end_freezing(running.id, 2, 0)
+        state.store.end_snapshot(running.id, 2, 0)
 
 
 @pytest.mark.parametrize("key", ["a\x00\"'\\é\n", "", 0, -(2**63), 2**63 - 1])
@@ -86,31 +86,31 @@ def test_the_latest_written_rows_come_first_and_the_older_ones_are_forgotten(sta
     assert ["c", "b"] == [row.key for row in store.written_rows(id_, 2)]
     store.forget_written(id_, older_than_seconds=0.5)
     assert ["c"] == [row.key for row in store.written_rows(id_, 10)]
-    store.forget_frozen(id_)
+    store.forget_snapshot(id_)
     assert [] == store.written_rows(id_, 10)
 
 
 def test_only_the_sweeper_replaces_a_part(state: World) -> None:
     migration = state.reach(Status.COMPLETED)
     assert state.store.take_lease(SweeperLease(migration.id), "me", 60)
-    state.store.refreeze(migration.id, "me", a_part(0))
+    state.store.replace_part(migration.id, "me", a_part(0))
     with pytest.raises(Superseded):
-        state.store.refreeze(migration.id, "you", a_part(0))
-    state.store.forget_frozen(migration.id)
-    assert state.store.frozen_part(migration.id, 0) is None
+        state.store.replace_part(migration.id, "you", a_part(0))
+    state.store.forget_snapshot(migration.id)
+    assert state.store.snapshot_part(migration.id, 0) is None
 
 
 def test_after_the_next_switch_nothing_is_swept_and_nothing_frozen(state: World) -> None:
     first = state.reach(Status.COMPLETED)
     assert state.store.take_lease(SweeperLease(first.id), "me", 60)
-    state.store.refreeze(first.id, "me", a_part(0))
+    state.store.replace_part(first.id, "me", a_part(0))
     second = state.complete(state.start(state.store.bot(first.bot_id)))
     assert state.store.take_lease(SweeperLease(second.id), "me", 60)
-    state.store.refreeze(second.id, "me", a_part(0))
+    state.store.replace_part(second.id, "me", a_part(0))
     assert not state.store.allows(SweeperLease(first.id))
-    state.store.forget_earlier_frozen(second.id)
-    assert state.store.frozen_part(first.id, 0) is None
-    assert a_part(0) == state.store.frozen_part(second.id, 0)
+    state.store.forget_earlier_snapshots(second.id)
+    assert state.store.snapshot_part(first.id, 0) is None
+    assert a_part(0) == state.store.snapshot_part(second.id, 0)
 
 
 def test_runs_that_were_undone_lately_are_known_for_as_long_as_asked(state: World) -> None:
@@ -148,15 +148,15 @@ def test_conflicts_are_kept_the_newest_per_key_with_one_warning(state: World) ->
 def undone(state: World) -> Migration:
     """A rolled back migration whose target is held for a day."""
     migration = state.reach(Status.ROLLED_BACK)
-    assert state.store.hold_target(migration.id, 5, 24)
+    assert state.store.keep_target(migration.id, 5, 24)
     return migration
 
 
 def test_a_held_target_says_all_that_a_next_run_must_know(state: World) -> None:
     migration = undone(state)
-    held = state.store.held(migration.target_collection)
+    held = state.store.kept(migration.target_collection)
     assert held is not None
-    assert [held] == state.store.held_of(migration.bot_id)
+    assert [held] == state.store.kept_of(migration.bot_id)
     assert (migration.bot_id, migration.id, HoldReason.ROLLED_BACK, NEW) == (
         held.bot_id,
         held.migration_id,
@@ -170,24 +170,24 @@ def test_a_held_target_says_all_that_a_next_run_must_know(state: World) -> None:
     )
     assert timedelta(hours=24) == held.drop_after - held.held_at
     assert "target_held" == state.told(migration)[-1]
-    assert state.store.held("nothing") is None
-    assert [] == state.store.held_of("nobody")
+    assert state.store.kept("nothing") is None
+    assert [] == state.store.kept_of("nobody")
 
 
 def test_holding_twice_changes_nothing(state: World) -> None:
     migration = undone(state)
-    before = state.store.held(migration.target_collection)
+    before = state.store.kept(migration.target_collection)
     state.pass_time(0)
-    assert state.store.hold_target(migration.id, 7, 99)
-    assert before == state.store.held(migration.target_collection)
+    assert state.store.keep_target(migration.id, 7, 99)
+    assert before == state.store.kept(migration.target_collection)
     assert 1 == state.told(migration).count("target_held")
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.SWITCHED, Status.COMPLETED])
 def test_what_a_run_heads_for_or_a_bot_lives_in_is_not_held(state: World, status: Status) -> None:
     migration = state.reach(status)
-    assert not state.store.hold_target(migration.id, 5, 24)
-    assert state.store.held(migration.target_collection) is None
+    assert not state.store.keep_target(migration.id, 5, 24)
+    assert state.store.kept(migration.target_collection) is None
 
 
 def take_over(state: World, held_by: Migration, **changes: object) -> Migration:
@@ -200,7 +200,7 @@ def test_a_run_that_takes_a_held_target_over_ends_its_holding(state: World) -> N
     migration = undone(state)
     second = take_over(state, migration)
     assert second.target_adopted
-    assert state.store.held(migration.target_collection) is None
+    assert state.store.kept(migration.target_collection) is None
     state.pass_time(25 * HOUR)
     assert [] == state.store.claim_due(Due.DROP, ONCE)
 
@@ -210,7 +210,7 @@ def test_a_refused_start_leaves_the_target_held(state: World) -> None:
     state.start(state.store.bot(migration.bot_id))
     with pytest.raises(Exception, match="is pending"):
         take_over(state, migration)
-    assert state.store.held(migration.target_collection) is not None
+    assert state.store.kept(migration.target_collection) is not None
 
 
 OTHER = EmbeddingRef(provider="local", model="large", dimension=128)
@@ -225,17 +225,17 @@ def test_a_run_that_does_not_fit_takes_nothing_over(
     state: World, changes: dict[str, object]
 ) -> None:
     migration = undone(state)
-    with pytest.raises(NoLongerHeld):
+    with pytest.raises(NoLongerKept):
         take_over(state, migration, **changes)
     assert state.store.live(migration.bot_id) is None
-    assert state.store.held(migration.target_collection) is not None
+    assert state.store.kept(migration.target_collection) is not None
 
 
 def test_a_target_held_for_one_bot_is_not_taken_over_by_another(state: World) -> None:
     migration = undone(state)
     other = state.bot("other")
     wish = {"target_collection": migration.target_collection, "target_adopted": True}
-    with pytest.raises(NoLongerHeld):
+    with pytest.raises(NoLongerKept):
         state.store.create(a_start(other, **wish), LIMIT)
 
 
@@ -259,7 +259,7 @@ def test_retiring_forgets_the_previous_collection_and_holds_it(state: World) -> 
     bot = state.store.bot(migration.bot_id)
     assert bot.previous is None
     assert migration.target_collection == bot.live.collection
-    held = state.store.held(migration.source_collection)
+    held = state.store.kept(migration.source_collection)
     assert held is not None
     assert (HoldReason.RETIRED, OLD, None, 7, "abcd") == (
         held.reason,
@@ -294,7 +294,7 @@ def test_an_older_run_retires_nothing_of_a_newer_one(state: World) -> None:
 def test_what_a_second_switch_pushes_out_is_held_unread(state: World) -> None:
     first = state.reach(Status.COMPLETED)
     second = state.complete(state.start(state.store.bot(first.bot_id)))
-    (held,) = state.store.held_of(first.bot_id)
+    (held,) = state.store.kept_of(first.bot_id)
     assert (first.source_collection, HoldReason.RETIRED, None, second.id) == (
         held.collection,
         held.reason,
@@ -306,7 +306,7 @@ def test_what_a_second_switch_pushes_out_is_held_unread(state: World) -> None:
 def test_a_rollback_pushes_nothing_out(state: World) -> None:
     forward = state.reach(Status.COMPLETED)
     state.complete(state.start_back(forward))
-    assert [] == state.store.held_of(forward.bot_id)
+    assert [] == state.store.kept_of(forward.bot_id)
 
 
 def test_the_run_that_brought_a_bot_to_its_generation_is_found(state: World) -> None:
@@ -320,7 +320,7 @@ def test_the_run_that_brought_a_bot_to_its_generation_is_found(state: World) -> 
 
 
 def dropped(state: World, collection: str) -> bool:
-    with state.store.drop_of_held(collection) as may_drop:
+    with state.store.lock_kept(collection) as may_drop:
         return may_drop
 
 
@@ -331,7 +331,7 @@ def test_a_held_collection_is_dropped_after_its_time_and_then_forgotten(state: W
     state.pass_time(25 * HOUR)
     assert dropped(state, name)
     assert "held_dropped" == state.told(migration)[-1]
-    assert state.store.held(name) is None
+    assert state.store.kept(name) is None
     assert not dropped(state, name)
 
 
@@ -340,12 +340,12 @@ def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
     state.pass_time(25 * HOUR)
 
     def fail_to_drop() -> None:
-        with state.store.drop_of_held(migration.source_collection) as may_drop:
+        with state.store.lock_kept(migration.source_collection) as may_drop:
             raise ZeroDivisionError(may_drop)
 
     with pytest.raises(ZeroDivisionError, match="True"):
         fail_to_drop()
-    assert state.store.held(migration.source_collection) is not None
+    assert state.store.kept(migration.source_collection) is not None
     assert "held_dropped" not in state.told(migration)
 
 
@@ -356,7 +356,7 @@ def test_what_somebody_lives_in_is_not_dropped_although_it_is_held(state: World)
     name = migration.source_collection
     state.bot("other", live=replace(state.store.bot(migration.bot_id).live, collection=name))
     assert not dropped(state, name)
-    assert state.store.held(name) is not None
+    assert state.store.kept(name) is not None
 
 
 def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: World) -> None:
@@ -365,7 +365,7 @@ def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: Wo
     state.pass_time(25 * HOUR)
     state.store.claim_due(Due.DROP, ONCE)
     for _ in range(2):
-        state.store.extend_hold(name, 24, "Somebody writes there.")
+        state.store.keep_longer(name, 24, "Somebody writes there.")
     assert ("Somebody writes there.",) == state.now(migration).warnings
     assert "drop_refused" == state.told(migration)[-1]
     state.pass_time(23 * HOUR)
@@ -377,8 +377,8 @@ def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: Wo
 def test_what_was_held_unread_is_known_once_it_is_measured(state: World) -> None:
     first = state.reach(Status.COMPLETED)
     state.complete(state.start(state.store.bot(first.bot_id)))
-    state.store.measure_held(first.source_collection, 9, "ef", 24)
-    held = state.store.held(first.source_collection)
+    state.store.measure_kept(first.source_collection, 9, "ef", 24)
+    held = state.store.kept(first.source_collection)
     assert held is not None
     assert (9, "ef") == (held.chunks, held.content_digest)
     assert [] == state.store.claim_due(Due.DROP, ONCE)

@@ -49,7 +49,7 @@ class VolatileRedis:
             self._process = None
 
     @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def snapshot_of(self) -> Iterator[None]:
         """It keeps its connections and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from migrations.model import task_names as names
 from migrations.process.services import Services
-from migrations.way_back.kept import drop_held, retire
-from migrations.way_back.late_writes import sweep_in_turn
+from migrations.way_back.kept import drop_kept, retire
+from migrations.way_back.late_writes import sweep_when_due
 
 
 def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable[[], object]]:
@@ -17,11 +17,11 @@ def chore(services: Services, message: Mapping[str, Any]) -> tuple[str, Callable
     migration_id = UUID(message["migration_id"])
     match message["kind"]:
         case "sweep":
-            return names.SWEEP, lambda: sweep_in_turn(
+            return names.SWEEP, lambda: sweep_when_due(
                 services, services.store.migration(migration_id)
             )
         case "retire":
             return names.RETIRE, lambda: retire(services, migration_id)
         case "drop_held":
-            return names.DROP_HELD, lambda: drop_held(services, message["collection"])
+            return names.DROP_KEPT, lambda: drop_kept(services, message["collection"])
     raise AssertionError(message)

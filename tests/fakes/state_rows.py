@@ -12,7 +12,7 @@ from threading import Lock, RLock
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle.change import Change, Held, is_transition
+from migrations.lifecycle.change import Change, LockedRun, is_transition
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Key
 from migrations.model.errors import (
@@ -21,7 +21,7 @@ from migrations.model.errors import (
     StateStoreUnavailable,
     TransitionRefused,
 )
-from migrations.model.left_behind import Conflict, HeldCollection
+from migrations.model.left_behind import Conflict, KeptCollection
 from migrations.model.runs import (
     Due,
     Event,
@@ -31,7 +31,7 @@ from migrations.model.runs import (
     NewMigration,
     OutboxMessage,
 )
-from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
 from migrations.ports.clock import Clock
 from tests.fakes.clock import FakeClock
@@ -93,10 +93,10 @@ class StateRows:
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
         self._tokens: dict[str, Token] = {}
-        self._frozen: defaultdict[UUID, dict[int, FrozenPart]] = defaultdict(dict)
+        self._frozen: defaultdict[UUID, dict[int, SnapshotPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
-        self._held_ones: dict[str, HeldCollection] = {}
+        self._held_ones: dict[str, KeptCollection] = {}
         self._due: defaultdict[Due, dict[tuple[UUID, str], DueRow]] = defaultdict(dict)
 
     @contextmanager
@@ -117,7 +117,7 @@ class StateRows:
             raise MigrationNotFound
         return self._rows[migration_id]
 
-    def _forget_frozen_of(self, bot_id: str, but: UUID | None = None) -> None:
+    def _forget_snapshots_of(self, bot_id: str, but: UUID | None = None) -> None:
         for migration in self._all():
             if migration.bot_id == bot_id and migration.id != but:
                 self._frozen.pop(migration.id, None)
@@ -149,12 +149,12 @@ class StateRows:
         return row
 
     @contextmanager
-    def _held(self, migration_id: UUID) -> Iterator[Held]:
+    def _held(self, migration_id: UUID) -> Iterator[LockedRun]:
         with self._transaction() as now:
             row = self._row(migration_id)
-            yield Held(row.migration, row.undone_phases, now)
+            yield LockedRun(row.migration, row.undone_phases, now)
 
-    def _apply(self, held: Held, change: Change | None) -> Migration:
+    def _apply(self, held: LockedRun, change: Change | None) -> Migration:
         if change is None:
             return held.migration
         before, row = held.migration, self._rows[held.migration.id]

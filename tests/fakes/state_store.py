@@ -36,12 +36,12 @@ from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_due import FakeDue
-from tests.fakes.state_held import FakeHeld
+from tests.fakes.state_kept import FakeKept
+from tests.fakes.state_late_writes import FakeLateWrites
 from tests.fakes.state_rows import Row, Token, newest, started_migration
-from tests.fakes.state_stragglers import FakeStragglers
 
 
-class FakeMigrationStore(FakeStragglers, FakeHeld, FakeDue):
+class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------
@@ -67,7 +67,7 @@ class FakeMigrationStore(FakeStragglers, FakeHeld, FakeDue):
             return sorted(mine, key=lambda bot: bot.bot_id)
 
     @contextmanager
-    def hold_for_drop(self, collection: str) -> Iterator[bool]:
+    def lock_for_drop(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction():
                 is_nobodys = not self._is_wanted(collection)
@@ -247,9 +247,9 @@ class FakeMigrationStore(FakeStragglers, FakeHeld, FakeDue):
         with self._held(migration_id) as held:
             return self._apply(held, turn_changes.request_cancel(held, by))
 
-    def turn_round(self, migration_id: UUID, epoch: int, error: ReembedError) -> bool:
+    def roll_back(self, migration_id: UUID, epoch: int, error: ReembedError) -> bool:
         with self._held(migration_id) as held:
-            change = turn_changes.turn_round(held, epoch, error)
+            change = turn_changes.roll_back(held, epoch, error)
             self._apply(held, change)
             return change is not None
 

@@ -29,7 +29,7 @@ _ENDINGS = {
     "failed": "failed",
     "operator_needed": "needs_operator",
 }
-_TURNS = frozenset({"cancel_requested", "turned_round"})
+_TURNS = frozenset({"cancel_requested", "rollback_begun"})
 #: Two answers of one model for one text, after a trip through Milvus.
 _SAME = 1e-6
 _SHOWN = 5

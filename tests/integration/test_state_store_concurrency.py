@@ -17,7 +17,7 @@ from migrations.lifecycle.change import Change
 from migrations.model import messages
 from migrations.model.errors import (
     MigrationInProgress,
-    NoLongerHeld,
+    NoLongerKept,
     PermanentError,
     ReembedError,
     RollbackUnavailable,
@@ -38,7 +38,7 @@ from migrations.model.runs import (
 from migrations.model.states import DRIVEN, Phase, Status
 from migrations.store import SqlMigrationStore
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, hold
+from migrations.store.guarded import apply, lock_run
 from tests.contract.state_store_world import (
     LIMIT,
     ONCE,
@@ -175,7 +175,7 @@ def test_either_the_switch_or_the_turning_round_happens(state: World) -> None:
         migration = ready(state, Status.SWITCHING)
         switched, turned = at_once(
             lambda m=migration: state.store.switch(m.id, 1, RETENTION_HOURS),
-            lambda m=migration: state.store.turn_round(m.id, 1, PermanentError()),
+            lambda m=migration: state.store.roll_back(m.id, 1, PermanentError()),
         )
         bot = state.store.bot(migration.bot_id)
         if turned:
@@ -293,7 +293,7 @@ def test_either_the_way_back_is_retired_or_it_is_taken(state: World) -> None:
             assert (False, RollbackUnavailable) == (kept, type(back))
         else:
             assert (True, Status.PENDING) == (kept, back.status)
-        assert retired is (state.store.held(forward.source_collection) is not None)
+        assert retired is (state.store.kept(forward.source_collection) is not None)
 
 
 def test_a_start_that_takes_over_waits_for_the_drop_and_is_then_refused(state: World) -> None:
@@ -301,11 +301,11 @@ def test_a_start_that_takes_over_waits_for_the_drop_and_is_then_refused(state: W
     state.pass_time(25 * 3600)
     new = taking_over(state, undone)
     with ThreadPoolExecutor(1) as pool:
-        with state.store.drop_of_held(undone.target_collection) as may_drop:
+        with state.store.lock_kept(undone.target_collection) as may_drop:
             assert may_drop
             started = pool.submit(state.store.create, new, 1000)
             assert still_waiting(started)
-        with pytest.raises(NoLongerHeld):
+        with pytest.raises(NoLongerKept):
             started.result()
     assert state.store.live(undone.bot_id) is None
 
@@ -317,13 +317,13 @@ def test_either_the_held_target_is_dropped_or_it_is_taken_over(state: World) -> 
         name = undone.target_collection
 
         def drop(name: str = name) -> bool:
-            with state.store.drop_of_held(name) as may_drop:
+            with state.store.lock_kept(name) as may_drop:
                 return may_drop
 
         new = taking_over(state, undone)
         dropped, started = at_once(drop, lambda n=new: state.store.create(n, 1000))
-        assert dropped is isinstance(started, NoLongerHeld)
-        assert state.store.held(name) is None
+        assert dropped is isinstance(started, NoLongerKept)
+        assert state.store.kept(name) is None
 
 
 def test_of_two_watchdogs_one_enqueues_what_is_due(state: World) -> None:
@@ -361,7 +361,7 @@ def test_what_is_over_is_not_due_any_more(state: World, module_database_url: str
     state.pass_time(RETENTION_HOURS * 3600)
     assert state.store.retire(forward.id, 1, "ab", 0)
     assert ["drop"] == known_to_come()
-    with state.store.drop_of_held(forward.source_collection) as may_drop:
+    with state.store.lock_kept(forward.source_collection) as may_drop:
         assert may_drop
     assert [] == known_to_come()
     database.close()
@@ -370,7 +370,7 @@ def test_what_is_over_is_not_due_any_more(state: World, module_database_url: str
 def held_target(state: World) -> Migration:
     """A rolled back migration of a new bot, whose target is held for 24 hours."""
     undone = ready(state, Status.ROLLED_BACK)
-    assert state.store.hold_target(undone.id, 5, 24)
+    assert state.store.keep_target(undone.id, 5, 24)
     return undone
 
 
@@ -381,7 +381,7 @@ def taking_over(state: World, undone: Migration) -> NewMigration:
 
 def test_a_bot_is_not_registered_on_a_collection_while_it_is_dropped(state: World) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with state.store.hold_for_drop("bot_g1") as is_nobodys:
+        with state.store.lock_for_drop("bot_g1") as is_nobodys:
             assert is_nobodys
             registered = pool.submit(state.bot)
             assert still_waiting(registered)
@@ -395,7 +395,7 @@ def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -
         new = replace(a_start(bot), target_collection=f"{bot.bot_id}_kept")
 
         def drop(collection: str = new.target_collection) -> bool:
-            with state.store.hold_for_drop(collection) as is_nobodys:
+            with state.store.lock_for_drop(collection) as is_nobodys:
                 started = state.store.live(bot.bot_id) is not None  # noqa: B023 # called at once
                 assert started is not is_nobodys
                 return is_nobodys
@@ -406,7 +406,7 @@ def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -
 def test_heartbeats_go_on_while_a_collection_is_held(state: World) -> None:
     """An undo drops under this lock; the watchdog must not take it for dead meanwhile."""
     migration = ready(state, Status.ROLLING_BACK)
-    with ThreadPoolExecutor(1) as pool, state.store.hold_for_drop(migration.target_collection):
+    with ThreadPoolExecutor(1) as pool, state.store.lock_for_drop(migration.target_collection):
         assert pool.submit(state.store.heartbeat, migration.id, 2).result(timeout=5)
 
 
@@ -458,7 +458,7 @@ def test_what_was_decided_about_a_row_that_has_moved_is_not_written(
     migration = ready(state, Status.RUNNING)
     database = Database(module_database_url)
     with database.transaction() as session:
-        held = hold(session, migration.id)
+        held = lock_run(session, migration.id)
     state.store.redrive(migration.id, 1)
     with pytest.raises(Superseded), database.transaction() as session:
         apply(session, held, Change({"waiting_for": "nobody"}))
@@ -472,7 +472,7 @@ def test_a_change_that_the_table_of_transitions_does_not_have_is_not_written(
     migration = ready(state, Status.RUNNING)
     database = Database(module_database_url)
     with pytest.raises(TransitionRefused), database.transaction() as session:
-        apply(session, hold(session, migration.id), Change({"status": Status.COMPLETED}))
+        apply(session, lock_run(session, migration.id), Change({"status": Status.COMPLETED}))
     assert Status.RUNNING is state.now(migration).status
     database.close()
 
@@ -492,7 +492,7 @@ def end(state: World, migration: Migration) -> None:
         turned = state.store.request_cancel(now.id, "somebody")
         state.store.finish_rollback(turned.id, turned.epoch)
     else:
-        state.store.turn_round(now.id, now.epoch, PermanentError())
+        state.store.roll_back(now.id, now.epoch, PermanentError())
         state.store.finish_rollback(now.id, now.epoch + 1)
 
 

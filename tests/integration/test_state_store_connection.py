@@ -84,7 +84,7 @@ def test_a_drop_that_takes_long_keeps_its_hold(
     store: SqlMigrationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "IDLE_SECONDS", 1)
-    with store.hold_for_drop("some_collection") as is_nobodys:
+    with store.lock_for_drop("some_collection") as is_nobodys:
         assert is_nobodys
         time.sleep(1.5)
 

@@ -1,4 +1,4 @@
-"""Stragglers, holding and taking over on PostgreSQL and Milvus; only the models are fakes."""
+"""LateWrites, holding and taking over on PostgreSQL and Milvus; only the models are fakes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from migrations.model.states import Status
 from migrations.store import SqlMigrationStore
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
-from migrations.way_back.kept import drop_held, retire
+from migrations.way_back.kept import drop_kept, retire
 from migrations.way_back.late_writes import sweep
 from tests.contract.vector_store_world import make_collection
 from tests.fakes.embedders import LARGE, SMALL
@@ -166,7 +166,7 @@ def test_the_old_collection_is_retired_when_quiet_and_dropped_when_unchanged(
     assert "a straggler" == bot.texts(bot.live)["new"]
     assert retire(bot.services, migration.id)
     assert bot.sql.bot("bot").previous is None
-    assert drop_held(bot.services, bot.source)
+    assert drop_kept(bot.services, bot.source)
     assert not bot.client.has_collection(bot.source)
 
 
@@ -175,7 +175,7 @@ def test_a_write_to_a_retired_collection_keeps_it(stack: Callable[..., Stack]) -
     migration = bot.complete()
     assert retire(bot.services, migration.id)
     bot.write(bot.source, SMALL, {"k000": "one second before the drop"})
-    assert not drop_held(bot.services, bot.source)
+    assert not drop_kept(bot.services, bot.source)
     assert bot.client.has_collection(bot.source)
     assert "drop_refused" in [event.name for event in bot.sql.events(migration.id)]
 
@@ -190,7 +190,7 @@ def test_a_cancelled_run_is_taken_over_and_pays_only_for_what_is_missing(
         bot.fakes.work(bot.fakes.pending().pop(0))
     bot.system.cancel(OWNER, "bot")
     bot.fakes.deliver()
-    (held,) = bot.sql.held_of("bot")
+    (held,) = bot.sql.kept_of("bot")
     assert 10 == held.chunks
     assert not bot.services.vectors.is_loaded(held.collection)
     before = bot.sql.tokens_used(first.id)
@@ -201,4 +201,4 @@ def test_a_cancelled_run_is_taken_over_and_pays_only_for_what_is_missing(
     paid = [bot.fakes.embedders.embedded[LARGE.model, text] for text in texts.values()]
     assert sum(paid) <= CHUNKS + 1  # and the one that verification embeds again
     assert bot.sql.tokens_used(second.id) < 3 * before
-    assert [] == bot.sql.held_of("bot")
+    assert [] == bot.sql.kept_of("bot")

@@ -56,6 +56,6 @@ def rolled_back(ground: Ground, bot: BotHandle, run: Run) -> None:
     run.ends("rolled_back", RESUME_SECONDS)
     ground.assert_all_well(bot)
     told = ground.told(run)
-    turns = told.count("cancel_requested") + told.count("turned_round")
+    turns = told.count("cancel_requested") + told.count("rollback_begun")
     assert (turns, told.count("rolled_back")) == (1, 1), told
     assert bot.pair() == (bot.collection, bot.embedding)

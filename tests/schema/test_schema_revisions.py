@@ -15,9 +15,9 @@ from devstack.postgres import PostgresServer
 from migrations.model.runs import Due
 from migrations.model.states import Status
 from migrations.store import SqlMigrationStore
-from migrations.store.records import BotRecord, HeldRecord, MigrationRecord, Record
+from migrations.store.records import BotRecord, KeptRecord, MigrationRecord, Record
 from migrations.store.revisions import downgrade, upgrade
-from tests.contract.state_store_world import ONCE, SWEEPS, on_postgres
+from tests.contract.state_store_world import ONCE, SWEEPS, World
 from tests.services.databases import fresh_database
 
 TABLES = {
@@ -158,10 +158,10 @@ INSERT INTO spend (migration_id, provider, model, purpose, tokens)
 def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url: str) -> None:
     upgrade(empty_database_url, "0004")
     store = SqlMigrationStore(empty_database_url)
-    state = on_postgres(store, empty_database_url)
+    state = World(store, pass_time=lambda _: None, raise_generation=lambda _: None)
     swept, waiting, never, retiring = (state.reach(Status.COMPLETED) for _ in range(4))
     undone = state.reach(Status.ROLLED_BACK)
-    assert store.hold_target(undone.id, 5, 0)
+    assert store.keep_target(undone.id, 5, 0)
     now = datetime.now(UTC)
     past, future = now - timedelta(minutes=1), now + timedelta(minutes=1)
     row, of_bot = MigrationRecord, BotRecord.bot_id == retiring.bot_id
@@ -172,7 +172,7 @@ def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url
         update(row).where(row.id == never.id).values(sweep_at=None, sweeps=0),
         update(row).where(row.id == retiring.id).values(retire_at=past, retirings=1),
         update(BotRecord).where(of_bot).values(previous_expires_at=past),
-        update(HeldRecord).values(drop_at=past, drops=4),
+        update(KeptRecord).values(drop_at=past, drops=4),
     )
     upgrade(empty_database_url)
     assert {swept.id, never.id} == set(store.claim_due(Due.SWEEP, SWEEPS))
@@ -187,7 +187,7 @@ def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url
         assert [(sweeps,)] == execute(empty_database_url, was_swept.where(row.id == one.id))
     was_tried = select(row.retirings).where(row.retire_at > now, row.id == retiring.id)
     assert [(2,)] == execute(empty_database_url, was_tried)
-    was_tried = select(HeldRecord.drops).where(HeldRecord.drop_at > now)
+    was_tried = select(KeptRecord.drops).where(KeptRecord.drop_at > now)
     assert [(5,)] == execute(empty_database_url, was_tried)
 
 

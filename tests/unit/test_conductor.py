@@ -514,5 +514,5 @@ def test_a_broker_that_is_away_costs_time_and_nothing_else() -> None:
 def test_a_late_timeout_does_not_touch_a_run_that_has_switched() -> None:
     world = World()
     migration = world.complete()
-    assert not world.store.turn_round(migration.id, migration.epoch, TimedOut())
+    assert not world.store.roll_back(migration.id, migration.epoch, TimedOut())
     assert LARGE == world.bot.live.embedding

@@ -21,7 +21,7 @@ def begun() -> tuple[World, RunnerLease]:
 def test_nobody_else_has_the_lease_during_the_block_and_anybody_after_it() -> None:
     world, lease = begun()
     with holding(world.services, lease) as (holder, beat):
-        beat.check()
+        beat.must_go_on()
         assert world.store.take_lease(lease, holder, 60)
         assert not world.store.take_lease(lease, "another", 60)
     assert world.store.take_lease(lease, "another", 60)
@@ -82,7 +82,7 @@ def test_whoever_lost_the_lease_hears_of_it() -> None:
         world.store.release_lease(lease, holder)
         assert world.store.take_lease(lease, "another", 60)
         with pytest.raises(Superseded):
-            beat.check()
+            beat.must_go_on()
     assert not world.store.take_lease(lease, "a third", 60)
 
 

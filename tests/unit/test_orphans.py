@@ -49,7 +49,7 @@ def test_the_watchdog_asks_now_and_then_only() -> None:
 
 def test_what_is_held_for_the_next_run_is_kept() -> None:
     world, migration = undone(hold_hours=24)
-    assert world.store.held(migration.target_collection)
+    assert world.store.kept(migration.target_collection)
     assert 0 == drop_orphans(world.services)
     assert world.vectors.exists(migration.target_collection)
 

@@ -61,9 +61,9 @@ def test_what_an_earlier_run_froze_goes_after_the_switch_and_not_in_it() -> None
     first = world.complete()
     world.start(model="small", dimension=4)
     world.deliver(before="migrations.phase.cleanup")
-    assert world.store.frozen_part(first.id, 0) is not None
+    assert world.store.snapshot_part(first.id, 0) is not None
     world.deliver()
-    assert world.store.frozen_part(first.id, 0) is None
+    assert world.store.snapshot_part(first.id, 0) is None
 
 
 def test_what_was_written_since_verification_is_caught_up_before_the_switch() -> None:

@@ -11,7 +11,7 @@ from migrations.model.errors import ForeignCollection, RollbackUnavailable, Vect
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Due, Migration
-from migrations.way_back.kept import drop_held, retire
+from migrations.way_back.kept import drop_kept, retire
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -47,12 +47,12 @@ def test_the_watchdog_retires_after_the_window_and_drops_after_the_hold() -> Non
     assert world.bot.previous is not None
     work_for(world, 2)
     assert None is world.bot.previous
-    assert [SOURCE] == [held.collection for held in world.store.held_of("bot")]
+    assert [SOURCE] == [held.collection for held in world.store.kept_of("bot")]
     work_for(world, 22)
     assert world.vectors.exists(SOURCE)
     work_for(world, 3)
     assert [world.bot.live.collection] == world.vectors.names()
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
     assert [] == world.failures
 
 
@@ -119,7 +119,7 @@ def test_a_collection_that_is_gone_already_is_forgotten() -> None:
     world.vectors.drop(SOURCE)
     work_for(world, 98)
     assert None is world.bot.previous
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
 
 
 def test_two_watchdogs_enqueue_retiring_and_dropping_once() -> None:
@@ -141,12 +141,12 @@ def test_a_bot_that_never_switched_loses_nothing() -> None:
 def test_what_a_second_switch_pushes_out_is_held_and_read_before_it_is_dropped() -> None:
     world, _ = switched()
     world.complete(model="small", dimension=4)
-    (held,) = world.store.held_of("bot")
+    (held,) = world.store.kept_of("bot")
     assert (SOURCE, None) == (held.collection, held.content_digest)
-    assert not drop_held(world.services, SOURCE)
+    assert not drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
     world.clock.sleep(25 * HOUR)
-    assert drop_held(world.services, SOURCE)
+    assert drop_kept(world.services, SOURCE)
     assert not world.vectors.exists(SOURCE)
 
 
@@ -156,7 +156,7 @@ def test_what_a_second_switch_pushes_out_is_held_and_read_before_it_is_dropped()
 def test_what_is_held_is_not_dropped_before_its_time() -> None:
     world, _ = retired()
     world.clock.sleep(23 * HOUR)
-    assert not drop_held(world.services, SOURCE)
+    assert not drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
 
 
@@ -164,9 +164,9 @@ def test_a_drop_is_refused_when_somebody_has_written_since_and_says_so() -> None
     world, migration = retired()
     world.clock.sleep(25 * HOUR)
     world.write("k000", "one second before the drop")
-    assert not drop_held(world.services, SOURCE)
+    assert not drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
-    held = world.store.held(SOURCE)
+    held = world.store.kept(SOURCE)
     assert held is not None
     assert held.drop_after > world.clock.now()
     assert "drop_refused" in world.told(migration)
@@ -180,7 +180,7 @@ def test_a_write_after_the_reading_is_seen_under_the_lock() -> None:
     world.clock.sleep(25 * HOUR)
     world.vectors.before("aliases_of", lambda: world.write("new", "at the last moment"))
     with pytest.raises(ForeignCollection, match="is writing"):
-        drop_held(world.services, SOURCE)
+        drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
 
 
@@ -189,15 +189,15 @@ def test_a_drop_is_refused_while_an_alias_points_there() -> None:
     world.clock.sleep(25 * HOUR)
     world.vectors.point_alias("somebody_elses", SOURCE)
     with pytest.raises(ForeignCollection, match="alias"):
-        drop_held(world.services, SOURCE)
+        drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
     world.vectors.drop_alias("somebody_elses")
-    assert drop_held(world.services, SOURCE)
+    assert drop_kept(world.services, SOURCE)
 
 
 def plant(world: World, collection: str, migration: Migration) -> None:
     """A row that wrongly says: held for long enough."""
-    held = world.store.held(SOURCE)
+    held = world.store.kept(SOURCE)
     assert held is not None
     wrong = replace(held, collection=collection, reason=HoldReason.ROLLED_BACK)
     world.store._held_ones[collection] = wrong
@@ -209,7 +209,7 @@ def test_the_live_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
     plant(world, live, migration)
     world.clock.sleep(25 * HOUR)
     world.vectors.drop_alias("live")
-    assert not drop_held(world.services, live)
+    assert not drop_kept(world.services, live)
     assert world.vectors.exists(live)
 
 
@@ -218,7 +218,7 @@ def test_a_previous_collection_is_not_dropped_whatever_a_stale_row_says() -> Non
     second = world.complete(model="small", dimension=4)
     plant(world, second.source_collection, migration)
     world.clock.sleep(25 * HOUR)
-    assert not drop_held(world.services, second.source_collection)
+    assert not drop_kept(world.services, second.source_collection)
     assert world.vectors.exists(second.source_collection)
 
 
@@ -228,7 +228,7 @@ def test_the_target_of_a_run_is_not_dropped_whatever_a_stale_row_says() -> None:
     world.deliver(before="migrations.phase.verification")
     plant(world, running.target_collection, migration)
     world.clock.sleep(25 * HOUR)
-    assert not drop_held(world.services, running.target_collection)
+    assert not drop_kept(world.services, running.target_collection)
     assert world.vectors.exists(running.target_collection)
 
 
@@ -241,7 +241,7 @@ def test_what_became_somebodys_between_the_reading_and_the_lock_is_kept() -> Non
         world.store._bots["bot"] = replace(bot, live=replace(bot.live, collection=SOURCE))
 
     world.vectors.before("exists", become_live)
-    assert not drop_held(world.services, SOURCE)
+    assert not drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
 
 

@@ -328,13 +328,13 @@ def test_what_was_caught_up_last_is_durable_before_it_is_frozen() -> None:
     world = World(10)
     migration = world.start_at(Phase.FINALIZATION)
     world.write("k003", "written late")
-    freeze = world.store.freeze
+    keep_part = world.store.keep_part
 
     def crash_first(*of: object) -> None:
         world.vectors.crash()
-        freeze(*of)  # type: ignore[arg-type]
+        keep_part(*of)  # type: ignore[arg-type]
 
-    world.store.freeze = crash_first  # type: ignore[method-assign]
+    world.store.keep_part = crash_first  # type: ignore[method-assign]
     switched(world, migration)
     assert "written late" == world.texts_of(migration.target_collection)["k003"]
 
@@ -387,11 +387,11 @@ def test_what_was_caught_up_last_is_no_straggler_afterwards() -> None:
 def test_what_verification_kept_goes_when_it_is_undone() -> None:
     world = World(10)
     migration = world.start_at(Phase.FINALIZATION)
-    assert world.store.frozen_part(migration.id, 0) is not None
+    assert world.store.snapshot_part(migration.id, 0) is not None
     world.system.cancel(OWNER, "bot")
     world.deliver()
     assert Status.ROLLED_BACK == world.now(migration).status
-    assert None is world.store.frozen_part(migration.id, 0)
+    assert None is world.store.snapshot_part(migration.id, 0)
 
 
 def test_a_flush_that_fails_meanwhile_is_repeated_when_it_is_waited_for() -> None:

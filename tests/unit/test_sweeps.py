@@ -1,4 +1,4 @@
-"""Stragglers are forwarded, exactly those, and never over something newer."""
+"""LateWrites are forwarded, exactly those, and never over something newer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from migrations.model.errors import (
 )
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Due, Migration
-from migrations.model.snapshot import ROW_BYTES, frozen
+from migrations.model.snapshot import ROW_BYTES, snapshot_of
 from migrations.model.states import Phase, Status
 from migrations.way_back.late_writes import SweepResult, sweep
 from tests.fakes.embedders import LARGE, SMALL
@@ -243,7 +243,7 @@ def test_a_straggler_that_cannot_be_embedded_is_kept() -> None:
 # --- faults ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["sweep.before_apply", "sweep.before_refreeze"])
+@pytest.mark.parametrize("point", ["sweep.before_apply", "sweep.before_replacing"])
 def test_a_sweep_that_dies_is_made_up_for_by_the_next(point: str) -> None:
     world, migration = switched()
     world.write("new", "a straggler")
@@ -311,7 +311,7 @@ def test_a_sweep_stops_in_the_middle_when_a_rollback_is_started() -> None:
 
 def test_without_a_snapshot_one_is_taken_and_from_then_on_stragglers_are_found() -> None:
     world, migration = switched()
-    world.store.forget_frozen(migration.id)
+    world.store.forget_snapshot(migration.id)
     assert not swept(world, migration).quiet
     assert swept(world, migration).quiet
     world.write("new", "a straggler")
@@ -337,12 +337,12 @@ def test_a_zombie_cannot_freeze_after_its_epoch_is_gone() -> None:
     migration = world.start_at(Phase.FINALIZATION)
     world.store.redrive(migration.id, migration.epoch)
     with pytest.raises(Superseded):
-        world.store.freeze(migration.id, migration.epoch, frozen(0, KeyRange(), []))
+        world.store.keep_part(migration.id, migration.epoch, snapshot_of(0, KeyRange(), []))
 
 
 def test_a_part_takes_sixteen_bytes_a_chunk() -> None:
     world, migration = switched()
-    part = world.store.frozen_part(migration.id, 0)
+    part = world.store.snapshot_part(migration.id, 0)
     assert part is not None
     assert (12, 12 * 16, 16) == (part.rows, len(part.digests), ROW_BYTES)
 

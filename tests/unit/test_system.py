@@ -366,7 +366,7 @@ def test_what_has_switched_but_not_cleaned_up_must_complete_first() -> None:
 def test_what_has_failed_without_rollback_has_nothing_to_go_back_to() -> None:
     world = World()
     migration = world.start(enable_rollback=False)
-    world.store.turn_round(migration.id, 1, SameModel())
+    world.store.roll_back(migration.id, 1, SameModel())
     with pytest.raises(NoActiveMigration):
         world.system.rollback(OWNER, migration.id)
 

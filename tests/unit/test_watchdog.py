@@ -15,7 +15,7 @@ from migrations.model.errors import (
 )
 from migrations.model.requests import BotRegistration
 from migrations.model.states import Phase, Status
-from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, send_of, sweep
+from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, resend, send_of
 from migrations.target.alias import reconcile
 from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import SMALL
@@ -184,11 +184,11 @@ def test_a_message_that_was_not_sent_is_swept_after_a_while() -> None:
     world.dispatcher.fails_with = CheckpointsUnavailable()
     world.start()
     world.dispatcher.fails_with = None
-    assert 0 == sweep(world.services)
+    assert 0 == resend(world.services)
     world.clock.sleep(FORGOTTEN_AFTER_SECONDS)
-    assert 1 == sweep(world.services)
+    assert 1 == resend(world.services)
     assert ["run"] == [message["kind"] for message in world.dispatcher.sent]
-    assert 0 == sweep(world.services)
+    assert 0 == resend(world.services)
 
 
 def test_a_message_that_was_sent_is_not_sent_again() -> None:
@@ -205,7 +205,7 @@ def test_a_message_of_an_older_epoch_is_never_sent() -> None:
     world.store.redrive(migration.id, 1)
     world.dispatcher.fails_with = None
     world.clock.sleep(FORGOTTEN_AFTER_SECONDS)
-    sweep(world.services)
+    resend(world.services)
     assert [2] == [message["epoch"] for message in world.dispatcher.sent]
 
 

@@ -193,7 +193,7 @@ return 1
 )
 
 #: KEYS: holders. ARGV: the first epoch that may still take leases, seconds to keep.
-#: A late call of an older turn opens nothing again.
+#: A late call of an older rollback opens nothing again.
 CLOSE_EPOCHS = """
 if tonumber(ARGV[1]) > tonumber(redis.call('HGET', KEYS[1], 'closed_below') or 0) then
   redis.call('HSET', KEYS[1], 'closed_below', ARGV[1]) end

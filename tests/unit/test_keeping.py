@@ -14,7 +14,7 @@ from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.phases import new_collection_creation
-from migrations.way_back.kept import drop_held
+from migrations.way_back.kept import drop_kept
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World
 
@@ -50,7 +50,7 @@ def paid(world: World) -> Counter[str]:
 def test_a_target_that_was_paid_for_is_held_and_taken_out_of_memory() -> None:
     world = cancelled()
     run = the_run(world)
-    (held,) = world.store.held_of("bot")
+    (held,) = world.store.kept_of("bot")
     assert run.target_collection == held.collection
     assert (HoldReason.ROLLED_BACK, LARGE, SOURCE, 12) == (
         held.reason,
@@ -65,7 +65,7 @@ def test_a_target_that_was_paid_for_is_held_and_taken_out_of_memory() -> None:
 
 def test_a_large_target_is_counted_without_being_loaded() -> None:
     world = cancelled(unindexed_rows=0)
-    (held,) = world.store.held_of("bot")
+    (held,) = world.store.kept_of("bot")
     assert 12 == held.chunks
     assert 0 == world.vectors.calls["load"] + world.vectors.calls["begin_loading"]
 
@@ -73,7 +73,7 @@ def test_a_large_target_is_counted_without_being_loaded() -> None:
 def test_a_target_nothing_was_paid_for_is_dropped_at_once() -> None:
     world = cancelled(before="migrations.phase.data_migration")
     assert [SOURCE] == world.vectors.names()
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
 
 
 def test_holding_for_no_time_drops_at_once() -> None:
@@ -95,18 +95,18 @@ def test_a_held_target_is_dropped_when_its_time_is_over() -> None:
     world = cancelled()
     name = the_run(world).target_collection
     world.clock.sleep(23 * HOUR)
-    assert not drop_held(world.services, name)
+    assert not drop_kept(world.services, name)
     world.clock.sleep(2 * HOUR)
-    assert drop_held(world.services, name)
+    assert drop_kept(world.services, name)
     assert [SOURCE] == world.vectors.names()
 
 
 def test_undoing_twice_holds_once() -> None:
     world = cancelled()
-    held = world.store.held_of("bot")
+    held = world.store.kept_of("bot")
     world.clock.sleep(HOUR)
     new_collection_creation.undo(world.run_of(the_run(world)))
-    assert held == world.store.held_of("bot")
+    assert held == world.store.kept_of("bot")
     assert not world.vectors.is_loaded(held[0].collection)
 
 
@@ -122,7 +122,7 @@ def test_what_was_never_dropped_is_never_held_either(refusal: str) -> None:
     world.system.cancel(OWNER, "bot")
     with pytest.raises(ForeignCollection):
         new_collection_creation.undo(world.run_of(migration))
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
     assert world.vectors.exists(name)
 
 
@@ -137,7 +137,7 @@ def test_a_run_that_is_started_again_pays_only_for_what_is_missing() -> None:
         world.work(world.pending().pop(0))
     world.system.cancel(OWNER, "bot")
     world.deliver()
-    (held,) = world.store.held_of("bot")
+    (held,) = world.store.kept_of("bot")
     assert 6 == held.chunks
     second = world.start(verify_migration=False)
     assert (first.target_collection, True) == (second.target_collection, second.target_adopted)
@@ -147,7 +147,7 @@ def test_a_run_that_is_started_again_pays_only_for_what_is_missing() -> None:
     assert dict.fromkeys(texts.values(), 1) == {text: paid(world)[text] for text in texts.values()}
     assert texts == world.texts_of(world.bot.live.collection)
     assert [] == world.wrongly_embedded(world.bot.live.collection, LARGE)
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
 
 
 def test_what_changed_meanwhile_is_embedded_again_and_what_went_is_deleted() -> None:
@@ -164,13 +164,13 @@ def test_a_run_to_another_model_does_not_take_it_over() -> None:
     world = cancelled()
     second = world.start(model="small", dimension=4)
     assert not second.target_adopted
-    assert 1 == len(world.store.held_of("bot"))
+    assert 1 == len(world.store.kept_of("bot"))
 
 
 def test_a_run_that_treats_long_texts_otherwise_does_not_take_it_over() -> None:
     world = cancelled()
     assert not world.start(over_long=OverLong.TRUNCATE).target_adopted
-    assert 1 == len(world.store.held_of("bot"))
+    assert 1 == len(world.store.kept_of("bot"))
 
 
 def test_a_run_from_another_source_does_not_take_it_over() -> None:
@@ -204,11 +204,11 @@ def test_a_run_that_took_over_and_is_cancelled_at_once_puts_it_back() -> None:
     world = cancelled()
     name = the_run(world).target_collection
     second = world.start()
-    assert [] == world.store.held_of("bot")
+    assert [] == world.store.kept_of("bot")
     world.system.cancel(OWNER, "bot")
     world.deliver()
     assert Status.ROLLED_BACK == world.now(second).status
-    assert [name] == [held.collection for held in world.store.held_of("bot")]
+    assert [name] == [held.collection for held in world.store.kept_of("bot")]
 
 
 def test_the_late_end_of_the_first_run_does_not_touch_what_the_second_took_over() -> None:
@@ -225,7 +225,7 @@ def test_the_late_end_of_the_first_run_does_not_touch_what_the_second_took_over(
 
 def test_a_held_target_of_another_bot_is_never_offered() -> None:
     world = cancelled()
-    (held,) = world.store.held_of("bot")
+    (held,) = world.store.kept_of("bot")
     world.store._held_ones[held.collection] = replace(held, bot_id="another")
     assert not world.start().target_adopted
 
@@ -235,7 +235,7 @@ def test_an_adopted_target_that_turns_out_not_to_fit_is_not_held_again() -> None
     second = world.start()
     world.conductor.fail(second.id, 1, PermanentError("no"))
     world.deliver()
-    assert 1 == len(world.store.held_of("bot"))
+    assert 1 == len(world.store.kept_of("bot"))
     third = world.start()
     world.conductor.fail(third.id, 1, ForeignCollection("not like it"))
     world.deliver()

@@ -11,23 +11,23 @@ from uuid import UUID
 
 from migrations.lifecycle.change import Change, drop_refused
 from migrations.model.bots import Bot
-from migrations.model.errors import NoLongerHeld
-from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.errors import NoLongerKept
+from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind
 from migrations.store.bots import HEADING_FOR_SWITCH
-from migrations.store.held import retired, target_of
+from migrations.store.kept import retired, target_of
 from tests.fakes.state_leases import FakeLeases
 from tests.fakes.state_rows import collections_of, newest
 
 
-class FakeHeld(FakeLeases):
+class FakeKept(FakeLeases):
     def switched_by(self, bot_id: str, generation: int) -> Migration | None:
         with self._transaction():
             wanted = (bot_id, generation)
             return newest(m for m in self._all() if (m.bot_id, m.new_generation) == wanted)
 
-    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+    def keep_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
         name = self._row(migration_id).migration.target_collection
         with self._collections[name], self._held(migration_id) as held:
             if self._is_wanted(name):
@@ -39,11 +39,11 @@ class FakeHeld(FakeLeases):
                 self._apply(held, Change({}, "target_held", told))
             return True
 
-    def held(self, collection: str) -> HeldCollection | None:
+    def kept(self, collection: str) -> KeptCollection | None:
         with self._transaction():
             return self._held_ones.get(collection)
 
-    def held_of(self, bot_id: str) -> list[HeldCollection]:
+    def kept_of(self, bot_id: str) -> list[KeptCollection]:
         with self._transaction():
             mine = [held for held in self._held_ones.values() if held.bot_id == bot_id]
             return sorted(mine, key=lambda one: one.held_at, reverse=True)
@@ -59,14 +59,14 @@ class FakeHeld(FakeLeases):
             until = held.now + timedelta(hours=hold_hours)
             self._keep(retired(bot, migration_id, chunks, digest, held.now, until))
             self._bots[bot.bot_id] = replace(bot, previous=None)
-            self._forget_frozen_of(bot.bot_id)
+            self._forget_snapshots_of(bot.bot_id)
             self._apply(held, Change({}, "retired", {"collection": name}))
             return True
 
-    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+    def measure_kept(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
         self._hold_longer(collection, hold_hours, chunks=chunks, content_digest=digest)
 
-    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+    def keep_longer(self, collection: str, hold_hours: float, warning: str) -> None:
         longer = self._hold_longer(collection, hold_hours)
         if longer is not None:
             with self._held(longer.migration_id) as held:
@@ -74,7 +74,7 @@ class FakeHeld(FakeLeases):
 
     def _hold_longer(
         self, collection: str, hold_hours: float, **measured: Any
-    ) -> HeldCollection | None:
+    ) -> KeptCollection | None:
         with self._transaction() as now:
             held = self._held_ones.get(collection)
             if held is None:
@@ -84,7 +84,7 @@ class FakeHeld(FakeLeases):
             return self._held_ones[collection]
 
     @contextmanager
-    def drop_of_held(self, collection: str) -> Iterator[bool]:
+    def lock_kept(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction() as now:
                 one = self._held_ones.get(collection)
@@ -116,9 +116,9 @@ class FakeHeld(FakeLeases):
             held.source_collection,
             held.embedding,
         ):
-            raise NoLongerHeld
+            raise NoLongerKept
         if self._is_wanted(new.target_collection):
-            raise NoLongerHeld
+            raise NoLongerKept
         del self._held_ones[new.target_collection]
 
     def _leave_behind(self, before: Bot, migration: Migration, at: datetime) -> None:
@@ -126,7 +126,7 @@ class FakeHeld(FakeLeases):
         if previous is not None and previous.collection != migration.target_collection:
             self._keep(retired(before, migration.id, None, None, at, at))
 
-    def _keep(self, held: HeldCollection) -> None:
+    def _keep(self, held: KeptCollection) -> None:
         self._held_ones.setdefault(held.collection, held)
 
     def _may_retire(self, migration: Migration, now: datetime) -> bool:

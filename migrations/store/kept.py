@@ -15,22 +15,22 @@ from sqlalchemy.orm import Session
 from migrations.lifecycle.change import Change, drop_refused
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import NoLongerHeld
-from migrations.model.left_behind import HeldCollection, HoldReason
+from migrations.model.errors import NoLongerKept
+from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind
 from migrations.store.bots import has_live_migration, is_wanted
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, hold, hold_bot, lock_collection
+from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run
+from migrations.store.late_writes import forget_snapshots_of
 from migrations.store.records import (
     BotRecord,
-    HeldRecord,
+    KeptRecord,
     MigrationRecord,
     as_bot,
     as_migration,
     clock,
 )
-from migrations.store.stragglers import forget_frozen_of
 
 NOTHING_PREVIOUS = dict.fromkeys(
     (
@@ -43,8 +43,8 @@ NOTHING_PREVIOUS = dict.fromkeys(
 )
 
 
-class SqlHeld:
-    """Implements :class:`migrations.ports.held_store.HeldStore`."""
+class SqlKept:
+    """Implements :class:`migrations.ports.kept_store.KeptStore`."""
 
     _database: Database
 
@@ -56,27 +56,27 @@ class SqlHeld:
             row = session.scalars(wanted.limit(1)).one_or_none()
             return as_migration(row) if row is not None else None
 
-    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+    def keep_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
         with self._database.transaction() as session:
             row = session.get_one(MigrationRecord, migration_id)
             lock_collection(session, row.target_collection)
             if is_wanted(session, row.target_collection):
                 return False
-            held = hold(session, migration_id)
+            held = lock_run(session, migration_id)
             if _insert(session, target_of(held.migration, chunks, held.now, hold_hours)):
                 told = {"collection": row.target_collection, "chunks": chunks}
                 apply(session, held, Change({}, "target_held", told))
             return True
 
-    def held(self, collection: str) -> HeldCollection | None:
+    def kept(self, collection: str) -> KeptCollection | None:
         with self._database.reading() as session:
-            row = session.get(HeldRecord, collection)
+            row = session.get(KeptRecord, collection)
             return as_held(row) if row is not None else None
 
-    def held_of(self, bot_id: str) -> list[HeldCollection]:
-        wanted = select(HeldRecord).where(HeldRecord.bot_id == bot_id)
+    def kept_of(self, bot_id: str) -> list[KeptCollection]:
+        wanted = select(KeptRecord).where(KeptRecord.bot_id == bot_id)
         with self._database.reading() as session:
-            rows = session.scalars(wanted.order_by(HeldRecord.held_at.desc()))
+            rows = session.scalars(wanted.order_by(KeptRecord.held_at.desc()))
             return [as_held(row) for row in rows]
 
     def retire(
@@ -85,43 +85,43 @@ class SqlHeld:
         with self._database.transaction() as session:
             run = as_migration(session.get_one(MigrationRecord, migration_id))
             lock_collection(session, run.source_collection)
-            bot = as_bot(hold_bot(session, run.bot_id))
-            held = hold(session, migration_id)
+            bot = as_bot(lock_bot(session, run.bot_id))
+            held = lock_run(session, migration_id)
             if not _is_given_up(session, bot, held.migration):
                 return False
             until = held.now + timedelta(hours=hold_hours)
             _insert(session, retired(bot, migration_id, chunks, digest, held.now, until))
             _forget_previous(session, bot.bot_id)
-            forget_frozen_of(session, bot.bot_id)
+            forget_snapshots_of(session, bot.bot_id)
             apply(session, held, Change({}, "retired", {"collection": run.source_collection}))
             return True
 
-    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+    def measure_kept(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
         until = clock() + timedelta(hours=hold_hours)
         _update(self._database, collection, chunks=chunks, content_digest=digest, drop_after=until)
 
-    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+    def keep_longer(self, collection: str, hold_hours: float, warning: str) -> None:
         until = clock() + timedelta(hours=hold_hours)
         _update(self._database, collection, drop_after=until)
         with self._database.transaction() as session:
-            row = session.get(HeldRecord, collection)
+            row = session.get(KeptRecord, collection)
             if row is not None:
-                held = hold(session, row.migration_id)
+                held = lock_run(session, row.migration_id)
                 apply(session, held, drop_refused(held, collection, warning))
 
     @contextmanager
-    def drop_of_held(self, collection: str) -> Iterator[bool]:
+    def lock_kept(self, collection: str) -> Iterator[bool]:
         with self._database.transaction() as session:
             lock_collection(session, collection)
             row = session.scalars(
-                select(HeldRecord)
-                .where(HeldRecord.collection == collection, HeldRecord.drop_after <= clock())
+                select(KeptRecord)
+                .where(KeptRecord.collection == collection, KeptRecord.drop_after <= clock())
                 .with_for_update()
             ).one_or_none()
             may_drop = row is not None and not is_wanted(session, collection)
             yield may_drop
             if row is not None and may_drop:
-                held = hold(session, row.migration_id)
+                held = lock_run(session, row.migration_id)
                 apply(session, held, Change({}, "held_dropped", {"collection": collection}))
                 session.delete(row)
 
@@ -130,27 +130,27 @@ def take_over(session: Session, new: NewMigration) -> None:
     """Take an adopted target out of the held ones. The collection's lock is the caller's.
 
     Raises:
-        NoLongerHeld: it was dropped, taken over or is somebody's.
+        NoLongerKept: it was dropped, taken over or is somebody's.
     """
     if new.kind is not Kind.FORWARD or not new.target_adopted:
         return
     target = new.config.target
     taken = session.execute(
-        delete(HeldRecord)
+        delete(KeptRecord)
         .where(
-            HeldRecord.collection == new.target_collection,
-            HeldRecord.bot_id == new.bot_id,
-            HeldRecord.reason == HoldReason.ROLLED_BACK.value,
-            HeldRecord.source_collection == new.source_collection,
-            HeldRecord.provider == target.provider,
-            HeldRecord.model == target.model,
-            HeldRecord.dimension == target.dimension,
+            KeptRecord.collection == new.target_collection,
+            KeptRecord.bot_id == new.bot_id,
+            KeptRecord.reason == HoldReason.ROLLED_BACK.value,
+            KeptRecord.source_collection == new.source_collection,
+            KeptRecord.provider == target.provider,
+            KeptRecord.model == target.model,
+            KeptRecord.dimension == target.dimension,
         )
-        .returning(HeldRecord.collection),
+        .returning(KeptRecord.collection),
         execution_options={"synchronize_session": False},
     ).one_or_none()
     if taken is None or is_wanted(session, new.target_collection):
-        raise NoLongerHeld
+        raise NoLongerKept
 
 
 def leave_behind(session: Session, before: Bot, migration: Migration, at: datetime) -> None:
@@ -160,9 +160,9 @@ def leave_behind(session: Session, before: Bot, migration: Migration, at: dateti
         _insert(session, retired(before, migration.id, None, None, at, at))
 
 
-def target_of(migration: Migration, chunks: int, at: datetime, hold_hours: float) -> HeldCollection:
+def target_of(migration: Migration, chunks: int, at: datetime, hold_hours: float) -> KeptCollection:
     """The target of an undone run, as it is held."""
-    return HeldCollection(
+    return KeptCollection(
         collection=migration.target_collection,
         bot_id=migration.bot_id,
         migration_id=migration.id,
@@ -183,10 +183,10 @@ def retired(
     digest: str | None,
     at: datetime,
     drop_after: datetime,
-) -> HeldCollection:
+) -> KeptCollection:
     """The bot's previous collection, as it is held."""
     assert bot.previous is not None  # noqa: S101 # the caller looked
-    return HeldCollection(
+    return KeptCollection(
         collection=bot.previous.collection,
         bot_id=bot.bot_id,
         migration_id=migration_id,
@@ -216,10 +216,10 @@ def _is_given_up(session: Session, bot: Bot, migration: Migration) -> bool:
     return bool(session.execute(given_up).scalar_one())
 
 
-def _insert(session: Session, held: HeldCollection) -> bool:
+def _insert(session: Session, held: KeptCollection) -> bool:
     """False when it is held already."""
     inserted = session.execute(
-        insert(HeldRecord)
+        insert(KeptRecord)
         .values(
             collection=held.collection,
             bot_id=held.bot_id,
@@ -235,7 +235,7 @@ def _insert(session: Session, held: HeldCollection) -> bool:
             drop_after=held.drop_after,
         )
         .on_conflict_do_nothing(index_elements=["collection"])
-        .returning(HeldRecord.collection)
+        .returning(KeptRecord.collection)
     )
     return inserted.one_or_none() is not None
 
@@ -243,7 +243,7 @@ def _insert(session: Session, held: HeldCollection) -> bool:
 def _update(database: Database, collection: str, **values: Any) -> None:
     with database.transaction() as session:
         session.execute(
-            update(HeldRecord).where(HeldRecord.collection == collection).values(**values),
+            update(KeptRecord).where(KeptRecord.collection == collection).values(**values),
             execution_options={"synchronize_session": False},
         )
 
@@ -257,8 +257,8 @@ def _forget_previous(session: Session, bot_id: str) -> None:
     )
 
 
-def as_held(row: HeldRecord) -> HeldCollection:
-    return HeldCollection(
+def as_held(row: KeptRecord) -> KeptCollection:
+    return KeptCollection(
         collection=row.collection,
         bot_id=row.bot_id,
         migration_id=row.migration_id,

@@ -105,7 +105,7 @@ def test_a_cancel_undoes_what_was_begun_newest_first_and_once(state: World) -> N
 def test_an_error_before_the_switch_is_kept_and_compensated(state: World, status: Status) -> None:
     migration = state.reach(status)
     error = VerificationFailed("3 keys are missing.", missing=3, where={"a", "b"} - {"b"})
-    assert state.store.turn_round(migration.id, migration.epoch, error)
+    assert state.store.roll_back(migration.id, migration.epoch, error)
     turned = state.now(migration)
     assert {
         "code": "verification-failed",
@@ -126,7 +126,7 @@ def test_an_error_of_a_run_without_rollback_ends_it_and_undoes_nothing(state: Wo
 
 def test_a_timeout_does_not_stop_a_switch_that_has_begun(state: World) -> None:
     migration = state.reach(Status.SWITCHING)
-    assert not state.store.turn_round(migration.id, migration.epoch, TimedOut())
+    assert not state.store.roll_back(migration.id, migration.epoch, TimedOut())
     assert migration == state.now(migration)
 
 
@@ -134,7 +134,7 @@ def test_turning_round_takes_the_runner_and_what_was_waited_for(state: World) ->
     migration = state.drive(state.start(), Phase.VALIDATION)
     state.store.take_lease(RunnerLease(migration.id, 1), "me", 600)
     state.store.wait_for(migration.id, 1, "a provider")
-    state.store.turn_round(migration.id, 1, PermanentError())
+    state.store.roll_back(migration.id, 1, PermanentError())
     assert state.now(migration).waiting_for is None
     assert state.store.take_lease(RunnerLease(migration.id, 2), "you", 10)
 

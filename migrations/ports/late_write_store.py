@@ -7,28 +7,28 @@ from typing import Protocol
 from uuid import UUID
 
 from migrations.model.left_behind import Conflict
-from migrations.model.snapshot import FrozenPart, WrittenRow
+from migrations.model.snapshot import SnapshotPart, WrittenRow
 
 
-class StragglerStore(Protocol):
-    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+class LateWriteStore(Protocol):
+    def keep_part(self, migration_id: UUID, epoch: int, part: SnapshotPart) -> None:
         """Keep one part of the source as it was last caught up. Raises Superseded."""
         ...
 
-    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+    def end_snapshot(self, migration_id: UUID, epoch: int, parts: int) -> None:
         """Forget parts of an earlier attempt, from number ``parts`` on. Raises Superseded."""
         ...
 
-    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None: ...
+    def snapshot_part(self, migration_id: UUID, number: int) -> SnapshotPart | None: ...
 
-    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+    def replace_part(self, migration_id: UUID, sweeper: str, part: SnapshotPart) -> None:
         """Replace a part. Raises Superseded unless ``sweeper`` holds the sweeper's lease."""
         ...
 
-    def forget_frozen(self, migration_id: UUID) -> None: ...
+    def forget_snapshot(self, migration_id: UUID) -> None: ...
 
-    def forget_earlier_frozen(self, migration_id: UUID) -> None:
-        """Once this migration has switched: what was frozen for the bot's others is over."""
+    def forget_earlier_snapshots(self, migration_id: UUID) -> None:
+        """Once this migration has switched: the snapshots of the bot's others are is over."""
         ...
 
     def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:

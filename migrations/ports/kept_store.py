@@ -6,24 +6,24 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.left_behind import HeldCollection
+from migrations.model.left_behind import KeptCollection
 from migrations.model.runs import (
     Migration,
 )
 
 
-class HeldStore(Protocol):
+class KeptStore(Protocol):
     def switched_by(self, bot_id: str, generation: int) -> Migration | None:
         """The migration that brought the bot to this generation."""
         ...
 
-    def hold_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
+    def keep_target(self, migration_id: UUID, chunks: int, hold_hours: float) -> bool:
         """Hold the target of a run that is undone; False when somebody needs it."""
         ...
 
-    def held(self, collection: str) -> HeldCollection | None: ...
+    def kept(self, collection: str) -> KeptCollection | None: ...
 
-    def held_of(self, bot_id: str) -> list[HeldCollection]: ...
+    def kept_of(self, bot_id: str) -> list[KeptCollection]: ...
 
     def retire(
         self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
@@ -35,15 +35,15 @@ class HeldStore(Protocol):
         """
         ...
 
-    def measure_held(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
+    def measure_kept(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
         """What it holds is known from now on; it is held for as long again."""
         ...
 
-    def extend_hold(self, collection: str, hold_hours: float, warning: str) -> None:
+    def keep_longer(self, collection: str, hold_hours: float, warning: str) -> None:
         """Hold it for longer and warn of it on the migration that left it behind."""
         ...
 
-    def drop_of_held(self, collection: str) -> AbstractContextManager[bool]:
+    def lock_kept(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make it live; True when it was held long enough and is nobody's.
 
         The held row goes when the block ends without an error.

@@ -10,41 +10,41 @@ from uuid import UUID
 from migrations.lifecycle.change import conflicts_told, jsonable, storable
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
-from migrations.model.snapshot import FrozenPart, WrittenRow
-from migrations.store.stragglers import NAMED
+from migrations.model.snapshot import SnapshotPart, WrittenRow
+from migrations.store.late_writes import NAMED
 from tests.fakes.state_rows import StateRows
 
 
-class FakeStragglers(StateRows):
-    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+class FakeLateWrites(StateRows):
+    def keep_part(self, migration_id: UUID, epoch: int, part: SnapshotPart) -> None:
         with self._transaction():
             self._require_epoch(migration_id, epoch)
             self._frozen[migration_id][part.number] = part
 
-    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+    def end_snapshot(self, migration_id: UUID, epoch: int, parts: int) -> None:
         with self._transaction():
             self._require_epoch(migration_id, epoch)
             kept = {n: part for n, part in self._frozen[migration_id].items() if n < parts}
             self._frozen[migration_id] = kept
 
-    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None:
+    def snapshot_part(self, migration_id: UUID, number: int) -> SnapshotPart | None:
         with self._transaction():
             return self._frozen[migration_id].get(number)
 
-    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+    def replace_part(self, migration_id: UUID, sweeper: str, part: SnapshotPart) -> None:
         with self._transaction():
             if self._row(migration_id).sweeper != sweeper:
                 raise Superseded
             self._frozen[migration_id][part.number] = part
 
-    def forget_frozen(self, migration_id: UUID) -> None:
+    def forget_snapshot(self, migration_id: UUID) -> None:
         with self._transaction():
             self._frozen.pop(migration_id, None)
             self._written.pop(migration_id, None)
 
-    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+    def forget_earlier_snapshots(self, migration_id: UUID) -> None:
         with self._transaction():
-            self._forget_frozen_of(self._row(migration_id).migration.bot_id, but=migration_id)
+            self._forget_snapshots_of(self._row(migration_id).migration.bot_id, but=migration_id)
 
     def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
         assert len({row.key for row in rows}) == len(rows), "PostgreSQL takes each key once"

@@ -16,14 +16,14 @@ from migrations.lifecycle.change import conflicts_told, jsonable, storable
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
-from migrations.model.snapshot import FrozenPart, WrittenRow, key_hash
+from migrations.model.snapshot import SnapshotPart, WrittenRow, key_hash
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, hold
+from migrations.store.guarded import apply, lock_run
 from migrations.store.leases import at_work
 from migrations.store.records import (
     ConflictRecord,
-    FrozenPartRecord,
     MigrationRecord,
+    SnapshotPartRecord,
     WrittenRowRecord,
     clock,
 )
@@ -32,41 +32,41 @@ from migrations.store.records import (
 NAMED = 20
 
 
-class SqlStragglers:
-    """Implements :class:`migrations.ports.straggler_store.StragglerStore`."""
+class SqlLateWrites:
+    """Implements :class:`migrations.ports.late_write_store.LateWriteStore`."""
 
     _database: Database
 
-    def freeze(self, migration_id: UUID, epoch: int, part: FrozenPart) -> None:
+    def keep_part(self, migration_id: UUID, epoch: int, part: SnapshotPart) -> None:
         with self._database.transaction() as session:
             _require_epoch(session, migration_id, epoch)
             _write(session, migration_id, part)
 
-    def end_freezing(self, migration_id: UUID, epoch: int, parts: int) -> None:
+    def end_snapshot(self, migration_id: UUID, epoch: int, parts: int) -> None:
         with self._database.transaction() as session:
             _require_epoch(session, migration_id, epoch)
-            _forget(session, migration_id, FrozenPartRecord.part >= parts)
+            _forget(session, migration_id, SnapshotPartRecord.part >= parts)
 
-    def frozen_part(self, migration_id: UUID, number: int) -> FrozenPart | None:
+    def snapshot_part(self, migration_id: UUID, number: int) -> SnapshotPart | None:
         with self._database.reading() as session:
-            row = session.get(FrozenPartRecord, (migration_id, number))
+            row = session.get(SnapshotPartRecord, (migration_id, number))
             return None if row is None else _as_part(row)
 
-    def refreeze(self, migration_id: UUID, sweeper: str, part: FrozenPart) -> None:
+    def replace_part(self, migration_id: UUID, sweeper: str, part: SnapshotPart) -> None:
         mine = MigrationRecord.sweeper == sweeper
         with self._database.transaction() as session:
             _require(session, migration_id, mine)
             _write(session, migration_id, part)
 
-    def forget_frozen(self, migration_id: UUID) -> None:
+    def forget_snapshot(self, migration_id: UUID) -> None:
         with self._database.transaction() as session:
             _forget(session, migration_id)
             _forget_written(session, migration_id, clock())
 
-    def forget_earlier_frozen(self, migration_id: UUID) -> None:
+    def forget_earlier_snapshots(self, migration_id: UUID) -> None:
         with self._database.transaction() as session:
             bot_id = session.get_one(MigrationRecord, migration_id).bot_id
-            forget_frozen_of(session, bot_id, but=migration_id)
+            forget_snapshots_of(session, bot_id, but=migration_id)
 
     def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:
         if not rows:
@@ -103,7 +103,7 @@ class SqlStragglers:
 
     def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
         with self._database.transaction() as session:
-            held = hold(session, migration_id)
+            held = lock_run(session, migration_id)
             for conflict in conflicts:
                 _keep(session, migration_id, conflict)
             total = _count(session, ConflictRecord.migration_id == migration_id)
@@ -143,7 +143,7 @@ def _require(session: Session, migration_id: UUID, condition: ColumnElement[bool
         raise Superseded
 
 
-def _write(session: Session, migration_id: UUID, part: FrozenPart) -> None:
+def _write(session: Session, migration_id: UUID, part: SnapshotPart) -> None:
     values = {
         "after": part.within.after,
         "upto": part.within.upto,
@@ -151,7 +151,7 @@ def _write(session: Session, migration_id: UUID, part: FrozenPart) -> None:
         "digests": part.digests,
     }
     session.execute(
-        insert(FrozenPartRecord)
+        insert(SnapshotPartRecord)
         .values(migration_id=migration_id, part=part.number, **values)
         .on_conflict_do_update(index_elements=["migration_id", "part"], set_=values)
     )
@@ -159,7 +159,9 @@ def _write(session: Session, migration_id: UUID, part: FrozenPart) -> None:
 
 def _forget(session: Session, migration_id: UUID, *conditions: ColumnElement[bool]) -> None:
     session.execute(
-        delete(FrozenPartRecord).where(FrozenPartRecord.migration_id == migration_id, *conditions),
+        delete(SnapshotPartRecord).where(
+            SnapshotPartRecord.migration_id == migration_id, *conditions
+        ),
         execution_options={"synchronize_session": False},
     )
 
@@ -183,8 +185,8 @@ def _written_values(migration_id: UUID, row: WrittenRow) -> dict[str, Any]:
     }
 
 
-def _as_part(row: FrozenPartRecord) -> FrozenPart:
-    return FrozenPart(row.part, KeyRange(row.after, row.upto), bytes(row.digests))
+def _as_part(row: SnapshotPartRecord) -> SnapshotPart:
+    return SnapshotPart(row.part, KeyRange(row.after, row.upto), bytes(row.digests))
 
 
 def _keep(session: Session, migration_id: UUID, conflict: Conflict) -> None:
@@ -201,12 +203,12 @@ def _keep(session: Session, migration_id: UUID, conflict: Conflict) -> None:
     )
 
 
-def forget_frozen_of(session: Session, bot_id: str, but: UUID | None = None) -> None:
-    """What was frozen and written for the bot's migrations, one of them excepted."""
+def forget_snapshots_of(session: Session, bot_id: str, but: UUID | None = None) -> None:
+    """What was kept of the source and written for the bot's migrations, one of them excepted."""
     over = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
     if but is not None:
         over = over.where(MigrationRecord.id != but)
-    for kept in (FrozenPartRecord, WrittenRowRecord):
+    for kept in (SnapshotPartRecord, WrittenRowRecord):
         session.execute(
             delete(kept).where(kept.migration_id.in_(over)),
             execution_options={"synchronize_session": False},
