@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from migrations.embedding.estimate import estimate
+from migrations.embedding.work import Errand
 from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, Started
 from migrations.model.bots import Caller
 from migrations.model.errors import SameModel
@@ -32,10 +33,11 @@ class EmbeddingCompatibilityManager:
             InvalidConfiguration.
         """
         bot = self._system.bot(caller, bot_id)
-        target = self._system.target_of(provider, model, dimension)
+        errand = Errand.of(self._services, bot)
+        target = self._system.target_of(errand, provider, model, dimension)
         if target == bot.live.embedding:
             raise SameModel(f"The bot uses {target} already; name another model or dimension.")
-        return ChangeValidation(bot, target, examine(self._services, bot, target))
+        return ChangeValidation(bot, target, examine(errand, bot, target))
 
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
@@ -50,15 +52,16 @@ class EmbeddingCompatibilityManager:
     def estimate_migration_time(self, caller: Caller, request: EstimateRequest) -> BotEstimate:
         """Chunks, tokens, money and time; without a model, for the present one once more."""
         bot = self._system.bot(caller, request.bot_id)
-        target = bot.live.embedding
+        errand, target = Errand.of(self._services, bot), bot.live.embedding
         if request.provider or request.model:
             target = self._system.target_of(
+                errand,
                 request.provider or target.provider,
                 request.model or target.model,
                 request.dimension,
             )
         batch_size = request.batch_size or self._services.settings.default_batch_size
-        return BotEstimate(bot, target, estimate(self._services, bot, target, batch_size))
+        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size))
 
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None

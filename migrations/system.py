@@ -11,6 +11,8 @@ import orjson
 import structlog
 
 from migrations.bots.registration import check_dimension, register
+from migrations.embedding.embed import find_dimension
+from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, Started
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
@@ -143,7 +145,8 @@ class EmbeddingMigrationSystem:
 
     def _config(self, bot: Bot, request: StartRequest) -> MigrationConfig:
         settings, live = self._services.settings, bot.live.embedding
-        target = self.target_of(request.provider, request.model, request.dimension)
+        errand = Errand.of(self._services, bot)
+        target = self.target_of(errand, request.provider, request.model, request.dimension)
         return MigrationConfig(
             bot_id=bot.bot_id,
             from_provider=live.provider,
@@ -162,19 +165,20 @@ class EmbeddingMigrationSystem:
             over_long=request.over_long,
         )
 
-    def target_of(self, provider: str, model: str, dimension: int | None) -> EmbeddingRef:
+    def target_of(
+        self, errand: Errand, provider: str, model: str, dimension: int | None
+    ) -> EmbeddingRef:
         """The embedding asked for; without a dimension the model's own is found out.
 
         Raises:
             UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration and
             the provider's own faults when it must be asked.
         """
-        embedders = self._services.embedders
         if dimension is None:
-            dimension = embedders.find_dimension(provider, model)
+            dimension = find_dimension(errand, provider, model)
         ref = EmbeddingRef(provider=provider, model=model, dimension=dimension)
         check_dimension(self._services, ref)
-        embedders.get(ref)
+        self._services.embedders.get(ref)
         return ref
 
     # --- watching ----------------------------------------------------------

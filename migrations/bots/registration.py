@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from migrations.bots.text_field import find_text_field
+from migrations.embedding.work import Errand
 from migrations.model.bots import Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
@@ -24,6 +25,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     if schema.unsupported:
         raise CollectionUnsupported(" ".join(schema.unsupported))
     embedding = _embedding(services, wish, schema)
+    errand = Errand(services, caller.owner, wish.bot_id)
     now = datetime.now(UTC)
     bot = services.store.add_bot(
         Bot(
@@ -33,7 +35,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             live=LivePair(collection=schema.name, embedding=embedding, generation=1),
             key_field=schema.key_field,
             vector_field=_vector_field(wish, schema),
-            text_field=_text_field(services, wish, schema, embedding),
+            text_field=_text_field(errand, wish, schema, embedding),
             previous=None,
             created_at=now,
             updated_at=now,
@@ -83,12 +85,12 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
 
 
 def _text_field(
-    services: Services, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
+    errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
 ) -> str:
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
     names = schema.text_candidates
     if wish.text_field is None:
-        return find_text_field(services, embedding, schema)
+        return find_text_field(errand, embedding, schema)
     if wish.text_field not in names:
         raise InvalidConfiguration(
             f"The collection has no text field {wish.text_field!r}; it has: "

@@ -7,11 +7,13 @@ from itertools import zip_longest
 
 import numpy as np
 
+from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import InvalidConfiguration, ReembedError
+from migrations.model.errors import InvalidConfiguration
+from migrations.model.texts import Recipe
+from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import VectorStore
-from migrations.process.services import Services
 from migrations.proof.fidelity import Verdict, judge_found
 
 #: Field names that say text, as applications have them, in lower case without underscores.
@@ -28,7 +30,7 @@ SAMPLE = 50
 _NEAREST = 5
 
 
-def find_text_field(services: Services, embedding: EmbeddingRef, schema: CollectionSchema) -> str:
+def find_text_field(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> str:
     """The one field whose name says text and whose texts the model turns into the stored vectors.
 
     In an empty collection the name is enough, if it is the only one.
@@ -38,16 +40,17 @@ def find_text_field(services: Services, embedding: EmbeddingRef, schema: Collect
         VectorStoreUnavailable: among others because the collection is not loaded.
     """
     named = [name for name in schema.text_candidates if _says_text(name)]
-    if not services.vectors.count(schema.name):
+    vectors = work.services.vectors
+    if not vectors.count(schema.name):
         if len(named) == 1:
             return named[0]
         raise InvalidConfiguration(
             f"The collection is empty, so nothing proves which field is embedded. {_asked(schema)}"
         )
-    rows = _all_over(services.vectors, schema)
+    rows = _all_over(vectors, schema)
     if not named:
         raise InvalidConfiguration(_nothing_named(schema, rows))
-    verdicts = _verdicts(services, embedding, schema, rows, named)
+    verdicts = _verdicts(work, embedding, schema, rows, named)
     fitting = [name for name, verdict in verdicts.items() if verdict.cosines and verdict.passed]
     if len(fitting) == 1:
         return fitting[0]
@@ -80,7 +83,7 @@ def _all_over(vectors: VectorStore, schema: CollectionSchema) -> list[Chunk]:
 
 
 def _verdicts(
-    services: Services,
+    work: Work,
     embedding: EmbeddingRef,
     schema: CollectionSchema,
     rows: Sequence[Chunk],
@@ -88,18 +91,20 @@ def _verdicts(
 ) -> dict[str, Verdict]:
     try:
         return {
-            name: judge_found(services.embedders, embedding, _with_text(rows, name), name)
-            for name in named
+            recipe.column: judge_found(
+                work, embedding, _with_text(rows, recipe), recipe, "registration"
+            )
+            for recipe in map(Recipe, named)
         }
-    except ReembedError as error:
+    except PROVIDER_FAULTS as error:
         raise InvalidConfiguration(
             f"{embedding} cannot be asked which field was embedded ({error.message})."
             f" {_asked(schema)}"
         ) from error
 
 
-def _with_text(rows: Sequence[Chunk], name: str) -> list[Chunk]:
-    return [row for row in rows if row.fields.get(name)][:SAMPLE]
+def _with_text(rows: Sequence[Chunk], recipe: Recipe) -> list[Chunk]:
+    return [row for row in rows if recipe.text_of(row.fields)][:SAMPLE]
 
 
 # --- sentences --------------------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
+from migrations.embedding.embed import embed_texts
+from migrations.embedding.work import Work
 from migrations.model.bots import Bot
-from migrations.model.chunks import Chunk
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import ReembedError
 from migrations.model.report import Estimate
+from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.process.services import Services
 
 #: Chunks whose texts are counted in tokens.
@@ -20,20 +21,21 @@ PROBE_TEXTS = 20
 READINGS = 9
 
 
-def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:
+def estimate(work: Work, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:
     """Estimate re-embedding the bot's collection with ``target`` in batches of ``batch_size``.
 
     Raises:
-        VectorStoreUnavailable, CollectionNotFound.
+        VectorStoreUnavailable, CollectionNotFound, StateStoreUnavailable.
     """
+    services = work.services
     schema = services.vectors.describe(bot.live.collection)
     chunks = services.vectors.count(schema.name)
     begun = services.clock.monotonic()
     sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))
     reading = _reading_seconds(services.clock.monotonic() - begun, len(sample), chunks)
-    texts = [_text(bot, chunk) for chunk in sample]
+    texts = [bot.recipe.text_of(chunk.fields) for chunk in sample]
     tokens = _tokens(services, target, texts, chunks)
-    seconds, how = _seconds(services, target, texts, chunks, batch_size)
+    seconds, how = _seconds(work, target, texts, chunks, batch_size)
     cost, cost_how = _cost(services, target, tokens)
     return Estimate(
         chunks=chunks,
@@ -50,10 +52,6 @@ def estimate(services: Services, bot: Bot, target: EmbeddingRef, batch_size: int
             cost_how,
         ],
     )
-
-
-def _text(bot: Bot, chunk: Chunk) -> str:
-    return str(chunk.fields.get(bot.text_field) or "")
 
 
 def _reading_seconds(seconds: float, sampled: int, chunks: int) -> float:
@@ -77,20 +75,20 @@ def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: 
 
 
 def _seconds(
-    services: Services, target: EmbeddingRef, texts: list[str], chunks: int, batch_size: int
+    work: Work, target: EmbeddingRef, texts: list[str], chunks: int, batch_size: int
 ) -> tuple[float, str]:
     """One timed request, scaled: all batches, divided by the batches in flight."""
     probe = [text for text in texts if text][:PROBE_TEXTS]
     if not probe:
         return 0.0, "Time: there is nothing to embed."
-    begun = services.clock.monotonic()
     try:
-        services.embedders.get(target).embed(probe)
-    except ReembedError as error:
+        answers = embed_texts(work, target, probe, "estimate")
+        answers.of(probe[0])
+    except PROVIDER_FAULTS as error:
         return 0.0, f"Time: unknown, because the model did not answer ({error.message})."
-    per_request = services.clock.monotonic() - begun
+    per_request = answers.seconds
     requests = -(-chunks // batch_size)
-    in_flight = min(services.settings.provider_concurrency, max(1, requests))
+    in_flight = min(work.services.settings.provider_concurrency, max(1, requests))
     return (
         requests * per_request / in_flight,
         (

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from migrations.model.config import EmbeddingRef
+from migrations.model.texts import Recipe
 
 
 class Role(StrEnum):
@@ -59,3 +60,8 @@ class Bot:
     previous: PreviousPair | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the text of a chunk that is embedded is found."""
+        return Recipe(self.text_field)

@@ -13,6 +13,7 @@ from migrations.model.errors import (
     VerificationFailed,
 )
 from migrations.model.outcomes import Outcome
+from migrations.model.states import Phase
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, target_may_hold_chunks
@@ -87,7 +88,7 @@ FAULTS_OF_THE_TARGET = frozenset(
 def _worth_keeping(run: Run) -> int:
     """Chunks that have been paid for and that the next run to the same model can use."""
     migration, vectors = run.migration, run.services.vectors
-    paid = migration.target_adopted or run.services.store.tokens_used(migration.id) > 0
+    paid = migration.target_adopted or Phase.DATA_MIGRATION in migration.phase_times
     at_fault = (migration.error or {}).get("code") in FAULTS_OF_THE_TARGET
     if not paid or at_fault or run.services.settings.hold_hours == 0:
         return 0

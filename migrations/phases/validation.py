@@ -22,7 +22,7 @@ def execute(run: Run) -> Validated:
     config = run.migration.config
     report = run.patiently(
         lambda: examine(
-            run.services,
+            run,
             run.bot,
             config.target,
             max_failed_ratio=config.max_failed_ratio,

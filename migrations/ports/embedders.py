@@ -9,11 +9,35 @@ from migrations.model.chunks import (
     Embedded,
 )
 from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
+    DimensionMismatch,
+    InvalidConfiguration,
+    InvalidVectors,
+    ProviderAuthenticationFailed,
+    ProviderKeyMissing,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
+    ProviderUnavailable,
+    TextRefused,
+    UnknownModel,
+    UnknownProvider,
+)
 from migrations.model.known_models import ModelInfo
+
+#: All that asking a provider may come to instead of vectors.
+PROVIDER_FAULTS = (
+    *(UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration),
+    *(ProviderAuthenticationFailed, ProviderQuotaExhausted),
+    *(DimensionMismatch, InvalidVectors, TextRefused),
+    *(ProviderRateLimited, ProviderUnavailable),
+)
 
 
 class Embedder(Protocol):
-    """One model of one provider at one dimension."""
+    """One model of one provider at one dimension.
+
+    Only :mod:`migrations.embedding.embed` calls it: there the limiter and the ledger see it.
+    """
 
     @property
     def ref(self) -> EmbeddingRef: ...
@@ -66,11 +90,17 @@ class Embedders(Protocol):
         """Every known model of the configured providers."""
         ...
 
-    def find_dimension(self, provider: str, model: str) -> int:
-        """The model's own dimension: from the catalogue, else by asking the model.
+    def dimension_of(self, provider: str, model: str) -> int | None:
+        """The model's own dimension, from the catalogue or an answer; None when neither says."""
+        ...
+
+    def of_own_dimension(self, provider: str, model: str) -> Embedder:
+        """For a model whose dimension is not known: it is, once this has been answered.
+
+        The dimension of its ``ref`` means nothing.
 
         Raises:
-            UnknownProvider, UnknownModel, ProviderKeyMissing and what ``embed`` raises.
+            UnknownProvider, UnknownModel, ProviderKeyMissing.
         """
         ...
 

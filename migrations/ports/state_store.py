@@ -16,6 +16,7 @@ from migrations.ports.due_store import DueStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
+from migrations.ports.ledger import Ledger
 from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.switch_store import SwitchStore
@@ -30,6 +31,7 @@ class MigrationStore(
     SwitchStore,
     RollbackStore,
     WatchStore,
+    Ledger,
     TokenStore,
     LateWriteStore,
     KeptStore,

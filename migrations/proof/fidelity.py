@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from migrations.embedding.embed import Vector, embed_texts
 from migrations.embedding.over_long import is_over_long
+from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import InvalidVectors, TextRefused
-from migrations.ports.embedders import Embedder, Embedders
-
-#: float32, shape (dimension,).
-Vector = npt.NDArray[np.float32]
+from migrations.model.errors import TextRefused
+from migrations.model.texts import Recipe
+from migrations.ports.embedders import Embedders
 
 #: Two embeddings of one text by one model may differ in the last bits; a vector
 #: of another text or model is far below this, one with a title or prefix a little.
@@ -76,16 +75,16 @@ def judge(chunks: Sequence[Chunk], again: Mapping[Key, Vector], *, made: bool) -
 
 
 def judge_found(
-    embedders: Embedders, ref: EmbeddingRef, chunks: Sequence[Chunk], text_field: str
+    work: Work, ref: EmbeddingRef, chunks: Sequence[Chunk], recipe: Recipe, purpose: str
 ) -> Verdict:
-    """Ask the model that is said to have made these vectors.
+    """Ask the model that is said to have made these vectors; it may be gone for good.
 
     Raises:
-        TextRefused: every text is refused; otherwise what ``get`` and ``embed`` raise.
+        TextRefused: every text is refused; otherwise as :func:`embed_texts`.
     """
-    chunks = judgeable(embedders, ref, chunks, text_field)
-    texts = {chunk.key: str(chunk.fields[text_field]) for chunk in chunks}
-    answers = _answers(embedders.get(ref), list(dict.fromkeys(texts.values())))
+    chunks = judgeable(work.services.embedders, ref, chunks, recipe)
+    texts = {chunk.key: recipe.text_of(chunk.fields) for chunk in chunks}
+    answers = embed_texts(work, ref, texts.values(), purpose, insist=False).vectors
     if texts and not answers:
         raise TextRefused("The model refuses every text of the sample.")
     again = {key: answers[text] for key, text in texts.items() if text in answers}
@@ -93,27 +92,14 @@ def judge_found(
 
 
 def judgeable(
-    embedders: Embedders, ref: EmbeddingRef, chunks: Sequence[Chunk], text_field: str
+    embedders: Embedders, ref: EmbeddingRef, chunks: Sequence[Chunk], recipe: Recipe
 ) -> list[Chunk]:
     """Those with a text that the model takes whole: who knows how a longer one was cut."""
     info = embedders.known(ref.provider, ref.model)
     limit = info.max_input_tokens if info else None
     count_tokens = partial(embedders.count_tokens, ref.provider, ref.model)
-    texts = [(chunk, str(chunk.fields.get(text_field) or "")) for chunk in chunks]
+    texts = [(chunk, recipe.text_of(chunk.fields)) for chunk in chunks]
     return [chunk for chunk, text in texts if text and not is_over_long(text, limit, count_tokens)]
-
-
-def _answers(embedder: Embedder, texts: list[str]) -> dict[str, Vector]:
-    """Those the model refuses are found by halving, and have none."""
-    if not texts:
-        return {}
-    try:
-        return dict(zip(texts, embedder.embed(texts).vectors, strict=True))
-    except (TextRefused, InvalidVectors):
-        middle = len(texts) // 2
-    if not middle:
-        return {}
-    return _answers(embedder, texts[:middle]) | _answers(embedder, texts[middle:])
 
 
 def _cosine(one: Vector | None, other: Vector) -> float:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from migrations.embedding.embed import embed_texts
 from migrations.embedding.over_long import is_over_long
+from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema, Content, content_of
 from migrations.model.config import EmbeddingRef, OverLong
@@ -14,11 +16,12 @@ from migrations.model.errors import (
     DimensionMismatch,
     PermanentError,
     ProviderRateLimited,
-    ReembedError,
+    ProviderUnavailable,
     RequestError,
-    TransientError,
+    TimedOut,
 )
 from migrations.model.report import Report
+from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
@@ -34,7 +37,7 @@ PROBE = "reembed asks whether this model answers."
 class Examination:
     """One pass over all checks; each adds to the report what it found."""
 
-    services: Services
+    work: Work
     bot: Bot
     target: EmbeddingRef
     max_failed_ratio: float
@@ -46,6 +49,10 @@ class Examination:
     #: Of the chunks that have a text, for the fidelity check.
     sample: Reservoir = field(default_factory=lambda: Reservoir(FIDELITY_SAMPLE))
 
+    @property
+    def services(self) -> Services:
+        return self.work.services
+
     def count_tokens(self, text: str) -> int:
         target = self.target
         return self.services.embedders.count_tokens(target.provider, target.model, text)
@@ -54,12 +61,14 @@ class Examination:
         """A refusal becomes a failed check; a passing fault is the caller's to wait out."""
         try:
             check()
+        except TimedOut:
+            raise
         except (RequestError, PermanentError) as error:
             self.report.add(name, False, error.message, code=error.code)
 
 
 def examine(
-    services: Services,
+    work: Work,
     bot: Bot,
     target: EmbeddingRef,
     *,
@@ -67,24 +76,22 @@ def examine(
     over_long: OverLong = OverLong.REFUSE,
     beforehand: bool = True,
 ) -> Report:
-    """Try the source, both models, the texts and the alias.
+    """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
 
     With ``beforehand``, a provider that does not answer and a source that is not
     loaded are findings; within a run the former is waited out and the latter loaded.
 
     Raises:
-        TransientError: a dependency does not answer (provider faults only when
-        not ``beforehand``).
+        TransientError: a dependency other than a provider does not answer.
+        What ends the work.
     """
-    now = services.vectors.moment()
-    exam = Examination(
-        services, bot, target, max_failed_ratio, over_long, beforehand, Report(), now
-    )
+    now = work.services.vectors.moment()
+    exam = Examination(work, bot, target, max_failed_ratio, over_long, beforehand, Report(), now)
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
     if exam.report.passed:
-        schema = services.vectors.describe(bot.live.collection)
+        schema = work.services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
     return exam.report
@@ -127,16 +134,15 @@ def _check_source(exam: Examination) -> None:
 
 
 def _check_target_model(exam: Examination) -> None:
+    """A run waits for its model; one that an errand has asked in vain is a finding."""
     try:
-        answer = exam.services.embedders.get(exam.target).embed([PROBE])
-    except TransientError as error:
-        if not exam.beforehand:
-            raise
+        vector = embed_texts(exam.work, exam.target, [PROBE], "validation").of(PROBE)
+    except (ProviderRateLimited, ProviderUnavailable) as error:
         raise PermanentError(error.message) from error
     exam.report.add(
         "target_model",
-        answer.vectors.shape == (1, exam.target.dimension),
-        f"{exam.target} answers with {answer.vectors.shape[1]} dimensions.",
+        len(vector) == exam.target.dimension,
+        f"{exam.target} answers with {len(vector)} dimensions.",
     )
 
 
@@ -166,12 +172,12 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content += content_of(page)
         for chunk in page:
-            text = chunk.fields.get(exam.bot.text_field)
+            text = exam.bot.recipe.text_of(chunk.fields)
             if not text:
                 empty += 1
             else:
                 exam.sample.add(chunk.key)
-                too_long += is_over_long(str(text), limit, exam.count_tokens)
+                too_long += is_over_long(text, limit, exam.count_tokens)
     unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
     exam.report.add(
         "texts",
@@ -222,12 +228,10 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     )
     try:
         live = exam.bot.live.embedding
-        verdict = judge_found(exam.services.embedders, live, sample, exam.bot.text_field)
+        verdict = judge_found(exam.work, live, sample, exam.bot.recipe, "validation")
     except DimensionMismatch:
         raise  # it answers, and cannot have made these vectors
-    except ReembedError as error:
-        if isinstance(error, ProviderRateLimited) and not exam.beforehand:
-            raise  # it is there, and answers later
+    except PROVIDER_FAULTS as error:
         message = (
             f"The old model does not answer ({error.message}); "
             "rolling back later cannot embed new writes."
@@ -255,8 +259,7 @@ def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
         + (
             "."
             if verdict.passed
-            else f"; the text field {exam.bot.text_field!r} may not be the text that was embedded, "
-            "or not all of it."
+            else f"; {exam.bot.recipe} may not be the text that was embedded, or not all of it."
         ),
         severity=verdict.severity,
         median_cosine=verdict.median,

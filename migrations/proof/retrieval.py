@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from migrations.embedding.embed import Vector
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.report import Report
+from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
-from migrations.proof.fidelity import Vector
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
@@ -32,10 +33,10 @@ class _Answered:
     old: Sequence[Hit]
     new: Sequence[Hit]
 
-    def has_a_double(self, text_field: str) -> bool:
+    def has_a_double(self, recipe: Recipe) -> bool:
         """Whether a result is another chunk of the same text."""
         return any(
-            hit.key != self.key and hit.fields.get(text_field) == self.text
+            hit.key != self.key and recipe.text_of(hit.fields) == self.text
             for hit in (*self.old, *self.new)
         )
 
@@ -53,8 +54,8 @@ def judge_retrieval(
     k = run.services.settings.recall_at
     answered = _ask_both(run, sample, again, k, as_of)
     texts = Counter(one.text for one in answered)
-    field = run.bot.text_field
-    asked = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(field)]
+    recipe = run.bot.recipe
+    asked = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(recipe)]
     left_out = len(answered) - len(asked)
     distinct = len(texts) / len(answered) if answered else 1.0
     if not asked:
@@ -134,7 +135,7 @@ def _ask(
             schema,
             queries[start : start + 100],
             limit=k,
-            output_fields=[run.bot.text_field],
+            output_fields=run.bot.recipe.fields,
             as_of=as_of,
         )
     return hits

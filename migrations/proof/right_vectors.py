@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from migrations.embedding.embed import embed
+from migrations.embedding.embed import Vector, embed
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
-from migrations.proof.fidelity import Vector, judge, judgeable
+from migrations.proof.fidelity import judge, judgeable
 from migrations.proof.reservoir import Reservoir
 from migrations.run.run import Run
 
@@ -71,7 +71,7 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
 
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
     target = run.migration.config.target
-    return judgeable(run.services.embedders, target, sample, run.bot.text_field)
+    return judgeable(run.services.embedders, target, sample, run.bot.recipe)
 
 
 def _embed_again(run: Run, sample: Sequence[Chunk]) -> dict[Key, Vector]:

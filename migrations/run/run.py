@@ -11,10 +11,17 @@ import structlog
 
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema
-from migrations.model.errors import CollectionNotLoaded, PutDown, TimedOut, TransientError
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import (
+    CollectionNotLoaded,
+    Postponed,
+    PutDown,
+    TimedOut,
+    TransientError,
+)
 from migrations.model.runs import Migration
 from migrations.model.states import COMPENSABLE
-from migrations.ports.embedders import Embedder
+from migrations.ports.limiter import Ticket
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
 from migrations.run.shared_reads import SharedReads, SharedSchemas
@@ -26,6 +33,11 @@ T = TypeVar("T")
 LONGEST_PAUSE_SECONDS = 30.0
 #: The first pause before something is waited out, also with retry_delay 0: no busy loop.
 SHORTEST_PAUSE_SECONDS = 0.1
+#: A batch that has waited so long for its turns at the provider is put off. Well below
+#: the broker's visibility timeout, after which its message would be given out again.
+LONGEST_WAIT_SECONDS = 600.0
+#: The purpose of what batches embed.
+BATCHES = "data_migration"
 
 
 def backoff_seconds(first: float, attempt: int) -> float:
@@ -66,13 +78,8 @@ class Run:
     def target(self) -> CollectionSchema:
         return self.schemas.of(self.services.vectors, self.migration.target_collection)
 
-    @property
-    def embedder(self) -> Embedder:
-        """The model of the target collection."""
-        return self.services.embedders.get(self.migration.config.target)
-
     def text_of(self, chunk: Chunk) -> str:
-        return str(chunk.fields.get(self.bot.text_field) or "")
+        return self.bot.recipe.text_of(chunk.fields)
 
     def must_go_on(self) -> None:
         """Raises Superseded when this epoch is gone, TimedOut when the time is up.
@@ -147,3 +154,39 @@ class Run:
     def _put_down_if_ending(self) -> None:
         if self.services.ending.is_set():
             raise PutDown
+
+    # --- calling a provider: see migrations.embedding.work --------------------------
+
+    @property
+    def max_retries(self) -> int:
+        return self.migration.config.max_retries
+
+    @property
+    def retry_delay(self) -> float:
+        return self.migration.config.retry_delay
+
+    def ticket(self, provider: str, estimated_tokens: int) -> Ticket:
+        limiter = self.services.limiter
+        return limiter.ticket(provider, estimated_tokens, migration_id=self.migration.id)
+
+    def pay(self, ref: EmbeddingRef, purpose: str, tokens: int) -> None:
+        """Waits for PostgreSQL."""
+        store, paid_by = self.services.store, self.migration.id
+        self.patiently(
+            lambda: store.record_spend(paid_by, ref.provider, ref.model, purpose, tokens)
+        )
+
+    def wait_for_turn(self, seconds: float, purpose: str) -> None:
+        """Raises Postponed: a batch is put off in the end; phases are waited for."""
+        if purpose == BATCHES:
+            left = LONGEST_WAIT_SECONDS - self.waited_for_limit_seconds
+            if left <= 0:
+                raise Postponed
+            seconds = min(seconds, left)
+        self.waited_for_limit_seconds += seconds
+        self.wait(seconds)
+
+    def put_off(self, seconds: float, purpose: str) -> None:
+        """Raises Postponed for a batch that would have to wait too long."""
+        if purpose == BATCHES and seconds > LONGEST_WAIT_SECONDS - self.waited_for_limit_seconds:
+            raise Postponed

@@ -10,13 +10,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Select, Uuid, bindparam, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from migrations.lifecycle.change import storable
 from migrations.model.errors import MigrationNotFound
 from migrations.model.runs import FailedChunk, Watched
 from migrations.store.engine import Database
 from migrations.store.records import (
+    ErrandSpendRecord,
     FailedChunkRecord,
     MigrationRecord,
     SpendRecord,
@@ -26,7 +27,7 @@ from migrations.store.records import (
 
 
 class SqlLedger:
-    """The part of :class:`migrations.ports.run_store.RunStore` that only adds up."""
+    """:class:`migrations.ports.ledger.Ledger`, and what of a run is only added up."""
 
     _database: Database
 
@@ -81,7 +82,7 @@ class SqlLedger:
             "provider": provider,
             "model": model,
             "purpose": purpose,
-            "writer": f"{socket.gethostname()}:{os.getpid()}",
+            "writer": _writer(),
             "tokens": tokens,
         }
         self._database.execute_alone(_SPEND, spent)
@@ -89,6 +90,26 @@ class SqlLedger:
     def tokens_used(self, migration_id: UUID) -> int:
         with self._database.reading() as session:
             return int(session.execute(_spent(migration_id)).scalar_one())
+
+    def record_errand(
+        self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        spent = {
+            "owner": owner,
+            "bot_id": bot_id,
+            "provider": provider,
+            "model": model,
+            "purpose": purpose,
+            "writer": _writer(),
+            "tokens": tokens,
+        }
+        self._database.execute_alone(_ERRAND_SPEND, spent)
+
+    def tokens_of_errands(self, bot_id: str) -> int:
+        total = func.coalesce(func.sum(ErrandSpendRecord.tokens), 0)
+        wanted = select(total).where(ErrandSpendRecord.bot_id == bot_id)
+        with self._database.reading() as session:
+            return int(session.execute(wanted).scalar_one())
 
     def watched(self, migration_id: UUID) -> Watched:
         with self._database.reading() as session:
@@ -115,21 +136,27 @@ _WATCHED = select(
 ).where(MigrationRecord.id == _ID)
 
 
-_FIRST_SPEND = insert(SpendRecord).values(
-    migration_id=_ID,
-    requests=1,
-    **{name: bindparam(name) for name in ("provider", "model", "purpose", "writer", "tokens")},
-)
+def _adding_up(record: type[SpendRecord | ErrandSpendRecord], **paid_by: Any) -> Insert:
+    names = ("provider", "model", "purpose", "writer", "tokens")
+    first = insert(record).values(requests=1, **{n: bindparam(n) for n in names}, **paid_by)
+    return first.on_conflict_do_update(
+        index_elements=record.__table__.primary_key,
+        set_={
+            "requests": record.requests + 1,
+            "tokens": record.tokens + first.excluded.tokens,
+            "updated_at": clock(),
+        },
+    )
+
+
 #: Made once, because it runs with every request to a provider: making it anew, and in a
 #: transaction that is begun and committed, takes 1.5 ms more of the processor's time.
-_SPEND = _FIRST_SPEND.on_conflict_do_update(
-    index_elements=SpendRecord.__table__.primary_key,
-    set_={
-        "requests": SpendRecord.requests + 1,
-        "tokens": SpendRecord.tokens + _FIRST_SPEND.excluded.tokens,
-        "updated_at": clock(),
-    },
-)
+_SPEND = _adding_up(SpendRecord, migration_id=_ID)
+_ERRAND_SPEND = _adding_up(ErrandSpendRecord, owner=bindparam("owner"), bot_id=bindparam("bot_id"))
+
+
+def _writer() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _digest(key: str) -> str:

@@ -209,6 +209,23 @@ class SpendRecord(Record):
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
+class ErrandSpendRecord(Record):
+    """What was paid outside of any migration, added up likewise."""
+
+    __tablename__ = "errand_spend"
+
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    #: Not a reference: a registration asks before there is a bot, and may be refused.
+    bot_id: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    writer: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
 class SnapshotPartRecord(Record):
     __tablename__ = "frozen_parts"
 

@@ -87,7 +87,7 @@ def _zombies() -> Iterator[Row]:
 def _operating() -> Iterator[Row]:
     yield Row("F07", "a text the model cannot take", providers.poison)
     yield Row("F08", "ten rolling restarts", lambda g: operating.rolling_restarts(g, 10))
-    for point in ("embed.before_call", "verification.before_run"):
+    for point in ("data_migration.before_call", "verification.before_run"):
         yield Row(
             f"F08-{point.partition('.')[0]}",
             f"SIGTERM while waiting at {point}",

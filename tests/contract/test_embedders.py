@@ -133,7 +133,7 @@ def test_an_unknown_provider_is_refused(embedders: Embedders) -> None:
     with pytest.raises(UnknownProvider):
         embedders.get(EmbeddingRef(provider="nobody", model="m", dimension=4))
     with pytest.raises(UnknownProvider):
-        embedders.find_dimension("nobody", "m")
+        embedders.of_own_dimension("nobody", "m")
 
 
 def test_an_unknown_model_is_refused(embedders: Embedders, ref: EmbeddingRef) -> None:
@@ -142,7 +142,7 @@ def test_an_unknown_model_is_refused(embedders: Embedders, ref: EmbeddingRef) ->
     with pytest.raises(UnknownModel):
         embedders.get(unknown).embed(["a text"])
     with pytest.raises(UnknownModel):
-        embedders.find_dimension(ref.provider, "no-such-model")
+        embedders.of_own_dimension(ref.provider, "no-such-model").ask(["a text"])()
 
 
 def test_a_dimension_the_model_cannot_give_is_refused_before_anything_is_sent(
@@ -158,7 +158,7 @@ def test_the_own_dimension_of_a_known_model_is_known(
     info = embedders.known(ref.provider, ref.model)
 
     assert info is not None
-    assert info.default_dimension == embedders.find_dimension(ref.provider, ref.model)
+    assert info.default_dimension == embedders.dimension_of(ref.provider, ref.model)
     assert info.supports(ref.dimension)
 
 

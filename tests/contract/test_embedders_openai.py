@@ -191,18 +191,21 @@ def test_texts_above_the_tokens_of_a_request_are_split(make: Make, provider: Stu
     np.testing.assert_array_equal(vectors_for("small", texts, 8), embedded.vectors)
 
 
-def test_the_dimension_of_an_unlisted_model_is_asked_for_once(
+def test_the_dimension_of_an_unlisted_model_is_known_from_its_first_answer_on(
     make: Make, provider: StubProvider
 ) -> None:
     embedders = make()
+    assert None is embedders.dimension_of("stub", "small")
 
-    assert [8, 8] == [embedders.find_dimension("stub", "small") for _ in range(2)]
+    embedded = embedders.of_own_dimension("stub", "small").ask(["a text"])()
+
+    assert ((1, 8), tokens_of("a text")) == (embedded.vectors.shape, embedded.tokens)
+    assert 8 == embedders.dimension_of("stub", "small")
     assert 1 == provider.stats()["requests"]
 
 
-def test_the_settings_name_a_models_dimension(make: Make, provider: StubProvider) -> None:
-    assert 8 == make(models={"small": 8}).find_dimension("stub", "small")
-    assert 0 == provider.stats()["requests"]
+def test_the_settings_name_a_models_dimension(make: Make) -> None:
+    assert 8 == make(models={"small": 8}).dimension_of("stub", "small")
 
 
 def test_a_model_the_settings_name_is_in_the_catalogue(make: Make) -> None:

@@ -220,6 +220,21 @@ def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
         state.store.watched(uuid4())
 
 
+def test_errands_are_added_up_by_bot_and_no_migration_pays_for_them(state: World) -> None:
+    migration = state.start()
+    assert 0 == state.store.tokens_of_errands("bot")
+    for owner, bot_id, purpose, tokens in (
+        ("me", "bot", "estimate", 2**40),
+        ("me", "bot", "estimate", 2),
+        ("you", "bot", "validation", 3),
+        ("me", "not registered", "registration", 7),
+    ):
+        state.store.record_errand(owner, bot_id, "openai", "large", purpose, tokens)
+    assert 2**40 + 5 == state.store.tokens_of_errands("bot")
+    assert 7 == state.store.tokens_of_errands("not registered")
+    assert 0 == state.store.tokens_used(migration.id)
+
+
 def test_a_token_names_its_owner_and_role_until_it_expires(state: World) -> None:
     in_a_minute = state.store.now() + timedelta(minutes=1)
     state.store.add_token("laptop", "me", Role.USER, "a" * 64, in_a_minute)

@@ -22,7 +22,7 @@ AFTER_THE_SWITCH = FORWARD[FORWARD.index("finalization.after_switch") :]
 #: points lie beside these: what is undone after one phase is what is undone before the next.
 TOGETHER = (
     ("validation.after_run", "backup_creation.after_run", "new_collection.after_create"),
-    ("data_migration.planned", "embed.before_call", "batch.after_upsert"),
+    ("data_migration.planned", "data_migration.before_call", "batch.after_upsert"),
     ("catch_up.before_run", "verification.after_run", "finalization.before_switch"),
 )
 
@@ -87,7 +87,7 @@ def test_a_bot_that_was_rolled_back_can_be_moved_again(world: World) -> None:
 
 def test_a_passing_fault_is_waited_out(world: World) -> None:
     bot = world.seed_bot(40)
-    for point in ("embed.before_call", "batch.after_upsert", "verification.before_run"):
+    for point in ("data_migration.before_call", "batch.after_upsert", "verification.before_run"):
         world.driver.on(point, "outage", times=2)
     bot.migrate(LARGE, batch_size=10)
     world.assert_all_well(bot)

@@ -21,6 +21,7 @@ from migrations.model.errors import (
 )
 from migrations.model.known_models import ModelInfo
 from migrations.ports.embedders import Embedder
+from tests.fakes.limiter import FakeRateLimiter
 
 #: Small models of the provider "fake", so that tests can look at whole vectors.
 FAKE_MODELS = {"small": 8, "large": 16}
@@ -43,10 +44,16 @@ class FakeEmbedders:
     ``local`` with what the catalogue knows. ``calls`` and ``texts`` count what was
     asked for, ``embedded`` how often each (model, text) was answered.
     ``on_embed`` is called with the texts of each call before anything else.
+    With a ``limiter``, a call without its turn raises CalledOutOfTurn.
     """
 
     def __init__(self, models: Mapping[str, int] | None = None) -> None:
         self.models = dict(FAKE_MODELS if models is None else models)
+        #: Further models of "fake", whose dimension only an answer tells.
+        self.unlisted: dict[str, int] = {}
+        self.limiter: FakeRateLimiter | None = None
+        #: Tokens of all answers.
+        self.billed = 0
         self.keyless: set[str] = set()
         self.max_inputs_per_request = 2048
         self.max_input_tokens = 8192
@@ -80,7 +87,8 @@ class FakeEmbedders:
     def get(self, ref: EmbeddingRef) -> Embedder:
         self._check_provider(ref.provider)
         info = self.known(ref.provider, ref.model)
-        if info is None and ref.provider in (LOCAL_PROVIDER, "fake"):
+        is_listed = ref.provider in (LOCAL_PROVIDER, "fake") and ref.model not in self.unlisted
+        if info is None and is_listed:
             raise UnknownModel(f"{ref.provider} does not know {ref.model}.")
         if info is not None and not info.supports(ref.dimension):
             raise InvalidConfiguration(f"{ref} cannot be had.")
@@ -102,17 +110,23 @@ class FakeEmbedders:
         listed = [info for info in catalogue.MODELS if info.provider in self.providers()]
         return tuple(info for info in (*fakes, *listed) if info is not None)
 
-    def find_dimension(self, provider: str, model: str) -> int:
-        self._check_provider(provider)
+    def dimension_of(self, provider: str, model: str) -> int | None:
         info = self.known(provider, model)
-        if info is None:
-            raise UnknownModel(f"{provider} does not know {model}.")
-        return info.default_dimension
+        return info.default_dimension if info else None
+
+    def of_own_dimension(self, provider: str, model: str) -> Embedder:
+        self._check_provider(provider)
+        dimension = self.unlisted.get(model, 1)
+        return _FakeEmbedder(
+            EmbeddingRef(provider=provider, model=model, dimension=dimension), self
+        )
 
     def count_tokens(self, provider: str, model: str, text: str) -> int:
         return tokens_of(text)
 
     def answer(self, ref: EmbeddingRef, texts: Sequence[str]) -> Embedded:
+        if self.limiter is not None:
+            self.limiter.use_turn(ref.provider)
         if self.on_embed is not None:
             self.on_embed(texts)
         self.calls += 1
@@ -120,11 +134,13 @@ class FakeEmbedders:
         self._raise_fault(texts)
         if "" in texts:
             raise TextRefused("A text is empty.", position=list(texts).index(""))
-        if self.known(ref.provider, ref.model) is None:
+        if self.known(ref.provider, ref.model) is None and ref.model not in self.unlisted:
             raise UnknownModel(f"{ref.provider} does not know {ref.model}.")
+        tokens = sum(map(tokens_of, texts))
+        self.billed += tokens
         self.embedded.update((ref.model, text) for text in texts)
         model = ref.model + self._versions.get(ref.model, "")
-        return Embedded(vectors_for(model, texts, ref.dimension), sum(map(tokens_of, texts)))
+        return Embedded(vectors_for(model, texts, ref.dimension), tokens)
 
     def _check_provider(self, provider: str) -> None:
         if provider not in self.providers():

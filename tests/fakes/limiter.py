@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from uuid import UUID
 
 from migrations.adapters.limiter.alone import PlainBuckets
 from migrations.ports.clock import Clock
 from migrations.ports.limiter import Purpose, Rules, Ticket
+
+
+class CalledOutOfTurn(BaseException):
+    """A provider was called past the limiter: no handler of the domain may hide that."""
 
 
 class FakeRateLimiter:
@@ -18,6 +23,8 @@ class FakeRateLimiter:
         self.granted: list[Ticket] = []
         self.settled: list[tuple[Ticket, int]] = []
         self.refusals: list[str] = []
+        #: Turns that were granted and not used yet, by provider.
+        self._open: Counter[str] = Counter()
         self._clock = clock
         self._buckets: dict[str, PlainBuckets] = {}
         self._paused_until: dict[str, float] = {}
@@ -43,7 +50,14 @@ class FakeRateLimiter:
             wait = buckets.acquire(ticket, self._clock.monotonic())
         if wait == 0:
             self.granted.append(ticket)
+            self._open[ticket.provider] += 1
         return wait
+
+    def use_turn(self, provider: str) -> None:
+        """The provider is being called. Raises CalledOutOfTurn."""
+        if not self._open[provider]:
+            raise CalledOutOfTurn(provider)
+        self._open[provider] -= 1
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
         self.settled.append((ticket, tokens))

@@ -92,6 +92,7 @@ class StateRows:
         self._posted = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
+        self._errands: Counter[str] = Counter()
         self._tokens: dict[str, Token] = {}
         self._frozen: defaultdict[UUID, dict[int, SnapshotPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)

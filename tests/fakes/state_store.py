@@ -211,6 +211,16 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
         with self._transaction():
             return self._tokens_used[migration_id]
 
+    def record_errand(
+        self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        with self._transaction():
+            self._errands[bot_id] += tokens
+
+    def tokens_of_errands(self, bot_id: str) -> int:
+        with self._transaction():
+            return self._errands[bot_id]
+
     def watched(self, migration_id: UUID) -> Watched:
         migration = self.migration(migration_id)
         with self._transaction():

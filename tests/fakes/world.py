@@ -22,6 +22,7 @@ import numpy as np
 from devstack.provider import vector_for
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
+from migrations.embedding.work import Errand
 from migrations.lifecycle.sequence import Link, canvas_of
 from migrations.model import task_names as names
 from migrations.model.bots import Bot, Caller, Role
@@ -119,7 +120,7 @@ class World:
         self.store = self.store_class(self.clock)
         self.vectors = FakeVectorStore()
         self.checkpoints = self.checkpoints_class(self.clock)
-        self.limiter = FakeRateLimiter(self.clock)
+        self.embedders.limiter = self.limiter = FakeRateLimiter(self.clock)
         self.dispatcher = FakeDispatcher()
         self.services = Services(
             store=self.store,
@@ -181,6 +182,10 @@ class World:
     def told(self, migration: Migration) -> list[str]:
         """Names of its events."""
         return [event.name for event in self.store.events(migration.id)]
+
+    def errand(self) -> Errand:
+        """What somebody asks of the bot's provider, outside of any migration."""
+        return Errand.of(self.services, self.bot)
 
     def run_of(self, migration: Migration) -> Run:
         """What a phase is given, outside any task."""

@@ -8,7 +8,7 @@ from tests.scenarios import deaths
 
 def test_migrations_survive_the_death_of_their_workers_at_any_moment(ground: Ground) -> None:
     deaths.killed_at(
-        ground, "embed.before_call", "verification.before_run", "finalization.after_switch"
+        ground, "data_migration.before_call", "verification.before_run", "finalization.after_switch"
     )
 
 

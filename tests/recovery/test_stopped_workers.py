@@ -8,7 +8,7 @@ from tests.harness.ground import Ground
 from tests.scenarios import operating, zombies
 
 
-@pytest.mark.parametrize("point", ["embed.before_call", "verification.before_run"])
+@pytest.mark.parametrize("point", ["data_migration.before_call", "verification.before_run"])
 def test_a_worker_that_is_asked_to_end_puts_down_what_it_waits_with(
     ground: Ground, point: str
 ) -> None:

@@ -22,7 +22,7 @@ FORWARD = (
     "wave.before_dispatch",
     "data_migration.after_run",
     "batch.before_read",
-    "embed.before_call",
+    "data_migration.before_call",
     "batch.before_upsert",
     "batch.after_upsert",
     "batch.before_mark",

@@ -253,7 +253,7 @@ def _begun(ground: Ground, leaving: ExitStack, bot: BotHandle, rng: random.Rando
 def _finalized(ground: Ground, leaving: ExitStack, moves: list[Move], rng: random.Random) -> None:
     """Let the last passes write so that their flushes meet the end of a compaction."""
     compactions = Compactions(ground.milvus)
-    before, writes = "finalization.before_run", "embed.before_call"
+    before, writes = "finalization.before_run", "catch_up.before_call"
     held: list[Held] = []
     with ExitStack() as gates:
         for move in moves:

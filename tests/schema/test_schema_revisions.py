@@ -24,6 +24,7 @@ TABLES = {
     "bots",
     "conflicts",
     "due",
+    "errand_spend",
     "failed_chunks",
     "frozen_parts",
     "held_collections",

@@ -141,13 +141,13 @@ def test_a_doubled_batch_at_the_same_moment_is_paid_for_once() -> None:
     def at_the_same_moment() -> None:
         outcomes.append(world.conductor.run_batch(migration.id, 1, 0, FIRST)["outcome"])
 
-    with world.at("embed.before_call", lambda: world.elsewhere(at_the_same_moment)):
+    with world.at("data_migration.before_call", lambda: world.elsewhere(at_the_same_moment)):
         outcomes.append(world.conductor.run_batch(migration.id, 1, 0, FIRST)["outcome"])
     assert ["taken", "done"] == outcomes
     assert {1} == set(paid(world).values())
 
 
-@pytest.mark.parametrize("point", ["batch.before_read", "embed.before_call"])
+@pytest.mark.parametrize("point", ["batch.before_read", "data_migration.before_call"])
 def test_a_cancel_before_the_call_stops_the_batch_before_the_provider_is_asked(
     point: str,
 ) -> None:

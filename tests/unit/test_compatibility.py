@@ -23,7 +23,7 @@ def test_a_change_that_is_possible_passes_and_touches_nothing() -> None:
 
 def test_a_change_to_a_model_that_does_not_answer_is_a_finding() -> None:
     world = World()
-    world.embedders.fail(ProviderUnavailable("The provider is away."))
+    world.embedders.fail(ProviderUnavailable("The provider is away."), times=None)
     report = world.manager.validate_change(OWNER, "bot", "fake", "large").report
     assert ["The provider is away."] == [check.message for check in report.errors]
 
@@ -98,7 +98,7 @@ def test_an_estimate_without_a_model_is_for_the_present_one() -> None:
 
 def test_an_estimate_says_so_when_the_model_does_not_answer() -> None:
     world = World()
-    world.embedders.fail(ProviderUnavailable("away"))
+    world.embedders.fail(ProviderUnavailable("away"), times=None)
     wish = EstimateRequest("bot", "fake", "large")
     estimate = world.manager.estimate_migration_time(OWNER, wish).estimate
     assert 0.0 == estimate.duration_seconds

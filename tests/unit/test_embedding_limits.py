@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.embedding.embed import LONGEST_WAIT_SECONDS, embed, quick_estimate
+from migrations.embedding.embed import embed, quick_estimate
 from migrations.model.chunks import Embedded
 from migrations.model.errors import Postponed, ProviderRateLimited
 from migrations.model.states import Phase, Status
 from migrations.ports.embedders import Embedder
 from migrations.ports.limiter import Rules
 from migrations.process.call_slots import CallSlots
+from migrations.run.run import LONGEST_WAIT_SECONDS
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -60,7 +61,7 @@ def test_the_next_call_is_made_while_an_answer_is_read(monkeypatch: pytest.Monke
     world = World(1)
     run = world.run_of(world.start_at(Phase.DATA_MIGRATION))
     run.services = replace(run.services, calls=CallSlots(1))
-    embedder = type(run.embedder)
+    embedder = type(run.services.embedders.get(LARGE))
     ask, read = embedder.ask, []
 
     def ask_and_read_later(self: Embedder, texts: Sequence[str]) -> Callable[[], Embedded]:

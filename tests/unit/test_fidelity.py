@@ -9,7 +9,8 @@ from devstack.provider import vector_for
 from migrations.model.chunks import Chunk
 from migrations.model.errors import ProviderUnavailable, TextRefused
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge, judge_found
-from tests.fakes.embedders import SMALL, FakeEmbedders
+from tests.fakes.embedders import SMALL
+from tests.fakes.world import World
 
 
 def chunk(key: str, embedded: str, text: str | None = None) -> Chunk:
@@ -23,11 +24,16 @@ def chunks(right: int, wrong: int) -> list[Chunk]:
     return good + [chunk(f"w{i}", f"title {i}", f"text {i}") for i in range(wrong)]
 
 
+def judged(world: World, found: list[Chunk]) -> Verdict:
+    """What an errand says of them."""
+    return judge_found(world.errand(), SMALL, found, world.bot.recipe, "validation")
+
+
 @pytest.mark.parametrize(("right", "wrong", "passed"), [(3, 0, True), (2, 1, True), (1, 1, False)])
 def test_of_vectors_that_were_found_most_must_be_of_their_text(
     right: int, wrong: int, passed: bool
 ) -> None:
-    verdict = judge_found(FakeEmbedders(), SMALL, chunks(right, wrong), "text")
+    verdict = judged(World(0), chunks(right, wrong))
     assert (passed, [f"w{i}" for i in range(wrong)]) == (verdict.passed, verdict.strangers)
     assert ("warning" if passed else "error") == verdict.severity
 
@@ -57,36 +63,39 @@ def test_the_threshold_is_the_same_for_both(cosine: float, passed: bool) -> None
 
 def test_a_vector_of_zeros_is_of_no_text() -> None:
     zeros = Chunk("a", {"text": "one"}, np.zeros(SMALL.dimension, dtype=np.float32))
-    assert {"a": 0.0} == judge_found(FakeEmbedders(), SMALL, [zeros], "text").cosines
+    assert {"a": 0.0} == judged(World(0), [zeros]).cosines
 
 
 def test_equal_texts_are_asked_once_and_chunks_without_a_text_not_at_all() -> None:
-    embedders = FakeEmbedders()
+    world = World(0)
+    embedders = world.embedders
     some = [chunk("a", "one"), chunk("b", "one"), chunk("c", "two", "")]
-    assert {"a", "b"} == judge_found(embedders, SMALL, some, "text").cosines.keys()
+    assert {"a", "b"} == judged(world, some).cosines.keys()
     assert (1, 1) == (embedders.calls, embedders.texts)
 
 
 def test_texts_the_model_refuses_are_found_by_halving_and_left_out() -> None:
-    embedders = FakeEmbedders()
+    world = World(0)
+    embedders = world.embedders
     embedders.refuse("text 3")
-    verdict = judge_found(embedders, SMALL, chunks(8, 0), "text")
+    verdict = judged(world, chunks(8, 0))
     assert (7, True) == (len(verdict.cosines), verdict.passed)
 
 
 def test_a_model_that_refuses_every_text_or_does_not_answer_proves_nothing() -> None:
-    embedders = FakeEmbedders()
+    world = World(0)
+    embedders = world.embedders
     embedders.refuse("text")
     with pytest.raises(TextRefused, match="every text of the sample"):
-        judge_found(embedders, SMALL, chunks(3, 0), "text")
+        judged(world, chunks(3, 0))
     embedders.recover()
-    embedders.fail(ProviderUnavailable())
+    embedders.fail(ProviderUnavailable(), times=None)
     with pytest.raises(ProviderUnavailable):
-        judge_found(embedders, SMALL, chunks(3, 0), "text")
+        judged(world, chunks(3, 0))
 
 
 def test_a_text_longer_than_the_model_takes_is_not_judged() -> None:
     """Nobody knows how it was cut."""
     long = "long " * 9000
-    verdict = judge_found(FakeEmbedders(), SMALL, [*chunks(1, 0), chunk("l", "x", long)], "text")
+    verdict = judged(World(0), [*chunks(1, 0), chunk("l", "x", long)])
     assert {"r0"} == verdict.cosines.keys()

@@ -83,7 +83,7 @@ def test_a_source_that_a_restarted_milvus_has_forgotten_is_loaded() -> None:
 def test_a_source_that_is_not_loaded_is_a_finding_beforehand() -> None:
     world = World()
     world.vectors.release(SOURCE)
-    report = examine(world.services, world.bot, LARGE)
+    report = examine(world.errand(), world.bot, LARGE)
     assert ["The collection is not loaded; load it first."] == [
         check.message for check in report.errors
     ]
@@ -254,8 +254,8 @@ def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
     world.embedders.fail(limited, containing="text")
     with pytest.raises(ValidationFailed, match="may not be the text"):
         validation.execute(world.run_of(migration))
-    world.embedders.fail(limited, containing="text")
-    report = examine(world.services, world.bot, LARGE)
+    world.embedders.fail(limited, times=None, containing="text")
+    report = examine(world.errand(), world.bot, LARGE)
     assert ["The old model does not answer (Too many requests.)"] == [
         check.message.split(";")[0] for check in report.warnings
     ]
@@ -270,7 +270,8 @@ def test_a_milvus_that_does_not_answer_is_not_taken_for_a_silent_old_model() -> 
 def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
     world = World()
     migration = world.start()
-    world.embedders.fail(ProviderUnavailable("The old one is gone."), containing="text")
+    gone = ProviderUnavailable("The old one is gone.")
+    world.embedders.fail(gone, times=None, containing="text")
     found = validation.execute(world.run_of(migration)).warnings
     assert ["The old model does not answer (The old one is gone.)"] == [
         warning.split(";")[0] for warning in found

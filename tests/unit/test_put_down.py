@@ -89,7 +89,7 @@ def test_a_batch_that_waits_is_put_down_and_its_wave_waits_for_it() -> None:
     migration = world.start_at(MOVED, verify_migration=False)
     world.work(world.pending().pop())
     world.embedders.fail(ProviderUnavailable())
-    with world.at("embed.before_call", lambda: ending(world)), pytest.raises(PutDown):
+    with world.at("data_migration.before_call", lambda: ending(world)), pytest.raises(PutDown):
         world.pending()[0].call()
     completes_elsewhere(world, migration.id)
     paid = {text: n for (model, text), n in world.embedders.embedded.items() if model == "large"}

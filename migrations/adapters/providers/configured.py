@@ -15,8 +15,8 @@ from migrations.adapters.providers.openai_protocol import (
     Connection,
     Endpoint,
     OnHeaders,
+    OwnDimensionEmbedder,
     ProtocolEmbedder,
-    ask_dimension,
 )
 from migrations.adapters.providers.tokens import estimate_tokens
 from migrations.model.config import EmbeddingRef
@@ -129,16 +129,18 @@ class ConfiguredEmbedders:
         )
         return tuple(info for info in infos if info is not None)
 
-    def find_dimension(self, provider: str, model: str) -> int:
+    def dimension_of(self, provider: str, model: str) -> int | None:
         info = self.known(provider, model)
-        if info is not None:
-            return info.default_dimension
+        return info.default_dimension if info else self._asked.get((provider, model))
+
+    def of_own_dimension(self, provider: str, model: str) -> Embedder:
         connection = self._connection(provider, model)
-        asked = self._asked.get((provider, model))
-        if asked is None:
-            ref = EmbeddingRef(provider=provider, model=model, dimension=1)
-            asked = self._asked[provider, model] = ask_dimension(connection, ref)
-        return asked
+        read_key(provider, connection.endpoint.key_variable)
+        ref = EmbeddingRef(provider=provider, model=model, dimension=1)
+        return OwnDimensionEmbedder(ref, connection, self._learn_dimension)
+
+    def _learn_dimension(self, ref: EmbeddingRef, dimension: int) -> None:
+        self._asked[ref.provider, ref.model] = dimension
 
     def count_tokens(self, provider: str, model: str, text: str) -> int:
         """Exact for ``local``; for the others :func:`estimate_tokens`."""
@@ -176,9 +178,7 @@ class ConfiguredEmbedders:
         own = self._settings.providers.get(ref.provider)
         if own is not None and not own.dimensions_supported:
             return False
-        info = self.known(ref.provider, ref.model)
-        default = info.default_dimension if info else self._asked.get((ref.provider, ref.model))
-        return ref.dimension != default
+        return ref.dimension != self.dimension_of(ref.provider, ref.model)
 
 
 def _endpoints(settings: EmbedderSettings) -> list[Endpoint]:

@@ -151,6 +151,7 @@ class ProtocolEmbedder:
         self._ref = ref
         self._connection = connection
         self._dimensions = ref.dimension if sends_dimensions else None
+        self._expected: int | None = ref.dimension
 
     @property
     def ref(self) -> EmbeddingRef:
@@ -175,7 +176,7 @@ class ProtocolEmbedder:
         if not parts:
             return Embedded(np.empty((0, self._ref.dimension), dtype=np.float32), 0)
         answers = [
-            decode(body, part, self._ref, self._ref.dimension)
+            decode(body, part, self._ref, self._expected)
             for part, body in zip(parts, bodies, strict=True)
         ]
         if len(answers) == 1:
@@ -186,11 +187,20 @@ class ProtocolEmbedder:
         )
 
 
-def ask_dimension(connection: Connection, ref: EmbeddingRef) -> int:
-    """The dimension a model answers with when it is not told any; costs one short text."""
-    texts = ["dimension"]
-    answer = decode(connection.post(ref, texts, None), texts, ref, None)
-    return int(answer.vectors.shape[1])
+class OwnDimensionEmbedder(ProtocolEmbedder):
+    """A model that is not told any dimension; ``learn`` hears which one it answers with."""
+
+    def __init__(
+        self, ref: EmbeddingRef, connection: Connection, learn: Callable[[EmbeddingRef, int], None]
+    ) -> None:
+        super().__init__(ref, connection, sends_dimensions=False)
+        self._expected = None
+        self._learn = learn
+
+    def _read(self, parts: Sequence[Sequence[str]], bodies: Sequence[bytes]) -> Embedded:
+        embedded = super()._read(parts, bodies)
+        self._learn(self._ref, embedded.vectors.shape[1])
+        return embedded
 
 
 def decode(body: bytes, texts: Sequence[str], ref: EmbeddingRef, dimension: int | None) -> Embedded:

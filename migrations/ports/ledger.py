@@ -1,0 +1,24 @@
+"""What was paid to providers, in the authority."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+
+class Ledger(Protocol):
+    def record_spend(
+        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        """One answer that a migration pays for."""
+        ...
+
+    def tokens_used(self, migration_id: UUID) -> int: ...
+
+    def record_errand(
+        self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
+    ) -> None:
+        """One answer outside of any migration. The bot need not be registered (yet)."""
+        ...
+
+    def tokens_of_errands(self, bot_id: str) -> int: ...
