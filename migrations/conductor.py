@@ -7,7 +7,6 @@ waited out, the migration is rolled back, or the work is left to its new owner.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -41,7 +40,8 @@ from migrations.process import leases, outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
-from migrations.run.run import Run, backoff_seconds
+from migrations.run.patience import at_most, backoff_seconds, until_done
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -186,20 +186,24 @@ class Conductor:
             self._services.store.record_undo(migration_id, epoch, phase, failure)
 
     def _try_undo(self, run: Run, phase: Phase) -> str | None:
-        tries = run.migration.config.max_retries + 1
-        for attempt in range(tries):
-            try:
-                failpoint(f"{phase}.before_undo", migration_id=run.migration.id)
-                run.patiently(lambda: WORK[phase].undo(run))
-                return None
-            except (Superseded, PutDown):
-                raise
-            except Exception as error:
-                log.warning("undo_failed", phase=phase.value, attempt=attempt, exc_info=error)
-                failure = f"{type(error).__name__}: {error}"
-            if attempt + 1 < tries:
-                run.wait(backoff_seconds(run.migration.config.retry_delay, attempt))
-        return failure
+        def undo() -> None:
+            failpoint(f"{phase}.before_undo", migration_id=run.migration.id)
+            run.patiently(lambda: WORK[phase].undo(run))
+
+        def pause(error: Exception, attempt: int) -> None:
+            if isinstance(error, Superseded | PutDown):
+                raise error
+            log.warning("undo_failed", phase=phase.value, attempt=attempt, exc_info=error)
+            run.wait(backoff_seconds(run.retry_delay, attempt))
+
+        try:
+            at_most(run.max_retries + 1, undo, Exception, pause)
+        except (Superseded, PutDown):
+            raise
+        except Exception as error:
+            log.warning("undo_failed", phase=phase.value, exc_info=error)
+            return f"{type(error).__name__}: {error}"
+        return None
 
     def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
         """All undos have ended."""
@@ -225,14 +229,12 @@ class Conductor:
             raise _as_domain_error(error) from error
 
     def _patiently_begin(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
-        for attempt in itertools.count():
-            try:
-                self._services.store.begin_phase(migration_id, epoch, phase)
-                return
-            except TransientError:
-                if self._services.ending.is_set():
-                    raise PutDown from None
-                self._services.clock.sleep(backoff_seconds(0.5, attempt))
+        def pause(_: TransientError, attempt: int) -> None:
+            if self._services.ending.is_set():
+                raise PutDown from None
+            self._services.clock.sleep(backoff_seconds(0.5, attempt))
+
+        until_done(lambda: self._services.store.begin_phase(migration_id, epoch, phase), pause)
 
     def _complete(self, run: Run, phase: Phase, outcome: Outcome) -> None:
         self._services.store.complete_phase(run.migration.id, run.migration.epoch, phase, outcome)

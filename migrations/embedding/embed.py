@@ -29,7 +29,8 @@ from migrations.model.errors import (
 from migrations.ports.embedders import Embedder, Embedders
 from migrations.ports.limiter import Ticket
 from migrations.process.failpoints import failpoint
-from migrations.run.run import Run, backoff_seconds
+from migrations.run.patience import at_most, backoff_seconds
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
 
@@ -236,18 +237,15 @@ class _Asking:
         It is paid once it is there: one that was given up would be paid for again.
         """
         work = self.work
-        retries = work.max_retries if self.insist else 0
-        for attempt in range(retries + 1):
-            try:
-                embedded = self._patiently(lambda: self._call(texts))
-            except InvalidVectors:
-                if attempt == retries:
-                    raise
-                work.wait(backoff_seconds(work.retry_delay, attempt))
-                continue
-            work.pay(self.embedder.ref, self.purpose, embedded.tokens)
-            return embedded
-        raise AssertionError("the last attempt returns or raises")
+        tries = 1 + (work.max_retries if self.insist else 0)
+        embedded = at_most(
+            tries,
+            lambda: self._patiently(lambda: self._call(texts)),
+            InvalidVectors,
+            lambda _, attempt: work.wait(backoff_seconds(work.retry_delay, attempt)),
+        )
+        work.pay(self.embedder.ref, self.purpose, embedded.tokens)
+        return embedded
 
     def _patiently(self, action: Callable[[], T]) -> T:
         return self.work.patiently(action) if self.insist else _for_a_while(self.work, action)

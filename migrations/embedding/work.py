@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Protocol, TypeVar
 
 import structlog
@@ -14,7 +13,7 @@ from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ProviderRateLimited, ProviderUnavailable, TransientError
 from migrations.ports.limiter import Ticket
 from migrations.process.services import Services
-from migrations.run.run import SHORTEST_PAUSE_SECONDS, backoff_seconds
+from migrations.run.patience import pause_seconds, until_done
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -130,17 +129,14 @@ class Errand:
     def patiently(self, action: Callable[[], T]) -> T:
         """Raises the last TransientError when the patience is over, and any other at once."""
         self._until = self.services.clock.monotonic() + PATIENCE_SECONDS
-        first = max(self.retry_delay, SHORTEST_PAUSE_SECONDS)
-        for attempt in count():
-            try:
-                return action()
-            except TransientError as error:
-                seconds = error.retry_after_seconds or backoff_seconds(first, attempt)
-                if seconds > self._patience_left():
-                    raise
-                log.warning("waiting", code=error.code, reason=error.message, seconds=seconds)
-                self.wait(seconds)
-        raise AssertionError("it returns or raises")
+        return until_done(action, self._pause)
+
+    def _pause(self, error: TransientError, attempt: int) -> None:
+        seconds = pause_seconds(error, self.retry_delay, attempt)
+        if seconds > self._patience_left():
+            raise error
+        log.warning("waiting", code=error.code, reason=error.message, seconds=seconds)
+        self.wait(seconds)
 
     def _patience_left(self) -> float:
         return self._until - self.services.clock.monotonic()

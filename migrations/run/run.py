@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -24,26 +23,17 @@ from migrations.model.states import COMPENSABLE
 from migrations.ports.limiter import Ticket
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
+from migrations.run.patience import pause_seconds, until_done
 from migrations.run.shared_reads import SharedReads, SharedSchemas
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-#: A pause between tries never grows beyond this.
-LONGEST_PAUSE_SECONDS = 30.0
-#: The first pause before something is waited out, also with retry_delay 0: no busy loop.
-SHORTEST_PAUSE_SECONDS = 0.1
 #: A batch that has waited so long for its turns at the provider is put off. Well below
 #: the broker's visibility timeout, after which its message would be given out again.
 LONGEST_WAIT_SECONDS = 600.0
 #: The purpose of what batches embed.
 BATCHES = "data_migration"
-
-
-def backoff_seconds(first: float, attempt: int) -> float:
-    """``first`` x 2^attempt, capped, with up to a quarter of jitter so that workers spread out."""
-    pause = min(LONGEST_PAUSE_SECONDS, first * 2.0 ** min(attempt, 30))  # 2.0**1024 is no float
-    return pause * random.uniform(0.75, 1.0)  # noqa: S311 # jitter, not a secret
 
 
 @dataclass
@@ -101,19 +91,25 @@ class Run:
         Raises:
             Superseded, TimedOut, PutDown and whatever lasting error ``action`` raises.
         """
-        attempt = 0
-        while True:
+        told: list[str] = []
+
+        def tried() -> T:
             self.must_go_on()
-            try:
-                result = action()
-            except TransientError as error:
-                self._load_again(error)
-                self._pause(error, attempt)
-                attempt += 1
-                continue
-            if attempt > 1:
-                self._tell(None)
-            return result
+            return action()
+
+        def pause(error: TransientError, attempt: int) -> None:
+            self._load_again(error)
+            if attempt >= 1:  # a single hiccup is not news
+                self._tell(error.message)
+                told.append(error.message)
+            seconds = pause_seconds(error, self.retry_delay, attempt)
+            log.warning("waiting", code=error.code, reason=error.message, seconds=round(seconds, 2))
+            self.wait(seconds)
+
+        result = until_done(tried, pause)
+        if told:
+            self._tell(None)
+        return result
 
     def _load_again(self, error: TransientError) -> None:
         """A restarted Milvus forgets what was loaded, and a large target is not loaded at first."""
@@ -123,14 +119,6 @@ class Run:
             self.services.vectors.load(error.details["collection"])
         except TransientError as failure:
             log.warning("loading_failed", reason=failure.message)
-
-    def _pause(self, error: TransientError, attempt: int) -> None:
-        first = max(self.migration.config.retry_delay, SHORTEST_PAUSE_SECONDS)
-        seconds = error.retry_after_seconds or backoff_seconds(first, attempt)
-        log.warning("waiting", code=error.code, reason=error.message, seconds=round(seconds, 2))
-        if attempt >= 1:  # a single hiccup is not news
-            self._tell(error.message)
-        self.wait(seconds)
 
     def _tell(self, waiting_for: str | None) -> None:
         try:
