@@ -29,7 +29,7 @@ FROM = "0a3e690"
 
 def main(arguments: list[str] | None = None) -> int:
     wish = _parsed(arguments)
-    base = wish.folder or PROJECT / "build" / "tmp"
+    base = (wish.folder or PROJECT / "build" / "tmp").resolve()
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="upgrade-", dir=base))
     versions = Versions(lay_out(wish.revision, folder / "old-code"), this_code())
