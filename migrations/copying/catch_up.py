@@ -14,19 +14,11 @@ from collections.abc import Sequence
 
 import structlog
 
-from migrations.copying.comparison import (
-    PassResult,
-    catch_up_once,
-    differences,
-    make_equal,
-)
+from migrations.copying.comparison import PassResult, catch_up_once, differences, make_equal
 from migrations.copying.lasting import LOOKS, counts_as_compared, lasts
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of, recorder
 from migrations.model.chunks import Chunk, content_of
-from migrations.model.errors import (
-    TooManyFailedChunks,
-    VerificationFailed,
-)
+from migrations.model.errors import TooManyFailedChunks, VerificationFailed
 from migrations.model.snapshot import SnapshotPart, snapshot_of
 from migrations.model.states import Kind
 from migrations.ports.vector_store import Moment

@@ -47,8 +47,10 @@ def lasts(run: Run, result: PassResult) -> bool:
     False when some differ however often they are written.
     """
     for _ in range(LOOKS):
-        _await_settled(run)
-        doubtful = [row for row, theirs in _looked_at(run) if not _is_as_written(row, theirs)]
+        written = _written(run)
+        _await_settled(run, written)
+        looked_at = _looked_at(run, written)
+        doubtful = [row for row, theirs in looked_at if not _is_as_written(row, theirs)]
         if not doubtful:
             return True
         log.warning("writes_did_not_last", rows=len(doubtful), examples=_shown(doubtful))
@@ -58,12 +60,11 @@ def lasts(run: Run, result: PassResult) -> bool:
     return False
 
 
-def _await_settled(run: Run) -> None:
+def _await_settled(run: Run, written: Sequence[WrittenRow]) -> None:
     """Where something was deleted or replaced, until what is read is what is stored.
 
     Writers go on meanwhile; what they write then is forwarded right after the switch.
     """
-    written = run.services.store.written_rows(run.migration.id, MOST_LOOKED_AT)
     if not any(row.was for row in written):
         return
     clock, name = run.services.clock, run.target.name
@@ -113,7 +114,7 @@ def mend_what_came_back(run: Run) -> None:
     doubled: list[Chunk] = []
     hidden: list[WrittenRow] = []
     unclear: list[WrittenRow] = []
-    for row, theirs in _looked_at(run, with_vectors=True):
+    for row, theirs in _looked_at(run, _written(run), with_vectors=True):
         newer = {h: c for c in theirs if (h := content_hash(c)) == row.now or h not in row.was}
         if len(theirs) > 1 and len(newer) == 1:
             doubled += newer.values()
@@ -159,10 +160,15 @@ def _mend_hidden(run: Run, hidden: Sequence[WrittenRow]) -> list[WrittenRow]:
 # --- both -------------------------------------------------------------------------
 
 
-def _looked_at(run: Run, *, with_vectors: bool = False) -> Iterator[tuple[WrittenRow, list[Chunk]]]:
-    """Each row that was written lately, with what the target holds of its key now."""
+def _written(run: Run) -> list[WrittenRow]:
+    return run.services.store.written_rows(run.migration.id, MOST_LOOKED_AT)
+
+
+def _looked_at(
+    run: Run, written: Sequence[WrittenRow], *, with_vectors: bool = False
+) -> Iterator[tuple[WrittenRow, list[Chunk]]]:
+    """Each of these rows, with what the target holds of its key now."""
     vectors = run.services.vectors
-    written = run.services.store.written_rows(run.migration.id, MOST_LOOKED_AT)
     now = vectors.moment() if written else {}
     for part in _parts(written):
         run.must_go_on()

@@ -108,30 +108,32 @@ def compensation(locked: LockedRun) -> dict[str, Any]:
 
 def found(migration: Migration, outcome: Outcome) -> dict[str, Any]:
     """Where what a phase hands over is kept."""
-    values: dict[str, Any] = noted(migration, warnings=outcome.warnings)
+    kept, handover = noted(migration, _totals(outcome), outcome.warnings), migration.handover
     match outcome:
-        case Validated():
-            values["validation"] = jsonable(outcome.report.model_dump())
-        case BackedUp():
-            values |= {"rollback_info": outcome.info}
-            values |= noted(migration, {"total_chunks": outcome.info.chunk_count}, outcome.warnings)
-        case Moved():
-            values |= noted(migration, _moved(outcome), outcome.warnings)
-            digest, lacks = outcome.source.digest, outcome.may_lack_rows
-            values["handover"] = replace(
-                migration.handover, source_digest=digest, may_lack_rows=lacks
-            )
-        case Verified():
-            values["verification"] = jsonable(outcome.report.model_dump())
-            values["handover"] = replace(
-                migration.handover, snapshot_in_epoch=outcome.snapshot_in_epoch
-            )
-    return values
+        case Validated(report=report):
+            kept["validation"] = jsonable(report.model_dump())
+        case BackedUp(info=info):
+            kept["rollback_info"] = info
+        case Moved(source=source, may_lack_rows=lacks):
+            kept["handover"] = replace(handover, source_digest=source.digest, may_lack_rows=lacks)
+        case Verified(report=report, snapshot_in_epoch=epoch):
+            kept["verification"] = jsonable(report.model_dump())
+            kept["handover"] = replace(handover, snapshot_in_epoch=epoch)
+    return kept
 
 
-def _moved(outcome: Moved) -> dict[str, int]:
-    chunks, failed = outcome.source.chunks, outcome.failed_chunks
-    return {"total_chunks": chunks, "processed_chunks": chunks - failed, "failed_chunks": failed}
+def _totals(outcome: Outcome) -> dict[str, int]:
+    match outcome:
+        case BackedUp(info=info):
+            return {"total_chunks": info.chunk_count}
+        case Moved(source=source, failed_chunks=failed):
+            done = source.chunks - failed
+            return {
+                "total_chunks": source.chunks,
+                "processed_chunks": done,
+                "failed_chunks": failed,
+            }
+    return {}
 
 
 def noted(

@@ -27,21 +27,18 @@ from migrations.run.run import Run
 class PhaseWork:
     """``execute`` returns what the phase hands over, or None when it goes on elsewhere."""
 
-    phase: Phase
     execute: Callable[[Run], Outcome | None]
     undo: Callable[[Run], None]
 
 
-PHASES: tuple[PhaseWork, ...] = (
-    PhaseWork(Phase.VALIDATION, validation.execute, validation.undo),
-    PhaseWork(Phase.BACKUP_CREATION, backup_creation.execute, backup_creation.undo),
-    PhaseWork(
-        Phase.NEW_COLLECTION_CREATION, new_collection_creation.execute, new_collection_creation.undo
+WORK = {
+    Phase.VALIDATION: PhaseWork(validation.execute, validation.undo),
+    Phase.BACKUP_CREATION: PhaseWork(backup_creation.execute, backup_creation.undo),
+    Phase.NEW_COLLECTION_CREATION: PhaseWork(
+        new_collection_creation.execute, new_collection_creation.undo
     ),
-    PhaseWork(Phase.DATA_MIGRATION, data_migration.execute, data_migration.undo),
-    PhaseWork(Phase.VERIFICATION, verification.execute, verification.undo),
-    PhaseWork(Phase.FINALIZATION, finalization.execute, finalization.undo),
-    PhaseWork(Phase.CLEANUP, cleanup.execute, cleanup.undo),
-)
-
-WORK = {work.phase: work for work in PHASES}
+    Phase.DATA_MIGRATION: PhaseWork(data_migration.execute, data_migration.undo),
+    Phase.VERIFICATION: PhaseWork(verification.execute, verification.undo),
+    Phase.FINALIZATION: PhaseWork(finalization.execute, finalization.undo),
+    Phase.CLEANUP: PhaseWork(cleanup.execute, cleanup.undo),
+}

@@ -8,10 +8,7 @@ index: cutting again would give other borders and lose chunks between them.
 from __future__ import annotations
 
 from migrations.copying.backfill import open_lanes, plan_batches
-from migrations.copying.catch_up import (
-    catch_up_until_quiet,
-    judge_failures,
-)
+from migrations.copying.catch_up import catch_up_until_quiet, judge_failures
 from migrations.copying.comparison import PassResult
 from migrations.model import messages
 from migrations.model.outcomes import Moved

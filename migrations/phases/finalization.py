@@ -12,7 +12,7 @@ import structlog
 
 from migrations.copying.catch_up import catch_up_last, judge_failures
 from migrations.copying.lasting import expected_rows
-from migrations.model.errors import TransientError, VerificationFailed
+from migrations.model.errors import PermanentError, TransientError, VerificationFailed
 from migrations.model.outcomes import Outcome
 from migrations.model.states import Status
 from migrations.process.failpoints import failpoint
@@ -64,7 +64,7 @@ def _counted_at_once(run: Run, expected: int) -> list[str]:
     """A warning when rows are gone. More may be new ones, and what came back sweeps look for."""
     try:
         counted = run.services.vectors.count(run.target.name)
-    except TransientError as error:  # cleanup and the sweeps look, too
+    except (TransientError, PermanentError) as error:  # cleanup and the sweeps look, too
         log.warning("not_counted_after_the_switch", reason=error.message)
         return []
     log.info("counted_after_the_switch", counted=counted, expected=expected)

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.chunks import (
-    Content,
-    Key,
-    KeyRange,
-)
+from migrations.model.chunks import Content, Key, KeyRange
 
 
 @dataclass(frozen=True)

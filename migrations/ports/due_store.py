@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.runs import (
-    Due,
-)
+from migrations.model.runs import Due
 
 
 class DueStore(Protocol):

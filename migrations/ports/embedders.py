@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from migrations.model.chunks import (
-    Embedded,
-)
+from migrations.model.chunks import Embedded
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
     DimensionMismatch,

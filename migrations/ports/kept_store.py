@@ -7,9 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from migrations.model.left_behind import KeptCollection
-from migrations.model.runs import (
-    Migration,
-)
+from migrations.model.runs import Migration
 
 
 class KeptStore(Protocol):

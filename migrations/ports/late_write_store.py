@@ -28,7 +28,7 @@ class LateWriteStore(Protocol):
     def forget_snapshot(self, migration_id: UUID) -> None: ...
 
     def forget_earlier_snapshots(self, migration_id: UUID) -> None:
-        """Once this migration has switched: the snapshots of the bot's others are is over."""
+        """Once this migration has switched: those of the bot's others are of no use any more."""
         ...
 
     def note_written(self, migration_id: UUID, rows: Sequence[WrittenRow]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from migrations.model.runs import (
-    Lease,
-)
+from migrations.model.runs import Lease
 
 
 class LeaseStore(Protocol):

@@ -8,11 +8,7 @@ from typing import Literal, Protocol
 from uuid import UUID, uuid4
 
 Purpose = Literal["migration", "query"]
-
-
 Kind = Literal["requests", "tokens"]
-
-
 KINDS: tuple[Kind, Kind] = ("requests", "tokens")
 
 
@@ -46,7 +42,7 @@ class RateLimiter(Protocol):
 
     For each real request: a ticket, ``acquire`` until it answers 0, the request,
     ``settle``. Nothing here raises; while the shared state is away each process
-    keeps to a part of the limit that is its own. The rules: ``adapters/limiter_scripts.py``.
+    keeps to a part of the limit that is its own. The rules: ``adapters/limiter/scripts.py``.
     """
 
     def ticket(

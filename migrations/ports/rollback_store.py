@@ -6,9 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from migrations.model.errors import ReembedError
-from migrations.model.runs import (
-    Migration,
-)
+from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 
 

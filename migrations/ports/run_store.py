@@ -7,14 +7,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from migrations.model.outcomes import Outcome
-from migrations.model.runs import (
-    Event,
-    FailedChunk,
-    Migration,
-    NewMigration,
-    Step,
-    Watched,
-)
+from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, Step, Watched
 from migrations.model.states import Phase
 
 

@@ -8,10 +8,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.runs import (
-    Migration,
-    OutboxMessage,
-)
+from migrations.model.runs import Migration, OutboxMessage
 
 
 class WatchStore(Protocol):

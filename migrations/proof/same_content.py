@@ -38,14 +38,15 @@ def compare_content(run: Run) -> Findings:
     if run.has_stored:  # an attempt that failed after it had caught up
         flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
     found = _look(run)
-    may_differ = is_written_to(run, found.source) or _was_written(run, found)
-    if (not found.same and may_differ) or _is_lossy(run, found):
+    if (not found.same and _may_differ(run, found)) or _is_lossy(run, found):
         found = _caught_up(run, found)
     return found
 
 
-def _was_written(run: Run, found: Findings) -> bool:
-    """Whether nothing differs but rows that catching up had written, which did not last then."""
+def _may_differ(run: Run, found: Findings) -> bool:
+    """Somebody has written, or what differs catching up had written, which did not last then."""
+    if is_written_to(run, found.source):
+        return True
     written = run.services.store.written_rows(run.migration.id, MOST_REMEMBERED)
     return bool(written) and found.differing.keys() <= {row.key for row in written}
 

@@ -62,10 +62,10 @@ class SqlKept:
             lock_collection(session, row.target_collection)
             if is_wanted(session, row.target_collection):
                 return False
-            held = lock_run(session, migration_id)
-            if _insert(session, target_of(held.migration, chunks, held.now, hold_hours)):
+            locked = lock_run(session, migration_id)
+            if _insert(session, target_of(locked.migration, chunks, locked.now, hold_hours)):
                 told = {"collection": row.target_collection, "chunks": chunks}
-                apply(session, held, Change({}, "target_held", told))
+                apply(session, locked, Change({}, "target_held", told))
             return True
 
     def kept(self, collection: str) -> KeptCollection | None:
@@ -86,14 +86,14 @@ class SqlKept:
             run = as_migration(session.get_one(MigrationRecord, migration_id))
             lock_collection(session, run.source_collection)
             bot = as_bot(lock_bot(session, run.bot_id))
-            held = lock_run(session, migration_id)
-            if not _is_given_up(session, bot, held.migration):
+            locked = lock_run(session, migration_id)
+            if not _is_given_up(session, bot, locked.migration):
                 return False
-            until = held.now + timedelta(hours=hold_hours)
-            _insert(session, retired(bot, migration_id, chunks, digest, held.now, until))
+            until = locked.now + timedelta(hours=hold_hours)
+            _insert(session, retired(bot, migration_id, chunks, digest, locked.now, until))
             _forget_previous(session, bot.bot_id)
             forget_snapshots_of(session, bot.bot_id)
-            apply(session, held, Change({}, "retired", {"collection": run.source_collection}))
+            apply(session, locked, Change({}, "retired", {"collection": run.source_collection}))
             return True
 
     def measure_kept(self, collection: str, chunks: int, digest: str, hold_hours: float) -> None:
@@ -106,8 +106,8 @@ class SqlKept:
         with self._database.transaction() as session:
             row = session.get(KeptRecord, collection)
             if row is not None:
-                held = lock_run(session, row.migration_id)
-                apply(session, held, drop_refused(held, collection, warning))
+                locked = lock_run(session, row.migration_id)
+                apply(session, locked, drop_refused(locked, collection, warning))
 
     @contextmanager
     def lock_kept(self, collection: str) -> Iterator[bool]:
@@ -121,8 +121,8 @@ class SqlKept:
             may_drop = row is not None and not is_wanted(session, collection)
             yield may_drop
             if row is not None and may_drop:
-                held = lock_run(session, row.migration_id)
-                apply(session, held, Change({}, "held_dropped", {"collection": collection}))
+                locked = lock_run(session, row.migration_id)
+                apply(session, locked, Change({}, "held_dropped", {"collection": collection}))
                 session.delete(row)
 
 

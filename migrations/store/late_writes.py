@@ -1,4 +1,4 @@
-"""What the old collection held at the switch, who sweeps it, and what was not forwarded."""
+"""What the old collection held at the switch, what was written, and what was not forwarded."""
 
 from __future__ import annotations
 
@@ -103,11 +103,12 @@ class SqlLateWrites:
 
     def record_conflicts(self, migration_id: UUID, conflicts: Sequence[Conflict]) -> None:
         with self._database.transaction() as session:
-            held = lock_run(session, migration_id)
+            locked = lock_run(session, migration_id)
             for conflict in conflicts:
                 _keep(session, migration_id, conflict)
             total = _count(session, ConflictRecord.migration_id == migration_id)
-            apply(session, held, conflicts_told(held, total, _came_back(session, migration_id)))
+            came_back = _came_back(session, migration_id)
+            apply(session, locked, conflicts_told(locked, total, came_back))
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
         wanted = (

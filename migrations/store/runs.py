@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
-from migrations.lifecycle import forward as phase_changes
+from migrations.lifecycle import forward
 from migrations.model.errors import MigrationNotFound
 from migrations.model.outcomes import Outcome
 from migrations.model.runs import Event, Migration, Step
@@ -72,7 +72,7 @@ class SqlRuns:
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            return apply(session, locked, phase_changes.begin_phase(locked, epoch, phase))
+            return apply(session, locked, forward.begin_phase(locked, epoch, phase))
 
     def complete_phase(
         self,
@@ -83,7 +83,7 @@ class SqlRuns:
     ) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.complete_phase(locked, epoch, phase, outcome or Outcome())
+            change = forward.complete_phase(locked, epoch, phase, outcome or Outcome())
             if change is not None:
                 apply(session, locked, change)
 
@@ -92,7 +92,7 @@ class SqlRuns:
     ) -> bool:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.take_step(locked, epoch, step, message)
+            change = forward.take_step(locked, epoch, step, message)
             if change is not None:
                 apply(session, locked, change)
             return change is not None
@@ -107,14 +107,14 @@ class SqlRuns:
     ) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.note(locked, epoch, totals or {}, warnings)
+            change = forward.note(locked, epoch, totals or {}, warnings)
             if change is not None:
                 apply(session, locked, change)
 
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.wait_for(locked, epoch, what)
+            change = forward.wait_for(locked, epoch, what)
             if change is not None:
                 apply(session, locked, change)
 

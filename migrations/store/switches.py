@@ -8,7 +8,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from migrations.lifecycle import forward as phase_changes
+from migrations.lifecycle import forward
 from migrations.model.bots import Bot
 from migrations.model.errors import SourceChanged
 from migrations.store.engine import Database
@@ -25,7 +25,7 @@ class SqlSwitches:
     def begin_switch(self, migration_id: UUID, epoch: int) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.begin_switch(locked, epoch)
+            change = forward.begin_switch(locked, epoch)
             if change is not None:
                 apply(session, locked, change)
 
@@ -33,7 +33,7 @@ class SqlSwitches:
         with self._database.transaction() as session:
             bot = as_bot(lock_bot(session, lock_target_of(session, migration_id)))
             locked = lock_run(session, migration_id)
-            change = phase_changes.switch(locked, epoch, bot)
+            change = forward.switch(locked, epoch, bot)
             if change is None:
                 return bot
             apply(session, locked, change)
@@ -41,13 +41,13 @@ class SqlSwitches:
             return _move(
                 session,
                 bot,
-                phase_changes.switched_bot(bot, locked.migration, locked.now, retention_hours),
+                forward.switched_bot(bot, locked.migration, locked.now, retention_hours),
             )
 
     def finish(self, migration_id: UUID, epoch: int) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)
-            change = phase_changes.finish(locked, epoch)
+            change = forward.finish(locked, epoch)
             if change is None:
                 return
             apply(session, locked, change)
@@ -80,6 +80,6 @@ def _move(session: Session, before: Bot, after: Bot) -> Bot:
 
 def _take_back(session: Session, reversed_id: UUID, by: UUID) -> None:
     locked = lock_run(session, reversed_id)
-    change = phase_changes.taken_back(locked, by)
+    change = forward.taken_back(locked, by)
     if change is not None:
         apply(session, locked, change)

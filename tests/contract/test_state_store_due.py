@@ -11,14 +11,7 @@ import pytest
 from migrations.model import messages
 from migrations.model.runs import Due, Migration
 from migrations.model.states import Status
-from tests.contract.state_store_world import (
-    HOUR,
-    ONCE,
-    SWEEPS,
-    WINDOW_SECONDS,
-    World,
-    retired,
-)
+from tests.contract.state_store_world import HOUR, ONCE, SWEEPS, WINDOW_SECONDS, World, retired
 
 
 def completed(state: World) -> Migration:

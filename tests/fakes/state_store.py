@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle import backward as turn_changes
-from migrations.lifecycle import forward as phase_changes
+from migrations.lifecycle import backward, forward
 from migrations.lifecycle.change import storable
 from migrations.model import messages
 from migrations.model.bots import Bot, Caller, Role
@@ -143,7 +142,7 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._held(migration_id) as held:
-            return self._apply(held, phase_changes.begin_phase(held, epoch, phase))
+            return self._apply(held, forward.begin_phase(held, epoch, phase))
 
     def complete_phase(
         self,
@@ -153,15 +152,13 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
         outcome: Outcome | None = None,
     ) -> None:
         with self._held(migration_id) as held:
-            self._apply(
-                held, phase_changes.complete_phase(held, epoch, phase, outcome or Outcome())
-            )
+            self._apply(held, forward.complete_phase(held, epoch, phase, outcome or Outcome()))
 
     def take_step(
         self, migration_id: UUID, epoch: int, step: Step, message: Mapping[str, Any] | None = None
     ) -> bool:
         with self._held(migration_id) as held:
-            change = phase_changes.take_step(held, epoch, step, message)
+            change = forward.take_step(held, epoch, step, message)
             self._apply(held, change)
             return change is not None
 
@@ -174,11 +171,11 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
         warnings: Sequence[str] = (),
     ) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, phase_changes.note(held, epoch, totals or {}, warnings))
+            self._apply(held, forward.note(held, epoch, totals or {}, warnings))
 
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, phase_changes.wait_for(held, epoch, what))
+            self._apply(held, forward.wait_for(held, epoch, what))
 
     def record_failed_chunk(self, migration_id: UUID, key: str, code: str, message: str) -> None:
         with self._transaction():
@@ -231,15 +228,15 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     def begin_switch(self, migration_id: UUID, epoch: int) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, phase_changes.begin_switch(held, epoch))
+            self._apply(held, forward.begin_switch(held, epoch))
 
     def switch(self, migration_id: UUID, epoch: int, retention_hours: float) -> Bot:
         target = self.migration(migration_id).target_collection
         with self._collections[target], self._held(migration_id) as held:
             bot = self._bot(held.migration.bot_id)
-            change = phase_changes.switch(held, epoch, bot)
+            change = forward.switch(held, epoch, bot)
             if change is not None:
-                bot = phase_changes.switched_bot(bot, held.migration, held.now, retention_hours)
+                bot = forward.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)
                 self._leave_behind(self._bots[bot.bot_id], held.migration, held.now)
                 self._bots[bot.bot_id] = bot
@@ -247,33 +244,33 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     def finish(self, migration_id: UUID, epoch: int) -> None:
         with self._held(migration_id) as held:
-            change = phase_changes.finish(held, epoch)
+            change = forward.finish(held, epoch)
             self._apply(held, change)
             if change is not None and held.migration.reverses is not None:
                 with self._held(held.migration.reverses) as reversed_one:
-                    self._apply(reversed_one, phase_changes.taken_back(reversed_one, migration_id))
+                    self._apply(reversed_one, forward.taken_back(reversed_one, migration_id))
 
     def request_cancel(self, migration_id: UUID, by: str) -> Migration:
         with self._held(migration_id) as held:
-            return self._apply(held, turn_changes.request_cancel(held, by))
+            return self._apply(held, backward.request_cancel(held, by))
 
     def roll_back(self, migration_id: UUID, epoch: int, error: ReembedError) -> bool:
         with self._held(migration_id) as held:
-            change = turn_changes.roll_back(held, epoch, error)
+            change = backward.roll_back(held, epoch, error)
             self._apply(held, change)
             return change is not None
 
     def record_undo(self, migration_id: UUID, epoch: int, phase: Phase, error: str | None) -> None:
         with self._held(migration_id) as held:
-            self._apply(held, turn_changes.record_undo(held, epoch, phase, error))
+            self._apply(held, backward.record_undo(held, epoch, phase, error))
 
     def finish_rollback(self, migration_id: UUID, epoch: int) -> Status:
         with self._held(migration_id) as held:
-            return self._apply(held, turn_changes.finish_rollback(held, epoch)).status
+            return self._apply(held, backward.finish_rollback(held, epoch)).status
 
     def repair(self, migration_id: UUID) -> Migration:
         with self._held(migration_id) as held:
-            change = turn_changes.repair(held)
+            change = backward.repair(held)
             live = self._live(held.migration.bot_id)
             if live is not None and live.id != migration_id:
                 raise MigrationInProgress
@@ -281,7 +278,7 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     def redrive(self, migration_id: UUID, epoch: int) -> bool:
         with self._held(migration_id) as held:
-            change = turn_changes.redrive(held, epoch)
+            change = backward.redrive(held, epoch)
             self._apply(held, change)
             return change is not None
 

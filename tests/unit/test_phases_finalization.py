@@ -9,7 +9,12 @@ import pytest
 
 from migrations.copying.catch_up import catch_up_last
 from migrations.model.bots import Bot
-from migrations.model.errors import ReembedError, StateStoreUnavailable
+from migrations.model.errors import (
+    ReembedError,
+    StateStoreUnavailable,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
 from migrations.model.states import Phase, Status
 from migrations.phases import finalization
 from tests.fakes.embedders import LARGE
@@ -126,6 +131,16 @@ def test_a_worker_that_dies_at_any_point_leaves_one_switch_behind(point: str) ->
     assert 1 == world.told(migration).count("switched")
     assert 2 == world.bot.live.generation
     assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
+
+
+@pytest.mark.parametrize("fault", [VectorStoreUnavailable("away"), VectorStoreRefused("full")])
+def test_a_count_that_is_refused_right_after_the_switch_ends_nothing(fault: ReembedError) -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    with world.at("finalization.after_alias", lambda: world.vectors.fail("count", fault)):
+        world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert [] == world.failures
 
 
 @pytest.mark.parametrize("point", ["finalization.before_intent", "finalization.after_switch"])
