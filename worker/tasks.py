@@ -8,8 +8,7 @@ from uuid import UUID
 from migrations.model import task_names as names
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.states import Phase
-from migrations.way_back import kept as purge
-from migrations.way_back import late_writes as sweeps
+from migrations.way_back import kept, late_writes
 from worker.application import app, assembly
 
 
@@ -70,17 +69,17 @@ def finish_rollback(migration_id: str, epoch: int) -> str:
 def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any] | None:
     """Forward what was written to the old collection after the switch."""
     services = assembly().services
-    result = sweeps.sweep_when_due(services, services.store.migration(UUID(migration_id)))
+    result = late_writes.sweep_when_due(services, services.store.migration(UUID(migration_id)))
     return vars(result) if result else None
 
 
 @app.task(name=names.RETIRE)
 def retire(migration_id: str, epoch: int, number: int) -> bool:
     """The retention window has closed: end the way back, unless late writes still come."""
-    return purge.retire(assembly().services, UUID(migration_id))
+    return kept.retire(assembly().services, UUID(migration_id))
 
 
 @app.task(name=names.DROP_KEPT)
 def drop_kept(migration_id: str, epoch: int, number: int, collection: str) -> bool:
     """Drop a collection that was held for long enough."""
-    return purge.drop_kept(assembly().services, collection)
+    return kept.drop_kept(assembly().services, collection)

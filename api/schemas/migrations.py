@@ -212,8 +212,9 @@ class MigrationStatusResponse(ResponseBody):
         description="Collections kept for a while before they are dropped.", examples=[[]]
     )
     conflicts: int = Field(
-        description="Chunks written to an old collection after a switch that were not taken over, "
-        "because the live one had changed too.",
+        description="Chunks for a person to judge: written to an old collection after a switch and "
+        "not taken over, because the live one had changed too or the text could not be embedded; "
+        "or standing in the live one again although they had been deleted or replaced.",
         examples=[0],
     )
 

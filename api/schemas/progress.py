@@ -103,7 +103,9 @@ class MigrationProgressResponse(ResponseBody):
     )
     current_batch: int = Field(description="Batches done.", examples=[166])
     total_batches: int = Field(description="All batches planned so far.", examples=[400])
-    chunks_per_second: float = Field(description="The recent rate.", examples=[24.3])
+    chunks_per_second: float = Field(
+        description="The rate of moving chunks, over all of it.", examples=[24.3]
+    )
     tokens_used: int = Field(
         description="Tokens the provider has counted for this migration.", examples=[2158000]
     )
@@ -117,7 +119,7 @@ class MigrationProgressResponse(ResponseBody):
         description="When it ended; null while it has not.", examples=[None]
     )
     estimated_completion: datetime | None = Field(
-        description="When it will have ended at this rate; null while there is no rate.",
+        description="When all chunks will have been moved at this rate; null while there is none.",
         examples=["2026-11-03T09:14:00Z"],
     )
     waiting_for: str | None = Field(

@@ -16,9 +16,9 @@ from migrations.process.services import Services
 SAMPLE = 500
 #: Texts embedded to measure the provider's pace; paid for like any others.
 PROBE_TEXTS = 20
-#: How often a run reads a whole collection: validation, backup and planning the source;
-#: catching up, verification and the last catching up both sides.
-READINGS = 9
+#: How often a run reads a whole collection while nobody writes: validation, planning, catching
+#: up, the last reading and the first sweep the source; verification both sides.
+READINGS = 7
 
 
 def estimate(work: Work, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:

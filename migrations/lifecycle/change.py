@@ -1,8 +1,8 @@
 """A change of a migration as a value: decided here, applied by the store.
 
-What may follow what is decided by plain functions over a snapshot of the row
-(``phase_changes``, ``turn_changes``); the store takes the snapshot under the
-row's lock and applies the decision with one guarded update.
+What may follow what is decided by plain functions over a snapshot of the row, in
+:mod:`migrations.lifecycle.forward` and :mod:`migrations.lifecycle.backward`; the store takes
+the snapshot under the row's lock and applies the decision with one guarded update.
 """
 
 from __future__ import annotations

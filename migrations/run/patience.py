@@ -1,8 +1,9 @@
 """Trying again: the two loops that do, and how long they pause.
 
 :func:`until_done` waits passing faults out, for as long as whoever pauses allows it;
-:func:`at_most` tries a few times what may be wrong for good. Nobody else retries, but for
-Redis' client, once, so that a restart of Redis goes unnoticed.
+:func:`at_most` tries a few times what may be wrong for good. Nobody else of
+ours retries; Redis' client does once, so that a restart of Redis goes unnoticed, and Celery
+twice when it publishes (``celeryconfig.py``).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 * The undo of new collection creation drops its run's own target, and the watchdog one that a
   late worker made after that; both under ``lock_for_drop``, which registering, starting and
   switching take as well, so that none of them can make it somebody's meanwhile.
-* The periodic purge drops what was kept for long enough, under ``lock_kept``: the same lock,
-  and the row that keeps it.
+* :mod:`migrations.way_back.kept` drops what was kept for long enough, under ``lock_kept``:
+  the same lock, and the row that keeps it.
 
 Each asks under its lock whether a bot or a run wants it. What Milvus says is asked here.
 """
