@@ -26,6 +26,8 @@ SAY_TEXT = frozenset(
 )
 #: Rows whose texts are embedded to prove a field.
 SAMPLE = 50
+#: What directions are multiplied with, to lie far outside of vectors of length one or ten.
+_FAR = np.float32(100)
 #: Rows looked at near each direction, so that enough of them have a text.
 _NEAREST = 5
 
@@ -70,12 +72,12 @@ def _all_over(vectors: VectorStore, schema: CollectionSchema) -> list[Chunk]:
     """Rows from all over the collection: those nearest to directions that are drawn by lot.
 
     One search, however many rows there are; keys in order would have to be read to the
-    end. Searched far outside of the vectors, whatever their length, every metric means
-    the direction.
+    end. Searched from far outside, every metric means the direction, if lengths differ by
+    little: from nearby, the shortest vectors would be nearest to most by L2.
     """
     drawn = np.random.default_rng(0).standard_normal((SAMPLE, schema.dimension), dtype=np.float32)
     now = vectors.moment()
-    answers = vectors.search(schema, drawn, limit=_NEAREST, output_fields=[], as_of=now)
+    answers = vectors.search(schema, _FAR * drawn, limit=_NEAREST, output_fields=[], as_of=now)
     by_rank = (hit for rank in zip_longest(*answers) for hit in rank if hit is not None)
     keys = list(dict.fromkeys(hit.key for hit in by_rank))
     found = {c.key: c for c in vectors.fetch(schema, keys, with_vectors=True, as_of=now)}

@@ -342,20 +342,21 @@ def _forward_deletions(
     """The snapshot knows hashes of keys only; the keys themselves are in the live collection."""
     if not gone:
         return
-    doomed: list[Chunk] = []
+    doomed: dict[Key, Chunk] = {}
     kept: list[Conflict] = []
-    for page in run.services.vectors.scan(run.target, part.within, page_size=PAGE_SIZE):
+    pages = run.services.vectors.scan(run.target, part.within, page_size=PAGE_SIZE, repeated=True)
+    for page in pages:
         for chunk in page:
             before = gone.get(key_hash(chunk.key))
             if before == content_hash(chunk):
-                doomed.append(chunk)
+                doomed[chunk.key] = chunk
             elif before is not None:
                 kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
     run.must_go_on()
     if doomed:
-        notes = [WrittenRow(chunk.key, frozenset([content_hash(chunk)])) for chunk in doomed]
+        notes = [WrittenRow(key, frozenset([content_hash(c)])) for key, c in doomed.items()]
         run.services.store.note_written(run.migration.id, notes)
-        run.services.vectors.delete(run.target, [chunk.key for chunk in doomed])
+        run.services.vectors.delete(run.target, list(doomed))
     result.deleted += len(doomed)
     _keep(run, kept, result)
 

@@ -72,6 +72,16 @@ def test_it_is_due_again_as_soon_as_is_said(state: World, kind: Kind) -> None:
     assert [migration.id] == state.store.claim_due(kind.what, kind.pauses)
 
 
+def test_what_is_due_again_leaves_what_else_is_due_alone(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    state.pass_time(WINDOW_SECONDS + 1)
+    for what, pauses in ((Due.SWEEP, SWEEPS), (Due.RETIRE, ONCE)):
+        assert [migration.id] == state.store.claim_due(what, pauses)
+    state.store.due_again(Due.RETIRE, migration.id, 100 * max(SWEEPS))
+    state.pass_time(max(SWEEPS) + 1)
+    assert [migration.id] == state.store.claim_due(Due.SWEEP, SWEEPS)
+
+
 @pytest.mark.parametrize("kind", KINDS[:2], ids=["sweep", "retire"])
 @pytest.mark.parametrize("was_claimed", [True, False])
 def test_nothing_is_due_while_a_rollback_lives_and_what_was_is_when_it_is_undone(

@@ -436,7 +436,7 @@ def test_directions_drawn_by_lot_find_keys_from_all_over_without_any_field(world
     write(world.store, made, [chunk(i) for i in range(400)])
     drawn = np.random.default_rng(0).standard_normal((50, made.dimension), dtype=np.float32)
 
-    hits = world.store.search(made, drawn, limit=5, output_fields=[])
+    hits = world.store.search(made, 100 * drawn, limit=5, output_fields=[])
 
     keys = {hit.key for found in hits for hit in found}
     assert len(keys) > 50

@@ -18,7 +18,7 @@ from tests.harness.world import LARGE, SMALL, World
 from tests.scenarios.deaths import FORWARD
 
 AFTER_THE_SWITCH = FORWARD[FORWARD.index("finalization.after_switch") :]
-#: One for each phase and each step of a batch, as many together as may run at once. The other
+#: One for each phase and two steps of a batch, as many together as may run at once. The other
 #: points lie beside these: what is undone after one phase is what is undone before the next.
 TOGETHER = (
     ("validation.after_run", "backup_creation.after_run", "new_collection.after_create"),
@@ -43,7 +43,7 @@ def test_a_failure_before_the_switch_is_rolled_back_while_the_bot_answers(
     with ExitStack() as readers:
         asking = [readers.enter_context(reader_of(world, bot)) for bot in bots]
         with world.driver.paused("validation.before_run") as held:
-            runs = [bot.start(LARGE) for bot in bots]
+            runs = [bot.start(LARGE, batch_size=5) for bot in bots]
             held.wait(times=len(points))
             for run, point in zip(runs, points, strict=True):
                 world.driver.on(point, "raise", migration_id=run.id)
@@ -132,7 +132,7 @@ def test_without_rollback_a_failed_migration_is_left_as_it_stands(world: World) 
 
 
 def repaired(world: World, run: Run) -> None:
-    """What the command does, without the seconds a command line takes to start."""
+    """What the command records; the watchdog sends it. A command line takes seconds to start."""
     store = SqlMigrationStore(world.servers.database_url)
     store.repair(UUID(run.id))
     store.close()

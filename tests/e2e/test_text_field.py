@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pytest
 from pymilvus import DataType
 
@@ -77,24 +78,19 @@ LANGCHAIN = Layout(
 PREFIXED = Layout(LANGCHAIN.columns, LANGCHAIN.row, embedded="Title: the Python library\n\n{}")
 
 
-@pytest.fixture
-def seeded(world: World) -> Callable[[Layout], str]:
-    """Makes a collection, filled and loaded, and answers with its name."""
-
-    def make(layout: Layout) -> str:
-        name, milvus = unique_name("c"), world.milvus
-        schema = milvus.create_schema(auto_id=False, enable_dynamic_field=layout.dynamic)
-        for column, options in layout.columns.items():
-            schema.add_field(column, **options)
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=LOCAL_64.dimension)
-        index = milvus.prepare_index_params()
-        index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16})
-        milvus.create_collection(name, schema=schema, index_params=index)
-        milvus.upsert(name, rows_of(layout, TEXTS))
-        milvus.flush(name)
-        return name
-
-    return make
+def seeded(world: World, layout: Layout) -> str:
+    """The name of a new collection, filled and loaded."""
+    name, milvus = unique_name("c"), world.milvus
+    schema = milvus.create_schema(auto_id=False, enable_dynamic_field=layout.dynamic)
+    for column, options in layout.columns.items():
+        schema.add_field(column, **options)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=LOCAL_64.dimension)
+    index = milvus.prepare_index_params()
+    index.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16})
+    milvus.create_collection(name, schema=schema, index_params=index)
+    milvus.upsert(name, rows_of(layout, TEXTS))
+    milvus.flush(name)
+    return name
 
 
 def rows_of(layout: Layout, texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -126,9 +122,9 @@ def bot_of(world: World, wish: dict[str, Any]) -> BotHandle:
     ids=["fastgpt", "fastgpt-dynamic", "llamaindex", "prefix"],
 )
 def test_no_field_is_taken_that_was_not_embedded(
-    world: World, seeded: Callable[[Layout], str], layout: Layout, words: list[str]
+    world: World, layout: Layout, words: list[str]
 ) -> None:
-    name = seeded(layout)
+    name = seeded(world, layout)
     problem = expect(422, world.owner.post("/bots", wish_for(name)))
     assert "/problems/invalid-configuration" == problem["type"]
     assert [] == [word for word in (*words, "text_field") if word not in problem["detail"]], problem
@@ -146,9 +142,9 @@ def test_no_field_is_taken_that_was_not_embedded(
     ids=["fastgpt-team", "fastgpt-collection", "llamaindex", "prefix"],
 )
 def test_a_stated_field_that_was_not_embedded_ends_at_validation_and_nothing_is_switched(
-    world: World, seeded: Callable[[Layout], str], layout: Layout, stated: str
+    world: World, layout: Layout, stated: str
 ) -> None:
-    bot = bot_of(world, wish_for(seeded(layout), text_field=stated))
+    bot = bot_of(world, wish_for(seeded(world, layout), text_field=stated))
     before = bot.row()
     found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.model_dump()))
     assert (False, 1) == (found["compatible"], len(found["errors"]))
@@ -161,22 +157,27 @@ def test_a_stated_field_that_was_not_embedded_ends_at_validation_and_nothing_is_
 
 
 def test_a_field_that_says_text_and_was_embedded_is_taken_and_goes_there_and_back(
-    world: World, seeded: Callable[[Layout], str]
+    world: World,
 ) -> None:
-    bot = bot_of(world, wish_for(seeded(LANGCHAIN)))
+    bot = bot_of(world, wish_for(seeded(world, LANGCHAIN)))
     assert "langchain_text" == bot.row()["text_field"]
     untouched = contents(world, bot.collection)
     run = bot.migrate(LOCAL_256)
     new, model = bot.pair()
     assert LOCAL_256 == model
-    assert untouched.keys() == contents(world, new).keys()
+    moved = contents(world, new)
+    assert {key: text for key, (text, _) in untouched.items()} == {
+        key: text for key, (text, _) in moved.items()
+    }
+    texts, vectors = zip(*moved.values(), strict=True)
+    assert np.allclose(vectors, rows.embedded(LOCAL_256, texts), atol=1e-6)
     run.roll_back().ends("completed")
     assert (bot.collection, LOCAL_64) == bot.pair()
     assert untouched == contents(world, bot.collection)
 
 
-def contents(world: World, name: str) -> dict[str, tuple[str, str]]:
+def contents(world: World, name: str) -> dict[str, tuple[str, list[float]]]:
     found = world.milvus.query(
         name, filter='pk >= ""', output_fields=["*"], limit=1000, consistency_level="Strong"
     )
-    return {row["pk"]: (row["langchain_text"], bytes(str(row["vector"]), "ascii")) for row in found}
+    return {row["pk"]: (row["langchain_text"], list(row["vector"])) for row in found}

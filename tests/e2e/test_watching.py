@@ -14,6 +14,7 @@ from migrations.model.states import Phase
 from tests.harness.bots import expect
 from tests.harness.plain_http import fetch
 from tests.harness.world import LARGE, World
+from tests.scenarios.cancels import by_flower
 
 
 def test_the_registered_tasks_have_names_a_person_understands(world: World) -> None:
@@ -76,8 +77,7 @@ def test_what_flowers_button_sends_cancels_the_migration(world: World) -> None:
     with world.driver.paused("batch.before_read") as held:
         run = bot.start(LARGE, batch_size=10)
         held.wait()
-        answer = fetch(f"{world.flower_url}/api/task/revoke/{run.id}?terminate=true", b"")
-        assert 200 == answer.status
+        by_flower(world, bot, run)
         run.wait_for(lambda seen: seen["status"] == "rolling_back")
     (error,) = run.ends("rolled_back")["errors"]
     assert "cancelled" == error["code"]

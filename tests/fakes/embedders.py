@@ -61,7 +61,6 @@ class FakeEmbedders:
         self.texts = 0
         self.embedded: Counter[tuple[str, str]] = Counter()
         self.on_embed: Callable[[Sequence[str]], None] | None = None
-        self._versions: dict[str, str] = {}
         self._faults: list[_Fault] = []
 
     def fail(
@@ -76,10 +75,6 @@ class FakeEmbedders:
 
     def recover(self) -> None:
         self._faults.clear()
-
-    def change_version(self, model: str) -> None:
-        """The provider changes the model without a word: same name, other vectors."""
-        self._versions[model] = "@another-version"
 
     def without_key(self, provider: str) -> None:
         self.keyless.add(provider)
@@ -139,8 +134,7 @@ class FakeEmbedders:
         tokens = sum(map(tokens_of, texts))
         self.billed += tokens
         self.embedded.update((ref.model, text) for text in texts)
-        model = ref.model + self._versions.get(ref.model, "")
-        return Embedded(vectors_for(model, texts, ref.dimension), tokens)
+        return Embedded(vectors_for(ref.model, texts, ref.dimension), tokens)
 
     def _check_provider(self, provider: str) -> None:
         if provider not in self.providers():

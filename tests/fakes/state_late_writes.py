@@ -1,4 +1,4 @@
-"""The fake state store's snapshots, sweepers and conflicts."""
+"""The fake state store's snapshots, notes of what was written, and conflicts."""
 
 from __future__ import annotations
 

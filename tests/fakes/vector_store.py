@@ -50,7 +50,7 @@ class _Collection:
     doubles: dict[Key, Row] = field(default_factory=dict)
     #: As it was at the last flush: what survives a crash, and what a read sees that is
     #: not strong, while ``lagging``.
-    settled: dict[Key, Row] = field(default_factory=dict)
+    flushed: dict[Key, Row] = field(default_factory=dict)
 
 
 class FakeVectorStore:
@@ -58,7 +58,8 @@ class FakeVectorStore:
 
     ``unordered``: pages come from the engine in any order and from anywhere in
     the range, as milvus-lite's do. ``lagging``: reads that are not strong, or as
-    of lately, see only what was there at the last flush.
+    of lately, see only what was there at the last flush. ``settled`` and
+    ``flushed_before_read`` are what it answers when it is asked.
     """
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
@@ -92,7 +93,7 @@ class FakeVectorStore:
         """Forget what was acknowledged and not flushed."""
         with self._lock:
             for held in self._collections.values():
-                held.rows = dict(held.settled)
+                held.rows = dict(held.flushed)
 
     def drop_alias(self, alias: str) -> None:
         """As its owner does; we never do."""
@@ -136,6 +137,7 @@ class FakeVectorStore:
             if vector is None:
                 vector = _unit(np.random.default_rng(len(held.rows)).normal(size=schema.dimension))
             held.rows[fields[schema.key_field]] = (fields, np.asarray(vector, dtype=np.float32))
+            held.doubles.pop(fields[schema.key_field], None)
 
     def double(self, collection: str, row: Mapping[str, Any]) -> None:
         """A row beside the one that is there: what an insert does, or a deletion that was lost."""
@@ -211,7 +213,7 @@ class FakeVectorStore:
     def flush(self, collection: str) -> None:
         with self._call("flush"):
             held = self._held(collection)
-            held.settled = dict(held.rows)
+            held.flushed = dict(held.rows)
 
     def is_settled(self, collection: str) -> bool:
         with self._call("is_settled"):
@@ -304,7 +306,7 @@ class FakeVectorStore:
     ) -> list[Chunk]:
         with self._call("read"):
             held = self._loaded(schema.name)
-            seen = held.settled if self.lagging and not strong else held.rows
+            seen = held.flushed if self.lagging and not strong else held.rows
             keys = _in_order(key for key in seen if key in within)
             return [_chunk(schema, seen[key], with_vectors) for key in keys]
 
@@ -387,7 +389,7 @@ class FakeVectorStore:
 
     def _seen(self, collection: str, as_of: Moment) -> dict[Key, Row]:
         held = self._loaded(collection)
-        return held.settled if self.lagging and "lately" in as_of else held.rows
+        return held.flushed if self.lagging and "lately" in as_of else held.rows
 
     # --- writing ----------------------------------------------------------------
 

@@ -106,7 +106,10 @@ class Task:
 
 @dataclass
 class World:
-    """``texts`` are the bot's chunks, under the keys k000, k001 …; ``settings`` as in Settings."""
+    """``texts`` are the bot's chunks, in order, under the keys that ``key_of`` gives their numbers.
+
+    ``settings`` as in Settings.
+    """
 
     texts: Sequence[str] | int = 12
     settings: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +117,7 @@ class World:
     checkpoints_class: type[FakeCheckpoints] = FakeCheckpoints
     embedders: FakeEmbedders = field(default_factory=FakeEmbedders)
     pulse: Pulse = field(default_factory=AttentivePulse)
+    key_of: Callable[[int], Key] = "k{:03}".format
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -147,7 +151,7 @@ class World:
     def _seed(self) -> None:
         given = self.texts
         texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
-        rows = [row_of(f"k{i:03}", text, SMALL) for i, text in enumerate(texts)]
+        rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
         self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
         wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model, text_field=TEXT_FIELD)
         self.system.register_bot(OWNER, wish)

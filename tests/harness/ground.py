@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.server import Server
@@ -139,12 +139,17 @@ class Ground(World):
         return [event["name"] for event in self.oracle.events(run.id)]
 
 
+AnyGround = TypeVar("AnyGround", bound=Ground)
+
+
 @contextmanager
-def ground_on(stack: EmbeddedStack, folder: Path, **options: Any) -> Iterator[Ground]:
+def ground_on(
+    stack: EmbeddedStack, folder: Path, kind: type[AnyGround] = Ground, **options: Any
+) -> Iterator[AnyGround]:
     """A world on these servers, with databases of its own."""
     with fresh_database(stack.postgres, TEMPLATE) as database:
         servers = Servers(fresh_redis(stack.redis), database, stack.milvus.url)
-        with Ground(servers, folder, stack=stack, **{"workers": PAIRS, **options}) as ground:
+        with kind(servers, folder, stack=stack, **{"workers": PAIRS, **options}) as ground:
             ground.remember_pids()
             assert ground.asked == []
             yield ground

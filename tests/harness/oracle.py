@@ -132,7 +132,7 @@ class Oracle:
         held = "SELECT collection FROM held_collections WHERE bot_id = %s"
         wanted |= {row["collection"] for row in self.select(held, bot["bot_id"])}
         ours = f"{bot['alias']}__g"
-        orphans = _lasting(
+        orphans = lasting(
             lambda: [n for n in self._there() if n.startswith(ours) and n not in wanted]
         )
         if orphans:
@@ -146,9 +146,9 @@ class Oracle:
         return list(self._milvus.list_collections(timeout=rows.TIMEOUT_SECONDS))
 
 
-def _lasting(look: Callable[[], list[str]]) -> list[str]:
-    """What is still found when those who are late have had their time."""
-    deadline = time.monotonic() + LATE_SECONDS
+def lasting(look: Callable[[], list[str]], seconds: float | None = None) -> list[str]:
+    """What is still found when those who are late have had their time, else LATE_SECONDS."""
+    deadline = time.monotonic() + (LATE_SECONDS if seconds is None else seconds)
     while (found := look()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found

@@ -294,15 +294,20 @@ def numbered_texts(chunks: int) -> dict[str, str]:
     return {f"k{i:06}": f"chunk number {i} says {i * i}" for i in range(chunks)}
 
 
-def write_procfile(folder: Path, workers: Mapping[str, int]) -> Path:
-    """The project's Procfile with as many workers of each kind as asked for."""
+def write_procfile(
+    folder: Path, workers: Mapping[str, int], code: Path = PROJECT, mark: str = ""
+) -> Path:
+    """The Procfile of ``code`` with as many workers of each kind as asked for.
+
+    ``mark`` is in the names by which Celery knows them.
+    """
     lines: list[str] = []
-    for line in (PROJECT / "Procfile").read_text().splitlines():
-        name, _, command = line.partition(":")
-        lines.append(line)
-        for number in range(2, workers.get(name, 1) + 1):
-            renamed = command.replace(f"--hostname {name}@", f"--hostname {name}{number}@")
-            lines.append(f"{name}{number}:{renamed}")
+    for line in (code / "Procfile").read_text().splitlines():
+        kind, _, command = line.partition(":")
+        for number in range(1, workers.get(kind, 1) + 1):
+            name = f"{kind}{number}" if number > 1 else kind
+            node = f"--hostname {name}{mark}@"
+            lines.append(f"{name}:{command.replace(f'--hostname {kind}@', node)}")
     folder.mkdir(parents=True, exist_ok=True)
     procfile = folder / "Procfile"
     procfile.write_text(os.linesep.join([*lines, ""]))

@@ -1,4 +1,4 @@
-"""LateWrites, holding and taking over on PostgreSQL and Milvus; only the models are fakes."""
+"""Late writes, holding and taking over on PostgreSQL and Milvus; only the models are fakes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ SETTINGS = {
     # Few slots, so that what a kill may cost is little.
     "REEMBED_BATCH_CONCURRENCY": "3",
     "REEMBED_STALLED_AFTER_SECONDS": "3",
-    "FLOWER_UNAUTHENTICATED_API": "true",
 }
 
 

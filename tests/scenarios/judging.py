@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from migrations.model.config import EmbeddingRef
 from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground
 from tests.harness.world import LARGE, SMALL
@@ -12,6 +13,8 @@ from tests.services.databases import unique_name
 
 #: Chunks of a batch in every scenario, unless it says otherwise.
 BATCH = 10
+#: A few batches for each slot, slowly: what comes in the middle must not come too late.
+CHUNKS, LATENCY_SECONDS = 200, 0.5
 #: What the contract allows until progress moves again.
 RESUME_SECONDS = 60.0
 
@@ -30,9 +33,38 @@ def started(bot: BotHandle, **wish: object) -> Run:
     return bot.start(LARGE, **{"batch_size": BATCH, **wish})
 
 
-def written(ground: Ground, bot: BotHandle, texts: Mapping[str, str | None]) -> None:
-    """Somebody writes to the collection the bot was registered with, by its physical name."""
-    write(ground.milvus, bot.collection, SMALL, texts)
+def in_mid_migration(ground: Ground) -> tuple[BotHandle, Run]:
+    """A bot and its run, of whose batches a quarter is done and some are still to come."""
+    bot = seeded(ground, CHUNKS)
+    ground.provider.latency_seconds = LATENCY_SECONDS
+    run = started(bot)
+    run.wait_for(lambda seen: CHUNKS / 4 <= seen["processed_chunks"] < CHUNKS)
+    return bot, run
+
+
+def in_flight(ground: Ground) -> int:
+    """Texts that may be embedded again: a batch for each slot there is."""
+    return BATCH * ground.slots * len(ground.pids("batch"))
+
+
+def goes_on(ground: Ground, bot: BotHandle, run: Run) -> str:
+    """The run completes by those who are there, who pay again for what was in flight at most."""
+    allowed = in_flight(ground)
+    completed(ground, bot, run, again=allowed)
+    ground.processes.check()  # nobody has ended because of it
+    again = paid_again(ground, bot, run)
+    epoch = ground.row(run)["epoch"]
+    return f"{again} texts embedded again, allowed {allowed}; epoch {epoch}"
+
+
+def written(
+    ground: Ground,
+    bot: BotHandle,
+    texts: Mapping[str, str | None],
+    pair: tuple[str, EmbeddingRef] | None = None,
+) -> None:
+    """Somebody writes, if no ``pair`` says where, to the collection the bot was registered with."""
+    write(ground.milvus, *(pair or (bot.collection, SMALL)), texts)
     bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]
 
 

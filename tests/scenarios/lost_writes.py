@@ -9,6 +9,7 @@ compacted segment is the one that is served, about ten seconds later.
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from tests.harness.bots import BotHandle, Run
 from tests.harness.census import census
 from tests.harness.failpoint_driver import Held
 from tests.harness.ground import Ground
+from tests.harness.oracle import lasting
 from tests.harness.world import LARGE, SMALL
 from tests.harness.writers import ForeignWriter, History, Operation, Outcome, always
 from tests.scenarios.judging import RESUME_SECONDS, completed, own_texts, seeded, started, written
@@ -52,7 +54,7 @@ def back_at(ground: Ground, point: str) -> str:
     bot, run = _came_back_at(ground, point)
     run.ends("completed", RESUME_SECONDS)
     since = time.monotonic()
-    found = _lasting(ground, bot, run)
+    found = _not_mended(ground, bot, run)
     assert not found, f"not mended: {found}; warnings: {run.progress()['warnings']}"
     return f"mended {time.monotonic() - since:.1f} s after the run's end"
 
@@ -78,14 +80,10 @@ def _undo_deletions(ground: Ground, bot: BotHandle, run: Run) -> None:
     assert rows.count(ground.milvus, target) == before + len(old), "this engine replaces rows"
 
 
-def _lasting(ground: Ground, bot: BotHandle, run: Run) -> list[str]:
+def _not_mended(ground: Ground, bot: BotHandle, run: Run) -> list[str]:
     """What is not mended in time, but for deleted chunks that are back and named in a warning."""
-    deadline = time.monotonic() + MENDED_WITHIN_SECONDS
-    while found := ground.oracle.findings(bot.bot_id, _forgiven(bot, run)):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    return found
+    look = lambda: ground.oracle.findings(bot.bot_id, _forgiven(bot, run))  # noqa: E731
+    return lasting(look, MENDED_WITHIN_SECONDS)
 
 
 def _forgiven(bot: BotHandle, run: Run) -> History:
@@ -108,7 +106,7 @@ def _forgiven(bot: BotHandle, run: Run) -> History:
 
 # --- by the engine itself --------------------------------------------------------------
 
-CHUNKS = 700
+CHUNKS, AT_ONCE = 700, 3
 #: Targets are filled unloaded, and the first sweep comes, as by default, when a loss shows.
 SETTINGS = {"REEMBED_UNINDEXED_ROWS": "600", "REEMBED_SWEEP_FIRST_SECONDS": "20"}
 #: Milvus is killed in between, and a target has to wait for its index.
@@ -200,17 +198,17 @@ class Move:
         return ended + self.ground.oracle.findings(self.bot.bot_id, self.bot.history)
 
 
-def lost_by_milvus(ground: Ground, runs: int, at_once: int = 3, seed: int = 32) -> str:
+def lost_by_milvus(ground: Ground, runs: int) -> str:
     """Several bots at once, the flush of each last pass aimed at the end of a compaction.
 
     Milvus is killed in every round, before the runs begin or while they fill their
     targets. What it has lost of the writer's own is told, and is nobody's fault.
     """
-    rng = random.Random(seed)
+    rng = random.Random(32)
     wrong: list[str] = []
     lossy = unjudged = 0
-    for number, first in enumerate(range(0, runs, at_once)):
-        moves = _ended(ground, min(at_once, runs - first), rng, killed_early=number % 2 == 0)
+    for number, first in enumerate(range(0, runs, AT_ONCE)):
+        moves = _ended(ground, min(AT_ONCE, runs - first), rng, killed_early=number % 2 == 0)
         found = [(move, move.findings()) for move in moves]
         time.sleep(SHOWN_SECONDS)
         for move, at_the_end in found:
@@ -218,10 +216,13 @@ def lost_by_milvus(ground: Ground, runs: int, at_once: int = 3, seed: int = 32) 
                 unjudged += 1
                 continue
             lossy += bool(move.findings())
-            wrong += [*at_the_end, *_lasting(ground, move.bot, move.run)]
+            wrong += [*at_the_end, *_not_mended(ground, move.bot, move.run)]
         _drop(moves)
-    told = f"{runs} runs; Milvus lost writes of ours in {lossy}, of the writer's in {unjudged}"
+        done = first + len(moves)
+        told = f"{done} runs; Milvus lost writes of ours in {lossy}, of the writer's in {unjudged}"
+        print(f"      {told}; {len(wrong)} wrong", file=sys.stderr, flush=True)
     assert not wrong, f"{told}; wrong: {wrong}"
+    assert unjudged < runs, f"{told}: nothing was judged"
     return told
 
 
@@ -266,6 +267,9 @@ def _finalized(ground: Ground, leaving: ExitStack, moves: list[Move], rng: rando
             last_pass = ground.driver.paused(writes, migration_id=move.run.id)
             held.append(leaving.enter_context(last_pass))
     _compact_until_all_stand_at(writes, moves, compactions, since)
+    for move in moves:
+        reached = ground.driver.reached(writes, since=since, migration_id=move.run.id)
+        assert reached, f"its last pass had nothing to write: {move.run.progress()}"
     ground.provider.latency_seconds = 0
     compactions.end()
     compactions.ask([move.target for move in moves])

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tests.harness import rows
-from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground, ServerName
 from tests.harness.readers import BotReader
 from tests.harness.tcp_proxy import TcpProxy
 from tests.harness.world import LARGE
-from tests.scenarios.judging import BATCH, completed, paid_again, seeded, started
-
-#: A few batches for each slot, slowly: what comes in the middle must not come too late.
-CHUNKS, LATENCY_SECONDS = 200, 0.5
-
-
-@contextmanager
-def _moving(ground: Ground, chunks: int = CHUNKS) -> Iterator[tuple[BotHandle, Run]]:
-    """A run in mid-migration, while its bot is asked straight from the servers."""
-    bot = seeded(ground, chunks)
-    ground.provider.latency_seconds = LATENCY_SECONDS
-    run = started(bot)
-    run.wait_for(lambda seen: chunks / 4 <= seen["processed_chunks"] < chunks)
-    yield bot, run
+from tests.scenarios.judging import (
+    CHUNKS,
+    completed,
+    goes_on,
+    in_mid_migration,
+    seeded,
+    started,
+)
 
 
 def _wire(ground: Ground, name: str) -> TcpProxy:
@@ -34,52 +25,45 @@ def _wire(ground: Ground, name: str) -> TcpProxy:
     return wire
 
 
-def _goes_on(ground: Ground, bot: BotHandle, run: Run) -> str:
-    allowed = BATCH * ground.slots * len(ground.pids("batch"))
-    completed(ground, bot, run, again=allowed)
-    ground.processes.check()  # nobody has ended because of it
-    return f"{paid_again(ground, bot, run)} texts embedded again; epoch {ground.row(run)['epoch']}"
-
-
 def refused(ground: Ground, name: str, seconds: float) -> str:
     """Connections are reset and refused for a while, as when a server is down."""
-    with _moving(ground) as (bot, run):
-        live = dict(bot.history.initial)
-        pair = bot.pair()
-        with BotReader(ground.servers.milvus_url, lambda: pair, live) as reader:
-            _wire(ground, name).refuse()
-            time.sleep(seconds)
-            _wire(ground, name).restore()
-            reader.assert_answered()
-        return f"{seconds:.0f} s; {_goes_on(ground, bot, run)}"
+    bot, run = in_mid_migration(ground)
+    live = dict(bot.history.initial)
+    pair = bot.pair()
+    with BotReader(ground.servers.milvus_url, lambda: pair, live) as reader:
+        _wire(ground, name).refuse()
+        time.sleep(seconds)
+        _wire(ground, name).restore()
+        reader.assert_answered()
+    return f"{seconds:.0f} s; {goes_on(ground, bot, run)}"
 
 
 def silent(ground: Ground, name: str, seconds: float) -> str:
     """Nothing gets through and nobody is told, as in a partition; then it arrives late."""
-    with _moving(ground) as (bot, run):
-        _wire(ground, name).stall()
-        time.sleep(seconds)
-        _wire(ground, name).restore()
-        return f"{seconds:.0f} s; {_goes_on(ground, bot, run)}"
+    bot, run = in_mid_migration(ground)
+    _wire(ground, name).stall()
+    time.sleep(seconds)
+    _wire(ground, name).restore()
+    return f"{seconds:.0f} s; {goes_on(ground, bot, run)}"
 
 
 def restarted(ground: Ground, name: ServerName) -> str:
     """The server itself is killed and started again."""
-    with _moving(ground) as (bot, run):
-        ground.crash(name, 1)
-        return _goes_on(ground, bot, run)
+    bot, run = in_mid_migration(ground)
+    ground.crash(name, 1)
+    return goes_on(ground, bot, run)
 
 
 def cut_again_and_again(ground: Ground, name: str, times: int = 8) -> str:
     """Connections are reset in the middle of whatever they carry."""
-    with _moving(ground) as (bot, run):
-        cuts = 0
-        while cuts < times and not run.progress()["finished"]:
-            _wire(ground, name).cut()
-            cuts += 1
-            time.sleep(0.4)
-        assert cuts, "it was over before anything was cut"
-        return f"{cuts} cuts; {_goes_on(ground, bot, run)}"
+    bot, run = in_mid_migration(ground)
+    cuts = 0
+    while cuts < times and not run.progress()["finished"]:
+        _wire(ground, name).cut()
+        cuts += 1
+        time.sleep(0.4)
+    assert cuts, "it was over before anything was cut"
+    return f"{cuts} cuts; {goes_on(ground, bot, run)}"
 
 
 def restarted_in_verification(ground: Ground) -> str:
@@ -89,7 +73,7 @@ def restarted_in_verification(ground: Ground) -> str:
         run = started(bot)
         held.wait()
         ground.crash("milvus", 1)
-    return _goes_on(ground, bot, run)
+    return goes_on(ground, bot, run)
 
 
 # --- the switch -------------------------------------------------------------------

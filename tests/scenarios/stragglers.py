@@ -9,6 +9,7 @@ from pymilvus import MilvusException
 
 from tests.harness.bots import BotHandle
 from tests.harness.ground import Ground
+from tests.harness.oracle import lasting
 from tests.harness.world import SMALL
 from tests.harness.writers import write
 from tests.scenarios.judging import RESUME_SECONDS, seeded, started, written
@@ -41,8 +42,7 @@ def after_the_switch(ground: Ground) -> str:
 
 def _forwarded(ground: Ground, bot: BotHandle) -> str:
     since = time.monotonic()
-    while found := ground.oracle.findings(bot.bot_id, bot.history):
-        if time.monotonic() - since > FORWARDED_WITHIN_SECONDS:
-            raise AssertionError(f"not forwarded: {found}")
-        time.sleep(0.2)
+    look = lambda: ground.oracle.findings(bot.bot_id, bot.history)  # noqa: E731
+    found = lasting(look, FORWARDED_WITHIN_SECONDS)
+    assert not found, f"not forwarded: {found}"
     return f"forwarded {time.monotonic() - since:.1f} s after the run's end"

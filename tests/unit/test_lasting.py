@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
-from migrations.copying.lasting import LOOKS, REMEMBERED_SECONDS, SETTLING_SECONDS
+from migrations.copying.catch_up import catch_up_last
+from migrations.copying.lasting import (
+    LOOKS,
+    REMEMBERED_SECONDS,
+    SETTLING_SECONDS,
+    counts_as_compared,
+    lasts,
+    mend_what_came_back,
+)
+from migrations.model.chunks import Key
 from migrations.model.left_behind import ConflictReason
 from migrations.model.runs import Migration
+from migrations.model.snapshot import WrittenRow
 from migrations.model.states import Phase, Status
+from migrations.process.pulse import Beat
+from migrations.run.run import Run
 from migrations.way_back.late_writes import sweep
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
@@ -54,8 +67,9 @@ def is_whole(world: World, live: str, source: str = SOURCE) -> bool:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_does_not_last_after_verification_is_written_again_before_the_switch(
-    loss: str,
+    loss: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("migrations.copying.lasting.KEYS_AT_ONCE", 1)  # the lost row is not first
     world, migration = caught_up()
     LOSSES[loss](world, migration.target_collection)
     world.settle()
@@ -86,6 +100,25 @@ def test_what_does_not_last_in_verification_is_no_fault_of_the_run(loss: str) ->
     world.settle()
     assert Status.COMPLETED == world.now(migration).status
     assert is_whole(world, migration.target_collection)
+
+
+def test_a_row_that_is_written_again_as_the_source_has_it_by_then_is_counted_as_such() -> None:
+    world, migration = caught_up()
+    run = world.run_of(migration)
+    result = catch_up_last(run)
+    LOSSES["a deleted row is back"](world, migration.target_collection)
+    world.write("k001", "written anew")
+    assert lasts(run, result)
+    assert counts_as_compared(run, result)
+
+
+def test_a_note_of_a_write_that_was_never_made_holds_nobody_up() -> None:
+    world, migration = caught_up()
+    world.store.note_written(migration.id, [WrittenRow("k003", now=b"not made")])
+    scans = world.vectors.calls["scan"]
+    world.deliver(before="migrations.phase.cleanup")
+    assert migration.target_collection == world.bot.live.collection
+    assert scans + LOOKS > world.vectors.calls["scan"], "everything was compared again and again"
 
 
 def test_it_is_looked_at_once_what_is_read_is_what_is_stored() -> None:
@@ -208,6 +241,49 @@ def test_of_a_doubled_key_that_shows_its_old_row_the_source_has_the_other() -> N
     assert [] == world.wrongly_embedded(live, LARGE)
 
 
+def doubled_and_hidden(ours: str | None) -> tuple[World, Migration, str]:
+    """The live collection shows the old one of two rows, and the source has not the other."""
+    world, migration, live = switched()
+    world.write("k002", "text 2", collection=live)
+    world.double("k002", "text 2", collection=live)
+    world.vectors.remove(SOURCE, "k002")
+    if ours:
+        world.write("k002", ours)
+    return world, migration, live
+
+
+@pytest.mark.parametrize("ours", [None, "another"])
+def test_of_a_doubled_key_whose_other_row_nobody_has_a_person_judges(ours: str | None) -> None:
+    world, migration, live = doubled_and_hidden(ours)
+    beat = Beat(lambda: True, every_seconds=60)
+    mend_what_came_back(Run(world.services, migration, world.bot, beat))
+    (conflict,) = world.store.conflicts(migration.id)
+    assert ("k002", ConflictReason.CAME_BACK) == (conflict.key, conflict.reason)
+    assert "text 2" == world.texts_of(live)["k002"]
+
+
+@pytest.mark.parametrize("ours", [None, "another"])
+def test_a_doubled_key_that_nobody_mends_does_not_keep_a_sweep_from_the_others(
+    ours: str | None,
+) -> None:
+    world, migration, live = doubled_and_hidden(ours)
+    world.vectors.remove(SOURCE, "k004")
+    world.write("k005", "a late write")
+    swept(world, migration)
+    texts = world.texts_of(live)
+    assert (None, "a late write", "text 2") == (texts.get("k004"), texts["k005"], texts["k002"])
+    assert ["k002"] == [conflict.key for conflict in world.store.conflicts(migration.id)]
+
+
+def test_what_was_mended_is_looked_at_as_long_as_what_was_written() -> None:
+    world, migration, live = switched()
+    for _ in range(4):
+        world.double("k002", "text 2", collection=live)
+        swept(world, migration)
+        assert is_whole(world, live)
+        world.clock.sleep(REMEMBERED_SECONDS - 1)
+
+
 @pytest.mark.parametrize("key", ["k001", "k002"])
 def test_a_row_that_came_back_alone_is_left_for_a_person_to_judge(key: str) -> None:
     world, migration, live = switched()
@@ -273,6 +349,24 @@ def test_the_way_back_looks_again_as_well(loss: str) -> None:
     world.settle()
     assert Status.COMPLETED == world.now(back).status
     assert is_whole(world, SOURCE, live)
+
+
+@pytest.mark.parametrize("key_of", ["k{:03}".format, int], ids=["texts", "numbers"])
+def test_what_was_left_out_by_permission_is_counted_on_the_way_back(
+    key_of: Callable[[int], Key],
+) -> None:
+    world = World(key_of=key_of)
+    world.write(key_of(5), "poison")
+    world.embedders.refuse("poison")
+    migration = world.complete(max_failed_ratio=0.1)
+    back = world.system.rollback(OWNER, migration.id).migration
+    with capture_logs() as told:
+        world.settle()
+    assert Status.COMPLETED == world.now(back).status
+    assert [] == [entry for entry in told if entry["event"] == "target_counts_otherwise"]
+    assert {"counted": 12, "expected": 12}.items() <= next(
+        entry for entry in told if entry["event"] == "counted_after_the_switch"
+    ).items()
 
 
 def test_a_writer_with_the_old_name_does_not_block_the_way_back() -> None:

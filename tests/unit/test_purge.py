@@ -195,7 +195,7 @@ def test_a_drop_is_refused_while_an_alias_points_there() -> None:
     assert drop_kept(world.services, SOURCE)
 
 
-def plant(world: World, collection: str, migration: Migration) -> None:
+def plant(world: World, collection: str) -> None:
     """A row that wrongly says: held for long enough."""
     held = world.store.kept(SOURCE)
     assert held is not None
@@ -204,9 +204,9 @@ def plant(world: World, collection: str, migration: Migration) -> None:
 
 
 def test_the_live_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
-    world, migration = retired()
+    world, _ = retired()
     live = world.bot.live.collection
-    plant(world, live, migration)
+    plant(world, live)
     world.clock.sleep(25 * HOUR)
     world.vectors.drop_alias("live")
     assert not drop_kept(world.services, live)
@@ -214,19 +214,19 @@ def test_the_live_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
 
 
 def test_a_previous_collection_is_not_dropped_whatever_a_stale_row_says() -> None:
-    world, migration = retired()
+    world, _ = retired()
     second = world.complete(model="small", dimension=4)
-    plant(world, second.source_collection, migration)
+    plant(world, second.source_collection)
     world.clock.sleep(25 * HOUR)
     assert not drop_kept(world.services, second.source_collection)
     assert world.vectors.exists(second.source_collection)
 
 
 def test_the_target_of_a_run_is_not_dropped_whatever_a_stale_row_says() -> None:
-    world, migration = retired()
+    world, _ = retired()
     running = world.start(model="small", dimension=4)
     world.deliver(before="migrations.phase.verification")
-    plant(world, running.target_collection, migration)
+    plant(world, running.target_collection)
     world.clock.sleep(25 * HOUR)
     assert not drop_kept(world.services, running.target_collection)
     assert world.vectors.exists(running.target_collection)

@@ -77,6 +77,16 @@ def test_of_two_that_were_both_embedded_none_is_taken() -> None:
     assert "several fields: 'text', 'content'" in refusal(world_with(["text", "content"], rows))
 
 
+def test_rows_from_all_over_prove_a_field_also_where_vectors_differ_in_length() -> None:
+    """By L2 from nearby only the shortest would be seen, the few that were embedded from it."""
+    rows = [row(i, "title {}" if i % 3 else "text {}", text="text {}") for i in range(300)]
+    for i, one in enumerate(rows):
+        one["vector"] = one["vector"] * (14.0 if i % 3 else 10.0)
+    world = World(0)
+    world.vectors.seed("zoo", rows, SMALL.dimension, text_candidates=("text",), metric="L2")
+    assert "does not give the stored vectors for 'text'" in refusal(world)
+
+
 def test_a_field_that_says_text_and_is_empty_everywhere_is_refused() -> None:
     rows = [row(i, text="", url="text {}") for i in range(12)]
     assert "'text' (no text in the sample)" in refusal(world_with(["text", "url"], rows))

@@ -7,18 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from tests.harness.bots import BotHandle, Run, expect
 from tests.harness.world import LARGE, SMALL
+from tests.scenarios.judging import BATCH, seeded, started
 from tests.upgrade.stands import (
-    BATCH,
-    CHUNKS,
     Stand,
     Stands,
-    begun,
     by_the_messages,
     cancelled_run,
     completed_run,
     ended,
     paid_again,
-    seeded,
     well,
     written_to_the_new,
     written_to_the_old,
@@ -72,7 +69,9 @@ def backfill(world: UpgradedWorld, *, kill: bool) -> str:
     with world.driver.paused(point, skip=done) as working:
         # Both at once, so that their waves lie in the broker side by side.
         with world.driver.paused("data_migration.before_run") as planning:
-            stands = [Stand(f"backfill of bot {n}", bot, begun(bot)) for n, bot in enumerate(bots)]
+            stands = [
+                Stand(f"backfill of bot {n}", bot, started(bot)) for n, bot in enumerate(bots)
+            ]
             planning.wait(PATIENCE_SECONDS, times=len(bots))
         working.wait(PATIENCE_SECONDS, times=done + world.slots)
         if kill:
@@ -167,8 +166,8 @@ def rolling(world: UpgradedWorld) -> str:
     slowly = world.driver.on("batch.before_read", "go", times=None, sleep_seconds=1.0)
 
     def under_way(stage: str) -> None:
-        bot = seeded(world, 2 * CHUNKS)
-        stands.append(Stand(f"begun {stage}", bot, begun(bot)))
+        bot = seeded(world, 120)
+        stands.append(Stand(f"begun {stage}", bot, started(bot)))
         stands[-1].run.wait_for(lambda seen: seen["processed_chunks"] > 0, PATIENCE_SECONDS)
         written_to_the_old(world, bot, "on-its-way")
 
@@ -325,7 +324,7 @@ def _broken(world: UpgradedWorld) -> Stand:
 
 def _adopted(world: UpgradedWorld, before: Stand) -> None:
     """The target that the old code holds is taken over by a new run, which pays for nothing."""
-    run = begun(before.bot)
+    run = started(before.bot)
     ended(world, Stand("adopting", before.bot, run))
     assert world.row(run)["target_adopted"], "the held target was not adopted"
     (verified,) = [

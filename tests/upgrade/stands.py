@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 from tests.harness.bots import BotHandle, Run, expect
 from tests.harness.failpoint_driver import Rule
-from tests.harness.world import LARGE, SMALL
-from tests.harness.writers import Operation, Outcome, write
-from tests.scenarios.judging import own_texts
+from tests.harness.oracle import lasting
+from tests.scenarios.judging import seeded, started, written
 from tests.upgrade.world import PATIENCE_SECONDS, UpgradedWorld, eventually
-
-#: Chunks of a batch, and of a bot that is not in the backfill.
-BATCH, CHUNKS = 10, 60
-
-
-def seeded(world: UpgradedWorld, chunks: int = CHUNKS) -> BotHandle:
-    """A bot with texts of its own, so that what was paid for them can be counted."""
-    return world.seed_bot(own_texts(chunks))
-
-
-def begun(bot: BotHandle, **wish: object) -> Run:
-    return bot.start(LARGE, **{"batch_size": BATCH, **wish})
 
 
 def completed_run(bot: BotHandle) -> Run:
-    run = begun(bot)
+    run = started(bot)
     run.ends("completed", PATIENCE_SECONDS)
     return run
 
@@ -36,13 +22,17 @@ def completed_run(bot: BotHandle) -> Run:
 def cancelled_run(world: UpgradedWorld, bot: BotHandle, **wish: object) -> Run:
     """Cancelled when all its chunks were paid for; the compensation goes on by itself."""
     with world.driver.paused("catch_up.before_run") as before:
-        run = begun(bot, **wish)
+        run = started(bot, **wish)
         before.wait(PATIENCE_SECONDS)
         expect(202, bot.ask_cancel())
     return run
 
 
 # --- at a point -----------------------------------------------------------------------
+
+
+#: Where verification sends a text to a provider: until 0a3e690, and since.
+_EMBEDS = ("embed.before_call", "verification.before_call")
 
 
 @dataclass(frozen=True)
@@ -76,28 +66,25 @@ class Stands(ExitStack):
         held.wait(PATIENCE_SECONDS)
         return stand
 
-    def undoing_at(self, point: str) -> Stand:
+    def undoing_at(self, point: str) -> None:
         """A new bot's run has been cancelled, and its compensation stands there."""
         held = self.enter_context(self._world.driver.paused(point))
         bot = seeded(self._world)
         self.all.append(Stand(point, bot, cancelled_run(self._world, bot), "rolled_back"))
         held.wait(PATIENCE_SECONDS)
-        return self.all[-1]
 
-    def reverse_at(self, point: str, switched: BotHandle, run: Run) -> Stand:
+    def reverse_at(self, point: str, switched: BotHandle, run: Run) -> None:
         """The way back of a run that has completed stands there."""
         held = self.enter_context(self._world.driver.paused(point))
         back = run.roll_back()
         held.wait(PATIENCE_SECONDS)
         self.all.append(Stand(f"{point}, on the way back", switched, back))
-        return self.all[-1]
 
-    def waiting_at(self, point: str) -> Stand:
+    def waiting_at(self, point: str) -> None:
         """A new bot's run waits there for something that is away, until the worker ends."""
         self._outages.append(self._world.driver.on(point, "outage", times=None))
         stand = self._new(f"{point}, waiting")
         self._world.driver.wait_for(point, migration_id=stand.run.id, seconds=PATIENCE_SECONDS)
-        return stand
 
     def release(self) -> None:
         """Let everybody go that stands; what waits is still without what it waits for."""
@@ -107,20 +94,20 @@ class Stands(ExitStack):
         for rule in self._outages:
             rule.times = 0
 
-    def inside_verification(self) -> Stand:
+    def inside_verification(self) -> None:
         """A new bot's run has begun to embed its sample."""
         with self._world.driver.paused("verification.before_run") as before:
             stand = self._new("in verification")
             before.wait(PATIENCE_SECONDS)
-            inside = self.enter_context(
-                self._world.driver.paused("embed.before_call", migration_id=stand.run.id)
-            )
-        inside.wait(PATIENCE_SECONDS)
-        return stand
+            driver, run = self._world.driver, stand.run.id
+            for point in _EMBEDS:
+                self.enter_context(driver.paused(point, migration_id=run))
+        inside = lambda: any(driver.reached(point, migration_id=run) for point in _EMBEDS)  # noqa: E731
+        eventually(inside, "verification embeds nothing")
 
     def _new(self, where: str) -> Stand:
         bot = seeded(self._world)
-        self.all.append(Stand(where, bot, begun(bot)))
+        self.all.append(Stand(where, bot, started(bot)))
         return self.all[-1]
 
 
@@ -137,18 +124,12 @@ def late_texts(bot: BotHandle, mark: str) -> dict[str, str | None]:
 
 def written_to_the_old(world: UpgradedWorld, bot: BotHandle, mark: str) -> None:
     """By an application that was never told of any migration."""
-    _written(world, bot, (bot.collection, SMALL), mark)
+    written(world, bot, late_texts(bot, mark))
 
 
 def written_to_the_new(world: UpgradedWorld, bot: BotHandle, mark: str) -> None:
     """By an application that follows the bot."""
-    _written(world, bot, bot.pair(), mark)
-
-
-def _written(world: UpgradedWorld, bot: BotHandle, pair: tuple[str, Any], mark: str) -> None:
-    texts = late_texts(bot, mark)
-    write(world.milvus, *pair, texts)
-    bot.history.operations += [Operation(key, text, Outcome.OK) for key, text in texts.items()]
+    written(world, bot, late_texts(bot, mark), bot.pair())
 
 
 # --- judging ------------------------------------------------------------------------------
@@ -156,14 +137,8 @@ def _written(world: UpgradedWorld, bot: BotHandle, pair: tuple[str, Any], mark: 
 
 def well(world: UpgradedWorld, bot: BotHandle, where: str) -> None:
     """Nothing lost, doubled, made up or left over; late writes are forwarded in time."""
-    found: list[str] = []
-
-    def nothing_found() -> bool:
-        found[:] = world.oracle.findings(bot.bot_id, bot.history)
-        return not found
-
-    with suppress(AssertionError):
-        eventually(nothing_found, "")
+    look = lambda: world.oracle.findings(bot.bot_id, bot.history)  # noqa: E731
+    found = lasting(look, PATIENCE_SECONDS)
     assert not found, "\n".join([f"{where}: the bot {bot.bot_id} is not well:", *found])
 
 
@@ -199,14 +174,7 @@ def by_the_messages(world: UpgradedWorld, stands: Sequence[Stand]) -> None:
 
 def nothing_left(world: UpgradedWorld) -> None:
     """Once all runs have ended: no message unsent or untaken, no checkpoint of any run."""
-    found: list[str] = []
-
-    def is_empty() -> bool:
-        found[:] = [*world.unsent(), *_left_in_redis(world)]
-        return not found
-
-    with suppress(AssertionError):
-        eventually(is_empty, "", 30)
+    found = lasting(lambda: [*world.unsent(), *_left_in_redis(world)], 30)
     assert not found, f"left over: {found[:20]}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
 import tarfile
@@ -20,8 +19,6 @@ _ASK = """
 import sys, api, worker
 print(*(m.__file__ for m in list(sys.modules.values()) if getattr(m, "__file__", None)), sep="\\n")
 """
-#: Nodes of both versions are at work at the same time, as they are on two machines.
-_HOSTNAME = re.compile(r"--hostname (\w+)@")
 
 
 @dataclass(frozen=True)
@@ -61,20 +58,6 @@ class Version:
     def files(self, variables: Mapping[str, str]) -> list[Path]:
         """Every file that a process of this version has imported."""
         return [Path(f) for f in self.command(variables, sys.executable, "-c", _ASK).splitlines()]
-
-    def write_procfile(self, folder: Path, workers: Mapping[str, int]) -> Path:
-        """This version's own lines, with as many workers of each kind as asked for."""
-        lines: list[str] = []
-        for line in (self.code / "Procfile").read_text().splitlines():
-            name, _, command = line.partition(":")
-            for number in range(1, workers.get(name, 1) + 1):
-                suffix = str(number) if number > 1 else ""
-                node = rf"--hostname \g<1>{suffix}-{self.name}@"
-                lines.append(f"{name}{suffix}:{_HOSTNAME.sub(node, command)}")
-        folder.mkdir(parents=True, exist_ok=True)
-        procfile = folder / "Procfile"
-        procfile.write_text("\n".join([*lines, ""]))
-        return procfile
 
 
 def lay_out(revision: str, folder: Path) -> Version:

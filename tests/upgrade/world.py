@@ -17,20 +17,18 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from devstack.child import ended_within
 from devstack.client import ApiClient
 from devstack.processes import Processes, inherited_environment
 from devstack.stack import EmbeddedStack
 from tests.harness.bots import Run
-from tests.harness.ground import Ground
-from tests.harness.world import OWNER, Servers
-from tests.services.databases import TEMPLATE, create_template, fresh_database, fresh_redis
+from tests.harness.ground import Ground, ground_on
+from tests.harness.world import OWNER, write_procfile
+from tests.services.databases import create_template
 from tests.upgrade.versions import Version, assert_apart
 
 #: For whatever must come; a run takes seconds, on a busy machine many of them.
@@ -72,17 +70,8 @@ class Side:
         names = self.names if only is None else list(only)
         self.processes.start(names)
         for name in names:
-            self._assert_mine(name)
             if name != API:
-                self._wait_told(name, _READY)
-
-    def _assert_mine(self, name: str) -> None:
-        pid = self.processes.pid(name)
-        assert pid, f"the {self.version.name} {name} did not start:\n{self.log(name)[-2000:]}"
-        process, code = psutil.Process(pid), str(self.version.code)
-        # It has no environment for a moment, while it becomes what it is to be.
-        mine = lambda: process.environ().get("PYTHONPATH") == code  # noqa: E731
-        eventually(mine, f"{name} does not run the {self.version.name} code")
+                self._wait_told(name, _READY, meanwhile=self.processes.check)
 
     def kill(self, only: Iterable[str] | None = None) -> None:
         """SIGKILL, as when the machine goes."""
@@ -106,8 +95,14 @@ class Side:
             assert ended_within(running[name], PATIENCE_SECONDS), f"{name} does not end"
         self.processes.stop(names)
 
-    def _wait_told(self, name: str, words: str) -> None:
-        eventually(lambda: words in self.log(name), f"the {name} did not say {words!r}")
+    def _wait_told(
+        self, name: str, words: str, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        def told() -> bool:
+            meanwhile()
+            return words in self.log(name)
+
+        eventually(told, f"the {name} did not say {words!r}")
 
     def log(self, name: str) -> str:
         file = self.processes.log(name)
@@ -156,7 +151,7 @@ class UpgradedWorld(Ground):
     def _side(self, version: Version) -> Side:
         environment = version.environment(self.environment)
         folder = self.folder / version.name
-        procfile = version.write_procfile(folder, self.workers)
+        procfile = write_procfile(folder, self.workers, version.code, f"-{version.name}")
         return Side(version, environment, Processes(environment, logs=folder, procfile=procfile))
 
     def begin(self, side: Side, only: Iterable[str] | None = None) -> None:
@@ -229,20 +224,15 @@ class WorldMaker:
     versions: Versions
     issued: str
 
-    @contextmanager
     def world(
         self, folder: Path, settings: Mapping[str, str], workers: Mapping[str, int]
-    ) -> Iterator[UpgradedWorld]:
-        with fresh_database(self.stack.postgres, TEMPLATE) as database:
-            servers = Servers(fresh_redis(self.stack.redis), database, self.stack.milvus.url)
-            with UpgradedWorld(
-                servers,
-                folder,
-                settings=settings,
-                workers=workers,
-                stack=self.stack,
-                versions=self.versions,
-                issued=self.issued,
-            ) as world:
-                assert world.asked == []  # from now on every request is remembered
-                yield world
+    ) -> AbstractContextManager[UpgradedWorld]:
+        return ground_on(
+            self.stack,
+            folder,
+            UpgradedWorld,
+            settings=settings,
+            workers=workers,
+            versions=self.versions,
+            issued=self.issued,
+        )
