@@ -81,11 +81,12 @@ def test_thousands_of_chunks_go_to_another_model_and_back_without_a_trace_though
 
 def test_a_target_that_may_be_searched_unindexed_is_moved_to_at_once(world: World) -> None:
     bot = world.seed_bot(UNINDEXED_ROWS // 4)
-    world.provider.latency_seconds = 0.3
+    world.provider.latency_seconds = 3
     run = bot.start(LARGE, batch_size=5)
     run.wait_for(lambda seen: seen["processed_chunks"] > 0)
     target = bot.status()["migration"]["target_collection"]
-    assert is_loaded(world, target), "it is loaded from the beginning"
+    seen = run.wait_for(lambda seen: is_loaded(world, target))
+    assert "data_migration" == seen["phase"], "it is loaded while it is filled"
     world.provider.latency_seconds = 0
     run.ends("completed")
     assert (target, LARGE) == bot.pair()
