@@ -106,7 +106,7 @@ def _forgiven(bot: BotHandle, run: Run) -> History:
 
 # --- by the engine itself --------------------------------------------------------------
 
-CHUNKS, AT_ONCE = 700, 3
+CHUNKS, AT_ONCE = 700, 4
 #: Targets are filled unloaded, and the first sweep comes, as by default, when a loss shows.
 SETTINGS = {"REEMBED_UNINDEXED_ROWS": "600", "REEMBED_SWEEP_FIRST_SECONDS": "20"}
 #: Milvus is killed in between, and a target has to wait for its index.

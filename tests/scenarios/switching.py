@@ -31,6 +31,8 @@ from tests.harness.world import LARGE, SMALL, Servers, numbered_texts
 from tests.services.databases import unique_name
 
 CHUNKS = 30
+#: Of each reader, between an answer and the next question: fifty ask some 200 a second in all.
+PAUSE_SECONDS = 0.2
 
 
 @dataclass
@@ -137,7 +139,7 @@ class Readers:
         milvus = rows.connect(self._servers.milvus_url)
         store = SqlMigrationStore(self._servers.database_url)
         try:
-            while not self._stopped.wait(0.02):
+            while not self._stopped.wait(PAUSE_SECONDS):
                 self._ask(milvus, store, number)
                 number += 7
         finally:
