@@ -114,6 +114,8 @@ def _rows(stack: EmbeddedStack, folder: Path, rows: list[Row]) -> Iterator[Resul
             for row in some:
                 yield _tried(row.id, row.what, lambda row=row: row.run(ground))
                 _whole_again(ground)
+                if row.real:
+                    ground.drop_collections()
 
 
 def _whole_again(ground: Ground) -> None:

@@ -110,8 +110,14 @@ def flower_up(ground: Ground, seconds: float = 30) -> None:
 
 def _told_workers(ground: Ground, command: str, **arguments: str) -> None:
     """What the command line sends, without the seconds it takes to start."""
-    with Celery("operator", broker=ground.servers.redis_url, set_as_current=False) as app:
-        answers = app.control.broadcast(command, arguments, reply=True, timeout=10, limit=1)
+    # A connection of its own, as a command has: kombu's pool keeps some that have been cut since.
+    with (
+        Celery("operator", broker=ground.servers.redis_url, set_as_current=False) as app,
+        app.connection_for_write() as connection,
+    ):
+        answers = app.control.broadcast(
+            command, arguments, reply=True, timeout=10, limit=1, connection=connection
+        )
     assert answers, "no worker has answered"
 
 

@@ -108,7 +108,11 @@ def _forgiven(bot: BotHandle, run: Run) -> History:
 
 CHUNKS, AT_ONCE = 700, 4
 #: Targets are filled unloaded, and the first sweep comes, as by default, when a loss shows.
-SETTINGS = {"REEMBED_UNINDEXED_ROWS": "600", "REEMBED_SWEEP_FIRST_SECONDS": "20"}
+SETTINGS = {
+    "REEMBED_UNINDEXED_ROWS": "600",
+    "REEMBED_SWEEP_FIRST_SECONDS": "20",
+    "REEMBED_MAX_CONCURRENT_MIGRATIONS": str(AT_ONCE),
+}
 #: Milvus is killed in between, and a target has to wait for its index.
 PATIENCE_SECONDS = 180.0
 #: When Milvus serves what it has compacted, and with it shows what it has lost.
@@ -217,7 +221,7 @@ def lost_by_milvus(ground: Ground, runs: int) -> str:
                 continue
             lossy += bool(move.findings())
             wrong += [*at_the_end, *_not_mended(ground, move.bot, move.run)]
-        _drop(moves)
+        ground.drop_collections()
         done = first + len(moves)
         told = f"{done} runs; Milvus lost writes of ours in {lossy}, of the writer's in {unjudged}"
         print(f"      {told}; {len(wrong)} wrong", file=sys.stderr, flush=True)
@@ -288,12 +292,3 @@ def _compact_until_all_stand_at(
         assert time.monotonic() < deadline, f"still on the way to {point}: {on_their_way}"
         compactions.ask([name for move in moves for name in (move.bot.collection, move.target)])
         compactions.look(1)
-
-
-def _drop(moves: Sequence[Move]) -> None:
-    """With more collections than channels Milvus 2.3.5 loses more than is the matter here."""
-    for move in moves:
-        milvus = move.ground.milvus
-        milvus.drop_alias(move.bot.alias, timeout=rows.TIMEOUT_SECONDS)
-        for name in (move.bot.collection, move.target):
-            milvus.drop_collection(name, timeout=rows.TIMEOUT_SECONDS)
