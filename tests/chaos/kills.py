@@ -24,7 +24,7 @@ from tests.harness.bots import BotHandle, Run
 from tests.harness.census import census
 from tests.harness.ground import SERVERS, Ground
 from tests.harness.oracle import TERMINAL
-from tests.harness.world import LARGE
+from tests.harness.world import LARGE, SMALL
 from tests.harness.writers import ForeignWriter, always
 from tests.scenarios.judging import BATCH, own_texts
 
@@ -96,7 +96,10 @@ def judged(move: Move, totals: Totals) -> list[str]:
     totals.duplicated += counted.duplicated
     totals.wrong_model += counted.wrong_model
     totals.embedded_twice += len(ground.paid_again(move.run, bot.history.initial.values()))
-    return found + ground.oracle.findings(bot.bot_id, bot.history)
+    found += ground.oracle.findings(bot.bot_id, bot.history)
+    if found and not census(ground.milvus, row["source_collection"], SMALL, bot.history).clean:
+        found.append("the source lacks it as well: Milvus has lost what the writer wrote")
+    return found
 
 
 def _wait_readable(ground: Ground, collection: str) -> None:
