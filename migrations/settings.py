@@ -224,7 +224,15 @@ class Settings(BaseSettings):
     def _is_redis(cls, url: SecretStr) -> SecretStr:
         if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        return _checked_tls(url)
+
+
+def _checked_tls(url: SecretStr) -> SecretStr:
+    """The URL with what redis-py does by default and Celery wants to be told."""
+    plain = url.get_secret_value()
+    if not plain.startswith("rediss://") or "ssl_cert_reqs=" in plain:
         return url
+    return SecretStr(f"{plain}{'&' if '?' in plain else '?'}ssl_cert_reqs=required")
 
 
 def get_settings() -> Settings:

@@ -1,11 +1,12 @@
-"""What Celery's Redis transport has to be told: how to lose a connection."""
+"""What Celery's Redis transport has to be told: to lose a connection, and to meet strangers."""
 
 from __future__ import annotations
 
+from queue import Empty
 from typing import Any
 
 import structlog
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,36 @@ class ForgivingQoS(redis.QoS):
         super().restore_unacked(client)
 
 
+class OurMessage(virtual.Message):
+    """Whatever lies in a queue of ours, if it can be a message at all."""
+
+    def __init__(self, payload: Any, channel: Any = None, **more: Any) -> None:
+        try:
+            where = payload["properties"]["delivery_info"]
+            _ = where["exchange"], where["routing_key"]  # what is acknowledged by
+            super().__init__(payload, channel=channel, **more)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+class Channel(redis.Channel):
+    """Lets nothing that somebody else has put into a queue end the worker.
+
+    Celery refuses a task it does not know; what is no message ends its loop, and with
+    it the worker, and with the next item the next one.
+    """
+
+    QoS = ForgivingQoS
+    Message = OurMessage
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs leave it out
+        except ValueError as error:  # not UTF-8, not JSON, or not a message
+            log.error("message_dropped", reason=str(error)[:200])
+            raise Empty from error
+
+
 def install() -> None:
     """For every channel this process opens from now on."""
-    redis.Channel.QoS = ForgivingQoS
+    redis.Transport.Channel = Channel

@@ -17,18 +17,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from migrations.model.errors import StateStoreUnavailable
+from migrations.store.refusals import refusal_of
+from migrations.store.sessions import STATEMENT_SECONDS, connect, limit, see_what_took_effect
 
 CONNECT_SECONDS = 5
-#: The server gives up a statement, waits for locks included.
-STATEMENT_SECONDS = 30
 #: We give up a server that is silent for longer than it would work on a statement.
 SILENCE_SECONDS = STATEMENT_SECONDS + 5
 #: Connections a process keeps, and so many more while it is busy.
 POOL_SIZE, POOL_OVERFLOW = 5, 20
 POOL_SECONDS = 10
-#: The server ends a transaction whose process says nothing for so long. One that was
-#: stopped would keep the watch, or a migration's row, from everybody until it went on.
-IDLE_SECONDS = 15
 
 UNDEFINED_TABLE = "42P01"
 
@@ -59,6 +56,7 @@ class Database:
         """
         engine = self.engine.execution_options(isolation_level="READ COMMITTED")
         with _faults(), Session(engine, expire_on_commit=False) as session, session.begin():
+            limit(session.connection())
             yield session
 
     @contextmanager
@@ -101,7 +99,7 @@ def _faults() -> Iterator[None]:
 def as_unavailable(error: DBAPIError) -> StateStoreUnavailable | None:
     """None for an error that trying again does not cure."""
     if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
-        return StateStoreUnavailable()
+        return StateStoreUnavailable(refusal_of(str(error.orig)))
     if getattr(error.orig, "pgcode", None) == UNDEFINED_TABLE:
         return StateStoreUnavailable(
             "PostgreSQL does not have reembed's tables; run its schema revisions."
@@ -127,13 +125,10 @@ def make_engine(url: URL) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_SECONDS,
-        connect_args={
-            "application_name": "reembed",
-            "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c timezone=UTC"
-            f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
-        },
+        connect_args={"application_name": "reembed", "connect_timeout": CONNECT_SECONDS},
     )
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "connect", see_what_took_effect)
     event.listen(engine, "checkout", _refuse_cut)
     return engine
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -22,11 +23,12 @@ _RESET = struct.pack("ii", 1, 0)
 class TcpProxy:
     """Passes connections on 127.0.0.1 on to a port there; a context manager.
 
-    ``port`` stays the same through every mishap.
+    ``port`` stays the same through every mishap. With ``tls`` clients have to speak it.
     """
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, *, tls: ssl.SSLContext | None = None) -> None:
         self.upstream_port = upstream_port
+        self._tls = tls
         self.connections_made = 0
         #: How many answers :meth:`lose_answer` has lost.
         self.answers_lost = 0
@@ -102,7 +104,7 @@ class TcpProxy:
 
     async def _listen(self) -> None:
         self._listener = await asyncio.start_server(
-            self._take, "127.0.0.1", self.port, reuse_address=True
+            self._take, "127.0.0.1", self.port, reuse_address=True, ssl=self._tls
         )
         self.port = self._listener.sockets[0].getsockname()[1]
 
@@ -183,7 +185,10 @@ class TcpProxy:
                     return
                 writer.write(data)
                 await writer.drain()
-            writer.write_eof()
+            if writer.can_write_eof():
+                writer.write_eof()
+            else:  # TLS has no half-closed connections
+                writer.close()
 
     def _look_at(self, data: bytes, wire: _Wire) -> None:
         if self._to_lose is None:

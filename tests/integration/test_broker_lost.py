@@ -14,10 +14,10 @@ from worker import broker
 
 @pytest.fixture
 def forgiving() -> Iterator[None]:
-    before = redis.Channel.QoS
+    before = redis.Transport.Channel
     broker.install()
     yield
-    redis.Channel.QoS = before
+    redis.Transport.Channel = before
 
 
 @pytest.mark.usefixtures("forgiving")

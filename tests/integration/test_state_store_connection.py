@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,9 +16,12 @@ from sqlalchemy import create_engine, make_url, text
 
 from devstack.server import free_port
 from migrations.model.errors import StateStoreUnavailable
-from migrations.store import SqlMigrationStore, engine
+from migrations.store import SqlMigrationStore, engine, sessions
 from migrations.store.engine import Database
+from migrations.store.refusals import refusal_of
 from tests.contract.state_store_world import a_bot
+from tests.services.pgbouncer import PROGRAM, PgBouncer
+from tests.services.servers import running
 
 
 @pytest.fixture
@@ -32,6 +37,34 @@ def test_a_server_that_is_not_there_is_unavailable_with_the_cause_kept() -> None
         store.ping()
     assert refusal.value.__cause__ is not None
     assert "secret" not in f"{refusal.value} {refusal.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"password": "another"}, "PostgreSQL refuses the user or the password in"),
+        ({"username": "stranger"}, "PostgreSQL refuses the user or the password in"),
+        ({"database": "elsewhere"}, "PostgreSQL does not have the database in"),
+        ({"host": "no-such-host.invalid"}, "The host in REEMBED_DATABASE_URL is not known."),
+        ({"port": 1}, "Nothing answers at the host and port in"),
+        ({"query": {"sslmode": "require"}}, "The sslmode in REEMBED_DATABASE_URL is not one"),
+        ({"query": {"sslmode": "sometimes"}}, "The sslmode in REEMBED_DATABASE_URL is not one"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_the_url_is_said_without_repeating_it(
+    database_url: str, wrong: dict[str, Any], sentence: str
+) -> None:
+    url = make_url(database_url).set(**wrong)
+    store = SqlMigrationStore(url.render_as_string(hide_password=False))
+    with pytest.raises(StateStoreUnavailable) as refusal:
+        store.ping()
+    assert refusal.value.message.startswith(sentence)
+    assert str(url.password) not in refusal.value.message
+
+
+def test_a_database_that_is_starting_is_no_wrong_database() -> None:
+    assert refusal_of("FATAL:  the database system is starting up") is None
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up(
@@ -63,7 +96,7 @@ def test_a_server_that_falls_silent_is_given_up_and_the_next_call_connects_anew(
 def test_a_process_that_stands_still_does_not_keep_the_watch_from_the_others(
     store: SqlMigrationStore, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "IDLE_SECONDS", 1)
+    monkeypatch.setattr(sessions, "IDLE_SECONDS", 1)
     frozen = SqlMigrationStore(database_url)
     standing_still = frozen.watch()
     assert standing_still.__enter__()
@@ -83,7 +116,7 @@ def _may_watch(store: SqlMigrationStore) -> bool:
 def test_a_drop_that_takes_long_keeps_its_hold(
     store: SqlMigrationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "IDLE_SECONDS", 1)
+    monkeypatch.setattr(sessions, "IDLE_SECONDS", 1)
     with store.lock_for_drop("some_collection") as is_nobodys:
         assert is_nobodys
         time.sleep(1.5)
@@ -94,7 +127,7 @@ def test_the_server_knows_who_asks_and_how_long_a_statement_may_take(database_ur
     with database.transaction() as session:
         limit = session.execute(text("SHOW statement_timeout")).scalar_one()
         name = session.execute(text("SHOW application_name")).scalar_one()
-    assert (f"{engine.STATEMENT_SECONDS}s", "reembed") == (limit, name)
+    assert (f"{sessions.STATEMENT_SECONDS}s", "reembed") == (limit, name)
     database.close()
 
 
@@ -180,3 +213,24 @@ def test_a_forked_child_and_its_parent_do_not_disturb_each_other(
         child.join(30)
     assert [0, 0, 0] == [child.exitcode for child in children]
     assert sorted([*names, "parents"]) == [bot.bot_id for bot in store.bots()]
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="PgBouncer is not installed")
+@pytest.mark.parametrize("options", ["refused", "ignored"])
+def test_behind_a_pooler_every_transaction_limits_itself_and_leaves_nothing_behind(
+    database_url: str, tmp_path: Path, options: str
+) -> None:
+    more = {"ignore_startup_parameters": "options"} if options == "ignored" else {}
+    with running(PgBouncer(tmp_path / "pgbouncer", database_url, more)) as pooler:
+        database = Database(pooler.url)
+        for _ in range(2):
+            with database.transaction() as session:
+                settings = [
+                    session.execute(text(f"SHOW {name}")).scalar_one()
+                    for name in ("statement_timeout", "idle_in_transaction_session_timeout")
+                ]
+            assert [f"{sessions.STATEMENT_SECONDS}s", f"{sessions.IDLE_SECONDS}s"] == settings
+        with database.reading() as session:
+            assert "UTC" == session.execute(text("SHOW timezone")).scalar_one()
+            assert "0" == session.execute(text("SHOW statement_timeout")).scalar_one()
+        database.close()

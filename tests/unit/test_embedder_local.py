@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,37 @@ def test_without_wordllama_the_extra_to_install_is_named(monkeypatch: pytest.Mon
 
     with pytest.raises(InvalidConfiguration, match=r"pip install 'reembed\[local\]'"):
         embedder(LocalModel(), 64)
+
+
+#: A process of its own, in one thread: nothing else moves its memory. Prints KiB it has grown by.
+_NEW_WORDS = """
+import random
+import psutil
+from migrations.adapters.providers.local import LocalModel
+
+model, rng = LocalModel(), random.Random(1)
+
+def word():
+    return "".join(rng.choices("abcdefghijklmnopqrst", k=rng.randrange(3, 9)))
+
+def kib_after_new_words():
+    for _ in range(200):
+        model.token_ids([" ".join(word() for _ in range(rng.choice([5, 20, 60, 200, 1500])))])
+    return psutil.Process().memory_info().rss >> 10
+
+seen = [kib_after_new_words() for _ in range(20)]
+print(max(seen[-3:]) - max(seen[:3]))
+"""
+
+
+def test_words_never_seen_before_cost_no_memory() -> None:
+    """A worker meets other words for years; what it remembered of each would end it."""
+    environment = os.environ | {"TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(
+        [sys.executable, "-c", _NEW_WORDS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 1_500, "KiB for 1.2 million words; remembering them took 2,900"
