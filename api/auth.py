@@ -20,6 +20,11 @@ def authenticate() -> None:
     structlog.contextvars.bind_contextvars(owner=g.caller.owner)
 
 
+def require_admin() -> None:
+    """Raises NotAllowed."""
+    current_caller().require_admin()
+
+
 def current_caller() -> Caller:
     caller = g.caller
     assert isinstance(caller, Caller)  # noqa: S101 -- set by authenticate or the request has ended

@@ -81,6 +81,8 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.NotAuthenticated: (401,),
     domain.NotAllowed: (403,),
     domain.IdempotencyConflict: (422, "Idempotency key used for another request"),
+    domain.NameInvalid: (422,),
+    domain.GrantNotFound: (404,),
     RequestInvalid: (422,),
     ProblemUnknown: (404,),
     domain.TransitionRefused: (409, "Not possible in this state"),

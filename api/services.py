@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 from flask import Flask, current_app
 
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.system import EmbeddingMigrationSystem
@@ -24,6 +25,9 @@ class ApiServices(Protocol):
 
     @property
     def access(self) -> Access: ...
+
+    @property
+    def grants(self) -> Grants: ...
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency by name: None when it answers, else the reason it cannot be used."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from celery import Celery
 
 from migrations.adapters.clock import SystemClock
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
@@ -88,6 +89,10 @@ class Assembly:
     @cached_property
     def access(self) -> Access:
         return Access(self.services.store)
+
+    @cached_property
+    def grants(self) -> Grants:
+        return Grants(self.services.store)
 
     @cached_property
     def conductor(self) -> Conductor:

@@ -23,7 +23,6 @@ from migrations.model.errors import (
     MigrationNotFound,
     NoActiveMigration,
     NoLongerKept,
-    NotAllowed,
     RollbackUnavailable,
     SameModel,
 )
@@ -54,7 +53,7 @@ class EmbeddingMigrationSystem:
     # --- bots ------------------------------------------------------------
 
     def register_bot(self, caller: Caller, registration: BotRegistration) -> Bot:
-        """Raises CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists."""
+        """Raises CollectionNotGranted and as :func:`migrations.bots.registration.register`."""
         bot = register(self._services, caller, registration)
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
@@ -197,8 +196,7 @@ class EmbeddingMigrationSystem:
 
     def active(self, caller: Caller) -> list[MigrationProgress]:
         """Every live migration. Raises NotAllowed unless the caller is an admin."""
-        if caller.role is not Role.ADMIN:
-            raise NotAllowed
+        caller.require_admin()
         store = self._services.store
         return [progress_of(self._services, store.watched(m.id)) for m in store.active()]
 

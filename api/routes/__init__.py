@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.embeddings import embeddings
 from api.routes.health import health
 from api.routes.migrations import migrations
 
-BLUEPRINTS = (bots, embeddings, migrations, health)
+BLUEPRINTS = (bots, embeddings, migrations, access, health)

@@ -20,6 +20,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
     responses={
         201: BotResponse,
         **refusals(
+            errors.CollectionNotGranted,
             errors.BotExists,
             errors.CollectionNotFound,
             errors.CollectionUnsupported,
@@ -35,6 +36,8 @@ def register_bot(body: BotRegistrationRequest) -> Response:
     """Register a bot
 
     The collection is read and never changed; only its alias is made if there is none.
+    A caller who is no admin needs a grant for the collection's name, and for the alias it
+    is given by or gets.
     """
     made = services().system.register_bot(current_caller(), body.registration())
     return answer(BotResponse.of(made), 201, location=url_for("bots.bot", bot_id=made.bot_id))

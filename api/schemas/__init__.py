@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from api.schemas.access import GrantItem, GrantListResponse, GrantPath, GrantRequest
 from api.schemas.bots import BotListResponse, BotResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
@@ -34,6 +35,10 @@ __all__ = [
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
+    "GrantItem",
+    "GrantListResponse",
+    "GrantPath",
+    "GrantRequest",
     "IdempotencyHeader",
     "LivenessResponse",
     "MigrationActionRequest",
@@ -55,6 +60,7 @@ __all__ = [
 REQUESTS: tuple[type[RequestBody], ...] = (
     BotRegistrationRequest,
     EmbeddingValidationRequest,
+    GrantRequest,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
@@ -65,6 +71,8 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
+    GrantItem,
+    GrantListResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,

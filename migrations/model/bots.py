@@ -7,13 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from migrations.model.config import EmbeddingRef
+from migrations.model.errors import NotAllowed
 from migrations.model.texts import Recipe
 
 
 class Role(StrEnum):
-    #: May see and migrate their own bots.
+    #: May see and migrate their own bots, and register what was granted to the owner.
     USER = "user"
-    #: May see and migrate every bot.
+    #: May see and migrate every bot, register any collection and say who may do what.
     ADMIN = "admin"
 
 
@@ -26,6 +27,11 @@ class Caller:
 
     def may_touch(self, owner: str) -> bool:
         return self.role is Role.ADMIN or self.owner == owner
+
+    def require_admin(self) -> None:
+        """Raises NotAllowed."""
+        if self.role is not Role.ADMIN:
+            raise NotAllowed
 
 
 @dataclass(frozen=True)

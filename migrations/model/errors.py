@@ -112,6 +112,24 @@ class NotAllowed(RequestError):
     code = "not-allowed"
 
 
+class CollectionNotGranted(NotAllowed):
+    """Registering this collection needs the role admin, or an admin's grant for all its names."""
+
+    code = "collection-not-granted"
+
+
+class NameInvalid(RequestError):
+    """The name is empty, too long, or has characters that nobody can see."""
+
+    code = "name-invalid"
+
+
+class GrantNotFound(RequestError):
+    """There is no such grant; list them with GET /grants."""
+
+    code = "grant-not-found"
+
+
 class IdempotencyConflict(RequestError):
     """The Idempotency-Key was used before with another request; use a new key."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from migrations.ports.bot_store import BotStore
 from migrations.ports.due_store import DueStore
+from migrations.ports.grant_store import GrantStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
@@ -33,6 +34,7 @@ class MigrationStore(
     WatchStore,
     Ledger,
     TokenStore,
+    GrantStore,
     LateWriteStore,
     KeptStore,
     DueStore,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from migrations.store.bots import SqlBots
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
+from migrations.store.grants import SqlGrants
 from migrations.store.kept import SqlKept
 from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
@@ -29,6 +30,7 @@ class SqlMigrationStore(
     SqlLedger,
     SqlWatch,
     SqlTokens,
+    SqlGrants,
     SqlLateWrites,
     SqlKept,
     SqlDue,

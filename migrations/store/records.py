@@ -334,6 +334,18 @@ class TokenRecord(Record):
     revoked_at: Mapped[datetime | None]
 
 
+class GrantRecord(Record):
+    __tablename__ = "grants"
+    __table_args__ = (UniqueConstraint("owner", "pattern"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    owner: Mapped[str]
+    #: Shell-style, of names of collections.
+    pattern: Mapped[str]
+    granted_by: Mapped[str]
+    granted_at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
 def as_bot(row: BotRecord) -> Bot:
     return Bot(
         bot_id=row.bot_id,

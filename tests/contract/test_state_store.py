@@ -10,7 +10,7 @@ import pytest
 
 from migrations.model import messages
 from migrations.model.bots import Bot, Caller, PreviousPair, Role
-from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
+from migrations.model.errors import BotExists, BotNotFound, GrantNotFound, MigrationNotFound
 from migrations.model.runs import FailedChunk, Watched
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
@@ -250,6 +250,20 @@ def test_a_token_added_again_stands_for_what_was_said_last(state: World) -> None
     state.store.add_token("laptop", "me", Role.USER, "a" * 64, None)
     state.store.add_token("laptop", "me", Role.ADMIN, "a" * 64, None)
     assert Caller("me", Role.ADMIN) == state.store.caller_of("a" * 64)
+
+
+def test_a_grant_is_given_once_listed_and_taken_back(state: World) -> None:
+    zoo = state.store.add_grant("me", "zoo_*", by="ops")
+    assert ("me", "zoo_*", "ops") == (zoo.owner, zoo.pattern, zoo.granted_by)
+    assert zoo == state.store.add_grant("me", "zoo_*", by="somebody else")
+    bar = state.store.add_grant("me", "bar", by="ops")
+    yours = state.store.add_grant("you", "zoo_*", by="ops")
+    assert [bar, zoo] == state.store.grants("me")
+    assert [bar, zoo, yours] == state.store.grants()
+    state.store.remove_grant(zoo.id)
+    assert [bar] == state.store.grants("me")
+    with pytest.raises(GrantNotFound):
+        state.store.remove_grant(zoo.id)
 
 
 def test_a_store_that_is_there_answers_a_ping(state: World) -> None:

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.services import attach
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
@@ -41,6 +42,7 @@ class ApiWorld(World):
         for collection in ("support_docs", "docs"):
             self.vectors.seed(collection, rows, LOCAL_64.dimension)
         wish = BotRegistration("support", "support_docs", "local", MODEL)
+        self.store.add_grant(ACME.owner, "*docs*", by="x")
         self.system.register_bot(ACME, wish)
         for token, caller in TOKENS.items():
             digest = hashlib.sha256(token.encode()).hexdigest()
@@ -54,6 +56,7 @@ class FakeServices:
         self.system = world.system
         self.compatibility = world.manager
         self.access = Access(world.store)
+        self.grants = Grants(world.store)
         self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
 
     def readiness(self) -> dict[str, str | None]:
@@ -80,6 +83,9 @@ class Api:
 
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
+
+    def delete(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.delete(path, headers=_headers(token, kwargs), **kwargs)
 
     def start(self, **changes: Any) -> Migration:
         """A live migration of acme's bot, in batches of three."""

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from migrations.lifecycle.change import Change, LockedRun, is_transition
+from migrations.model.access import Grant
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Key
 from migrations.model.errors import (
@@ -94,6 +95,8 @@ class StateRows:
         self._tokens_used: Counter[UUID] = Counter()
         self._errands: Counter[str] = Counter()
         self._tokens: dict[str, Token] = {}
+        self._grants: dict[int, Grant] = {}
+        self._numbered = 0
         self._frozen: defaultdict[UUID, dict[int, SnapshotPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)

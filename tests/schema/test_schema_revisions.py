@@ -27,6 +27,7 @@ TABLES = {
     "errand_spend",
     "failed_chunks",
     "frozen_parts",
+    "grants",
     "held_collections",
     "migration_events",
 }

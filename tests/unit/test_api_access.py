@@ -12,7 +12,7 @@ MIGRATION = "<migration>"
 
 #: Route by route: method, path, body, then the status for an owner, another user, an admin.
 ROUTES = [
-    ("POST", "/bots", BOT, 201, 201, 201),
+    ("POST", "/bots", BOT, 201, 403, 201),
     ("GET", "/bots", None, 200, 200, 200),
     ("GET", "/bots/support", None, 200, 404, 200),
     ("POST", "/bots/support/embeddings/validate-change", TARGET, 200, 404, 200),
@@ -24,6 +24,9 @@ ROUTES = [
     ("GET", f"/embeddings/migration/{MIGRATION}/progress", None, 200, 404, 200),
     ("POST", f"/embeddings/migration/{MIGRATION}/rollback", None, 202, 404, 202),
     ("GET", "/embeddings/migrations/active", None, 403, 403, 200),
+    ("POST", "/grants", {"owner": "rival", "pattern": "*"}, 403, 403, 201),
+    ("GET", "/grants", None, 403, 403, 200),
+    ("DELETE", "/grants/1", None, 403, 403, 204),
 ]
 OPEN = ["/healthz", "/readyz", "/openapi/", "/openapi/openapi.json", "/problems/bot-not-found"]
 
@@ -116,5 +119,6 @@ def test_the_tables_hold_every_route(api: Api) -> None:
     rules = {rule.rule for rule in api.client.application.url_map.iter_rules()}
     ours = {rule for rule in rules if not rule.startswith("/openapi")}
     shown = {rule.replace("<bot_id>", "x").replace("<migration_id>", "x") for rule in ours}
+    shown = {rule.replace("<grant_id>", "1") for rule in shown}
     shown = {rule.replace("<code>", "bot-not-found") for rule in shown}
     assert shown == {path for path in known if not path.startswith("/openapi")}

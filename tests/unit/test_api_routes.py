@@ -86,6 +86,7 @@ def test_a_registered_bot_is_answered_with_its_place(api: Api) -> None:
 
 
 def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
+    api.world.store.add_grant("rival", "docs", by="x")
     api.post("/bots", "rival-token", json=BOT)
     seen = {
         token: [bot["bot_id"] for bot in api.get("/bots", token).json["bots"]]
