@@ -199,6 +199,22 @@ class Settings(BaseSettings):
         default=2, gt=0, description="How often the watchdog looks for silent migrations"
     )
 
+    # --- callers ---
+    requests_per_minute: int = Field(
+        default=6000, ge=0, description="Requests a minute that one token may send; 0 for any"
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        description="Proxies in front of the API whose X-Forwarded-For is believed",
+    )
+    trail_days: float = Field(
+        default=90, gt=0, le=3650, description="How long the trail keeps what was done with a token"
+    )
+    trail_entries_per_token: int = Field(
+        default=10_000, gt=0, description="Newest entries that the trail keeps of each token"
+    )
+
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
     port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")

@@ -8,4 +8,6 @@ from api.routes.embeddings import embeddings
 from api.routes.health import health
 from api.routes.migrations import migrations
 
-BLUEPRINTS = (bots, embeddings, migrations, access, health)
+#: Each asks for a token.
+GUARDED = (bots, embeddings, migrations, access)
+OPEN = (health,)

@@ -10,6 +10,7 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
 from api.services import services
+from api.trail import concerns
 from migrations.model import errors
 
 bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
@@ -39,6 +40,7 @@ def register_bot(body: BotRegistrationRequest) -> Response:
     A caller who is no admin needs a grant for the collection's name, and for the alias it
     is given by or gets.
     """
+    concerns(body.bot_id)
     made = services().system.register_bot(current_caller(), body.registration())
     return answer(BotResponse.of(made), 201, location=url_for("bots.bot", bot_id=made.bot_id))
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from api.schemas.access import GrantItem, GrantListResponse, GrantPath, GrantRequest
+from api.schemas.access import (
+    GrantItem,
+    GrantListResponse,
+    GrantPath,
+    GrantRequest,
+    TokenIssuedResponse,
+    TokenIssueRequest,
+    TokenItem,
+    TokenListResponse,
+    TokenPath,
+    TokenRotateRequest,
+    TrailItem,
+    TrailQuery,
+    TrailResponse,
+)
 from api.schemas.bots import BotListResponse, BotResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
@@ -55,6 +69,15 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "TokenIssueRequest",
+    "TokenIssuedResponse",
+    "TokenItem",
+    "TokenListResponse",
+    "TokenPath",
+    "TokenRotateRequest",
+    "TrailItem",
+    "TrailQuery",
+    "TrailResponse",
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
@@ -64,6 +87,8 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    TokenIssueRequest,
+    TokenRotateRequest,
 )
 RESPONSES: tuple[type[ResponseBody], ...] = (
     ActiveMigrationsResponse,
@@ -80,4 +105,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationStatusResponse,
     ProblemDetails,
     ReadinessResponse,
+    TokenIssuedResponse,
+    TokenListResponse,
+    TrailResponse,
 )

@@ -180,7 +180,7 @@ class MigrationStartRequest(_Target):
         return StartRequest(bot_id=bot_id, **self.model_dump())
 
 
-class _OptionalBody(RequestBody):
+class OptionalBody(RequestBody):
     """A body that may be absent."""
 
     model_config = ConfigDict(
@@ -193,7 +193,7 @@ class _OptionalBody(RequestBody):
         return {} if sent is None else sent
 
 
-class MigrationEstimateRequest(_OptionalBody):
+class MigrationEstimateRequest(OptionalBody):
     """What to estimate for; left out, the bot's current embedding."""
 
     provider: VisibleText | None = Field(
@@ -217,5 +217,5 @@ class MigrationEstimateRequest(_OptionalBody):
         return EstimateRequest(bot_id=bot_id, **self.model_dump())
 
 
-class MigrationActionRequest(_OptionalBody):
+class MigrationActionRequest(OptionalBody):
     """Nothing: the path says it all. A body with fields is refused, not ignored."""

@@ -4,12 +4,73 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from migrations.model.bots import Role
 from migrations.model.errors import NameInvalid
 
 #: Of an owner, of a token, of a collection's pattern.
 LONGEST_NAME, LONGEST_PATTERN = 100, 255
+
+
+class TokenState(StrEnum):
+    #: Lets its holder in.
+    ACTIVE = "active"
+    #: Its time is over.
+    EXPIRED = "expired"
+    #: An admin has taken it back.
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token. Its text is kept nowhere."""
+
+    id: int
+    name: str
+    owner: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    #: When it was read, by the database's clock.
+    state: TokenState
+
+
+def token_state(
+    expires_at: datetime | None, revoked_at: datetime | None, at: datetime
+) -> TokenState:
+    if revoked_at is not None:
+        return TokenState.REVOKED
+    over = expires_at is not None and expires_at <= at
+    return TokenState.EXPIRED if over else TokenState.ACTIVE
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What somebody did with a token: a route, of which thing, how it was answered."""
+
+    token_id: int
+    #: Where the request came from, as far as proxies are trusted to say.
+    address: str
+    method: str
+    #: As the description has it, e.g. ``/bots/<bot_id>``.
+    route: str
+    #: The bot, migration, token or grant; None where the route is about none.
+    subject: str | None
+    status: int
+
+
+@dataclass(frozen=True)
+class TrailEntry:
+    """A deed as it was kept."""
+
+    id: int
+    at: datetime
+    token_name: str
+    owner: str
+    deed: Deed
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -20,10 +20,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the owner and role of a token, never the token itself."""
+    """Who asks: the owner, role and number of a token, never the token itself."""
 
     owner: str
     role: Role = Role.USER
+    #: None for who asks without one: another part of reembed.
+    token_id: int | None = field(default=None, compare=False)
 
     def may_touch(self, owner: str) -> bool:
         return self.role is Role.ADMIN or self.owner == owner

@@ -130,6 +130,12 @@ class GrantNotFound(RequestError):
     code = "grant-not-found"
 
 
+class TokenNotFound(RequestError):
+    """There is no such token; list them with GET /tokens."""
+
+    code = "token-not-found"
+
+
 class IdempotencyConflict(RequestError):
     """The Idempotency-Key was used before with another request; use a new key."""
 
@@ -199,6 +205,12 @@ class NoLongerKept(TransitionRefused):
     """The held collection was dropped or taken over meanwhile; a new one is made."""
 
     code = "no-longer-held"
+
+
+class TokenRevoked(TransitionRefused):
+    """A token that was revoked cannot be rotated; issue a new one."""
+
+    code = "token-revoked"
 
 
 class Superseded(TransitionRefused):

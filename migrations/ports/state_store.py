@@ -22,6 +22,7 @@ from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.switch_store import SwitchStore
 from migrations.ports.token_store import TokenStore
+from migrations.ports.trail_store import TrailStore
 from migrations.ports.watch_store import WatchStore
 
 
@@ -35,6 +36,7 @@ class MigrationStore(
     Ledger,
     TokenStore,
     GrantStore,
+    TrailStore,
     LateWriteStore,
     KeptStore,
     DueStore,

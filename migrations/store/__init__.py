@@ -15,6 +15,7 @@ from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
 from migrations.store.switches import SqlSwitches
 from migrations.store.tokens import SqlTokens
+from migrations.store.trail import SqlTrail
 from migrations.store.watch import SqlWatch
 
 __all__ = ["SqlMigrationStore"]
@@ -31,6 +32,7 @@ class SqlMigrationStore(
     SqlWatch,
     SqlTokens,
     SqlGrants,
+    SqlTrail,
     SqlLateWrites,
     SqlKept,
     SqlDue,

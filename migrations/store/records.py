@@ -334,6 +334,22 @@ class TokenRecord(Record):
     revoked_at: Mapped[datetime | None]
 
 
+class TrailRecord(Record):
+    """What was done with a token; see :class:`migrations.model.access.Deed`."""
+
+    __tablename__ = "trail"
+    __table_args__ = (Index(None, "token_id", "id"), Index(None, "at"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+    token_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tokens.id"))
+    address: Mapped[str]
+    method: Mapped[str]
+    route: Mapped[str]
+    subject: Mapped[str | None]
+    status: Mapped[int]
+
+
 class GrantRecord(Record):
     __tablename__ = "grants"
     __table_args__ = (UniqueConstraint("owner", "pattern"),)

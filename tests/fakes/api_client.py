@@ -18,6 +18,7 @@ from api import create_app
 from api.services import attach
 from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
+from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
@@ -57,6 +58,8 @@ class FakeServices:
         self.compatibility = world.manager
         self.access = Access(world.store)
         self.grants = Grants(world.store)
+        self.trail = Trail(world.services)
+        self.settings = world.services.settings
         self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
 
     def readiness(self) -> dict[str, str | None]:
@@ -73,7 +76,8 @@ class Api:
     """Requests as a client sends them; ``world`` is what stands behind them."""
 
     def __init__(self, **settings: Any) -> None:
-        self.world = ApiWorld(settings=settings)
+        # All tests are counted together, for their application is the same.
+        self.world = ApiWorld(settings={"requests_per_minute": 0, **settings})
         self.services = FakeServices(self.world)
         attach(application(), self.services)
         self.client: FlaskClient = application().test_client()

@@ -167,6 +167,8 @@ class World:
             "REEMBED_PORT": str(free_port()),
             "REEMBED_FLOWER_PORT": str(free_port()),
             "REEMBED_ENV_FILE": "",
+            # Tests look as often as they can, and with one token.
+            "REEMBED_REQUESTS_PER_MINUTE": "0",
             KEY_VARIABLE: KEY,
             # The processes run beside a Procfile of their own, not in the project.
             "PYTHONPATH": str(PROJECT),
