@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from migrations.model.config import MAX_BATCH_SIZE
+from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 
 
 class ProviderSettings(BaseModel):
@@ -112,6 +112,15 @@ class Settings(BaseSettings):
     # --- migrations ---
     max_concurrent_migrations: int = Field(
         default=3, gt=0, description="Live migrations allowed at once, over all bots"
+    )
+    max_migrations_per_owner: int = Field(
+        default=2, gt=0, description="Of those, live migrations allowed of one owner's bots"
+    )
+    max_timeout_seconds: int = Field(
+        default=172_800,
+        ge=1,
+        le=MAX_TIMEOUT_SECONDS,
+        description="Longest timeout_seconds that may be asked for",
     )
     default_batch_size: int = Field(
         default=50, ge=1, le=MAX_BATCH_SIZE, description="Chunks in a batch when none is asked for"

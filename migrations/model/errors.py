@@ -166,7 +166,7 @@ class MigrationInProgress(TransitionRefused):
 
 
 class TooManyMigrations(TransitionRefused):
-    """The limit of concurrent migrations is reached; try again when one has ended."""
+    """The limit of concurrent migrations, or of those of one owner, is reached; try again later."""
 
     code = "too-many-migrations"
 

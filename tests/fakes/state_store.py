@@ -31,8 +31,8 @@ from migrations.model.runs import (
     Step,
     Watched,
 )
-from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
-from migrations.store.starts import require_startable, too_many
+from migrations.model.states import COMPENSABLE, LIVE, Phase, Status
+from migrations.store.starts import require_room, require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
@@ -75,7 +75,9 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
 
     # --- runs ----------------------------------------------------------------
 
-    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+    def create(
+        self, new: NewMigration, limit: int, of_one_owner: int | None = None
+    ) -> tuple[Migration, bool]:
         with self._collections[new.target_collection], self._transaction() as now:
             bot = self._bot(new.bot_id)
             earlier = self._same_request(new)
@@ -85,8 +87,7 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
             if live is not None:
                 raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
-            if sum(m.status in DRIVEN for m in self._all()) >= limit:
-                raise too_many(limit)
+            require_room([m.owner for m in self._driven()], bot.owner, limit, of_one_owner)
             self._take_over(new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)

@@ -167,8 +167,10 @@ class World:
             "REEMBED_PORT": str(free_port()),
             "REEMBED_FLOWER_PORT": str(free_port()),
             "REEMBED_ENV_FILE": "",
-            # Tests look as often as they can, and with one token.
-            "REEMBED_REQUESTS_PER_MINUTE": "0",
+            # Tests look as often as they can, and with one token; counted they are all the same.
+            "REEMBED_REQUESTS_PER_MINUTE": "1000000",
+            # One owner has nearly all bots.
+            "REEMBED_MAX_MIGRATIONS_PER_OWNER": "20",
             KEY_VARIABLE: KEY,
             # The processes run beside a Procfile of their own, not in the project.
             "PYTHONPATH": str(PROJECT),
