@@ -72,6 +72,7 @@ class Child:
     def _open_log(self) -> BinaryIO:
         """For ourselves alone: what a process says may quote whatever it was given."""
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(descriptor, 0o600)  # also one that was there before this was so
         return os.fdopen(descriptor, "ab")
 
     def _launched(self) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from api.schemas.parts import RequestBody, RequestPart, ResponseBody, VisibleText
+from api.schemas.parts import PersonName, RequestBody, RequestPart, ResponseBody, VisibleText
 from api.schemas.requests import OptionalBody
-from migrations.model.access import LONGEST_NAME, Grant, Token, TokenState, TrailEntry
+from migrations.model.access import Grant, Token, TokenState, TrailEntry
 from migrations.model.bots import Role
 
 #: Keeps the end a date that PostgreSQL and Python can both hold.
@@ -18,8 +18,6 @@ _TEN_YEARS_SECONDS = 10 * 365 * 86_400
 
 #: A number that PostgreSQL has given; larger ones it cannot hold.
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
-#: What is printable is judged by the use case, for the command line too.
-PersonName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
 Seconds = Annotated[int, Field(ge=1, le=_TEN_YEARS_SECONDS)]

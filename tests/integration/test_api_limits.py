@@ -26,16 +26,16 @@ def test_two_processes_count_a_token_together(redis_url: str) -> None:
     assert [429, 429] == [status(client) for client in (one, other)]
 
 
-def test_a_redis_that_hangs_costs_no_answer_and_is_asked_again_when_it_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_a_redis_that_hangs_costs_no_answer_and_has_forgotten_nothing(tmp_path: Path) -> None:
     with volatile_redis(tmp_path) as redis:
         client, other = process(redis.url), process(redis.url)
         assert 200 == status(client)
         with redis.snapshot_of():
             assert [200, 200, 200, 429] == [status(client) for _ in range(4)]
-        # Another process has never lost sight of it: what Redis had counted still counts.
-        assert [200, 200, 429] == [status(other) for _ in range(3)]
+        # A process that has not lost sight of it: what was counted counts, and perhaps also
+        # the one request that reached Redis while it hung.
+        first, _, third = (status(other) for _ in range(3))
+        assert (200, 429) == (first, third)
 
 
 def test_a_redis_that_dies_costs_no_answer_and_leaves_a_limit(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def test_the_trail_is_read_in_pages_and_by_token_owner_and_subject(api: Api) -> 
     assert ["rival"] == [entry["owner"] for entry in trail(api, f"?token_id={token}")]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "before=x", "token_id=-1", "owner="])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "before=x", "token_id=-1", "owner=", "owner=%00"]
+)
 def test_a_trail_that_cannot_be_read_so_is_refused_in_a_sentence(api: Api, query: str) -> None:
     answer = api.get(f"/trail?{query}", ADMIN)
     assert (422, "query") == (answer.status_code, answer.json["errors"][0]["in"])
