@@ -6,25 +6,44 @@ do the rest. Serve it with ``gunicorn 'api:create_app()'``.
 
 from __future__ import annotations
 
+from flask import Flask
 from flask_openapi3.openapi import OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import description, observation, problems
+from api import description, limits, observation, problems, trail
 from api.parsing import MAX_BODY_BYTES
-from api.routes import BLUEPRINTS
+from api.routes import GUARDED, OPEN
 from api.services import ApiServices, attach
 
 
-def create_app(services: ApiServices | None = None) -> OpenAPI:
-    """The WSGI application, on the given services or on those the environment names."""
+def create_app(services: ApiServices | None = None, *, counters: str = limits.IN_MEMORY) -> OpenAPI:
+    """The WSGI application, on the given services or on those the environment names.
+
+    ``counters`` is where requests are counted; the environment's Redis without services.
+    """
+    if services is None:
+        services = _from_environment()
+        counters = services.settings.redis_url.get_secret_value()
     app = description.new_app(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    attach(app, _from_environment() if services is None else services)
+    attach(app, services)
+    _trust_proxies(app, services.settings.trusted_proxies)
     observation.register(app)
     problems.register(app)
-    for blueprint in BLUEPRINTS:
+    limits.register(app, counters, GUARDED)
+    trail.register(app)
+    for blueprint in (*GUARDED, *OPEN):
         app.register_api(blueprint)
     description.complete(app)
     return app
+
+
+def _trust_proxies(app: Flask, proxies: int) -> None:
+    """Believe of X-Forwarded-For what so many proxies have written, and nothing without any."""
+    if proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign] # as Flask's documentation has it
+            app.wsgi_app, x_for=proxies, x_proto=0
+        )
 
 
 def _from_environment() -> ApiServices:

@@ -15,6 +15,11 @@ def answer(body: BaseModel, status: int = 200, *, location: str | None = None) -
     return response
 
 
+def done() -> Response:
+    """204: there is nothing to say."""
+    return Response(status=204)
+
+
 def accepted(action: MigrationActionResponse, *, replayed: bool = False) -> Response:
     """202, and where to watch it; a repeated request is answered as the first one was."""
     watch = url_for("migrations.progress", migration_id=action.migration.migration_id)

@@ -16,8 +16,13 @@ def authenticate() -> None:
     Raises:
         NotAuthenticated: no bearer token was sent, or nobody holds it.
     """
-    g.caller = services().access.authenticate(_bearer_token())
-    structlog.contextvars.bind_contextvars(owner=g.caller.owner)
+    g.caller = services().access.authenticate(bearer_token())
+    structlog.contextvars.bind_contextvars(owner=g.caller.owner, token_id=g.caller.token_id)
+
+
+def require_admin() -> None:
+    """Raises NotAllowed."""
+    current_caller().require_admin()
 
 
 def current_caller() -> Caller:
@@ -26,7 +31,8 @@ def current_caller() -> Caller:
     return caller
 
 
-def _bearer_token() -> str:
+def bearer_token() -> str:
+    """As it was sent. Raises NotAuthenticated."""
     sent = request.authorization
     if sent is None or sent.type != "bearer" or not sent.token:
         raise NotAuthenticated

@@ -15,7 +15,7 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 
 from api import parsing, problems
-from api.problems import BodyMalformed, RequestInvalid
+from api.problems import BodyMalformed, RequestInvalid, TooManyRequests
 from api.schemas import REQUESTS, RESPONSES, ProblemDetails
 from migrations.model.errors import (
     NotAuthenticated,
@@ -31,6 +31,7 @@ Moves a live RAG bot from one embedding model to another, and back, while it kee
 
 Send a token as `Authorization: Bearer <token>`. Errors are problem documents (RFC 9457): their
 `type` is a path that explains the problem, their `detail` says what to do.
+A token that asks too often is answered 429 with a `Retry-After`.
 Times are UTC, durations are seconds. Every answer has an `X-Request-ID`; send one to choose it.
 """
 
@@ -50,7 +51,7 @@ _LOCATION = {
 }
 
 #: Every guarded route may answer with these.
-_EVERYWHERE = (NotAuthenticated, StateStoreUnavailable)
+_EVERYWHERE = (NotAuthenticated, TooManyRequests, StateStoreUnavailable)
 _WITH_INPUT = (RequestInvalid,)
 _WITH_BODY = (BodyMalformed, RequestInvalid)
 

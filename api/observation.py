@@ -10,6 +10,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api.description import DOCUMENTATION_POLICY
+from api.trail import remote_address
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ def _end(response: Response) -> Response:
         "request_answered",
         method=request.method,
         path=request.path,
+        remote=remote_address(),
         status=response.status_code,
         problem=g.get("problem"),
         duration_ms=round(1000 * (time.perf_counter() - g.began), 1),

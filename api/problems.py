@@ -47,6 +47,12 @@ class NotReady(domain.TransientError):
     code = "not-ready"
 
 
+class TooManyRequests(domain.TransientError):
+    """This token has sent more requests than it may in a minute; wait as Retry-After says."""
+
+    code = "too-many-requests"
+
+
 class ProblemUnknown(domain.RequestError):
     """There is no problem of this name; the 'type' of a problem document has it."""
 
@@ -81,10 +87,14 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.NotAuthenticated: (401,),
     domain.NotAllowed: (403,),
     domain.IdempotencyConflict: (422, "Idempotency key used for another request"),
+    domain.NameInvalid: (422,),
+    domain.GrantNotFound: (404,),
+    domain.TokenNotFound: (404,),
     RequestInvalid: (422,),
     ProblemUnknown: (404,),
     domain.TransitionRefused: (409, "Not possible in this state"),
     domain.TooManyMigrations: (429,),
+    TooManyRequests: (429,),
     domain.TransientError: (503, "Temporarily unavailable"),
     domain.PermanentError: (422, "Cannot succeed"),
     domain.ProviderAuthenticationFailed: (502, "Provider refuses the key"),
@@ -208,12 +218,13 @@ def explain(code: str) -> tuple[int, str, str] | None:
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(domain.ReembedError, _answer_domain)
+    app.register_error_handler(domain.ReembedError, answer)
     app.register_error_handler(http.HTTPException, _answer_http)
     app.register_error_handler(Exception, _answer_unknown)
 
 
-def _answer_domain(error: domain.ReembedError) -> Response:
+def answer(error: domain.ReembedError) -> Response:
+    """Its problem document; noted where it is our fault."""
     problem = of_domain(error)
     g.problem = problem.code
     if problem.status >= 500:

@@ -6,8 +6,11 @@ from typing import Protocol, cast
 
 from flask import Flask, current_app
 
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
+from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 
 _EXTENSION = "reembed"
@@ -24,6 +27,15 @@ class ApiServices(Protocol):
 
     @property
     def access(self) -> Access: ...
+
+    @property
+    def grants(self) -> Grants: ...
+
+    @property
+    def trail(self) -> Trail: ...
+
+    @property
+    def settings(self) -> Settings: ...
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency by name: None when it answers, else the reason it cannot be used."""

@@ -124,6 +124,10 @@ class Site:
             "REEMBED_OPENAI_BASE_URL": self.provider.url,
             "REEMBED_PORT": str(self._port),
             "REEMBED_ENV_FILE": "",
+            # Counted as anybody's are, and never refused.
+            "REEMBED_REQUESTS_PER_MINUTE": "1000000000",
+            "REEMBED_MAX_MIGRATIONS_PER_OWNER": "3",
+            "REEMBED_MAX_TIMEOUT_SECONDS": str(30 * 24 * 3600),
             "OPENAI_API_KEY": "sk-of-the-stub",
             # The processes run beside a Procfile of their own, not in the project.
             "PYTHONPATH": str(PROJECT),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -57,7 +58,7 @@ class Child:
     ) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._stop_requested = False
-        with self.log.open("ab") as output:
+        with self._open_log() as output:
             self._process = subprocess.Popen(
                 [*self._launched(), *map(str, command)],
                 stdin=subprocess.DEVNULL,
@@ -67,6 +68,12 @@ class Child:
                 env=None if environment is None else dict(environment),
                 start_new_session=True,
             )
+
+    def _open_log(self) -> BinaryIO:
+        """For ourselves alone: what a process says may quote whatever it was given."""
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.fchmod(descriptor, 0o600)  # also one that was there before this was so
+        return os.fdopen(descriptor, "ab")
 
     def _launched(self) -> list[str]:
         user = "-" if self._uid is None else str(self._uid)

@@ -29,6 +29,9 @@ class ApiClient:
         named = {name.replace("_", "-").title(): value for name, value in headers.items()}
         return self._ask("POST", path, body, named)
 
+    def delete(self, path: str) -> Answer:
+        return self._ask("DELETE", path, None, {})
+
     def _ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, headers, method=method)  # noqa: S310 # our own http URL

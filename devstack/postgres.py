@@ -19,7 +19,7 @@ import psycopg2
 
 from devstack.child import Child
 from devstack.launcher import ADVICE
-from devstack.server import LOOPBACK, ChildDied, Server
+from devstack.server import LOOPBACK, ChildDied, Server, write_secret
 
 USER = "reembed"
 DATABASE = "reembed"
@@ -113,10 +113,7 @@ class PostgresServer(Server):
         unfinished.rename(self._cluster)
 
     def _write_password(self) -> None:
-        self._password_file.unlink(missing_ok=True)
-        descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(16))
+        write_secret(self._password_file, secrets.token_hex(16))
 
     def _command(self) -> list[str | Path]:
         settings = {

@@ -14,7 +14,7 @@ from types import FrameType
 from dotenv import dotenv_values
 
 from devstack.child import ChildDied, ended_within
-from devstack.server import PROJECT, free_port, listens
+from devstack.server import PROJECT, free_port, listens, write_secret
 from devstack.stack import DataInUse, holder
 from devstack.system import RunningSystem, running_system
 
@@ -41,7 +41,7 @@ def _run(data: Path, procfile: Path) -> None:
     urls = data / "urls"
     with running_system(data, _users_settings(), procfile) as system:
         try:
-            urls.write_text(_urls(system))
+            write_secret(urls, _urls(system))
             print(f"{urls.read_text()}\nCtrl-C stops everything.\n", flush=True)
             _follow(system)
         finally:

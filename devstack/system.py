@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.processes import Processes, inherited_environment
-from devstack.server import PROJECT, free_port
+from devstack.server import PROJECT, free_port, write_secret
 from devstack.stack import EmbeddedStack
 
 
@@ -71,8 +71,7 @@ def _prepare_database(environment: Mapping[str, str], token_file: Path) -> str:
     upgrade_schema(settings)
     if not token_file.exists():
         token = issue_token(settings, "devstack", "admin", Role.ADMIN)
-        token_file.touch(mode=0o600)
-        token_file.write_text(token)
+        write_secret(token_file, token)
     return token_file.read_text()
 
 

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from celery import Celery
 
 from migrations.adapters.clock import SystemClock
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
+from migrations.bots.trail import Trail
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
 from migrations.ports.checkpoints import Checkpoints
@@ -90,6 +92,18 @@ class Assembly:
         return Access(self.services.store)
 
     @cached_property
+    def grants(self) -> Grants:
+        return Grants(self.services.store)
+
+    @cached_property
+    def trail(self) -> Trail:
+        return Trail(self.services)
+
+    @property
+    def settings(self) -> Settings:
+        return self.services.settings
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -105,7 +119,7 @@ class Assembly:
 
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
-        _ = self.system, self.compatibility
+        _ = self.system, self.compatibility, self.access, self.grants, self.trail
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()
@@ -206,4 +220,4 @@ def upgrade_schema(settings: Settings) -> None:
 
 def issue_token(settings: Settings, name: str, owner: str, role: Role = Role.USER) -> str:
     """Make a token; it is shown once."""
-    return Access(_store(settings)).issue(name, owner, role)
+    return Access(_store(settings)).issue(name, owner, role)[0]

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from migrations.model.config import MAX_BATCH_SIZE
+from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 
 
 class ProviderSettings(BaseModel):
@@ -113,6 +113,15 @@ class Settings(BaseSettings):
     max_concurrent_migrations: int = Field(
         default=3, gt=0, description="Live migrations allowed at once, over all bots"
     )
+    max_migrations_per_owner: int = Field(
+        default=2, gt=0, description="Of those, live migrations allowed of one owner's bots"
+    )
+    max_timeout_seconds: int = Field(
+        default=172_800,
+        ge=1,
+        le=MAX_TIMEOUT_SECONDS,
+        description="Longest timeout_seconds that may be asked for",
+    )
     default_batch_size: int = Field(
         default=50, ge=1, le=MAX_BATCH_SIZE, description="Chunks in a batch when none is asked for"
     )
@@ -197,6 +206,22 @@ class Settings(BaseSettings):
     )
     watch_every_seconds: float = Field(
         default=2, gt=0, description="How often the watchdog looks for silent migrations"
+    )
+
+    # --- callers ---
+    requests_per_minute: int = Field(
+        default=6000, ge=0, description="Requests a minute that one token may send; 0 for any"
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        description="Proxies in front of the API whose X-Forwarded-For is believed",
+    )
+    trail_days: float = Field(
+        default=90, gt=0, le=3650, description="How long the trail keeps what was done with a token"
+    )
+    trail_entries_per_token: int = Field(
+        default=10_000, gt=0, description="Newest entries that the trail keeps of each token"
     )
 
     # --- what is listened on, and logs ---

@@ -19,11 +19,11 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
+    InvalidConfiguration,
     MigrationInProgress,
     MigrationNotFound,
     NoActiveMigration,
     NoLongerKept,
-    NotAllowed,
     RollbackUnavailable,
     SameModel,
 )
@@ -54,7 +54,7 @@ class EmbeddingMigrationSystem:
     # --- bots ------------------------------------------------------------
 
     def register_bot(self, caller: Caller, registration: BotRegistration) -> Bot:
-        """Raises CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists."""
+        """Raises CollectionNotGranted and as :func:`migrations.bots.registration.register`."""
         bot = register(self._services, caller, registration)
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
@@ -136,8 +136,9 @@ class EmbeddingMigrationSystem:
         return Started(migration, created=False)
 
     def _create(self, new: NewMigration) -> Started:
+        settings = self._services.settings
         migration, created = self._services.store.create(
-            new, self._services.settings.max_concurrent_migrations
+            new, settings.max_concurrent_migrations, settings.max_migrations_per_owner
         )
         outbox.send_of(self._services, migration.id)
         log.info("migration_started", migration_id=str(migration.id), kind=migration.kind.value)
@@ -158,12 +159,22 @@ class EmbeddingMigrationSystem:
             batch_size=_or(request.batch_size, settings.default_batch_size),
             max_retries=_or(request.max_retries, settings.max_retries),
             retry_delay=_or(request.retry_delay, settings.retry_delay),
-            timeout_seconds=_or(request.timeout_seconds, settings.default_timeout_seconds),
+            timeout_seconds=self._timeout(request),
             enable_rollback=request.enable_rollback,
             verify_migration=request.verify_migration,
             max_failed_ratio=request.max_failed_ratio,
             over_long=request.over_long,
         )
+
+    def _timeout(self, request: StartRequest) -> int:
+        """The default is the operator's own, and as long as they like."""
+        settings, asked = self._services.settings, request.timeout_seconds
+        if asked is not None and asked > settings.max_timeout_seconds:
+            raise InvalidConfiguration(
+                f"timeout_seconds may be {settings.max_timeout_seconds} at most, and is {asked}; "
+                "an operator can raise REEMBED_MAX_TIMEOUT_SECONDS."
+            )
+        return _or(asked, settings.default_timeout_seconds)
 
     def target_of(
         self, errand: Errand, provider: str, model: str, dimension: int | None
@@ -197,8 +208,7 @@ class EmbeddingMigrationSystem:
 
     def active(self, caller: Caller) -> list[MigrationProgress]:
         """Every live migration. Raises NotAllowed unless the caller is an admin."""
-        if caller.role is not Role.ADMIN:
-            raise NotAllowed
+        caller.require_admin()
         store = self._services.store
         return [progress_of(self._services, store.watched(m.id)) for m in store.active()]
 

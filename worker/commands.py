@@ -5,6 +5,10 @@ Celery imports this for every command of its own, so each command of ours import
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 from uuid import UUID
 
 import click
@@ -13,10 +17,49 @@ from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
 from migrations.settings import get_settings
 
+#: Who did it, where an admin's name stands otherwise.
+COMMAND_LINE = "the command line"
+
 
 @click.group()
 def reembed() -> None:
-    """Tokens, the database schema, and repair of migrations."""
+    """Tokens, grants, the database schema, and repair of migrations."""
+
+
+class Duration(click.ParamType[timedelta]):
+    """A number and a unit: 45s, 30m, 12h, 90d."""
+
+    name = "duration"
+    _UNITS: ClassVar = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    _LONGEST = timedelta(days=3650)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        number, unit = str(value)[:-1], str(value)[-1:]
+        if not number.isdecimal() or unit not in self._UNITS or len(number) > 9:
+            self.fail(f"{value!r} is no duration; write it as 45s, 30m, 12h or 90d.", param, ctx)
+        lasts = timedelta(**{self._UNITS[unit]: int(number)})
+        if not timedelta(0) < lasts <= self._LONGEST:
+            self.fail(f"{value!r} is not between a second and ten years.", param, ctx)
+        return lasts
+
+
+_expires_in = click.option(
+    "--expires-in",
+    type=Duration(),
+    help="How long it is good, e.g. 90d; left out, until it is revoked.",
+)
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except ReembedError as error:
+        raise click.ClickException(error.message) from error
 
 
 @reembed.command("upgrade-schema")
@@ -32,11 +75,132 @@ def upgrade_schema_command() -> None:
 @click.option("--name", required=True, help="What the token is for, shown in lists.")
 @click.option("--owner", required=True, help="Whose bots it may touch.")
 @click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.USER.value)
-def issue_token_command(name: str, owner: str, role: str) -> None:
+@_expires_in
+def issue_token_command(name: str, owner: str, role: str, expires_in: timedelta | None) -> None:
     """Make an API token and print it, once."""
     from migrations.bootstrap import build_system
 
-    click.echo(build_system().access.issue(name, owner, Role(role)))
+    with _in_a_sentence():
+        text, _ = build_system().access.issue(name, owner, Role(role), expires_in)
+    click.echo(text)
+
+
+@reembed.command("tokens")
+def tokens_command() -> None:
+    """List every token: number, state, role, owner, name, when it was made and ends."""
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        found = build_system().access.all()
+    for token in found:
+        ends = token.revoked_at or token.expires_at
+        click.echo(
+            f"{token.id}\t{token.state}\t{token.role}\t{_shown(token.owner)}\t{_shown(token.name)}"
+            f"\t{_time(token.created_at)}\t{_time(ends) if ends else 'never'}"
+        )
+
+
+@reembed.command("revoke-token")
+@click.argument("token_id", type=click.IntRange(min=1))
+def revoke_token_command(token_id: int) -> None:
+    """Revoke a token; it is good for nothing from the next request on."""
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        build_system().access.revoke(token_id)
+    click.echo(f"Token {token_id} is revoked.")
+
+
+@reembed.command("rotate-token")
+@click.argument("token_id", type=click.IntRange(min=1))
+@_expires_in
+@click.option(
+    "--keep-old",
+    type=Duration(),
+    default=timedelta(0),
+    help="How long the old one is good yet, e.g. 1h; left out, it is revoked at once.",
+)
+def rotate_token_command(token_id: int, expires_in: timedelta | None, keep_old: timedelta) -> None:
+    """Print a new token for the same name, owner and role, once.
+
+    Without --expires-in it lasts as long as the old one was meant to.
+    """
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        text, _ = build_system().access.rotate(token_id, expires_in, keep_old)
+    click.echo(text)
+
+
+@reembed.command("trail")
+@click.option("--token", "token_id", type=click.IntRange(min=1), help="Of this token alone.")
+@click.option("--owner", help="Of this owner's tokens alone.")
+@click.option("--subject", help="About this bot, migration, token or grant alone.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+def trail_command(token_id: int | None, owner: str | None, subject: str | None, limit: int) -> None:
+    """Show which token did what, from where, the newest first."""
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        found = build_system().trail.read(
+            limit=limit, token_id=token_id, owner=owner, subject=subject
+        )
+    for entry in found:
+        deed = entry.deed
+        click.echo(
+            f"{_time(entry.at)}\t{deed.token_id}\t{_shown(entry.owner)}"
+            f"\t{_shown(entry.token_name)}"
+            f"\t{deed.address}\t{deed.method} {deed.route}\t{deed.subject or '-'}\t{deed.status}"
+        )
+
+
+def _shown(name: str) -> str:
+    """Names of before they were checked may hold anything."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in name)
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@reembed.command("grant")
+@click.option("--owner", required=True, help="Who may register them.")
+@click.argument("pattern")
+def grant_command(owner: str, pattern: str) -> None:
+    """Let an owner register collections whose names match PATTERN.
+
+    Quote it: '*' is any text, '?' any character, '[ab]' one of these.
+    """
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        given = build_system().grants.grant(owner, pattern, by=COMMAND_LINE)
+    click.echo(f"Grant {given.id}: {given.owner} may register collections named {given.pattern}")
+
+
+@reembed.command("grants")
+def grants_command() -> None:
+    """List who may register which collections."""
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        found = build_system().grants.all()
+    for grant in found:
+        click.echo(
+            f"{grant.id}\t{grant.owner}\t{grant.pattern}\tby {grant.granted_by}"
+            f"\t{grant.granted_at:%Y-%m-%d}"
+        )
+
+
+@reembed.command("revoke-grant")
+@click.argument("grant_id", type=click.IntRange(min=1))
+def revoke_grant_command(grant_id: int) -> None:
+    """Take a grant back; bots that were registered by it stay."""
+    from migrations.bootstrap import build_system
+
+    with _in_a_sentence():
+        build_system().grants.revoke(grant_id)
+    click.echo(f"Grant {grant_id} is revoked.")
 
 
 @reembed.command("repair")
@@ -45,8 +209,6 @@ def repair_command(migration_id: UUID) -> None:
     """Run the compensation of a migration that needs an operator once more."""
     from migrations.bootstrap import build_system
 
-    try:
+    with _in_a_sentence():
         repaired = build_system().system.repair(migration_id)
-    except ReembedError as error:
-        raise click.ClickException(error.message) from error
     click.echo(f"Migration {repaired.id} is {repaired.status.value} again; watch its progress.")

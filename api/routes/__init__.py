@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.embeddings import embeddings
 from api.routes.health import health
 from api.routes.migrations import migrations
 
-BLUEPRINTS = (bots, embeddings, migrations, health)
+#: Each asks for a token.
+GUARDED = (bots, embeddings, migrations, access)
+OPEN = (health,)

@@ -10,6 +10,7 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
 from api.services import services
+from api.trail import concerns
 from migrations.model import errors
 
 bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
@@ -20,6 +21,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
     responses={
         201: BotResponse,
         **refusals(
+            errors.CollectionNotGranted,
             errors.BotExists,
             errors.CollectionNotFound,
             errors.CollectionUnsupported,
@@ -35,7 +37,10 @@ def register_bot(body: BotRegistrationRequest) -> Response:
     """Register a bot
 
     The collection is read and never changed; only its alias is made if there is none.
+    A caller who is no admin needs a grant for the collection's name, and for the alias it
+    is given by or gets.
     """
+    concerns(body.bot_id)
     made = services().system.register_bot(current_caller(), body.registration())
     return answer(BotResponse.of(made), 201, location=url_for("bots.bot", bot_id=made.bot_id))
 

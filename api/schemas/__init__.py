@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from api.schemas.access import (
+    GrantItem,
+    GrantListResponse,
+    GrantPath,
+    GrantRequest,
+    TokenIssuedResponse,
+    TokenIssueRequest,
+    TokenItem,
+    TokenListResponse,
+    TokenPath,
+    TokenRotateRequest,
+    TrailItem,
+    TrailQuery,
+    TrailResponse,
+)
 from api.schemas.bots import BotListResponse, BotResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
@@ -34,6 +49,10 @@ __all__ = [
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
+    "GrantItem",
+    "GrantListResponse",
+    "GrantPath",
+    "GrantRequest",
     "IdempotencyHeader",
     "LivenessResponse",
     "MigrationActionRequest",
@@ -50,14 +69,26 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "TokenIssueRequest",
+    "TokenIssuedResponse",
+    "TokenItem",
+    "TokenListResponse",
+    "TokenPath",
+    "TokenRotateRequest",
+    "TrailItem",
+    "TrailQuery",
+    "TrailResponse",
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
     BotRegistrationRequest,
     EmbeddingValidationRequest,
+    GrantRequest,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    TokenIssueRequest,
+    TokenRotateRequest,
 )
 RESPONSES: tuple[type[ResponseBody], ...] = (
     ActiveMigrationsResponse,
@@ -65,6 +96,8 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
+    GrantItem,
+    GrantListResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
@@ -72,4 +105,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationStatusResponse,
     ProblemDetails,
     ReadinessResponse,
+    TokenIssuedResponse,
+    TokenListResponse,
+    TrailResponse,
 )

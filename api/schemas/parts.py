@@ -14,11 +14,14 @@ PATTERNS = {
         "Must begin with a letter or digit and have at most 100 letters, digits, '_', '.' or '-'."
     ),
     "^[!-~]{1,255}$": "Must have 1 to 255 visible ASCII characters and no spaces.",
+    "^[^\\x00-\\x1f\\x7f]{1,100}$": "Must have 1 to 100 characters, none a control character.",
 }
-_SHORT, _VISIBLE = PATTERNS
+_SHORT, _VISIBLE, _NAME = PATTERNS
 
 #: Also keeps NUL out of what PostgreSQL and Milvus are given.
 VisibleText = Annotated[str, StringConstraints(pattern=_VISIBLE)]
+#: Of an owner or a token; what is printable is judged by the use case, for commands too.
+PersonName = Annotated[str, StringConstraints(pattern=_NAME)]
 BotId = Annotated[str, StringConstraints(pattern=_SHORT)]
 Dimension = Annotated[int, Field(gt=0, le=32_768)]
 

@@ -82,6 +82,7 @@ class MigrationProgressResponse(ResponseBody):
         description="The migration.", examples=["6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"]
     )
     bot_id: str = Field(description="Its bot.", examples=["support-bot"])
+    owner: str = Field(description="Whose bot it is.", examples=["acme"])
     kind: Kind = Field(description="Forward, or back again (reverse).", examples=["forward"])
     status: Status = Field(description="Where it stands as a whole.", examples=["running"])
     phase: Phase = Field(description="The step it is in.", examples=["data_migration"])
@@ -141,6 +142,7 @@ class MigrationProgressResponse(ResponseBody):
         return cls(
             migration_id=progress.migration_id,
             bot_id=progress.bot_id,
+            owner=progress.owner,
             kind=progress.kind,
             status=progress.status,
             phase=progress.phase,

@@ -8,11 +8,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
-from migrations.model.config import MAX_BATCH_SIZE, OverLong
+from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, OverLong
 from migrations.model.requests import BotRegistration, EstimateRequest, StartRequest
-
-#: Keeps the deadline a date that PostgreSQL and Python can both hold.
-_THIRTY_DAYS_SECONDS = 30 * 24 * 3600
 
 
 class BotPath(RequestPart):
@@ -142,10 +139,10 @@ class MigrationStartRequest(_Target):
     timeout_seconds: int | None = Field(
         default=None,
         ge=1,
-        le=_THIRTY_DAYS_SECONDS,
+        le=MAX_TIMEOUT_SECONDS,
         description=(
             "Seconds until a migration that has not switched is rolled back; "
-            "left out, the system's default."
+            "left out, the system's default. The system may allow less than this bound."
         ),
         examples=[3600],
     )
@@ -180,7 +177,7 @@ class MigrationStartRequest(_Target):
         return StartRequest(bot_id=bot_id, **self.model_dump())
 
 
-class _OptionalBody(RequestBody):
+class OptionalBody(RequestBody):
     """A body that may be absent."""
 
     model_config = ConfigDict(
@@ -193,7 +190,7 @@ class _OptionalBody(RequestBody):
         return {} if sent is None else sent
 
 
-class MigrationEstimateRequest(_OptionalBody):
+class MigrationEstimateRequest(OptionalBody):
     """What to estimate for; left out, the bot's current embedding."""
 
     provider: VisibleText | None = Field(
@@ -217,5 +214,5 @@ class MigrationEstimateRequest(_OptionalBody):
         return EstimateRequest(bot_id=bot_id, **self.model_dump())
 
 
-class MigrationActionRequest(_OptionalBody):
+class MigrationActionRequest(OptionalBody):
     """Nothing: the path says it all. A body with fields is refused, not ignored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from migrations.bots.grants import require_grant
 from migrations.bots.text_field import find_text_field
 from migrations.embedding.work import Errand
 from migrations.model.bots import Bot, Caller, LivePair
@@ -18,10 +19,13 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     """Record the bot; its alias exists afterwards.
 
     Raises:
-        CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists,
-        UnknownProvider.
+        CollectionNotGranted, CollectionNotFound, CollectionUnsupported, InvalidConfiguration,
+        BotExists, UnknownProvider.
     """
+    # Before Milvus is asked, so that nobody learns which names there are.
+    require_grant(services.store, caller, [wish.collection])
     schema = services.vectors.describe(wish.collection)
+    require_grant(services.store, caller, _further_names(wish, schema))
     if schema.unsupported:
         raise CollectionUnsupported(" ".join(schema.unsupported))
     embedding = _embedding(services, wish, schema)
@@ -44,6 +48,12 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     if services.vectors.resolve_alias(bot.alias) is None:
         services.vectors.point_alias(bot.alias, schema.name)
     return bot
+
+
+def _further_names(wish: BotRegistration, schema: CollectionSchema) -> list[str]:
+    """The collection behind the given name, and an alias unless it is named after it."""
+    named_after = wish.alias in {None, default_alias(schema)}
+    return [schema.name] if wish.alias is None or named_after else [schema.name, wish.alias]
 
 
 def _embedding(services: Services, wish: BotRegistration, schema: CollectionSchema) -> EmbeddingRef:
@@ -75,13 +85,17 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     """The alias asked for, the alias the collection was named by, or a new one."""
     if wish.alias is None and wish.collection != schema.name:
         return wish.collection
-    alias = wish.alias or f"{schema.name}_live"
+    alias = wish.alias or default_alias(schema)
     actual = services.vectors.resolve_alias(alias)
     if actual not in {None, schema.name}:
         raise InvalidConfiguration(f"The alias {alias!r} points to another collection, {actual!r}.")
     if actual is None and services.vectors.exists(alias):
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
     return alias
+
+
+def default_alias(schema: CollectionSchema) -> str:
+    return f"{schema.name}_live"
 
 
 def _text_field(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import datetime
+from datetime import timedelta
 
+from migrations.model.access import Token, check_name
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import NotAuthenticated
 from migrations.ports.token_store import TokenStore
@@ -14,25 +15,55 @@ PREFIX = "reembed_"  # lets secret scanners recognise a leaked token
 
 
 class Access:
+    """Only :meth:`authenticate` is for everybody; whoever calls the rest has asked for an admin."""
+
     def __init__(self, store: TokenStore) -> None:
         self._store = store
 
     def issue(
-        self, name: str, owner: str, role: Role = Role.USER, expires_at: datetime | None = None
-    ) -> str:
-        """Make a token; it is shown once and cannot be read again."""
-        token = PREFIX + secrets.token_urlsafe(32)
-        self._store.add_token(name, owner, role, _digest(token), expires_at)
-        return token
+        self, name: str, owner: str, role: Role = Role.USER, lasts: timedelta | None = None
+    ) -> tuple[str, Token]:
+        """Make a token; its text is shown once and cannot be read again. Raises NameInvalid."""
+        check_name("token's name", name)
+        check_name("owner", owner)
+        text = _new_text()
+        return text, self._store.add_token(name, owner, role, digest(text), lasts)
 
     def authenticate(self, token: str) -> Caller:
         """Raises NotAuthenticated for a token that is unknown, expired or revoked."""
-        caller = self._store.caller_of(_digest(token))
+        caller = self._store.caller_of(digest(token))
         if caller is None:
             raise NotAuthenticated
         return caller
 
+    def all(self) -> list[Token]:
+        return self._store.tokens()
 
-def _digest(token: str) -> str:
+    def revoke(self, token_id: int) -> None:
+        """From the next request on. Raises TokenNotFound."""
+        self._store.revoke_token(token_id)
+
+    def rotate(
+        self,
+        token_id: int,
+        lasts: timedelta | None = None,
+        keep_old: timedelta = timedelta(0),
+    ) -> tuple[str, Token]:
+        """A new token for the same holder; the old one is good for ``keep_old`` yet.
+
+        Without ``lasts`` it lasts as long as the old one was meant to.
+
+        Raises:
+            TokenNotFound, TokenRevoked.
+        """
+        text = _new_text()
+        return text, self._store.rotate_token(token_id, digest(text), lasts, keep_old)
+
+
+def _new_text() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> str:
     """No salt or stretching: 256 random bits cannot be guessed, and look-ups go by the digest."""
     return hashlib.sha256(token.encode()).hexdigest()

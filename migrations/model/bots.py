@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from migrations.model.config import EmbeddingRef
+from migrations.model.errors import NotAllowed
 from migrations.model.texts import Recipe
 
 
 class Role(StrEnum):
-    #: May see and migrate their own bots.
+    #: May see and migrate their own bots, and register what was granted to the owner.
     USER = "user"
-    #: May see and migrate every bot.
+    #: May see and migrate every bot, register any collection and say who may do what.
     ADMIN = "admin"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the owner and role of a token, never the token itself."""
+    """Who asks: the owner, role and number of a token, never the token itself."""
 
     owner: str
     role: Role = Role.USER
+    #: None for who asks without one: another part of reembed.
+    token_id: int | None = field(default=None, compare=False)
 
     def may_touch(self, owner: str) -> bool:
         return self.role is Role.ADMIN or self.owner == owner
+
+    def require_admin(self) -> None:
+        """Raises NotAllowed."""
+        if self.role is not Role.ADMIN:
+            raise NotAllowed
 
 
 @dataclass(frozen=True)

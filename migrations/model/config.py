@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from migrations.model.errors import SameModel
 
 MAX_BATCH_SIZE = 2048  # the largest number of inputs one OpenAI embeddings request takes
+#: Keeps the deadline a date that PostgreSQL and Python can both hold.
+MAX_TIMEOUT_SECONDS = 30 * 24 * 3600
 
 
 class OverLong(StrEnum):

@@ -112,6 +112,30 @@ class NotAllowed(RequestError):
     code = "not-allowed"
 
 
+class CollectionNotGranted(NotAllowed):
+    """Registering this collection needs the role admin, or an admin's grant for all its names."""
+
+    code = "collection-not-granted"
+
+
+class NameInvalid(RequestError):
+    """The name is empty, too long, or has characters that nobody can see."""
+
+    code = "name-invalid"
+
+
+class GrantNotFound(RequestError):
+    """There is no such grant; list them with GET /grants."""
+
+    code = "grant-not-found"
+
+
+class TokenNotFound(RequestError):
+    """There is no such token; list them with GET /tokens."""
+
+    code = "token-not-found"
+
+
 class IdempotencyConflict(RequestError):
     """The Idempotency-Key was used before with another request; use a new key."""
 
@@ -142,7 +166,7 @@ class MigrationInProgress(TransitionRefused):
 
 
 class TooManyMigrations(TransitionRefused):
-    """The limit of concurrent migrations is reached; try again when one has ended."""
+    """The limit of concurrent migrations, or of those of one owner, is reached; try again later."""
 
     code = "too-many-migrations"
 
@@ -181,6 +205,12 @@ class NoLongerKept(TransitionRefused):
     """The held collection was dropped or taken over meanwhile; a new one is made."""
 
     code = "no-longer-held"
+
+
+class TokenRevoked(TransitionRefused):
+    """A token that was revoked cannot be rotated; issue a new one."""
+
+    code = "token-revoked"
 
 
 class Superseded(TransitionRefused):

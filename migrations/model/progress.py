@@ -40,6 +40,7 @@ class MigrationProgress:
 
     migration_id: UUID
     bot_id: str
+    owner: str
     kind: Kind
     status: Status
     phase: Phase

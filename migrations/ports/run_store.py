@@ -12,8 +12,12 @@ from migrations.model.states import Phase
 
 
 class RunStore(Protocol):
-    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+    def create(
+        self, new: NewMigration, limit: int, of_one_owner: int | None = None
+    ) -> tuple[Migration, bool]:
         """Record a migration and enqueue it; False when the idempotency key named one already.
+
+        ``limit`` is of live migrations, ``of_one_owner`` of those of the bot's owner.
 
         A forward run with ``target_adopted`` takes its target out of the held ones.
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from migrations.ports.bot_store import BotStore
 from migrations.ports.due_store import DueStore
+from migrations.ports.grant_store import GrantStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
@@ -21,6 +22,7 @@ from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.switch_store import SwitchStore
 from migrations.ports.token_store import TokenStore
+from migrations.ports.trail_store import TrailStore
 from migrations.ports.watch_store import WatchStore
 
 
@@ -33,6 +35,8 @@ class MigrationStore(
     WatchStore,
     Ledger,
     TokenStore,
+    GrantStore,
+    TrailStore,
     LateWriteStore,
     KeptStore,
     DueStore,

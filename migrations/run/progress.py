@@ -26,6 +26,7 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
     return MigrationProgress(
         migration_id=migration.id,
         bot_id=migration.bot_id,
+        owner=migration.owner,
         kind=migration.kind,
         status=migration.status,
         phase=migration.phase,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from migrations.store.bots import SqlBots
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
+from migrations.store.grants import SqlGrants
 from migrations.store.kept import SqlKept
 from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
@@ -14,6 +15,7 @@ from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
 from migrations.store.switches import SqlSwitches
 from migrations.store.tokens import SqlTokens
+from migrations.store.trail import SqlTrail
 from migrations.store.watch import SqlWatch
 
 __all__ = ["SqlMigrationStore"]
@@ -29,6 +31,8 @@ class SqlMigrationStore(
     SqlLedger,
     SqlWatch,
     SqlTokens,
+    SqlGrants,
+    SqlTrail,
     SqlLateWrites,
     SqlKept,
     SqlDue,

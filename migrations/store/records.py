@@ -334,6 +334,34 @@ class TokenRecord(Record):
     revoked_at: Mapped[datetime | None]
 
 
+class TrailRecord(Record):
+    """What was done with a token; see :class:`migrations.model.access.Deed`."""
+
+    __tablename__ = "trail"
+    __table_args__ = (Index(None, "token_id", "id"), Index(None, "at"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+    token_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("tokens.id"))
+    address: Mapped[str]
+    method: Mapped[str]
+    route: Mapped[str]
+    subject: Mapped[str | None]
+    status: Mapped[int]
+
+
+class GrantRecord(Record):
+    __tablename__ = "grants"
+    __table_args__ = (UniqueConstraint("owner", "pattern"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    owner: Mapped[str]
+    #: Shell-style, of names of collections.
+    pattern: Mapped[str]
+    granted_by: Mapped[str]
+    granted_at: Mapped[datetime] = mapped_column(server_default=clock())
+
+
 def as_bot(row: BotRecord) -> Bot:
     return Bot(
         bot_id=row.bot_id,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -40,7 +40,9 @@ class SqlStarts:
 
     _database: Database
 
-    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+    def create(
+        self, new: NewMigration, limit: int, of_one_owner: int | None = None
+    ) -> tuple[Migration, bool]:
         with self._database.transaction() as session:
             lock_collection(session, new.target_collection)
             bot = as_bot(lock_bot(session, new.bot_id))
@@ -49,7 +51,7 @@ class SqlStarts:
                 return earlier, False
             _require_no_live_migration(session, new.bot_id)
             require_startable(bot, new)
-            _require_room(session, limit)
+            _require_room(session, bot.owner, limit, of_one_owner)
             take_over(session, new)
             migration = _insert(session, bot, new)
             started(session, migration)
@@ -99,20 +101,33 @@ def require_startable(bot: Bot, new: NewMigration) -> None:
         )
 
 
-def _require_room(session: Session, limit: int) -> None:
+def _require_room(session: Session, owner: str, limit: int, of_one_owner: int | None) -> None:
     lock_limit(session)
-    driven = session.execute(
-        select(func.count()).select_from(MigrationRecord).where(has_status(*DRIVEN))
-    ).scalar_one()
-    if driven >= limit:
-        raise too_many(limit)
+    owners = session.scalars(select(MigrationRecord.owner).where(has_status(*DRIVEN))).all()
+    require_room(owners, owner, limit, of_one_owner)
 
 
-def too_many(limit: int) -> TooManyMigrations:
-    return TooManyMigrations(
-        f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
-        limit=limit,
-    )
+def require_room(
+    owners: Sequence[str], owner: str, limit: int, of_one_owner: int | None = None
+) -> None:
+    """``owners`` are those of the live migrations. Raises TooManyMigrations.
+
+    An owner's own limit is looked at first: who waits for it has to end one of their own.
+    """
+    theirs = owners.count(owner)
+    if of_one_owner is not None and theirs >= of_one_owner:
+        raise TooManyMigrations(
+            f"{theirs} migrations of this owner's bots are live, and {of_one_owner} may be; try "
+            "again when one has ended, or cancel one.",
+            limit=of_one_owner,
+            limit_of="owner",
+        )
+    if len(owners) >= limit:
+        raise TooManyMigrations(
+            f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
+            limit=limit,
+            limit_of="system",
+        )
 
 
 def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:

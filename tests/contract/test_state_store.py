@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from migrations.model import messages
-from migrations.model.bots import Bot, Caller, PreviousPair, Role
+from migrations.model.bots import Bot, PreviousPair
 from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
 from migrations.model.runs import FailedChunk, Watched
 from migrations.model.states import Phase, Status
@@ -233,23 +232,6 @@ def test_errands_are_added_up_by_bot_and_no_migration_pays_for_them(state: World
     assert 2**40 + 5 == state.store.tokens_of_errands("bot")
     assert 7 == state.store.tokens_of_errands("not registered")
     assert 0 == state.store.tokens_used(migration.id)
-
-
-def test_a_token_names_its_owner_and_role_until_it_expires(state: World) -> None:
-    in_a_minute = state.store.now() + timedelta(minutes=1)
-    state.store.add_token("laptop", "me", Role.USER, "a" * 64, in_a_minute)
-    state.store.add_token("root", "you", Role.ADMIN, "b" * 64, None)
-    assert Caller("me", Role.USER) == state.store.caller_of("a" * 64)
-    state.pass_time(61)
-    assert state.store.caller_of("a" * 64) is None
-    assert Caller("you", Role.ADMIN) == state.store.caller_of("b" * 64)
-    assert state.store.caller_of("c" * 64) is None
-
-
-def test_a_token_added_again_stands_for_what_was_said_last(state: World) -> None:
-    state.store.add_token("laptop", "me", Role.USER, "a" * 64, None)
-    state.store.add_token("laptop", "me", Role.ADMIN, "a" * 64, None)
-    assert Caller("me", Role.ADMIN) == state.store.caller_of("a" * 64)
 
 
 def test_a_store_that_is_there_answers_a_ping(state: World) -> None:

@@ -116,6 +116,21 @@ def test_one_more_than_the_limit_is_refused_until_one_has_ended(state: World) ->
     assert Status.PENDING is state.start(late).status
 
 
+def test_one_owner_has_places_of_their_own_below_the_limit_of_all(state: World) -> None:
+    mine, *_ = (state.start(state.bot(f"bot{n}")) for n in range(2))
+    late, others = state.bot("late"), state.bot("others", owner="you")
+    with pytest.raises(TooManyMigrations) as refused:
+        state.store.create(a_start(late), LIMIT, of_one_owner=2)
+    assert {"limit": 2, "limit_of": "owner"} == refused.value.details
+    assert state.store.create(a_start(others), LIMIT, of_one_owner=2)[1]
+    with pytest.raises(TooManyMigrations) as refused:
+        state.store.create(a_start(late), LIMIT, of_one_owner=3)
+    assert {"limit": LIMIT, "limit_of": "system"} == refused.value.details
+    state.store.roll_back(mine.id, 1, Superseded())
+    state.store.finish_rollback(mine.id, 2)
+    assert state.store.create(a_start(late), LIMIT, of_one_owner=2)[1]
+
+
 @pytest.mark.parametrize(
     "stale", [{"source_generation": 2}, {"source_collection": "elsewhere"}], ids=str
 )

@@ -146,3 +146,21 @@ def test_clean_stops_even_what_is_only_starting_and_removes_the_data(
     assert "starting" in up.devstack("status").stdout
     assert 0 == up.devstack("clean").returncode
     assert (False, []) == ((up.folder / "data").exists(), up.left())
+
+
+def test_no_file_that_others_may_read_holds_a_secret(start: Callable[[str], Up]) -> None:
+    up = start("time.sleep(600)")
+    up.wait_until_up()
+    data = up.folder / "data"
+    secrets = [(data / name).read_bytes() for name in ("admin.token", "postgres/password")]
+    assert secrets[0] in (data / "urls").read_bytes()
+    found = [
+        str(file.relative_to(data))
+        for file in data.rglob("*")
+        if file.is_file()
+        and file.stat().st_mode & 0o077
+        and any(secret in file.read_bytes() for secret in secrets)
+    ]
+    assert [] == found
+    logs = {file.stat().st_mode & 0o777 for file in (data / "logs").iterdir()}
+    assert {0o600} == logs

@@ -13,7 +13,7 @@ import pytest
 from devstack.client import Answer, ApiClient
 from migrations.model.bots import Role
 from tests.harness import rows
-from tests.harness.bots import BotHandle
+from tests.harness.bots import BotHandle, expect
 from tests.harness.plain_http import fetch
 from tests.harness.world import KEYLESS, LARGE, SMALL, World
 from tests.services.databases import unique_name
@@ -164,6 +164,16 @@ def test_an_unknown_migration_and_another_owners_are_answered_alike(
         assert_refused(answer, 404, "migration-not-found")
     answer = ask(stranger, method, path, migration="no-uuid")
     assert_refused(answer, 422, "request-invalid", "UUID")
+
+
+def test_a_collection_is_registered_by_whom_an_admin_has_granted_it(world: World) -> None:
+    team = unique_name("team")
+    name, api = unique_name(team), world.client(team)
+    rows.make_collection(world.milvus, name, SMALL.dimension)
+    wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.model_dump()}
+    assert_refused(api.post("/bots", wish), 403, "collection-not-granted", "grant")
+    world.grant(team, f"{team}_*")
+    assert team == expect(201, api.post("/bots", wish))["owner"]
 
 
 def test_an_admin_may_touch_every_owners_bot(world: World, bot: BotHandle) -> None:

@@ -16,7 +16,9 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.services import attach
+from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
+from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
@@ -41,6 +43,7 @@ class ApiWorld(World):
         for collection in ("support_docs", "docs"):
             self.vectors.seed(collection, rows, LOCAL_64.dimension)
         wish = BotRegistration("support", "support_docs", "local", MODEL)
+        self.store.add_grant(ACME.owner, "*docs*", by="x")
         self.system.register_bot(ACME, wish)
         for token, caller in TOKENS.items():
             digest = hashlib.sha256(token.encode()).hexdigest()
@@ -54,6 +57,9 @@ class FakeServices:
         self.system = world.system
         self.compatibility = world.manager
         self.access = Access(world.store)
+        self.grants = Grants(world.store)
+        self.trail = Trail(world.services)
+        self.settings = world.services.settings
         self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
 
     def readiness(self) -> dict[str, str | None]:
@@ -70,7 +76,8 @@ class Api:
     """Requests as a client sends them; ``world`` is what stands behind them."""
 
     def __init__(self, **settings: Any) -> None:
-        self.world = ApiWorld(settings=settings)
+        # All tests are counted together, for their application is the same.
+        self.world = ApiWorld(settings={"requests_per_minute": 0, **settings})
         self.services = FakeServices(self.world)
         attach(application(), self.services)
         self.client: FlaskClient = application().test_client()
@@ -80,6 +87,9 @@ class Api:
 
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
+
+    def delete(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.delete(path, headers=_headers(token, kwargs), **kwargs)
 
     def start(self, **changes: Any) -> Migration:
         """A live migration of acme's bot, in batches of three."""

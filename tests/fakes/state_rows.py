@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from migrations.lifecycle.change import Change, LockedRun, is_transition
+from migrations.model.access import Grant, TrailEntry
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Key
 from migrations.model.errors import (
@@ -71,9 +72,14 @@ class DueRow:
 
 
 @dataclass(frozen=True)
-class Token:
+class TokenRow:
+    """Without its number and digest, which it is found by."""
+
+    name: str
     caller: Caller
+    created_at: datetime
     expires_at: datetime | None
+    revoked_at: datetime | None = None
 
 
 class StateRows:
@@ -93,7 +99,10 @@ class StateRows:
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
         self._errands: Counter[str] = Counter()
-        self._tokens: dict[str, Token] = {}
+        self._tokens: dict[str, TokenRow] = {}
+        self._trail: list[TrailEntry] = []
+        self._grants: dict[int, Grant] = {}
+        self._numbered = 0
         self._frozen: defaultdict[UUID, dict[int, SnapshotPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)

@@ -13,7 +13,7 @@ from uuid import UUID
 from migrations.lifecycle import backward, forward
 from migrations.lifecycle.change import storable
 from migrations.model import messages
-from migrations.model.bots import Bot, Caller, Role
+from migrations.model.bots import Bot
 from migrations.model.errors import (
     BotExists,
     IdempotencyConflict,
@@ -31,16 +31,17 @@ from migrations.model.runs import (
     Step,
     Watched,
 )
-from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
-from migrations.store.starts import require_startable, too_many
+from migrations.model.states import COMPENSABLE, LIVE, Phase, Status
+from migrations.store.starts import require_room, require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
+from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_late_writes import FakeLateWrites
-from tests.fakes.state_rows import Row, Token, newest, started_migration
+from tests.fakes.state_rows import Row, newest, started_migration
 
 
-class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
+class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------
@@ -74,7 +75,9 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     # --- runs ----------------------------------------------------------------
 
-    def create(self, new: NewMigration, limit: int) -> tuple[Migration, bool]:
+    def create(
+        self, new: NewMigration, limit: int, of_one_owner: int | None = None
+    ) -> tuple[Migration, bool]:
         with self._collections[new.target_collection], self._transaction() as now:
             bot = self._bot(new.bot_id)
             earlier = self._same_request(new)
@@ -84,8 +87,7 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
             if live is not None:
                 raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
-            if sum(m.status in DRIVEN for m in self._all()) >= limit:
-                raise too_many(limit)
+            require_room([m.owner for m in self._driven()], bot.owner, limit, of_one_owner)
             self._take_over(new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
@@ -328,21 +330,6 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
     def now(self) -> datetime:
         with self._transaction() as now:
             return now
-
-    # --- tokens --------------------------------------------------------------
-
-    def add_token(
-        self, name: str, owner: str, role: Role, digest: str, expires_at: datetime | None
-    ) -> None:
-        with self._transaction():
-            self._tokens[digest] = Token(Caller(owner, role), expires_at)
-
-    def caller_of(self, digest: str) -> Caller | None:
-        with self._transaction() as now:
-            token = self._tokens.get(digest)
-            if token is None or (token.expires_at is not None and token.expires_at <= now):
-                return None
-            return token.caller
 
     def ping(self) -> None:
         with self._transaction():

@@ -146,6 +146,7 @@ class World:
         #: Names of the tasks that were run, and how they ended when not well.
         self.ran: list[str] = []
         self.failures: list[tuple[str, Exception]] = []
+        self.store.add_grant(OWNER.owner, "*", by=ADMIN.owner)
         self._seed()
 
     def _seed(self) -> None:

@@ -149,7 +149,9 @@ def test_every_module_is_imported_from_the_wheel(installed: Installed) -> None:
 
 def test_every_command_tells_how_it_is_used(installed: Installed) -> None:
     commands = re.findall(r"^  (\S+)", installed.reembed("--help").split("Commands:")[1], re.M)
-    assert {"upgrade-schema", "issue-token", "repair"} <= set(commands)
+    assert {"upgrade-schema", "issue-token", "revoke-token", "grant", "trail", "repair"} <= set(
+        commands
+    )
     for command in commands:
         assert "Usage:" in installed.reembed(command, "--help")
 

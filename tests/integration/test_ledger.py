@@ -54,6 +54,7 @@ class Billed:
             for i, text in enumerate(TEXTS)
         ]
         self.world.vectors.seed("zoo", rows, SMALL.dimension)
+        self.store.add_grant(OWNER.owner, "zoo", by="ops")
         self.system.register_bot(OWNER, BotRegistration("zoo", "zoo", "fake", "small"))
 
     def start(self, model: str = "large") -> Migration:

@@ -117,6 +117,14 @@ def test_of_two_equal_requests_under_one_key_both_get_the_one_migration(state: W
         assert 1 == len({migration.id for migration, _ in answers})
 
 
+def test_starts_of_one_owners_bots_together_do_not_pass_the_owners_limit(state: World) -> None:
+    bots = [state.bot(f"bot-{uuid4()}") for _ in range(5)]
+    answers = at_once(
+        *(lambda bot=bot: state.store.create(a_start(bot), 1000, of_one_owner=2) for bot in bots)
+    )
+    assert 3 == sum(isinstance(answer, TooManyMigrations) for answer in answers)
+
+
 def test_starts_of_many_bots_together_do_not_pass_the_limit(state: World) -> None:
     for _ in range(3):
         bots = [state.bot(f"bot-{uuid4()}") for _ in range(LIMIT + 3)]

@@ -55,6 +55,7 @@ class Stack:
         make_collection(self.client, name)
         self.write(name, SMALL, {f"k{i:03}": f"text {i}" for i in range(CHUNKS)})
         self.client.create_alias(name, self.alias)
+        self.sql.add_grant(OWNER.owner, f"{name}*", by="ops")
         self.system.register_bot(OWNER, BotRegistration("bot", self.alias, "fake", "small"))
 
     def write(self, collection: str, ref: EmbeddingRef, texts: dict[str, str]) -> None:

@@ -27,10 +27,11 @@ TABLES = {
     "errand_spend",
     "failed_chunks",
     "frozen_parts",
+    "grants",
     "held_collections",
     "migration_events",
 }
-TABLES |= {"migrations", "outbox", "spend", "tokens", "written_rows"}
+TABLES |= {"migrations", "outbox", "spend", "tokens", "trail", "written_rows"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """

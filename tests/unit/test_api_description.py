@@ -27,6 +27,14 @@ OPERATIONS = {
     "GET /embeddings/migration/{migration_id}/progress": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "GET /embeddings/migrations/active": 200,
+    "POST /grants": 201,
+    "GET /grants": 200,
+    "DELETE /grants/{grant_id}": 204,
+    "POST /tokens": 201,
+    "GET /tokens": 200,
+    "POST /tokens/{token_id}/rotate": 201,
+    "DELETE /tokens/{token_id}": 204,
+    "GET /trail": 200,
     "GET /healthz": 200,
     "GET /readyz": 200,
     "GET /problems/{code}": 200,
@@ -111,7 +119,7 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
         if "requestBody" in operation
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
-    assert {"estimate-migration", "cancel-migration", "rollback"} == optional
+    assert {"estimate-migration", "cancel-migration", "rollback", "rotate"} == optional
 
 
 def test_the_schemas_have_the_promised_names(spec: dict[str, Any]) -> None:
@@ -141,7 +149,7 @@ def test_every_parameter_has_a_description_and_an_example(spec: dict[str, Any]) 
 def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> None:
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 5 == len(requests)
+    assert 8 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

@@ -70,7 +70,9 @@ def test_each_request_is_one_line_with_its_problem(api: Api) -> None:
         "status": 404,
         "problem": "bot-not-found",
         "request_id": "r-9",
+        "remote": "127.0.0.1",
         "owner": "acme",
+        "token_id": api.services.access.authenticate("acme-token").token_id,
     } == line
 
 

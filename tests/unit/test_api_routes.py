@@ -86,6 +86,7 @@ def test_a_registered_bot_is_answered_with_its_place(api: Api) -> None:
 
 
 def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
+    api.world.store.add_grant("rival", "docs", by="x")
     api.post("/bots", "rival-token", json=BOT)
     seen = {
         token: [bot["bot_id"] for bot in api.get("/bots", token).json["bots"]]
@@ -346,7 +347,16 @@ def test_an_admin_sees_every_live_migration(api: Api) -> None:
     live = api.start()
     answer = api.get("/embeddings/migrations/active", "admin-token")
     assert (200, 1) == (answer.status_code, answer.json["count"])
-    assert [str(live.id)] == [one["migration_id"] for one in answer.json["migrations"]]
+    assert [(str(live.id), "acme")] == [
+        (one["migration_id"], one["owner"]) for one in answer.json["migrations"]
+    ]
+
+
+def test_a_timeout_beyond_what_is_allowed_is_refused_with_what_is(api: Api) -> None:
+    wish = TARGET | {"timeout_seconds": 2_592_000}
+    answer = api.post("/bots/support/embeddings/start-migration", json=wish)
+    assert (422, "/problems/invalid-configuration") == (answer.status_code, answer.json["type"])
+    assert "172800" in answer.json["detail"]
 
 
 # --- probes -------------------------------------------------------------------

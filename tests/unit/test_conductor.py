@@ -9,6 +9,7 @@ import pytest
 
 from migrations.model import task_names as names
 from migrations.model.chunks import ALL_KEYS
+from migrations.model.config import MAX_TIMEOUT_SECONDS
 from migrations.model.errors import (
     CheckpointsUnavailable,
     ProviderAuthenticationFailed,
@@ -227,8 +228,10 @@ def test_a_hiccup_of_postgresql_before_a_phase_does_not_roll_back() -> None:
 
 
 def test_no_outage_of_postgresql_is_so_long_that_a_phase_runs_without_having_begun() -> None:
-    world = World(store_class=AwayAtTheBeginning)
-    migration = world.start_at(Phase.BACKUP_CREATION, timeout_seconds=30 * 86_400)
+    world = World(
+        store_class=AwayAtTheBeginning, settings={"max_timeout_seconds": MAX_TIMEOUT_SECONDS}
+    )
+    migration = world.start_at(Phase.BACKUP_CREATION, timeout_seconds=MAX_TIMEOUT_SECONDS)
     world.store.refused_beginnings = 1_500
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status

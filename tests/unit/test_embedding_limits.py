@@ -156,7 +156,7 @@ def test_a_phase_waits_for_its_turn_however_long(purpose: str) -> None:
 
 
 def test_postponed_batches_are_opened_again_and_the_migration_completes() -> None:
-    world = World(6)
+    world = World(6, settings={"max_timeout_seconds": 360_000})
     migration = world.start_at(Phase.DATA_MIGRATION, timeout_seconds=360_000)
     world.embedders.fail(ProviderRateLimited(retry_after_seconds=3600.0))
     world.settle()

@@ -143,7 +143,7 @@ def test_a_start_while_a_rollback_is_under_way_names_the_rollback() -> None:
 
 
 def test_more_than_the_limit_of_bots_at_once_is_refused() -> None:
-    world = World(settings={"max_concurrent_migrations": 3})
+    world = World(settings={"max_concurrent_migrations": 3, "max_migrations_per_owner": 3})
     world.start()
     for name in ["b2", "b3", "b4"]:
         world.vectors.seed(name, [], SMALL.dimension)
@@ -154,6 +154,45 @@ def test_more_than_the_limit_of_bots_at_once_is_refused() -> None:
         world.system.start_migration(OWNER, StartRequest("b4", "fake", "large"))
     world.deliver()
     assert world.system.start_migration(OWNER, StartRequest("b4", "fake", "large")).created
+
+
+def with_bots(world: World, owner: Caller, *names: str) -> list[StartRequest]:
+    world.store.add_grant(owner.owner, "*", by=ADMIN.owner)
+    for name in names:
+        world.vectors.seed(name, [], SMALL.dimension)
+        world.system.register_bot(owner, BotRegistration(name, name, "fake", "small"))
+    return [StartRequest(name, "fake", "large") for name in names]
+
+
+def test_one_owner_cannot_take_every_place_by_default() -> None:
+    world = World()
+    greedy, patient = Caller("greedy"), Caller("patient")
+    first, second, third = with_bots(world, greedy, "g1", "g2", "g3")
+    (modest,) = with_bots(world, patient, "p1")
+    for wish in (first, second):
+        world.system.start_migration(greedy, wish)
+    with pytest.raises(TooManyMigrations, match="this owner's bots") as refused:
+        world.system.start_migration(greedy, third)
+    assert "owner" == refused.value.details["limit_of"]
+    with pytest.raises(TooManyMigrations, match="this owner's bots"):
+        world.system.start_migration(ADMIN, third)  # the bot's owner counts, whoever asks
+    assert world.system.start_migration(patient, modest).created
+    world.system.cancel(greedy, "g1")
+    world.settle()
+    assert world.system.start_migration(greedy, third).created
+
+
+def test_a_timeout_is_bounded_and_an_operator_can_raise_the_bound() -> None:
+    with pytest.raises(InvalidConfiguration, match="REEMBED_MAX_TIMEOUT_SECONDS"):
+        World().start(timeout_seconds=172_801)
+    assert 172_800 == World().start(timeout_seconds=172_800).config.timeout_seconds
+    raised = World(settings={"max_timeout_seconds": 2_592_000})
+    assert 2_592_000 == raised.start(timeout_seconds=2_592_000).config.timeout_seconds
+
+
+def test_the_default_timeout_is_the_operators_own_and_as_long_as_they_like() -> None:
+    settings = {"max_timeout_seconds": 60, "default_timeout_seconds": 3600}
+    assert 3600 == World(settings=settings).start().config.timeout_seconds
 
 
 # --- whose is it -----------------------------------------------------------------------

@@ -55,6 +55,9 @@ class Version:
         told = self.command(variables, *REEMBED, "issue-token", *wish)
         return told.splitlines()[-1]
 
+    def grant(self, variables: Mapping[str, str], owner: str, pattern: str) -> None:
+        self.command(variables, *REEMBED, "grant", "--owner", owner, pattern)
+
     def files(self, variables: Mapping[str, str]) -> list[Path]:
         """Every file that a process of this version has imported."""
         return [Path(f) for f in self.command(variables, sys.executable, "-c", _ASK).splitlines()]

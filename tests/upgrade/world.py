@@ -171,6 +171,8 @@ class UpgradedWorld(Ground):
     def upgrade_schema(self) -> None:
         before = self.schema_revision()
         self.new.version.upgrade_schema(self.new.environment)
+        # Registering needs one, which the version before knew nothing of.
+        self.new.version.grant(self.new.environment, OWNER, "*")
         print(f"      schema {before} -> {self.schema_revision()}", flush=True)
 
     def schema_revision(self) -> str:
