@@ -202,6 +202,7 @@ class Settings(BaseSettings):
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
     port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")
+    api_threads: int = Field(default=16, gt=0, description="Requests the API answers at once")
     flower_port: int = Field(
         default=5555, gt=0, le=65535, description="Port Flower listens on, on 127.0.0.1"
     )
