@@ -86,6 +86,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.TransitionRefused: (409, "Not possible in this state"),
     domain.TooManyMigrations: (429,),
     domain.TransientError: (503, "Temporarily unavailable"),
+    domain.TooManyAtOnce: (429,),
     domain.PermanentError: (422, "Cannot succeed"),
     domain.ProviderAuthenticationFailed: (502, "Provider refuses the key"),
     domain.ProviderQuotaExhausted: (502, "Provider quota exhausted"),

@@ -8,6 +8,7 @@ from flask import Flask, current_app
 
 from migrations.bots.tokens import Access
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.process.turns import Turns
 from migrations.system import EmbeddingMigrationSystem
 
 _EXTENSION = "reembed"
@@ -24,6 +25,9 @@ class ApiServices(Protocol):
 
     @property
     def access(self) -> Access: ...
+
+    @property
+    def turns(self) -> Turns: ...
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency by name: None when it answers, else the reason it cannot be used."""

@@ -26,6 +26,7 @@ from migrations.model.errors import (
     NotAllowed,
     RollbackUnavailable,
     SameModel,
+    VectorStoreUnavailable,
 )
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotRegistration, StartRequest
@@ -70,14 +71,19 @@ class EmbeddingMigrationSystem:
         return bot
 
     def status(self, caller: Caller, bot_id: str) -> BotStatus:
+        """What PostgreSQL knows, and what Milvus answers within a moment. Raises BotNotFound."""
         bot = self.bot(caller, bot_id)
         return BotStatus(
             bot=bot,
             migration=self._services.store.latest(bot_id),
-            rollback=rollback.readiness(self._services, bot),
+            rollback=rollback.readiness(self._services, bot, exists=self._exists),
             held=tuple(self._services.store.kept_of(bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
+
+    def _exists(self, collection: str) -> bool:
+        vectors = self._services.vectors
+        return self._services.milvus_briefly.ask(lambda: vectors.exists(collection))
 
     # --- forward ---------------------------------------------------------
 
@@ -228,7 +234,7 @@ class EmbeddingMigrationSystem:
 
         Raises:
             AlreadyRolledBack, SwitchInProgress, NoActiveMigration, RollbackUnavailable,
-            MigrationInProgress, TooManyMigrations.
+            MigrationInProgress, TooManyMigrations, VectorStoreUnavailable.
         """
         migration = self.migration(caller, migration_id)
         if migration.status in COMPENSABLE:
@@ -237,6 +243,8 @@ class EmbeddingMigrationSystem:
         bot = self._services.store.bot(migration.bot_id)
         new = rollback.reverse_run(bot, migration, caller.owner)
         readiness = rollback.readiness(self._services, bot)
+        if readiness.not_asked:
+            raise VectorStoreUnavailable(" ".join(readiness.not_asked))
         if not readiness.ready:
             raise RollbackUnavailable(" ".join(readiness.blockers))
         return self._create(new)

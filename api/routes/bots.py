@@ -10,6 +10,7 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
 from api.services import services
+from api.turns import turn
 from migrations.model import errors
 
 bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
@@ -27,6 +28,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
             errors.UnknownModel,
             errors.InvalidConfiguration,
             errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
             body=True,
         ),
     },
@@ -36,7 +38,8 @@ def register_bot(body: BotRegistrationRequest) -> Response:
 
     The collection is read and never changed; only its alias is made if there is none.
     """
-    made = services().system.register_bot(current_caller(), body.registration())
+    with turn():
+        made = services().system.register_bot(current_caller(), body.registration())
     return answer(BotResponse.of(made), 201, location=url_for("bots.bot", bot_id=made.bot_id))
 
 

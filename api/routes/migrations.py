@@ -16,6 +16,7 @@ from api.schemas import (
     MigrationProgressResponse,
 )
 from api.services import services
+from api.turns import turn
 from migrations.model import errors
 from migrations.model.states import Kind
 
@@ -46,6 +47,8 @@ def get_progress(path: MigrationPath) -> Response:
             errors.MigrationInProgress,
             errors.SwitchInProgress,
             errors.TooManyMigrations,
+            errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
             body=True,
         ),
     },
@@ -57,7 +60,8 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
     reverse run returns to the old collection and keeps what was written since: that run is
     the migration in the answer, and `Location` is where to watch it.
     """
-    started = services().system.rollback(current_caller(), path.migration_id)
+    with turn():
+        started = services().system.rollback(current_caller(), path.migration_id)
     if started.migration.kind is Kind.REVERSE and started.created:
         message = "A reverse run is enqueued; it keeps what was written since the switch."
     else:

@@ -20,6 +20,7 @@ from migrations.bots.tokens import Access
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.process.turns import Turns
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -54,6 +55,7 @@ class FakeServices:
         self.system = world.system
         self.compatibility = world.manager
         self.access = Access(world.store)
+        self.turns = Turns(8, 4)
         self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
 
     def readiness(self) -> dict[str, str | None]:

@@ -135,6 +135,21 @@ def test_clients_that_send_half_a_request_take_no_thread(plain: Api, half: bytes
         assert [200, 200] == [plain.get(path).status for path in ("/healthz", plain.progress)]
 
 
+def test_validations_that_hang_leave_threads_to_those_who_watch(tmp_path: Path) -> None:
+    owners = [ACME_TOKEN] * 4 + ["admin-token"] * 4
+    with api(tmp_path) as running, ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            stack.enter_context(running.opened(HALF_HEADER))
+        with running.validating(*owners) as answers:
+            assert [200, 200] == [
+                running.get(path).status for path in ("/healthz", running.progress)
+            ]
+            refused = [running.validate(token) for token in [ACME_TOKEN] * 10 + ["rival-token"]]
+            assert [429] * 11 == [answer.status for answer in refused]
+            running.gate.touch()
+        assert [200] * 8 == [answer.status for answer in answers]
+
+
 def test_a_request_that_does_not_arrive_is_given_up_and_a_connection_between_two_is_kept(
     tmp_path: Path,
 ) -> None:
