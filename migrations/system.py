@@ -60,8 +60,12 @@ class EmbeddingMigrationSystem:
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
 
-    def bots(self, caller: Caller) -> list[Bot]:
-        return self._services.store.bots(None if caller.role is Role.ADMIN else caller.owner)
+    def bots(
+        self, caller: Caller, *, after: str | None = None, limit: int | None = None
+    ) -> list[Bot]:
+        """The caller's, an admin's are all: those that follow ``after``, at most ``limit``."""
+        owner = None if caller.role is Role.ADMIN else caller.owner
+        return self._services.store.bots(owner, after=after, limit=limit)
 
     def bot(self, caller: Caller, bot_id: str) -> Bot:
         """Raises BotNotFound."""
@@ -201,12 +205,20 @@ class EmbeddingMigrationSystem:
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))
 
-    def active(self, caller: Caller) -> list[MigrationProgress]:
-        """Every live migration. Raises NotAllowed unless the caller is an admin."""
+    def active(
+        self, caller: Caller, *, after: UUID | None = None, limit: int | None = None
+    ) -> list[MigrationProgress]:
+        """Live migrations, oldest first: those younger than ``after``, at most ``limit``.
+
+        Raises:
+            NotAllowed: the caller is no admin.
+            MigrationNotFound: there is no ``after``.
+        """
         if caller.role is not Role.ADMIN:
             raise NotAllowed
         store = self._services.store
-        return [progress_of(self._services, store.watched(m.id)) for m in store.active()]
+        active = store.active(after=after, limit=limit)
+        return [progress_of(self._services, store.watched(m.id)) for m in active]
 
     # --- back ----------------------------------------------------------------
 

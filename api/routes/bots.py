@@ -8,7 +8,13 @@ from api.answers import answer
 from api.auth import current_caller
 from api.description import refusals
 from api.routes.guarded import guarded_blueprint
-from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
+from api.schemas import (
+    BotListResponse,
+    BotPageQuery,
+    BotPath,
+    BotRegistrationRequest,
+    BotResponse,
+)
 from api.services import services
 from api.turns import turn
 from migrations.model import errors
@@ -44,12 +50,13 @@ def register_bot(body: BotRegistrationRequest) -> Response:
 
 
 @bots.get("/bots", endpoint="list", responses={200: BotListResponse, **refusals()})
-def list_bots() -> Response:
+def list_bots(query: BotPageQuery) -> Response:
     """List the caller's bots
 
-    An admin sees those of every owner.
+    An admin sees those of every owner. More than `limit` come in pages, see `next_cursor`.
     """
-    return answer(BotListResponse.of(services().system.bots(current_caller())))
+    found = services().system.bots(current_caller(), after=query.cursor, limit=query.limit + 1)
+    return answer(BotListResponse.of(found, query.limit))
 
 
 @bots.get(

@@ -10,6 +10,7 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     ActiveMigrationsResponse,
+    ActivePageQuery,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationPath,
@@ -72,8 +73,15 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
 @migrations.get(
     "/embeddings/migrations/active",
     endpoint="active",
-    responses={200: ActiveMigrationsResponse, **refusals(errors.NotAllowed)},
+    responses={
+        200: ActiveMigrationsResponse,
+        **refusals(errors.NotAllowed, errors.MigrationNotFound),
+    },
 )
-def list_active_migrations() -> Response:
-    """List every live migration (admin)"""
-    return answer(ActiveMigrationsResponse.of(services().system.active(current_caller())))
+def list_active_migrations(query: ActivePageQuery) -> Response:
+    """List every live migration (admin)
+
+    More than `limit` come in pages, see `next_cursor`.
+    """
+    found = services().system.active(current_caller(), after=query.cursor, limit=query.limit + 1)
+    return answer(ActiveMigrationsResponse.of(found, query.limit))

@@ -13,6 +13,8 @@ from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.requests import (
+    ActivePageQuery,
+    BotPageQuery,
     BotPath,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
@@ -27,7 +29,9 @@ from api.schemas.requests import (
 __all__ = [
     "PATTERNS",
     "ActiveMigrationsResponse",
+    "ActivePageQuery",
     "BotListResponse",
+    "BotPageQuery",
     "BotPath",
     "BotRegistrationRequest",
     "BotResponse",

@@ -98,7 +98,7 @@ class Api:
     def fail_bots(self, fault: Exception) -> None:
         """From now on, GET /bots meets this."""
 
-        def bots(owner: str | None = None) -> Any:
+        def bots(owner: str | None = None, **page: Any) -> Any:
             raise fault
 
         self.world.store.bots = bots  # type: ignore[method-assign]

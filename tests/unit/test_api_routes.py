@@ -16,6 +16,8 @@ from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
+from tests.fakes.embedders import LOCAL_64
+from tests.fakes.world import row_of
 
 
 @pytest.fixture
@@ -98,6 +100,52 @@ def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
         "rival-token": ["new-bot"],
         "admin-token": ["new-bot", "support"],
     } == seen
+
+
+def test_bots_come_in_pages_when_there_are_more_than_asked_for(api: Api) -> None:
+    for name in ("a", "b", "t"):
+        api.world.vectors.seed(name, [row_of("k", "text", LOCAL_64)], LOCAL_64.dimension)
+        wish = BOT | {"bot_id": name, "collection": name, "text_field": "text"}
+        api.post("/bots", json=wish)
+    seen, path = [], "/bots?limit=2"
+    while path:
+        page = api.get(path).json
+        assert page["count"] == len(page["bots"])
+        seen.append([bot["bot_id"] for bot in page["bots"]])
+        cursor = page["next_cursor"]
+        path = f"/bots?limit=2&cursor={cursor}" if cursor else ""
+    assert [["a", "b"], ["support", "t"]] == seen
+    assert (4, None) == ((whole := api.get("/bots").json)["count"], whole["next_cursor"])
+
+
+def test_live_migrations_come_in_pages_too(api: Api) -> None:
+    migration_id = str(api.start().id)
+    path = "/embeddings/migrations/active"
+    page = api.get(f"{path}?limit=1", "admin-token").json
+    assert (1, None) == (page["count"], page["next_cursor"])
+    assert [] == api.get(f"{path}?cursor={migration_id}", "admin-token").json["migrations"]
+    assert 404 == api.get(f"{path}?cursor={UUID(int=0)}", "admin-token").status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "wrong"),
+    [
+        ("/bots?limit=0", "acme-token", "limit"),
+        ("/bots?limit=1001", "acme-token", "limit"),
+        ("/bots?limit=many", "acme-token", "limit"),
+        ("/bots?cursor=-x", "acme-token", "cursor"),
+        ("/bots?lmit=1", "acme-token", "lmit"),
+        ("/embeddings/migrations/active?limit=101", "admin-token", "limit"),
+        ("/embeddings/migrations/active?cursor=x", "admin-token", "cursor"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(api: Api, path: str, token: str, wrong: str) -> None:
+    answer = api.get(path, token)
+    assert (422, ["query"], [f"$.{wrong}"]) == (
+        answer.status_code,
+        [one["in"] for one in answer.json["errors"]],
+        [one["path"] for one in answer.json["errors"]],
+    )
 
 
 # --- one bot's embedding ------------------------------------------------------
