@@ -31,11 +31,12 @@ def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     root.handlers[:], root.level = handlers, level
 
 
-def test_a_field_never_begins_a_line(written: Written) -> None:
-    structlog.get_logger("t").info("request_answered", path=NASTY, details={"said": NASTY})
+def test_a_field_never_begins_a_line_nor_steers_a_terminal(written: Written) -> None:
+    fields = {"path": NASTY, "owner": "\x1b[31mred", "details": {"said": NASTY}}
+    structlog.get_logger("t").info("request_answered", **fields)
     (line,) = written()
     assert line.isprintable()
-    assert "forged" in line
+    assert {True} == {said in line for said in ("forged", "[31mred")}
 
 
 def test_a_message_of_a_package_never_begins_a_line(written: Written) -> None:
