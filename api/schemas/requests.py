@@ -120,7 +120,8 @@ class BotRegistrationRequest(RequestBody):
         default=None,
         description=(
             "The Milvus alias that readers use. Left out, it is the alias given as collection, "
-            "else '<collection>_live'."
+            "else '<collection>_live'. One that is not there is made: letters, digits and '_', "
+            "at most 255, no digit first."
         ),
         examples=["support_docs_live"],
     )
