@@ -69,27 +69,30 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.waiting_since = self.creation_time
-        self._served = False
+        self.waiting_since = time.monotonic()
+        self._served = self._in_work = False
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
-            self.waiting_since = time.time()
+            self.waiting_since = time.monotonic()
         return bool(super().received(data))
 
     def service(self) -> None:
+        self._in_work = True
         super().service()
         self._served = True
-        self.waiting_since = time.time()
+        # In this order: it must not look as if it had been waited for since the request came.
+        self.waiting_since = time.monotonic()
+        self._in_work = False
 
     @property
     def waits(self) -> bool:
         """For its client, and not for us."""
-        return not self.requests and not self.will_close
+        return not (self.requests or self._in_work or self.will_close)
 
-    def is_overdue(self, now: float) -> bool:
+    def is_overdue(self) -> bool:
         limit = IDLE_SECONDS if self._served and self.request is None else REQUEST_SECONDS
-        return self.waits and now - self.waiting_since > limit
+        return self.waits and time.monotonic() - self.waiting_since > limit
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
@@ -134,9 +137,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             for channel in sorted(waiting, key=lambda channel: channel.waiting_since)[:1]:
                 channel.will_close = True
 
-    def maintenance(self, now: float) -> None:
+    def maintenance(self, _now: float) -> None:
         for channel in self._channels():
-            channel.will_close |= channel.is_overdue(now)
+            channel.will_close |= channel.is_overdue()
 
     def _channels(self) -> list[_Channel]:
         return list(self.active_channels.values())
@@ -150,8 +153,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
+        _log.info("api_listens", host=self.effective_host, port=int(self.effective_port))
         while self._stop_by is None:
             self._turn()
+        _log.info("api_stops")
         wasyncore.dispatcher.close(self)  # the listening socket: others are refused, not left
         while self._channels() and time.monotonic() < self._stop_by:
             for channel in self._channels():

@@ -68,7 +68,7 @@ class Briefly:
             self._tried = False
 
     def _refuse(self) -> T:  # type: ignore[type-var]  # it never returns
-        raise NoAnswer(f"No answer within {self._patience:g} seconds.")
+        raise NoAnswer(f"No answer within {self._patience:g} s.")
 
 
 def _settle(asked: Future[T], question: Callable[[], T]) -> None:

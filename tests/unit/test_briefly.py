@@ -96,7 +96,7 @@ def test_all_who_ask_whether_all_is_well_share_one_look(service: Service) -> Non
     service.freeze()
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: readiness.found(), range(8)))
-    assert ([{"milvus": "No answer within 0.05 seconds."}] * 8, 1) == (found, service.asked)
+    assert ([{"milvus": "No answer within 0.05 s."}] * 8, 1) == (found, service.asked)
 
 
 def test_what_was_found_is_found_out_again_a_moment_later(
