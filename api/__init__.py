@@ -1,7 +1,7 @@
 """The HTTP API: a thin layer over the use cases of ``migrations``.
 
 It never does the work itself: a migration is recorded and enqueued, and workers
-do the rest. Serve it with ``gunicorn 'api:create_app()'``.
+do the rest. ``python -m api`` serves it.
 """
 
 from __future__ import annotations

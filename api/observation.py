@@ -15,7 +15,14 @@ from api.trail import remote_address
 _log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-_API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+#: Of every answer; the documentation has another policy.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
 _PROBES = frozenset({"health.healthz", "health.readyz"})
 
 
@@ -36,17 +43,17 @@ def _begin() -> None:
 
 def _request_id(sent: str) -> str:
     """The caller's own id when it is safe to log, else a new one."""
-    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _REQUEST_ID.fullmatch(sent) else new_id()
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def _secure(response: Response) -> Response:
-    documentation = request.path.startswith("/openapi")
-    policy = DOCUMENTATION_POLICY if documentation else _API_POLICY
-    response.headers["Content-Security-Policy"] = policy
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(SECURITY_HEADERS)
+    if request.path.startswith("/openapi"):
+        response.headers["Content-Security-Policy"] = DOCUMENTATION_POLICY
     return response
 
 

@@ -96,6 +96,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.TooManyMigrations: (429,),
     TooManyRequests: (429,),
     domain.TransientError: (503, "Temporarily unavailable"),
+    domain.TooManyAtOnce: (429,),
     domain.PermanentError: (422, "Cannot succeed"),
     domain.ProviderAuthenticationFailed: (502, "Provider refuses the key"),
     domain.ProviderQuotaExhausted: (502, "Provider quota exhausted"),
@@ -125,7 +126,7 @@ TABLE = _kinds(domain.ReembedError, 500)
 
 @dataclass(frozen=True)
 class HttpKind:
-    """As Kind, for what Flask refuses by itself before a route is reached."""
+    """As Kind, for what Flask or the server refuses by itself before a route is reached."""
 
     code: str
     title: str
@@ -146,10 +147,20 @@ HTTP_TABLE: dict[int, HttpKind] = {
         "Media type not supported",
         "Send the body as JSON, with 'Content-Type: application/json'.",
     ),
+    431: HttpKind(
+        "headers-too-large",
+        "Headers too large",
+        "Request line and headers are 32 KiB or larger; send less.",
+    ),
     500: HttpKind(
         "internal-error",
         "Internal error",
         "Something unforeseen went wrong; the log tells more under this request_id.",
+    ),
+    501: HttpKind(
+        "encoding-not-known",
+        "Transfer encoding not known",
+        "Send the body as it is or chunked; no other Transfer-Encoding is known.",
     ),
 }
 
@@ -166,17 +177,20 @@ class Problem:
     headers: dict[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
+        body = self.document(request.path, g.get("request_id"))
+        return Response(body, self.status, self.headers, content_type=MEDIA_TYPE)
+
+    def document(self, instance: str, request_id: str | None) -> bytes:
         standard = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
-            "instance": request.path,
-            "request_id": g.get("request_id"),
+            "instance": instance,
+            "request_id": request_id,
         }
         document = standard | {k: v for k, v in self.members.items() if k not in standard}
-        body = to_json(document, inf_nan_mode="null", fallback=str)
-        return Response(body, self.status, self.headers, content_type=MEDIA_TYPE)
+        return to_json(document, inf_nan_mode="null", fallback=str)
 
 
 def kind_of(error_class: type[domain.ReembedError]) -> Kind:
@@ -198,12 +212,17 @@ def of_domain(error: domain.ReembedError) -> Problem:
 
 def of_http(error: http.HTTPException) -> Problem:
     status = error.code or 500
-    known = HTTP_TABLE.get(status)
     headers = dict(error.get_headers())  # Allow, above all; the media type becomes ours
-    if known is None:
+    if status not in HTTP_TABLE:
         name = error.name.lower().replace(" ", "-")
         return Problem(name, status, error.name, f"{error.name}.", headers=headers)
-    return Problem(known.code, status, known.title, known.detail, headers=headers)
+    return of_status(status, headers)
+
+
+def of_status(status: int, headers: dict[str, str] | None = None) -> Problem:
+    """The problem of a status that HTTP_TABLE knows."""
+    known = HTTP_TABLE[status]
+    return Problem(known.code, status, known.title, known.detail, headers=headers or {})
 
 
 def explain(code: str) -> tuple[int, str, str] | None:

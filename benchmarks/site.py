@@ -99,7 +99,7 @@ class Site:
         self._leaving.__exit__(kind, error, traceback)
 
     def _prepare(self) -> None:
-        self._port = free_port()
+        self.port = free_port()
         settings = Settings(
             _env_file=None,
             database_url=self.postgres.url,
@@ -112,17 +112,18 @@ class Site:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     # --- processes ------------------------------------------------------------------
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """That of all its processes."""
         own = {
             "REEMBED_DATABASE_URL": self.postgres.url,
             "REEMBED_REDIS_URL": self.redis_server.url,
             "REEMBED_MILVUS_URI": self.milvus_server.url,
             "REEMBED_OPENAI_BASE_URL": self.provider.url,
-            "REEMBED_PORT": str(self._port),
+            "REEMBED_PORT": str(self.port),
             "REEMBED_ENV_FILE": "",
             # Counted as anybody's are, and never refused.
             "REEMBED_REQUESTS_PER_MINUTE": "1000000000",
@@ -146,7 +147,7 @@ class Site:
         procfile = self.folder / "Procfile"
         procfile.write_text("\n".join([*self._commands(batch_application), ""]))
         logs = self.folder / "logs"
-        self._processes = Processes(self._environment(), logs=logs, procfile=procfile)
+        self._processes = Processes(self.environment(), logs=logs, procfile=procfile)
         batch = self._workers("batch")
         with staying_on(self._processors.busy):
             self._processes.start(batch)

@@ -23,7 +23,7 @@ from honcho.environ import parse_procfile
 from devstack.child import Child
 from devstack.server import LOOPBACK, PROJECT
 
-#: Celery's and gunicorn's words: SIGTERM lets work in hand finish, SIGQUIT drops it.
+#: Celery's words, and the API's: SIGTERM lets work in hand finish, SIGQUIT drops it.
 STOP_STEPS = ((signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0))
 
 

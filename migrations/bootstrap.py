@@ -20,16 +20,17 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
-from migrations.model.errors import ReembedError
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
+from migrations.process.briefly import Readiness
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
+from migrations.process.turns import Turns
 from migrations.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class Assembly:
         return self.services.settings
 
     @cached_property
+    def turns(self) -> Turns:
+        settings = self.services.settings
+        return Turns(settings.api_slow_requests, settings.api_slow_requests_per_owner)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -119,26 +125,25 @@ class Assembly:
 
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
-        _ = self.system, self.compatibility, self.access, self.grants, self.trail
+        _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()
 
     def readiness(self) -> dict[str, str | None]:
         """Each dependency, and None or why it does not answer."""
-        probes = {
-            "postgresql": self.services.store.ping,
-            "redis": self.services.checkpoints.ping,
-            "milvus": self.services.vectors.ping,
-        }
-        found: dict[str, str | None] = {}
-        for name, probe in probes.items():
-            try:
-                probe()
-                found[name] = None
-            except ReembedError as error:
-                found[name] = error.message
-        return found
+        return self._readiness.found()
+
+    @cached_property
+    def _readiness(self) -> Readiness:
+        services = self.services
+        return Readiness(
+            {
+                "postgresql": (services.postgresql_briefly, lambda: services.store.ping()),
+                "redis": (services.redis_briefly, lambda: services.checkpoints.ping()),
+                "milvus": (services.milvus_briefly, lambda: services.vectors.ping()),
+            }
+        )
 
 
 def build_services(settings: Settings, app: Celery) -> Services:

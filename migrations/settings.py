@@ -9,9 +9,9 @@ they are in, so that no settings object can leak them.
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
@@ -227,6 +227,13 @@ class Settings(BaseSettings):
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
     port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")
+    api_threads: int = Field(default=16, gt=1, description="Requests the API answers at once")
+    api_slow_requests: int = Field(
+        default=8, gt=0, description="Of these, such as ask Milvus or a provider, which may hang"
+    )
+    api_slow_requests_per_owner: int = Field(
+        default=4, gt=0, description="Of these, such as one owner has sent"
+    )
     flower_port: int = Field(
         default=5555, gt=0, le=65535, description="Port Flower listens on, on 127.0.0.1"
     )
@@ -236,6 +243,12 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="console for people, json for log collectors"
     )
+
+    @model_validator(mode="after")
+    def _threads_are_left(self) -> Self:
+        if self.api_slow_requests >= self.api_threads:
+            raise ValueError("REEMBED_API_SLOW_REQUESTS must be less than REEMBED_API_THREADS")
+        return self
 
     @field_validator("database_url")
     @classmethod

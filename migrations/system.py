@@ -26,6 +26,7 @@ from migrations.model.errors import (
     NoLongerKept,
     RollbackUnavailable,
     SameModel,
+    VectorStoreUnavailable,
 )
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotRegistration, StartRequest
@@ -59,8 +60,12 @@ class EmbeddingMigrationSystem:
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
 
-    def bots(self, caller: Caller) -> list[Bot]:
-        return self._services.store.bots(None if caller.role is Role.ADMIN else caller.owner)
+    def bots(
+        self, caller: Caller, *, after: str | None = None, limit: int | None = None
+    ) -> list[Bot]:
+        """The caller's, an admin's are all: those that follow ``after``, at most ``limit``."""
+        owner = None if caller.role is Role.ADMIN else caller.owner
+        return self._services.store.bots(owner, after=after, limit=limit)
 
     def bot(self, caller: Caller, bot_id: str) -> Bot:
         """Raises BotNotFound."""
@@ -70,14 +75,19 @@ class EmbeddingMigrationSystem:
         return bot
 
     def status(self, caller: Caller, bot_id: str) -> BotStatus:
+        """What PostgreSQL knows, and what Milvus answers within a moment. Raises BotNotFound."""
         bot = self.bot(caller, bot_id)
         return BotStatus(
             bot=bot,
             migration=self._services.store.latest(bot_id),
-            rollback=rollback.readiness(self._services, bot),
+            rollback=rollback.readiness(self._services, bot, exists=self._exists),
             held=tuple(self._services.store.kept_of(bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
+
+    def _exists(self, collection: str) -> bool:
+        vectors = self._services.vectors
+        return self._services.milvus_briefly.ask(lambda: vectors.exists(collection))
 
     # --- forward ---------------------------------------------------------
 
@@ -206,11 +216,19 @@ class EmbeddingMigrationSystem:
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))
 
-    def active(self, caller: Caller) -> list[MigrationProgress]:
-        """Every live migration. Raises NotAllowed unless the caller is an admin."""
+    def active(
+        self, caller: Caller, *, after: UUID | None = None, limit: int | None = None
+    ) -> list[MigrationProgress]:
+        """Live migrations, oldest first: those younger than ``after``, at most ``limit``.
+
+        Raises:
+            NotAllowed: the caller is no admin.
+            MigrationNotFound: there is no ``after``.
+        """
         caller.require_admin()
         store = self._services.store
-        return [progress_of(self._services, store.watched(m.id)) for m in store.active()]
+        active = store.active(after=after, limit=limit)
+        return [progress_of(self._services, store.watched(m.id)) for m in active]
 
     # --- back ----------------------------------------------------------------
 
@@ -238,7 +256,7 @@ class EmbeddingMigrationSystem:
 
         Raises:
             AlreadyRolledBack, SwitchInProgress, NoActiveMigration, RollbackUnavailable,
-            MigrationInProgress, TooManyMigrations.
+            MigrationInProgress, TooManyMigrations, VectorStoreUnavailable.
         """
         migration = self.migration(caller, migration_id)
         if migration.status in COMPENSABLE:
@@ -247,6 +265,8 @@ class EmbeddingMigrationSystem:
         bot = self._services.store.bot(migration.bot_id)
         new = rollback.reverse_run(bot, migration, caller.owner)
         readiness = rollback.readiness(self._services, bot)
+        if readiness.not_asked:
+            raise VectorStoreUnavailable(" ".join(readiness.not_asked))
         if not readiness.ready:
             raise RollbackUnavailable(" ".join(readiness.blockers))
         return self._create(new)

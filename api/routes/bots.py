@@ -8,9 +8,16 @@ from api.answers import answer
 from api.auth import current_caller
 from api.description import refusals
 from api.routes.guarded import guarded_blueprint
-from api.schemas import BotListResponse, BotPath, BotRegistrationRequest, BotResponse
+from api.schemas import (
+    BotListResponse,
+    BotPageQuery,
+    BotPath,
+    BotRegistrationRequest,
+    BotResponse,
+)
 from api.services import services
 from api.trail import concerns
+from api.turns import turn
 from migrations.model import errors
 
 bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
@@ -29,6 +36,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
             errors.UnknownModel,
             errors.InvalidConfiguration,
             errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
             body=True,
         ),
     },
@@ -41,17 +49,19 @@ def register_bot(body: BotRegistrationRequest) -> Response:
     is given by or gets.
     """
     concerns(body.bot_id)
-    made = services().system.register_bot(current_caller(), body.registration())
+    with turn():
+        made = services().system.register_bot(current_caller(), body.registration())
     return answer(BotResponse.of(made), 201, location=url_for("bots.bot", bot_id=made.bot_id))
 
 
 @bots.get("/bots", endpoint="list", responses={200: BotListResponse, **refusals()})
-def list_bots() -> Response:
+def list_bots(query: BotPageQuery) -> Response:
     """List the caller's bots
 
-    An admin sees those of every owner.
+    An admin sees those of every owner. More than `limit` come in pages, see `next_cursor`.
     """
-    return answer(BotListResponse.of(services().system.bots(current_caller())))
+    found = services().system.bots(current_caller(), after=query.cursor, limit=query.limit + 1)
+    return answer(BotListResponse.of(found, query.limit))
 
 
 @bots.get(

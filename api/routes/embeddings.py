@@ -22,6 +22,7 @@ from api.schemas import (
     MigrationStatusResponse,
 )
 from api.services import services
+from api.turns import turn
 from migrations.model import errors
 
 embeddings = guarded_blueprint("embeddings", __name__, "What a bot is embedded with.")
@@ -35,6 +36,7 @@ _TARGET_REFUSALS = (
     errors.ProviderAuthenticationFailed,
     errors.ProviderUnavailable,
     errors.VectorStoreUnavailable,
+    errors.TooManyAtOnce,
 )
 
 
@@ -51,9 +53,10 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
     Makes the checks that open a migration, and changes nothing. That the bot cannot change
     is an answer (200 with `compatible: false`), not a problem.
     """
-    found = services().compatibility.validate_change(
-        current_caller(), path.bot_id, body.provider, body.model, body.dimension
-    )
+    with turn():
+        found = services().compatibility.validate_change(
+            current_caller(), path.bot_id, body.provider, body.model, body.dimension
+        )
     return answer(EmbeddingValidationResponse.of(found))
 
 
@@ -67,9 +70,10 @@ def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Respons
     Without provider and model, and without a body at all, the estimate is for the
     embedding the bot has now.
     """
-    found = services().compatibility.estimate_migration_time(
-        current_caller(), body.estimate(path.bot_id)
-    )
+    with turn():
+        found = services().compatibility.estimate_migration_time(
+            current_caller(), body.estimate(path.bot_id)
+        )
     return answer(MigrationEstimateResponse.of(found))
 
 
@@ -96,9 +100,10 @@ def start_migration(
     repeated with its `Idempotency-Key` starts nothing: it is answered 202 as the first was,
     with the same migration, `created: false` and the header `Idempotent-Replayed: true`.
     """
-    started = services().system.start_migration(
-        current_caller(), body.start(path.bot_id), idempotency_key=header.idempotency_key
-    )
+    with turn():
+        started = services().system.start_migration(
+            current_caller(), body.start(path.bot_id), idempotency_key=header.idempotency_key
+        )
     if started.created:
         message = "The migration is enqueued; the bot keeps answering from its old collection."
     else:
@@ -113,7 +118,10 @@ def start_migration(
     responses={200: MigrationStatusResponse, **refusals(errors.BotNotFound)},
 )
 def get_migration_status(path: BotPath) -> Response:
-    """See a bot, its newest migration and the way back"""
+    """See a bot, its newest migration and the way back
+
+    Answered also while Milvus is away: `not_asked` says what is missing then.
+    """
     found = services().system.status(current_caller(), path.bot_id)
     return answer(MigrationStatusResponse.of(found))
 
@@ -147,10 +155,16 @@ def cancel_migration(path: BotPath, body: MigrationActionRequest) -> Response:
     endpoint="dimension_info",
     responses={
         200: DimensionInfoResponse,
-        **refusals(errors.BotNotFound, errors.CollectionNotFound, errors.VectorStoreUnavailable),
+        **refusals(
+            errors.BotNotFound,
+            errors.CollectionNotFound,
+            errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
+        ),
     },
 )
 def get_dimension_info(path: BotPath) -> Response:
     """See the bot's dimension and those known models can give"""
-    found = services().compatibility.dimension_info(current_caller(), path.bot_id)
+    with turn():
+        found = services().compatibility.dimension_info(current_caller(), path.bot_id)
     return answer(DimensionInfoResponse.of(found))

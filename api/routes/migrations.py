@@ -10,12 +10,14 @@ from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     ActiveMigrationsResponse,
+    ActivePageQuery,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationPath,
     MigrationProgressResponse,
 )
 from api.services import services
+from api.turns import turn
 from migrations.model import errors
 from migrations.model.states import Kind
 
@@ -46,6 +48,8 @@ def get_progress(path: MigrationPath) -> Response:
             errors.MigrationInProgress,
             errors.SwitchInProgress,
             errors.TooManyMigrations,
+            errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
             body=True,
         ),
     },
@@ -57,7 +61,8 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
     reverse run returns to the old collection and keeps what was written since: that run is
     the migration in the answer, and `Location` is where to watch it.
     """
-    started = services().system.rollback(current_caller(), path.migration_id)
+    with turn():
+        started = services().system.rollback(current_caller(), path.migration_id)
     if started.migration.kind is Kind.REVERSE and started.created:
         message = "A reverse run is enqueued; it keeps what was written since the switch."
     else:
@@ -68,8 +73,15 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
 @migrations.get(
     "/embeddings/migrations/active",
     endpoint="active",
-    responses={200: ActiveMigrationsResponse, **refusals(errors.NotAllowed)},
+    responses={
+        200: ActiveMigrationsResponse,
+        **refusals(errors.NotAllowed, errors.MigrationNotFound),
+    },
 )
-def list_active_migrations() -> Response:
-    """List every live migration (admin)"""
-    return answer(ActiveMigrationsResponse.of(services().system.active(current_caller())))
+def list_active_migrations(query: ActivePageQuery) -> Response:
+    """List every live migration (admin)
+
+    More than `limit` come in pages, see `next_cursor`.
+    """
+    found = services().system.active(current_caller(), after=query.cursor, limit=query.limit + 1)
+    return answer(ActiveMigrationsResponse.of(found, query.limit))

@@ -28,6 +28,8 @@ from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.requests import (
+    ActivePageQuery,
+    BotPageQuery,
     BotPath,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
@@ -42,7 +44,9 @@ from api.schemas.requests import (
 __all__ = [
     "PATTERNS",
     "ActiveMigrationsResponse",
+    "ActivePageQuery",
     "BotListResponse",
+    "BotPageQuery",
     "BotPath",
     "BotRegistrationRequest",
     "BotResponse",

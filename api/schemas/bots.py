@@ -90,14 +90,21 @@ class BotResponse(ResponseBody):
 
 
 class BotListResponse(ResponseBody):
-    """The bots the caller may see."""
+    """The bots the caller may see, or a page of them, in the order of their ids."""
 
-    count: int = Field(description="How many there are.", examples=[1])
+    count: int = Field(description="How many are in this answer.", examples=[1])
     bots: list[BotResponse] = Field(description="Each of them.", examples=[[]])
+    next_cursor: str | None = Field(
+        description="Sent as `cursor` it gives those that follow; null when none do.",
+        examples=[None],
+    )
 
     @classmethod
-    def of(cls, bots: Sequence[Bot]) -> BotListResponse:
-        return cls(count=len(bots), bots=[BotResponse.of(bot) for bot in bots])
+    def of(cls, found: Sequence[Bot], limit: int) -> BotListResponse:
+        """Of one more than the limit, where there are as many."""
+        page = [BotResponse.of(bot) for bot in found[:limit]]
+        follows = page[-1].bot_id if len(found) > limit else None
+        return cls(count=len(page), bots=page, next_cursor=follows)
 
 
 def _links(bot_id: str) -> dict[str, str]:

@@ -208,6 +208,11 @@ class MigrationStatusResponse(ResponseBody):
         description="How that was come by, in a sentence.",
         examples=["From the times that the last migration took to read and compare 20000 chunks."],
     )
+    not_asked: list[str] = Field(
+        description="What could not be asked just now, because Milvus does not answer, each in a "
+        "sentence; it counts as standing in the way. Everything else is as it is.",
+        examples=[[]],
+    )
     held: list[HeldCollectionItem] = Field(
         description="Collections kept for a while before they are dropped.", examples=[[]]
     )
@@ -231,6 +236,7 @@ class MigrationStatusResponse(ResponseBody):
             rollback_chunks_to_compare=back.chunks_to_compare,
             rollback_estimate_seconds=back.estimate_seconds,
             rollback_estimate_basis=back.estimate_basis,
+            not_asked=list(back.not_asked),
             held=[HeldCollectionItem.of(one) for one in found.held],
             conflicts=found.conflicts,
         )

@@ -14,7 +14,7 @@ class InvalidField(ResponseBody):
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": False})
 
-    in_: Literal["body", "path", "header"] = Field(
+    in_: Literal["body", "path", "query", "header"] = Field(
         serialization_alias="in", description="Where it was sent.", examples=["body"]
     )
     path: str = Field(description="Its JSON path there.", examples=["$.batch_size"])

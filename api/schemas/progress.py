@@ -170,15 +170,20 @@ class MigrationProgressResponse(ResponseBody):
 
 
 class ActiveMigrationsResponse(ResponseBody):
-    """Every live migration of every owner."""
+    """Live migrations of every owner, or a page of them, oldest first."""
 
-    count: int = Field(description="How many there are.", examples=[1])
+    count: int = Field(description="How many are in this answer.", examples=[1])
     migrations: list[MigrationProgressResponse] = Field(
         description="How far each is.", examples=[[]]
     )
+    next_cursor: UUID | None = Field(
+        description="Sent as `cursor` it gives those that follow; null when none do.",
+        examples=[None],
+    )
 
     @classmethod
-    def of(cls, active: Sequence[MigrationProgress]) -> ActiveMigrationsResponse:
-        return cls(
-            count=len(active), migrations=[MigrationProgressResponse.of(one) for one in active]
-        )
+    def of(cls, found: Sequence[MigrationProgress], limit: int) -> ActiveMigrationsResponse:
+        """Of one more than the limit, where there are as many."""
+        page = [MigrationProgressResponse.of(one) for one in found[:limit]]
+        follows = page[-1].migration_id if len(found) > limit else None
+        return cls(count=len(page), migrations=page, next_cursor=follows)

@@ -11,6 +11,9 @@ from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, Visibl
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, OverLong
 from migrations.model.requests import BotRegistration, EstimateRequest, StartRequest
 
+#: A bot is a row; a migration's progress is asked for one by one.
+MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
+
 
 class BotPath(RequestPart):
     place: ClassVar[str] = "path"
@@ -36,6 +39,44 @@ class ProblemPath(RequestPart):
     code: str = Field(
         description="The last part of a problem document's 'type'.",
         json_schema_extra={"example": "bot-not-found"},
+    )
+
+
+class _PageQuery(RequestPart):
+    """A misspelt parameter is an error, as a field of a body is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    place: ClassVar[str] = "query"
+
+
+class BotPageQuery(_PageQuery):
+    limit: int = Field(
+        default=MAX_PAGE,
+        ge=1,
+        le=MAX_PAGE,
+        description="How many to answer at the most.",
+        json_schema_extra={"example": 100},
+    )
+    cursor: BotId | None = Field(
+        default=None,
+        description="The `next_cursor` of the answer before; left out, from the first on.",
+        json_schema_extra={"example": "support-bot"},
+    )
+
+
+class ActivePageQuery(_PageQuery):
+    limit: int = Field(
+        default=MAX_PROGRESS_PAGE,
+        ge=1,
+        le=MAX_PROGRESS_PAGE,
+        description="How many to answer at the most.",
+        json_schema_extra={"example": 20},
+    )
+    cursor: UUID | None = Field(
+        default=None,
+        description="The `next_cursor` of the answer before; left out, from the oldest on.",
+        json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
     )
 
 
@@ -77,7 +118,8 @@ class BotRegistrationRequest(RequestBody):
         default=None,
         description=(
             "The Milvus alias that readers use. Left out, it is the alias given as collection, "
-            "else '<collection>_live'."
+            "else '<collection>_live'. One that is not there is made: letters, digits and '_', "
+            "at most 255, no digit first."
         ),
         examples=["support_docs_live"],
     )

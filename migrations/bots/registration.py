@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from migrations.bots.grants import require_grant
 from migrations.bots.text_field import find_text_field
 from migrations.embedding.work import Errand
-from migrations.model.bots import Bot, Caller, LivePair
+from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
@@ -89,13 +89,23 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     actual = services.vectors.resolve_alias(alias)
     if actual not in {None, schema.name}:
         raise InvalidConfiguration(f"The alias {alias!r} points to another collection, {actual!r}.")
-    if actual is None and services.vectors.exists(alias):
-        raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
+    if actual is None:
+        _check_new_alias(services, alias)
     return alias
 
 
 def default_alias(schema: CollectionSchema) -> str:
     return f"{schema.name}_live"
+
+
+def _check_new_alias(services: Services, alias: str) -> None:
+    if not MILVUS_NAME.fullmatch(alias):
+        raise InvalidConfiguration(
+            f"{alias!r} cannot be made an alias: Milvus takes up to 255 letters, digits and '_', "
+            "no digit first. State another one as alias."
+        )
+    if services.vectors.exists(alias):
+        raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
 
 
 def _text_field(

@@ -34,6 +34,8 @@ class WayBack:
     estimate_seconds: float | None = None
     #: How the estimate was come by, in a sentence.
     estimate_basis: str | None = None
+    #: Of the blockers, those that are there because Milvus did not answer.
+    not_asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

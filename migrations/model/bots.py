@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +10,9 @@ from enum import StrEnum
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NotAllowed
 from migrations.model.texts import Recipe
+
+#: What Milvus takes for the name of a collection or of an alias; milvus-lite takes more.
+MILVUS_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 class Role(StrEnum):

@@ -286,6 +286,18 @@ class CheckpointsUnavailable(TransientError):
     code = "checkpoints-unavailable"
 
 
+class NoAnswer(TransientError):
+    """The service has not answered in the time that anybody waits for it."""
+
+    code = "no-answer"
+
+
+class TooManyAtOnce(TransientError):
+    """Too many requests that ask Milvus or a provider are being answered; try again soon."""
+
+    code = "too-many-at-once"
+
+
 class SweepPostponed(TransientError):
     """The old collection could not be swept now; the next sweep tries again."""
 

@@ -17,7 +17,11 @@ class BotStore(Protocol):
         """Raises BotNotFound."""
         ...
 
-    def bots(self, owner: str | None = None) -> list[Bot]: ...
+    def bots(
+        self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[Bot]:
+        """In the order of their ids: those that follow ``after``, the first ``limit`` of them."""
+        ...
 
     def lock_for_drop(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make ``collection`` live; True when it is nobody's."""

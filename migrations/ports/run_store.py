@@ -39,7 +39,12 @@ class RunStore(Protocol):
 
     def live(self, bot_id: str) -> Migration | None: ...
 
-    def active(self) -> list[Migration]: ...
+    def active(self, *, after: UUID | None = None, limit: int | None = None) -> list[Migration]:
+        """Live ones, oldest first: those younger than ``after``, the first ``limit`` of them.
+
+        Raises MigrationNotFound when there is no ``after``, live or not.
+        """
+        ...
 
     def undone_lately(self, seconds: float) -> list[Migration]:
         """Runs that have ended rolled back within so many seconds."""

@@ -1,19 +1,29 @@
-"""structlog for every process: static event names, fields apart, ids bound for a task's life."""
+"""structlog for every process: static event names, fields apart, ids bound for a task's life.
+
+What a caller, a provider or Milvus has said may stand in a line, never begin one, move a
+terminal's cursor or hide what follows: control characters are written as escapes.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
 
 from migrations.settings import Settings
 
+#: Control characters of both sets, line ends that are none, and marks that turn a text round.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
 
 def configure(settings: Settings) -> None:
     """Log to standard error, as key=value for people or JSON for collectors."""
     renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        colors=sys.stderr.isatty(), exception_formatter=_write_indented
     )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -31,7 +41,14 @@ def configure(settings: Settings) -> None:
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer)
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _make_visible,
+                renderer,
+            ],
+        )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -39,3 +56,24 @@ def configure(settings: Settings) -> None:
     # Celery's line per received and finished task says less than our events and Flower do.
     for name in ("celery.worker.strategy", "celery.app.trace", "httpx", "httpx2", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _make_visible(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Of the fields; a traceback has lines, and what is no text is written as Python shows it."""
+    return {
+        name: _visible(value) if isinstance(value, str) and name != "exception" else value
+        for name, value in event.items()
+    }
+
+
+def _write_indented(to: TextIO, error: structlog.typing.ExcInfo) -> None:
+    """A traceback, whose message may have lines of its own, that look like no other entry."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, error)
+    to.writelines(f"    {_visible(line)}\n" for line in written.getvalue().split("\n"))
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

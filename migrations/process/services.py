@@ -12,6 +12,7 @@ from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
+from migrations.process.briefly import Briefly
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.settings import Settings
@@ -29,5 +30,9 @@ class Services:
     settings: Settings
     pulse: Pulse
     calls: CallSlots
+    #: For callers who only look, beside what the work asks.
+    postgresql_briefly: Briefly = field(default_factory=Briefly)
+    redis_briefly: Briefly = field(default_factory=Briefly)
+    milvus_briefly: Briefly = field(default_factory=Briefly)
     #: Set once this process has been asked to end.
     ending: threading.Event = field(default_factory=threading.Event)

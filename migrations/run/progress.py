@@ -57,7 +57,7 @@ def _errors(services: Services, migration: Migration) -> list[ChunkError]:
 def _checkpoint(services: Services, migration_id: UUID) -> Snapshot | None:
     """None when there is no plan, not yet or any more, or Redis does not answer."""
     try:
-        return services.checkpoints.snapshot(migration_id)
+        return services.redis_briefly.ask(lambda: services.checkpoints.snapshot(migration_id))
     except TransientError:
         return None
 

@@ -56,10 +56,14 @@ class SqlBots:
                 raise BotNotFound
             return as_bot(row)
 
-    def bots(self, owner: str | None = None) -> list[Bot]:
-        wanted = select(BotRecord).order_by(BotRecord.bot_id)
+    def bots(
+        self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[Bot]:
+        wanted = select(BotRecord).order_by(BotRecord.bot_id).limit(limit)
         if owner is not None:
             wanted = wanted.where(BotRecord.owner == owner)
+        if after is not None:
+            wanted = wanted.where(BotRecord.bot_id > after)
         with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted)]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, tuple_
 
 from migrations.lifecycle import forward
 from migrations.model.errors import MigrationNotFound
@@ -41,11 +41,16 @@ class SqlRuns:
     def reverse_of(self, migration_id: UUID) -> Migration | None:
         return self._newest(MigrationRecord.reverses == migration_id)
 
-    def active(self) -> list[Migration]:
-        wanted = select(MigrationRecord).where(has_status(*LIVE))
+    def active(self, *, after: UUID | None = None, limit: int | None = None) -> list[Migration]:
+        place = (MigrationRecord.created_at, MigrationRecord.id)
+        wanted = select(MigrationRecord).where(has_status(*LIVE)).order_by(*place).limit(limit)
         with self._database.reading() as session:
-            rows = session.scalars(wanted.order_by(MigrationRecord.created_at))
-            return [as_migration(row) for row in rows]
+            if after is not None:
+                last = session.get(MigrationRecord, after)
+                if last is None:
+                    raise MigrationNotFound
+                wanted = wanted.where(tuple_(*place) > (last.created_at, last.id))
+            return [as_migration(row) for row in session.scalars(wanted)]
 
     def undone_lately(self, seconds: float) -> list[Migration]:
         wanted = select(MigrationRecord).where(

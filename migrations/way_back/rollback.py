@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
@@ -11,10 +12,13 @@ from migrations.model.config import MigrationConfig
 from migrations.model.errors import (
     AlreadyRolledBack,
     NoActiveMigration,
+    NoAnswer,
     ProviderKeyMissing,
     RequestError,
     RollbackUnavailable,
     SwitchInProgress,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
 )
 from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration, NewMigration
@@ -43,17 +47,35 @@ def refuse_unless_switched(services: Services, migration: Migration) -> None:
         )
 
 
-def readiness(services: Services, bot: Bot) -> WayBack:
-    """Whether the bot's last switch can be taken back now."""
+def readiness(services: Services, bot: Bot, exists: Callable[[str], bool] | None = None) -> WayBack:
+    """Whether the bot's last switch can be taken back now.
+
+    ``exists`` asks Milvus for a collection, by default with all the time that Milvus is given.
+    What Milvus does not answer stands in the way, and is told apart.
+    """
     previous = bot.previous
     if previous is None:
         return WayBack(False, (_why_none(services, bot),), None, None)
-    blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
-    blockers += _model_blockers(services, bot)
+    blockers = _time_blockers(services, bot)
+    not_asked: list[str] = []
+    try:
+        blockers += _collection_blockers(bot, exists or services.vectors.exists)
+    except (VectorStoreUnavailable, VectorStoreRefused, NoAnswer) as error:
+        asked = f"whether the previous collection {previous.collection!r} is still there"
+        not_asked = [f"Milvus could not be asked {asked}: {error.message}"]
+    blockers += [*not_asked, *_model_blockers(services, bot)]
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
     total = switched.totals.get("total_chunks") if switched else None
     seconds, basis = _estimate(switched)
-    return WayBack(not blockers, tuple(blockers), previous.expires_at, total, seconds, basis)
+    return WayBack(
+        not blockers,
+        tuple(blockers),
+        previous.expires_at,
+        total,
+        seconds,
+        basis,
+        tuple(not_asked),
+    )
 
 
 def _why_none(services: Services, bot: Bot) -> str:
@@ -107,10 +129,10 @@ def _time_blockers(services: Services, bot: Bot) -> list[str]:
     return [f"The retention window closed at {bot.previous.expires_at.isoformat()}."]
 
 
-def _collection_blockers(services: Services, bot: Bot) -> list[str]:
+def _collection_blockers(bot: Bot, exists: Callable[[str], bool]) -> list[str]:
     assert bot.previous is not None  # noqa: S101 # the caller looked
     name = bot.previous.collection
-    if services.vectors.exists(name):
+    if exists(name):
         return []
     return [f"The previous collection {name!r} is gone."]
 

@@ -61,6 +61,18 @@ def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) ->
     assert ["b", "c"] == [bot.bot_id for bot in state.store.bots("one")]
 
 
+def test_bots_are_listed_in_pages(state: World) -> None:
+    for bot_id in ("d", "b", "a", "c"):
+        state.bot(bot_id, owner="two" if bot_id == "c" else "one")
+
+    def page(owner: str | None, after: str | None) -> str:
+        return "".join(bot.bot_id for bot in state.store.bots(owner, after=after, limit=2))
+
+    assert ["ab", "cd", ""] == [page(None, after) for after in (None, "b", "d")]
+    assert ["ab", "d"] == [page("one", after) for after in (None, "b")]
+    assert "cd" == page(None, "bb")  # one that is gone
+
+
 def may_drop(state: World, collection: str) -> bool:
     with state.store.lock_for_drop(collection) as is_nobodys:
         return is_nobodys

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -163,6 +163,22 @@ def test_a_migration_is_found_by_its_bot_by_its_reverse_and_among_the_live(state
     assert back == state.store.live(forward.bot_id) == state.store.latest(forward.bot_id)
     assert [back] == state.store.active()
     assert (Kind.REVERSE, forward.id, True) == (back.kind, back.reverses, back.target_is_kept)
+
+
+def test_live_migrations_are_listed_in_pages(state: World) -> None:
+    three = []
+    for name in "abc":
+        three.append(state.start(state.bot(name)).id)
+        state.pass_time(1)
+
+    def page(after: UUID | None) -> list[UUID]:
+        return [migration.id for migration in state.store.active(after=after, limit=2)]
+
+    assert [three[:2], three[2:], []] == [page(after) for after in (None, three[1], three[2])]
+    with pytest.raises(MigrationNotFound):
+        page(UNKNOWN)
+    state.store.request_cancel(three[1], "somebody")
+    assert three[2:] == page(three[1])
 
 
 def test_an_unknown_migration_is_said_to_be_unknown(state: World) -> None:

@@ -21,6 +21,7 @@ from pymilvus import DataType, MilvusClient
 from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS, Connection
+from migrations.model.bots import MILVUS_NAME
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -31,6 +32,7 @@ from migrations.model.chunks import (
     Vectors,
 )
 from migrations.model.errors import (
+    CollectionNotFound,
     ForeignCollection,
     ScanInconsistent,
     SchemaNotReproduced,
@@ -93,6 +95,35 @@ def emptied(engine: World, schema: CollectionSchema) -> CollectionSchema:
     for page in engine.store.scan_keys(schema):
         engine.store.delete(schema, page)
     return schema
+
+
+# --- names ----------------------------------------------------------------------
+
+NO_NAMES = ["al/../x", "support-bot", "1alias", "a.b", "a b", "a$b", "ä", "a" * 256]
+NAMES = ["_a", "A1_", "a" * 255]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_cannot_be_a_name_is_not_there(engine: World, name: str) -> None:
+    with pytest.raises(CollectionNotFound):
+        engine.store.describe(name)
+    assert engine.store.resolve_alias(name) is None
+
+
+def test_the_rule_for_names_is_that_of_milvus(
+    engine: World, request: pytest.FixtureRequest
+) -> None:
+    assert [] == [name for name in NO_NAMES if MILVUS_NAME.fullmatch(name)]
+    made = engine.collection()
+    for name in NAMES:
+        assert MILVUS_NAME.fullmatch(name)
+        engine.store.point_alias(name, made.name)
+        engine.drop_alias(name)
+    if request.node.callspec.params["engine"] == "milvus-lite":
+        return  # it takes more
+    for name in NO_NAMES:
+        with pytest.raises(VectorStoreRefused, match="Invalid collection alias"):
+            engine.store.point_alias(name, made.name)
 
 
 # --- rows -----------------------------------------------------------------------

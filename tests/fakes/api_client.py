@@ -22,6 +22,7 @@ from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.process.turns import Turns
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -60,6 +61,7 @@ class FakeServices:
         self.grants = Grants(world.store)
         self.trail = Trail(world.services)
         self.settings = world.services.settings
+        self.turns = Turns(8, 4)
         self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
 
     def readiness(self) -> dict[str, str | None]:
@@ -106,7 +108,7 @@ class Api:
     def fail_bots(self, fault: Exception) -> None:
         """From now on, GET /bots meets this."""
 
-        def bots(owner: str | None = None) -> Any:
+        def bots(owner: str | None = None, **page: Any) -> Any:
             raise fault
 
         self.world.store.bots = bots  # type: ignore[method-assign]

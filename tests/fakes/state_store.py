@@ -61,10 +61,13 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
         with self._transaction():
             return self._bot(bot_id)
 
-    def bots(self, owner: str | None = None) -> list[Bot]:
+    def bots(
+        self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[Bot]:
         with self._transaction():
             mine = [bot for bot in self._bots.values() if owner in {None, bot.owner}]
-            return sorted(mine, key=lambda bot: bot.bot_id)
+            following = [bot for bot in mine if after is None or bot.bot_id > after]
+            return sorted(following, key=lambda bot: bot.bot_id)[:limit]
 
     @contextmanager
     def lock_for_drop(self, collection: str) -> Iterator[bool]:
@@ -124,9 +127,11 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
         with self._transaction():
             return self._live(bot_id)
 
-    def active(self) -> list[Migration]:
+    def active(self, *, after: UUID | None = None, limit: int | None = None) -> list[Migration]:
         with self._transaction():
-            return [m for m in self._all() if m.status in LIVE]
+            found = sorted(self._all(), key=lambda m: m.created_at)
+            begin = 0 if after is None else found.index(self._row(after).migration) + 1
+            return [m for m in found[begin:] if m.status in LIVE][:limit]
 
     def undone_lately(self, seconds: float) -> list[Migration]:
         with self._transaction() as now:

@@ -158,7 +158,7 @@ def test_a_huge_body_is_a_413(api: Api) -> None:
 
 
 class Stream:
-    """A request's body as gunicorn gives it: it can be read and nothing else."""
+    """A request's body as a server gives it: it can be read and nothing else."""
 
     def __init__(self, content: bytes) -> None:
         self._content = BytesIO(content)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID
 
 import pytest
+from werkzeug.test import TestResponse
 
 from migrations.model import task_names as names
 from migrations.model.config import OverLong
-from migrations.model.errors import VectorStoreRefused
+from migrations.model.errors import VectorStoreRefused, VectorStoreUnavailable
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
+from tests.fakes.embedders import LOCAL_64
+from tests.fakes.world import row_of
 
 
 @pytest.fixture
@@ -97,6 +101,52 @@ def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
         "rival-token": ["new-bot"],
         "admin-token": ["new-bot", "support"],
     } == seen
+
+
+def test_bots_come_in_pages_when_there_are_more_than_asked_for(api: Api) -> None:
+    for name in ("a", "b", "t"):
+        api.world.vectors.seed(name, [row_of("k", "text", LOCAL_64)], LOCAL_64.dimension)
+        wish = BOT | {"bot_id": name, "collection": name, "text_field": "text"}
+        api.post("/bots", json=wish)
+    seen, path = [], "/bots?limit=2"
+    while path:
+        page = api.get(path).json
+        assert page["count"] == len(page["bots"])
+        seen.append([bot["bot_id"] for bot in page["bots"]])
+        cursor = page["next_cursor"]
+        path = f"/bots?limit=2&cursor={cursor}" if cursor else ""
+    assert [["a", "b"], ["support", "t"]] == seen
+    assert (4, None) == ((whole := api.get("/bots").json)["count"], whole["next_cursor"])
+
+
+def test_live_migrations_come_in_pages_too(api: Api) -> None:
+    migration_id = str(api.start().id)
+    path = "/embeddings/migrations/active"
+    page = api.get(f"{path}?limit=1", "admin-token").json
+    assert (1, None) == (page["count"], page["next_cursor"])
+    assert [] == api.get(f"{path}?cursor={migration_id}", "admin-token").json["migrations"]
+    assert 404 == api.get(f"{path}?cursor={UUID(int=0)}", "admin-token").status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "wrong"),
+    [
+        ("/bots?limit=0", "acme-token", "limit"),
+        ("/bots?limit=1001", "acme-token", "limit"),
+        ("/bots?limit=many", "acme-token", "limit"),
+        ("/bots?cursor=-x", "acme-token", "cursor"),
+        ("/bots?lmit=1", "acme-token", "lmit"),
+        ("/embeddings/migrations/active?limit=101", "admin-token", "limit"),
+        ("/embeddings/migrations/active?cursor=x", "admin-token", "cursor"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(api: Api, path: str, token: str, wrong: str) -> None:
+    answer = api.get(path, token)
+    assert (422, ["query"], [f"$.{wrong}"]) == (
+        answer.status_code,
+        [one["in"] for one in answer.json["errors"]],
+        [one["path"] for one in answer.json["errors"]],
+    )
 
 
 # --- one bot's embedding ------------------------------------------------------
@@ -217,6 +267,74 @@ def test_the_status_of_a_switched_bot_shows_the_way_back(api: Api) -> None:
     assert 30 == answer["rollback_estimate_seconds"]
     assert "20 chunks" in answer["rollback_estimate_basis"]
     assert "support_docs" == answer["bot"]["previous"]["collection"]
+
+
+@pytest.mark.parametrize(
+    "fault", [VectorStoreUnavailable("Milvus is away."), VectorStoreRefused("Milvus says no.")]
+)
+def test_the_status_is_answered_while_milvus_is_away_and_says_what_is_missing(
+    api: Api, fault: Exception
+) -> None:
+    migration = completed(api)
+    api.world.vectors.fail("exists", fault)
+    answer = api.get("/bots/support/embeddings/migration-status")
+    missing = (
+        "Milvus could not be asked whether the previous collection 'support_docs' is still there: "
+        f"{fault}"
+    )
+    assert (200, [missing], False, [missing], "completed") == (
+        answer.status_code,
+        answer.json["not_asked"],
+        answer.json["rollback_ready"],
+        answer.json["rollback_blockers"],
+        answer.json["migration"]["status"],
+    )
+    api.world.vectors.fail("exists", fault)
+    refused = api.post(f"/embeddings/migration/{migration.id}/rollback")
+    assert (503, missing) == (refused.status_code, refused.json["detail"])
+    again = api.get("/bots/support/embeddings/migration-status").json
+    assert ([], True) == (again["not_asked"], again["rollback_ready"])
+
+
+#: Of each route with a turn: method, path, body.
+SLOW = [
+    ("POST", "/bots", BOT),
+    ("POST", "/bots/support/embeddings/validate-change", TARGET),
+    ("POST", "/bots/support/embeddings/estimate-migration", TARGET),
+    ("POST", "/bots/support/embeddings/start-migration", TARGET),
+    ("GET", "/bots/support/embeddings/dimension-info", None),
+    ("POST", "/embeddings/migration/{migration}/rollback", None),
+]
+QUICK = [
+    ("GET", "/bots", None),
+    ("GET", "/bots/support/embeddings/migration-status", None),
+    ("GET", "/embeddings/migration/{migration}/progress", None),
+    ("POST", "/bots/support/embeddings/cancel-migration", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [*SLOW, *QUICK])
+def test_an_owner_whose_requests_hang_is_told_to_wait_with_another_and_may_watch(
+    api: Api, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    there = path.format(migration=api.start().id)
+
+    def ask() -> TestResponse:
+        return api.get(there) if method == "GET" else api.post(there, json=body)
+
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(api.services.turns.one("acme"))
+        answer = ask()
+        if (method, path, body) in QUICK:
+            assert answer.status_code in {200, 202}
+            return
+        assert (429, "/problems/too-many-at-once", "5") == (
+            answer.status_code,
+            answer.json["type"],
+            answer.headers["Retry-After"],
+        )
+    assert 429 != ask().status_code
 
 
 def test_the_status_shows_what_is_held_and_how_many_conflicts_there_are() -> None:

@@ -67,6 +67,11 @@ def test_an_alias_of_ones_own_can_be_asked_for() -> None:
     [
         ({"alias": "live"}, "points to another collection, 'source'"),
         ({"alias": "source"}, "an alias needs a name of its own"),
+        ({"alias": "al/../x"}, "'al/../x' cannot be made an alias: Milvus takes up to 255"),
+        ({"alias": "support-bot"}, "cannot be made an alias"),
+        ({"alias": "1alias"}, "no digit first. State another one as alias"),
+        ({"alias": "a" * 256}, "cannot be made an alias"),
+        ({"alias": "live\n"}, "cannot be made an alias"),
         ({"dimension": 9}, "holds 8 dimensions, not 9"),
         ({"text_field": "title"}, "no text field 'title'; it has: text. Only a VARCHAR field"),
         ({"vector_field": "other"}, "no float vector field 'other'; it has 'vector'"),
@@ -77,6 +82,18 @@ def test_a_wish_the_collection_contradicts_is_refused(wish: dict[str, Any], sent
     with pytest.raises(InvalidConfiguration, match=sentence):
         register(world, **wish)
     assert ["bot"] == [bot.bot_id for bot in world.store.bots()]
+
+
+def test_a_collection_whose_name_gives_no_alias_asks_for_one() -> None:
+    world = World()
+    world.vectors.seed("my-zoo", ROWS, SMALL.dimension)
+    with pytest.raises(InvalidConfiguration, match="'my-zoo_live' cannot be made an alias"):
+        register(world, "my-zoo")
+    assert "zoo_live" == register(world, "my-zoo", alias="zoo_live").alias
+
+
+def test_an_alias_that_is_there_is_taken_as_it_is() -> None:
+    assert "my-alias" == register(with_zoo("my-alias"), alias="my-alias").alias
 
 
 def test_a_dimension_the_model_cannot_give_is_refused() -> None:

@@ -78,6 +78,11 @@ def test_another_env_file_or_none_can_be_named(monkeypatch: pytest.MonkeyPatch) 
         get_settings()
 
 
+def test_requests_that_may_hang_leave_a_thread_to_the_others() -> None:
+    with pytest.raises(ValidationError, match="REEMBED_API_SLOW_REQUESTS must be less"):
+        Settings(**REQUIRED, api_threads=8)
+
+
 def test_providers_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "REEMBED_PROVIDERS",

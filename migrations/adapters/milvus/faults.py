@@ -20,6 +20,7 @@ from migrations.model.errors import (
 COLLECTION_NOT_FOUND = 100
 COLLECTION_NOT_LOADED = 101
 ALIAS_NOT_FOUND = 1600
+PARAMETER_REFUSED = 1100
 #: milvus-lite answers 100 for an alias too, Milvus 1600.
 NO_SUCH_ALIAS = frozenset({COLLECTION_NOT_FOUND, ALIAS_NOT_FOUND})
 
@@ -55,6 +56,7 @@ _PASSING_WORDS = (
 #: meanwhile, seen in a chaos run: no part of it tries again, so we do. With a reason before
 #: it, the reason counts.
 _NO_REASON = "unrecoverable error"
+_NO_NAME = "Invalid collection name"
 #: gRPC's words on either side of the wire, and Milvus' own (quotaAndLimits.limits.maxOutputSize).
 _TOO_LARGE_WORDS = ("message larger than max", "exceed the limit size", "maxoutputsize")
 
@@ -70,7 +72,7 @@ def code_of(error: BaseException | None) -> object:
 def translate(error: Exception, action: str, collection: str) -> ReembedError:
     """The domain's error for what pymilvus raised; the caller keeps the cause."""
     said = f"{action} on '{collection}'" if collection else action
-    if code_of(error) == COLLECTION_NOT_FOUND:
+    if code_of(error) == COLLECTION_NOT_FOUND or _is_no_name(error, action):
         return CollectionNotFound(
             f"Milvus has no collection or alias '{collection}'; check its spelling.",
             collection=collection,
@@ -85,6 +87,12 @@ def translate(error: Exception, action: str, collection: str) -> ReembedError:
     if _passes(error):
         return VectorStoreUnavailable(f"Milvus could not do {said} now: {_words(error)}")
     return VectorStoreRefused(f"Milvus refused {said}: {_words(error)}")
+
+
+def _is_no_name(error: Exception, action: str) -> bool:
+    """Looked for under a name that none can have, which milvus-lite answers like any other."""
+    is_refused = code_of(error) == PARAMETER_REFUSED
+    return is_refused and action == "describe_collection" and _NO_NAME in _words(error)
 
 
 def _passes(error: Exception) -> bool:

@@ -1,0 +1,179 @@
+"""What listens: waitress, with a limit on everything that a client can make last.
+
+A thread is given a request that has arrived as a whole, never a socket, so that no client
+can hold one by being slow. docs/decisions.md says why this server and not another.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import structlog
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from api import observation, problems
+from api.parsing import MAX_BODY_BYTES
+
+_log = structlog.get_logger(__name__)
+
+#: A request must have arrived within this, from its first byte or from the connection's opening.
+REQUEST_SECONDS = 20
+#: A connection may be silent for so long between two requests; few clients keep one longer.
+IDLE_SECONDS = 120
+#: Of all clients together; one more, and the one that has waited longest is closed.
+CONNECTIONS = 500
+HEADER_BYTES = 32 * 1024
+#: How long requests in work may take once the process was asked to stop.
+STOP_SECONDS = 30
+
+#: Answered by a thread of its own each, however busy all others are.
+_LANES = ("/healthz", "/readyz")
+
+
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What the server does not understand, as a problem document like any other."""
+
+    def execute(self) -> None:
+        problem, request_id = problems.of_status(self.request.error.code), observation.new_id()
+        body = problem.document(getattr(self.request, "path", ""), request_id)
+        self.status = f"{problem.status} {problem.title}"
+        self.response_headers += [
+            ("Content-Type", problems.MEDIA_TYPE),
+            ("X-Request-ID", request_id),
+            *observation.SECURITY_HEADERS.items(),
+        ]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+        _log.info(
+            "request_refused",
+            request_id=request_id,
+            status=problem.status,
+            problem=problem.code,
+            reason=self.request.error.body,
+        )
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection, which knows since when it has been waited for."""
+
+    error_task_class = _Refusal
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.waiting_since = time.monotonic()
+        self._served = self._in_work = False
+
+    def received(self, data: bytes) -> bool:
+        if self.request is None:
+            self.waiting_since = time.monotonic()
+        return bool(super().received(data))
+
+    def service(self) -> None:
+        self._in_work = True
+        super().service()
+        self._served = True
+        # In this order: it must not look as if it had been waited for since the request came.
+        self.waiting_since = time.monotonic()
+        self._in_work = False
+
+    @property
+    def waits(self) -> bool:
+        """For its client, and not for us."""
+        return not (self.requests or self._in_work or self.will_close)
+
+    def is_overdue(self) -> bool:
+        limit = IDLE_SECONDS if self._served and self.request is None else REQUEST_SECONDS
+        return self.waits and time.monotonic() - self.waiting_since > limit
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """Listens from the moment it is made; :meth:`serve` answers."""
+
+    channel_class = _Channel
+
+    def __init__(self, application: Callable[..., Any], host: str, port: int, threads: int) -> None:
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request
+        super().__init__(
+            application,
+            host=host,
+            port=port,
+            ipv4=":" not in host,  # one socket: a name that stands for both means the older
+            ipv6=":" in host,
+            threads=threads,
+            ident="reembed",
+            asyncore_use_poll=True,
+            asyncore_loop_timeout=1,
+            cleanup_interval=1,
+            connection_limit=2 * CONNECTIONS,  # never reached: we close before that
+            max_request_header_size=HEADER_BYTES,
+            # The application refuses at MAX_BODY_BYTES; a chunked body arrives with more than
+            # that around it.
+            max_request_body_size=2 * MAX_BODY_BYTES,
+            log_socket_errors=False,  # of clients that went away
+        )
+        self._lanes: dict[str, ThreadedTaskDispatcher] = {path: _lane() for path in _LANES}
+        self._stop_by: float | None = None
+
+    # --- what waitress calls ------------------------------------------------------
+
+    def add_task(self, channel: _Channel) -> None:
+        path = getattr(channel.requests[0], "path", "")
+        lane: ThreadedTaskDispatcher = self._lanes.get(path, self.task_dispatcher)
+        lane.add_task(channel)
+
+    def handle_accept(self) -> None:
+        super().handle_accept()
+        if len(self.active_channels) > CONNECTIONS:
+            waiting = [channel for channel in self._channels() if channel.waits]
+            for channel in sorted(waiting, key=lambda channel: channel.waiting_since)[:1]:
+                channel.will_close = True
+
+    def maintenance(self, _now: float) -> None:
+        for channel in self._channels():
+            channel.will_close |= channel.is_overdue()
+
+    def _channels(self) -> list[_Channel]:
+        return list(self.active_channels.values())
+
+    # --- from start to end --------------------------------------------------------
+
+    def serve(self) -> bool:
+        """Answer until SIGTERM or SIGINT, then what is in work; call from the main thread.
+
+        False when a request was still in work when its time was over.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_to_stop)
+        _log.info("api_listens", host=self.effective_host, port=int(self.effective_port))
+        while self._stop_by is None:
+            self._turn()
+        _log.info("api_stops")
+        wasyncore.dispatcher.close(self)  # the listening socket: others are refused, not left
+        while self._channels() and time.monotonic() < self._stop_by:
+            for channel in self._channels():
+                channel.close_when_flushed |= not channel.requests
+            self._turn()
+        return not self._channels()
+
+    def _turn(self) -> None:
+        """Wait for something to happen, a second at the most, and let it happen."""
+        wasyncore.loop(self.adj.asyncore_loop_timeout, use_poll=True, map=self._map, count=1)
+
+    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_by = time.monotonic() + STOP_SECONDS
+        self.pull_trigger()
+
+
+def _lane() -> ThreadedTaskDispatcher:
+    lane = ThreadedTaskDispatcher()
+    lane.set_thread_count(1)
+    return lane

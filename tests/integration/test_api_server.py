@@ -1,0 +1,226 @@
+"""Clients that are slow, broken or many take nothing from the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from api.server import HEADER_BYTES
+from devstack.client import Answer
+from devstack.server import LOOPBACK, PROJECT, free_port, listens
+from tests.fakes.api_client import ACME_TOKEN, TARGET
+from tests.harness.plain_http import fetch
+from tests.services.api_on_fakes import THREADS
+
+VALIDATE = "/bots/support/embeddings/validate-change"
+JSON = {"Content-Type": "application/json"}
+HALF_HEADER = b"GET /healthz HTTP/1.1\r\nHost: api\r\nX-Slow: "
+HALF_BODY = b"POST /bots HTTP/1.1\r\nHost: api\r\nContent-Length: 100\r\n\r\nabc"
+CHUNKED = (
+    b"POST /bots HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer acme-token\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@dataclass
+class Api:
+    """The API over fakes in a process of its own, and a client of every kind."""
+
+    process: subprocess.Popen[str]
+    port: int
+    gate: Path
+    progress: str
+
+    def get(self, path: str, token: str = ACME_TOKEN) -> Answer:
+        return fetch(self._url(path), headers={"Authorization": f"Bearer {token}"})
+
+    def validate(self, token: str = ACME_TOKEN) -> Answer:
+        """Answered when the gate is open."""
+        headers = {"Authorization": f"Bearer {token}", **JSON}
+        return fetch(self._url(VALIDATE), json.dumps(TARGET).encode(), headers)
+
+    @contextmanager
+    def validating(self, *tokens: str) -> Iterator[list[Answer]]:
+        """Meanwhile each of them waits for a validation; in the end their answers are there."""
+        answers: list[Answer] = []
+
+        def ask(token: str) -> None:
+            with suppress(OSError):  # the process may have ended
+                answers.append(self.validate(token))
+
+        asking = [threading.Thread(target=ask, args=(token,)) for token in tokens or (ACME_TOKEN,)]
+        for thread in asking:
+            thread.start()
+            assert "validating" == self.line()
+        yield answers
+        for thread in asking:
+            thread.join()
+
+    def line(self) -> str:
+        """The next that the process says."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def _url(self, path: str) -> str:
+        return f"http://{LOOPBACK}:{self.port}{path}"
+
+    @contextmanager
+    def kept(self) -> Iterator[HTTPConnection]:
+        """A connection that has been used once, and stays."""
+        with closing(HTTPConnection(LOOPBACK, self.port, timeout=20)) as connection:
+            assert is_answered(connection)
+            yield connection
+
+    def opened(self, sent: bytes) -> socket.socket:
+        """A connection that has sent this and says no more."""
+        opened = socket.create_connection((LOOPBACK, self.port), timeout=20)
+        opened.sendall(sent)
+        return opened
+
+    def told(self, sent: bytes) -> Answer:
+        """All that is answered to these bytes, until the server hangs up."""
+        with self.opened(sent) as opened, opened.makefile("rb") as received:
+            head, _, body = received.read().partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        return Answer(int(first.split()[1]), json.loads(body), headers)
+
+
+def is_answered(connection: HTTPConnection) -> bool:
+    connection.request("GET", "/healthz")
+    return b"alive" in connection.getresponse().read()
+
+
+@contextmanager
+def api(folder: Path, *limits: str) -> Iterator[Api]:
+    port, gate = free_port(), folder / "gate"
+    command = [sys.executable, "-m", "tests.services.api_on_fakes", str(port), str(gate), *limits]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            running = Api(process, port, gate, "")
+            running.progress = f"/embeddings/migration/{running.line()}/progress"
+            while not listens(port):
+                assert process.poll() is None
+            yield running
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with api(tmp_path_factory.mktemp("plain")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("half", [HALF_HEADER, HALF_BODY])
+def test_clients_that_send_half_a_request_take_no_thread(plain: Api, half: bytes) -> None:
+    with ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            stack.enter_context(plain.opened(half))
+        assert [200, 200] == [plain.get(path).status for path in ("/healthz", plain.progress)]
+
+
+def test_validations_that_hang_leave_threads_to_those_who_watch(tmp_path: Path) -> None:
+    owners = [ACME_TOKEN] * 4 + ["admin-token"] * 4
+    with api(tmp_path) as running, ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            stack.enter_context(running.opened(HALF_HEADER))
+        with running.validating(*owners) as answers:
+            assert [200, 200] == [
+                running.get(path).status for path in ("/healthz", running.progress)
+            ]
+            refused = [running.validate(token) for token in [ACME_TOKEN] * 10 + ["rival-token"]]
+            assert [429] * 11 == [answer.status for answer in refused]
+            running.gate.touch()
+        assert [200] * 8 == [answer.status for answer in answers]
+
+
+def test_a_request_that_does_not_arrive_is_given_up_and_a_connection_between_two_is_kept(
+    tmp_path: Path,
+) -> None:
+    with api(tmp_path, "REQUEST_SECONDS=1") as running, running.kept() as kept:
+        with running.opened(HALF_HEADER) as half, running.opened(b"") as silent:
+            assert [b"", b""] == [half.recv(1), silent.recv(1)]
+        assert is_answered(kept)
+
+
+def test_a_connection_that_is_not_used_is_given_up_after_a_while(tmp_path: Path) -> None:
+    with api(tmp_path, "IDLE_SECONDS=1") as running, running.kept() as idle:
+        assert b"" == idle.sock.recv(1)
+
+
+def test_one_connection_too_many_ends_the_one_that_has_waited_longest(tmp_path: Path) -> None:
+    with api(tmp_path, "CONNECTIONS=5") as running, ExitStack() as stack:
+        first, *_ = [stack.enter_context(running.opened(HALF_HEADER)) for _ in range(5)]
+        assert 200 == running.get("/healthz").status
+        assert b"" == first.recv(1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GARBAGE\r\n\r\n", 400, "bad-request"),
+        (b"GET /bots\x00 HTTP/1.1\r\nno colon\r\n\r\n", 400, "bad-request"),
+        (b"POST /bots HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "bad-request"),
+        (b"GET /bots HTTP/1.1\r\nX: ".ljust(HEADER_BYTES, b"x"), 431, "headers-too-large"),
+        (
+            b"POST /bots HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+            501,
+            "encoding-not-known",
+        ),
+        (b"POST /bots HTTP/1.1\r\nContent-Length: 200000\r\n\r\n", 413, "body-too-large"),
+        (CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n", 400, "bad-request"),
+        (CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n", 400, "bad-request"),
+        (CHUNKED + b"2\r\n{}and more\r\n0\r\n\r\n", 400, "bad-request"),
+    ],
+)
+def test_what_is_not_http_is_told_in_a_problem_document(
+    plain: Api, sent: bytes, status: int, code: str
+) -> None:
+    answer = plain.told(sent)
+    assert (status, status, f"/problems/{code}", "application/problem+json") == (
+        answer.status,
+        answer.body["status"],
+        answer.body["type"],
+        answer.headers["Content-Type"],
+    )
+    assert answer.body["request_id"] == answer.headers["X-Request-Id"]
+    assert "nosniff" == answer.headers["X-Content-Type-Options"]
+    assert 200 == plain.get(answer.body["type"]).status
+
+
+def test_a_chunked_body_is_a_body(plain: Api) -> None:
+    with plain.opened(CHUNKED + b"2\r\n{}\r\n0\r\n\r\n") as opened:
+        assert b" 422 " in opened.makefile("rb").readline()
+
+
+def test_a_process_that_is_asked_to_stop_answers_what_it_has_in_work(tmp_path: Path) -> None:
+    with api(tmp_path) as running, running.kept() as idle:
+        with running.validating() as answers:
+            running.process.send_signal(signal.SIGTERM)
+            assert b"" == idle.sock.recv(1)
+            assert not listens(running.port)
+            running.gate.touch()
+        assert ([200], 0) == ([answer.status for answer in answers], running.process.wait(10))
+
+
+def test_a_process_that_is_asked_to_stop_does_not_wait_for_ever(tmp_path: Path) -> None:
+    with api(tmp_path, "STOP_SECONDS=1") as running, running.validating() as answers:
+        running.process.send_signal(signal.SIGTERM)
+        assert 1 == running.process.wait(10)
+    assert [] == answers
