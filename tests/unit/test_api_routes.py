@@ -104,6 +104,7 @@ def test_a_caller_sees_their_own_bots_and_an_admin_sees_all(api: Api) -> None:
 
 
 def test_bots_come_in_pages_when_there_are_more_than_asked_for(api: Api) -> None:
+    api.world.store.add_grant("acme", "?", by="x")
     for name in ("a", "b", "t"):
         api.world.vectors.seed(name, [row_of("k", "text", LOCAL_64)], LOCAL_64.dimension)
         wish = BOT | {"bot_id": name, "collection": name, "text_field": "text"}
