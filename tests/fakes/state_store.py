@@ -28,6 +28,7 @@ from migrations.model.runs import (
     Migration,
     NewMigration,
     OutboxMessage,
+    Round,
     Step,
     Watched,
 )
@@ -284,14 +285,20 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
 
     # --- watching ------------------------------------------------------------
 
-    @contextmanager
-    def watch(self) -> Iterator[bool]:
-        acts = self._watch.acquire(blocking=False)
-        try:
-            yield acts
-        finally:
-            if acts:
-                self._watch.release()
+    def claim_round(self, what: Round, pause_seconds: float) -> bool:
+        with self._transaction() as now:
+            if what in self._rounds and self._rounds[what] > now:
+                return False
+            self._rounds[what] = now + timedelta(seconds=pause_seconds)
+            return True
+
+    def claim_bots(self, limit: int, pause_seconds: float) -> list[Bot]:
+        if not self.claim_round(Round.ALIASES, pause_seconds):
+            return []
+        ahead = [bot for bot in self.bots() if self._after is None or bot.bot_id > self._after]
+        claimed = ahead[:limit]
+        self._after = claimed[-1].bot_id if len(claimed) == limit else None
+        return claimed
 
     def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
         with self._transaction() as now:

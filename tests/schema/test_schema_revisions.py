@@ -30,7 +30,7 @@ TABLES = {
     "held_collections",
     "migration_events",
 }
-TABLES |= {"migrations", "outbox", "spend", "tokens", "written_rows"}
+TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "written_rows"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """
