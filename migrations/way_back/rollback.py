@@ -102,7 +102,7 @@ def _seconds(migration: Migration, phase: Phase) -> float | None:
 
 def _time_blockers(services: Services, bot: Bot) -> list[str]:
     assert bot.previous is not None  # noqa: S101 # the caller looked
-    if services.clock.now() <= bot.previous.expires_at:
+    if services.now() <= bot.previous.expires_at:
         return []
     return [f"The retention window closed at {bot.previous.expires_at.isoformat()}."]
 
