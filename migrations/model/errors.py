@@ -146,6 +146,13 @@ class TooManyMigrations(TransitionRefused):
 
     code = "too-many-migrations"
 
+    @classmethod
+    def at(cls, limit: int) -> TooManyMigrations:
+        return cls(
+            f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
+            limit=limit,
+        )
+
 
 class NoActiveMigration(TransitionRefused):
     """The bot has no live migration to cancel."""

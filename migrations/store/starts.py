@@ -105,14 +105,7 @@ def _require_room(session: Session, limit: int) -> None:
         select(func.count()).select_from(MigrationRecord).where(has_status(*DRIVEN))
     ).scalar_one()
     if driven >= limit:
-        raise too_many(limit)
-
-
-def too_many(limit: int) -> TooManyMigrations:
-    return TooManyMigrations(
-        f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
-        limit=limit,
-    )
+        raise TooManyMigrations.at(limit)
 
 
 def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:

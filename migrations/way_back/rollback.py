@@ -10,50 +10,101 @@ from migrations.model.bots import Bot
 from migrations.model.config import MigrationConfig
 from migrations.model.errors import (
     AlreadyRolledBack,
+    MigrationInProgress,
     NoActiveMigration,
     ProviderKeyMissing,
     RequestError,
     RollbackUnavailable,
     SwitchInProgress,
+    TooManyMigrations,
+    TransitionRefused,
 )
 from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import LIVE, Kind, Phase, Status
+from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.process.services import Services
 
 
-def refuse_unless_switched(services: Services, migration: Migration) -> None:
-    """Only a completed run can be taken back; everything else gets its own sentence.
+def refused_by(services: Services, bot: Bot, undone: Migration) -> list[TransitionRefused]:
+    """All that refuses to take ``undone`` back now; nothing when it may be.
 
-    Raises:
-        AlreadyRolledBack, SwitchInProgress, NoActiveMigration.
+    The status shows it and a rollback is refused by it, so that neither says what the
+    other does not. Recording the reverse run asks the same once more, under lock.
     """
-    if migration.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
-        raise AlreadyRolledBack
-    reverse = services.store.reverse_of(migration.id)
+    standing = _standing(services, undone)
+    if standing is not None:
+        return [standing]
+    if bot.live.generation != undone.new_generation:
+        return [
+            RollbackUnavailable(
+                "The bot has switched again since; only its last switch can be rolled back."
+            )
+        ]
+    if bot.previous is None:
+        return [RollbackUnavailable(_why_none(services, bot))]
+    blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
+    blockers += _model_blockers(services, bot)
+    return [*map(RollbackUnavailable, blockers), *_no_room(services, bot)]
+
+
+def _standing(services: Services, undone: Migration) -> TransitionRefused | None:
+    """Only a completed run can be taken back; everything else gets its own sentence."""
+    if undone.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
+        return AlreadyRolledBack()
+    reverse = services.store.reverse_of(undone.id)
     if reverse is not None and reverse.status in LIVE:
-        raise AlreadyRolledBack(
-            f"Its rollback {reverse.id} is running already.", migration_id=str(reverse.id)
+        return _reverse_lives(reverse)
+    if undone.status in {Status.SWITCHING, Status.SWITCHED}:
+        return SwitchInProgress()
+    if undone.status is not Status.COMPLETED:
+        return NoActiveMigration(
+            f"The migration is {undone.status.value}; there is nothing to roll back."
         )
-    if migration.status in {Status.SWITCHING, Status.SWITCHED}:
-        raise SwitchInProgress
-    if migration.status is not Status.COMPLETED:
-        raise NoActiveMigration(
-            f"The migration is {migration.status.value}; there is nothing to roll back."
+    return None
+
+
+def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
+    told = f"Its rollback {reverse.id} is running already."
+    if reverse.status is Status.NEEDS_OPERATOR:
+        told = (
+            f"Its rollback {reverse.id} has failed and could not be undone; repair it first: "
+            f"celery -A worker reembed repair {reverse.id}"
         )
+    return AlreadyRolledBack(told, migration_id=str(reverse.id))
+
+
+def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
+    """Of the bot one migration lives at a time, and of all bots so many are driven."""
+    live = services.store.live(bot.bot_id)
+    if live is not None:
+        return [MigrationInProgress.of(live.id, live.status)]
+    driven = sum(one.status in DRIVEN for one in services.store.active())
+    limit = services.settings.max_concurrent_migrations
+    return [TooManyMigrations.at(limit)] if driven >= limit else []
+
+
+def require_way_back(services: Services, bot: Bot, undone: Migration) -> None:
+    """Raises the first of :func:`refused_by`, and tells all that makes it unavailable."""
+    refused = refused_by(services, bot, undone)
+    if not refused:
+        return
+    if isinstance(refused[0], RollbackUnavailable):
+        raise RollbackUnavailable(" ".join(one.message for one in refused))
+    raise refused[0]
 
 
 def readiness(services: Services, bot: Bot) -> WayBack:
     """Whether the bot's last switch can be taken back now."""
-    previous = bot.previous
-    if previous is None:
-        return WayBack(False, (_why_none(services, bot),), None, None)
-    blockers = [*_time_blockers(services, bot), *_collection_blockers(services, bot)]
-    blockers += _model_blockers(services, bot)
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
-    total = switched.totals.get("total_chunks") if switched else None
+    if switched is None:
+        return WayBack(False, (_why_none(services, bot),), None, None)
+    refused = refused_by(services, bot, switched)
+    blockers = tuple(one.message for one in refused)
+    if bot.previous is None:
+        return WayBack(False, blockers, None, None)
+    total = switched.totals.get("total_chunks")
     seconds, basis = _estimate(switched)
-    return WayBack(not blockers, tuple(blockers), previous.expires_at, total, seconds, basis)
+    return WayBack(not refused, blockers, bot.previous.expires_at, total, seconds, basis)
 
 
 def _why_none(services: Services, bot: Bot) -> str:
@@ -125,15 +176,8 @@ def _model_blockers(services: Services, bot: Bot) -> list[str]:
 
 
 def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
-    """The run that takes ``undone`` back. Raises RollbackUnavailable."""
-    if bot.live.generation != undone.new_generation:
-        raise RollbackUnavailable(
-            "The bot has switched again since; only its last switch can be rolled back."
-        )
-    if bot.previous is None:
-        raise RollbackUnavailable(
-            "The retention window has closed; the previous collection is no longer kept."
-        )
+    """The run that takes ``undone`` back, which :func:`require_way_back` has allowed."""
+    assert bot.previous is not None  # noqa: S101 # it has been looked at
     return NewMigration(
         id=uuid4(),
         bot_id=bot.bot_id,

@@ -20,6 +20,7 @@ from migrations.model.errors import (
     MigrationInProgress,
     ReembedError,
     StateStoreUnavailable,
+    TooManyMigrations,
 )
 from migrations.model.outcomes import Outcome
 from migrations.model.runs import (
@@ -33,7 +34,7 @@ from migrations.model.runs import (
     Watched,
 )
 from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
-from migrations.store.starts import require_startable, too_many
+from migrations.store.starts import require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_due import FakeDue
 from tests.fakes.state_kept import FakeKept
@@ -86,7 +87,7 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
                 raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
             if sum(m.status in DRIVEN for m in self._all()) >= limit:
-                raise too_many(limit)
+                raise TooManyMigrations.at(limit)
             self._take_over(new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
