@@ -24,9 +24,7 @@ from migrations.model.errors import (
     MigrationNotFound,
     NoActiveMigration,
     NoLongerKept,
-    RollbackUnavailable,
     SameModel,
-    VectorStoreUnavailable,
 )
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotRegistration, StartRequest
@@ -261,15 +259,9 @@ class EmbeddingMigrationSystem:
         migration = self.migration(caller, migration_id)
         if migration.status in COMPENSABLE:
             return Started(self.cancel_migration(migration.id, by=caller.owner), created=False)
-        rollback.refuse_unless_switched(self._services, migration)
         bot = self._services.store.bot(migration.bot_id)
-        new = rollback.reverse_run(bot, migration, caller.owner)
-        readiness = rollback.readiness(self._services, bot)
-        if readiness.not_asked:
-            raise VectorStoreUnavailable(" ".join(readiness.not_asked))
-        if not readiness.ready:
-            raise RollbackUnavailable(" ".join(readiness.blockers))
-        return self._create(new)
+        rollback.require_way_back(self._services, bot, migration)
+        return self._create(rollback.reverse_run(bot, migration, caller.owner))
 
     def repair(self, migration_id: UUID) -> Migration:
         """Run the compensation of a stuck migration again. Raises TransitionRefused."""

@@ -1,31 +1,36 @@
 """Notices what nobody else can: the dead, the late, the unsent, strayed aliases, what is due.
 
-Every worker carries one in a thread of its own, so it works while all task
-slots are busy. An advisory lock in PostgreSQL lets one act at a time; it would
-do no harm if two did, because every act is a guarded update.
+Every worker carries one, so it works while all task slots are busy. What asks Milvus has
+a thread of its own, so that a Milvus that is far away or frozen delays no judgement. The
+watchdogs of all workers share the rounds: each is claimed in PostgreSQL, in a statement of
+its own, and nobody holds anything there while it asks somebody else. It would do no harm
+if two acted at once, because every act is a guarded update.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from uuid import UUID
 
 import structlog
 
-from migrations.model.errors import ReembedError, TimedOut
-from migrations.model.runs import Due
+from migrations.model.errors import ReembedError, StateStoreUnavailable, TimedOut
+from migrations.model.runs import Due, Migration, Round
 from migrations.process import outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
-from migrations.way_back.kept import drop_orphans
+from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphan
 
 log = structlog.get_logger(__name__)
 
 ORPHANS_EVERY_SECONDS = 30.0
 #: When retiring or dropping is tried again after it was refused or its worker died.
 AGAIN_SECONDS = 300.0
+#: Bots whose alias is asked about in one round: 20 s of a Milvus that is 200 ms away.
+SLICE = 100
 
 
 class Watchdog:
@@ -33,41 +38,62 @@ class Watchdog:
         self._services = services
         self._stopped = threading.Event()
         self._blind_at = float("-inf")
-        self._orphans_at = float("-inf")
+        self._rounds = (self.judge, self.mend_aliases, self.drop_orphans)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="reembed-watchdog", daemon=True).start()
+        for round_ in self._rounds:
+            name = f"reembed-watchdog-{round_.__name__}"
+            threading.Thread(target=self._run, args=(round_,), name=name, daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def _run(self) -> None:
+    def _run(self, round_: Callable[[], object]) -> None:
         while not self._stopped.wait(self._services.settings.watch_every_seconds):
-            self.look()
+            self._guarded(round_)
 
     def look(self) -> None:
-        """One round. A duty that fails is logged and does not keep the others from theirs."""
-        try:
-            with self._services.store.watch() as mine:
-                if not mine:
-                    return
-                failpoint("watchdog.before_round")
-                for duty in (self.redrive_stalled, self.end_overdue, self.resend_outbox):
-                    self._guarded(duty)
-                self._guarded(self.repair_aliases)
-                self._guarded(self.enqueue_due)
-                self._guarded(self.drop_orphans)
-        except ReembedError as error:
-            self._blind_at = self._services.clock.monotonic()
-            log.warning("watch_failed", reason=error.message)
+        """One round of each."""
+        for round_ in self._rounds:
+            self._guarded(round_)
 
     def _guarded(self, duty: Callable[[], object]) -> None:
+        """A duty that fails is logged and does not keep the others from theirs."""
         try:
             duty()
         except Exception as error:
             log.warning(
                 "duty_failed", reason=str(error), exc_info=not isinstance(error, ReembedError)
             )
+
+    @property
+    def _pause_seconds(self) -> float:
+        """Of all watchdogs together; half, so that one that wakes a little early finds its turn."""
+        return self._services.settings.watch_every_seconds / 2
+
+    # --- what PostgreSQL knows ------------------------------------------------------
+
+    def judge(self) -> None:
+        """Silence, deadlines, forgotten messages, what is due."""
+        try:
+            if not self._services.store.claim_round(Round.JUDGING, self._pause_seconds):
+                return
+        except StateStoreUnavailable:
+            self._blind_at = self._services.clock.monotonic()
+            raise
+        failpoint("watchdog.before_round", round=Round.JUDGING.value)
+        for duty in (self.end_overdue, self.redrive_stalled, self.resend_outbox, self.enqueue_due):
+            self._guarded(duty)
+
+    def end_overdue(self) -> None:
+        """Roll back what has not switched in its time, even if every task of it is stuck."""
+        overdue = self._services.store.overdue()
+        for migration in overdue:
+            seconds = migration.config.timeout_seconds
+            error = TimedOut(f"The migration did not switch within {seconds} seconds.")
+            epoch = migration.epoch
+            self._guarded(partial(self._services.store.roll_back, migration.id, epoch, error))
+        self._send(migration.id for migration in overdue)
 
     def redrive_stalled(self) -> None:
         """Drive again, at the next epoch, what no worker has spoken of for a while."""
@@ -76,15 +102,21 @@ class Watchdog:
         if self._services.clock.monotonic() - self._blind_at < 2 * settings.heartbeat_seconds:
             return
         after_seconds = settings.stalled_after_seconds
-        for migration in store.stalled(after_seconds, line_is_empty=self._line_is_empty()):
-            if store.redrive(migration.id, migration.epoch):
-                log.warning(
-                    "migration_redriven",
-                    migration_id=str(migration.id),
-                    phase=migration.phase.value,
-                    epoch=migration.epoch + 1,
-                )
-                outbox.send_of(self._services, migration.id)
+        stalled = store.stalled(after_seconds, line_is_empty=True)
+        if stalled and not self._line_is_empty():
+            stalled = store.stalled(after_seconds)
+        for migration in stalled:
+            self._guarded(partial(self._redrive, migration))
+        self._send(migration.id for migration in stalled)
+
+    def _redrive(self, migration: Migration) -> None:
+        if self._services.store.redrive(migration.id, migration.epoch):
+            log.warning(
+                "migration_redriven",
+                migration_id=str(migration.id),
+                phase=migration.phase.value,
+                epoch=migration.epoch + 1,
+            )
 
     def _line_is_empty(self) -> bool:
         """Whether no batch can be waiting for its turn; not while the broker is away."""
@@ -94,13 +126,11 @@ class Watchdog:
             log.warning("line_unknown", reason=error.message)
             return False
 
-    def end_overdue(self) -> None:
-        """Roll back what has not switched in its time, even if every task of it is stuck."""
-        for migration in self._services.store.overdue():
-            seconds = migration.config.timeout_seconds
-            error = TimedOut(f"The migration did not switch within {seconds} seconds.")
-            if self._services.store.roll_back(migration.id, migration.epoch, error):
-                outbox.send_of(self._services, migration.id)
+    def _send(self, migration_ids: Iterable[UUID]) -> None:
+        """Until one cannot be sent: the broker is away then, and they are sent again later."""
+        for migration_id in dict.fromkeys(migration_ids):
+            if not outbox.send_of(self._services, migration_id):
+                return
 
     def resend_outbox(self) -> None:
         outbox.resend(self._services)
@@ -115,17 +145,28 @@ class Watchdog:
         )
         once = (0.0, AGAIN_SECONDS)
         for what, pauses in {Due.SWEEP: sweeps, Due.RETIRE: once, Due.DROP: once}.items():
-            for migration_id in dict.fromkeys(self._services.store.claim_due(what, pauses)):
-                outbox.send_of(self._services, migration_id)
+            self._guarded(partial(self._enqueue, what, pauses))
+
+    def _enqueue(self, what: Due, pauses: Sequence[float]) -> None:
+        self._send(self._services.store.claim_due(what, pauses))
+
+    # --- what Milvus is asked about ---------------------------------------------------
+
+    def mend_aliases(self) -> None:
+        """A bot's alias says what its row says, whoever moved it; a slice of the bots a round."""
+        bots = self._services.store.claim_bots(SLICE, self._pause_seconds)
+        if bots:
+            failpoint("watchdog.before_round", round=Round.ALIASES.value)
+        for bot in bots:
+            if self._stopped.is_set():
+                return
+            self._guarded(partial(reconcile, self._services, bot.bot_id))
 
     def drop_orphans(self) -> None:
         """Now and then: it asks Milvus about every run that was undone lately."""
-        now = self._services.clock.monotonic()
-        if now - self._orphans_at >= ORPHANS_EVERY_SECONDS:
-            self._orphans_at = now
-            drop_orphans(self._services)
-
-    def repair_aliases(self) -> None:
-        """A bot's alias says what its row says, whoever moved it."""
-        for bot in self._services.store.bots():
-            self._guarded(partial(reconcile, self._services, bot.bot_id))
+        store = self._services.store
+        if not store.claim_round(Round.ORPHANS, ORPHANS_EVERY_SECONDS):
+            return
+        failpoint("watchdog.before_round", round=Round.ORPHANS.value)
+        for migration in store.undone_lately(LOOK_FOR_SECONDS):
+            self._guarded(partial(drop_orphan, self._services, migration))

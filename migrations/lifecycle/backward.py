@@ -63,6 +63,8 @@ def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | No
     from_here = COMPENSABLE if isinstance(error, TimedOut) else ENDED_BY_ERRORS
     if migration.epoch != epoch or migration.status not in from_here:
         return None
+    if isinstance(error, TimedOut) and locked.now <= migration.deadline_at:
+        return None  # it is late by the clock of whoever said so
     told = {
         "code": error.code,
         "message": storable(error.message),

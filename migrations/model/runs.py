@@ -183,6 +183,17 @@ class Due(StrEnum):
     DROP = "drop"
 
 
+class Round(StrEnum):
+    """What the watchdogs of all workers do in turns, a round at a time."""
+
+    #: Silence, deadlines, forgotten messages, what is due.
+    JUDGING = "judging"
+    #: Whether the bots' aliases say what their rows say.
+    ALIASES = "aliases"
+    #: Collections that late workers have made.
+    ORPHANS = "orphans"
+
+
 @dataclass(frozen=True)
 class Watched:
     """A migration as those see it who watch it."""

@@ -1,17 +1,12 @@
-"""Time as the domain sees it."""
+"""Time as it passes here. What time it is, PostgreSQL says (``Services.now``)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
     """Time, so that tests need not wait."""
-
-    def now(self) -> datetime:
-        """Aware, UTC."""
-        ...
 
     def sleep(self, seconds: float) -> None: ...
 

@@ -11,7 +11,9 @@ from migrations.model.runs import Due
 
 class DueStore(Protocol):
     def claim_due(self, what: Due, pauses: Sequence[float]) -> list[UUID]:
-        """Enqueue what is due, once; the ids of the migrations it is about.
+        """Enqueue what is due, once, the longest due first; the ids of the migrations it is about.
+
+        No more than a hundred in one go.
 
         ``pauses``, in seconds, are two or more: from when it may be done to the first time,
         from that to the second, and so on; the last one repeats.

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.runs import Migration, OutboxMessage
+from migrations.model.bots import Bot
+from migrations.model.runs import Migration, OutboxMessage, Round
 
 
 class WatchStore(Protocol):
-    def watch(self) -> AbstractContextManager[bool]:
-        """True for the one watchdog that acts now, in all processes."""
+    def claim_round(self, what: Round, pause_seconds: float) -> bool:
+        """True for one watchdog of all processes; for the next one when the pause is over."""
+        ...
+
+    def claim_bots(self, limit: int, pause_seconds: float) -> list[Bot]:
+        """The round :attr:`Round.ALIASES`: the next so many bots, after the last one the first.
+
+        Nothing during the pause after anybody's claim.
+        """
         ...
 
     def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:

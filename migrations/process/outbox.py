@@ -17,12 +17,14 @@ log = structlog.get_logger(__name__)
 FORGOTTEN_AFTER_SECONDS = 3.0
 
 
-def send_of(services: Services, migration_id: UUID) -> None:
-    """Send a migration's messages now; what fails is left to being sent again."""
+def send_of(services: Services, migration_id: UUID) -> bool:
+    """Send a migration's messages now; False when that fails and is left to being sent again."""
     try:
         _send(services, services.store.unsent_of(migration_id))
     except ReembedError as error:
         log.warning("sending_postponed", reason=error.message)
+        return False
+    return True
 
 
 def resend(services: Services) -> int:
@@ -31,7 +33,17 @@ def resend(services: Services) -> int:
 
 
 def _send(services: Services, pending: Sequence[OutboxMessage]) -> int:
-    for message in pending:
+    return sum(_sent(services, message) for message in pending)
+
+
+def _sent(services: Services, message: OutboxMessage) -> bool:
+    """False for one that cannot be sent at all: it must not keep back those after it."""
+    try:
         services.dispatcher.send(message.body)
-        services.store.mark_sent([message.id])
-    return len(pending)
+    except ReembedError:
+        raise
+    except Exception:
+        log.exception("message_refused", message_id=message.id, kind=message.body.get("kind"))
+        return False
+    services.store.mark_sent([message.id])
+    return True

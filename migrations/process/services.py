@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.clock import Clock
@@ -14,6 +16,7 @@ from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.process.briefly import Briefly
 from migrations.process.call_slots import CallSlots
+from migrations.process.database_clock import DatabaseClock
 from migrations.process.pulse import Pulse
 from migrations.settings import Settings
 
@@ -36,3 +39,11 @@ class Services:
     milvus_briefly: Briefly = field(default_factory=Briefly)
     #: Set once this process has been asked to end.
     ending: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def database_clock(self) -> DatabaseClock:
+        return DatabaseClock(self.store, self.clock)
+
+    def now(self) -> datetime:
+        """By PostgreSQL's clock; as :meth:`DatabaseClock.now`."""
+        return self.database_clock.now()

@@ -84,7 +84,7 @@ def _rate(services: Services, migration: Migration, processed: int) -> float:
     times = _phase_times(migration, Phase.DATA_MIGRATION)
     if times.started_at is None or not processed:
         return 0.0
-    end = times.finished_at or migration.finished_at or services.clock.now()
+    end = times.finished_at or migration.finished_at or services.now()
     seconds = (end - times.started_at).total_seconds()
     return round(processed / seconds, 2) if seconds > 0 else 0.0
 
@@ -93,7 +93,7 @@ def _estimate(services: Services, migration: Migration, left: int, rate: float) 
     """When the data will have moved; what follows is short beside it."""
     if migration.finished_at is not None or rate <= 0:
         return None
-    return services.clock.now() + timedelta(seconds=max(0, left) / rate)
+    return services.now() + timedelta(seconds=max(0, left) / rate)
 
 
 def result_of(services: Services, migration: Migration) -> MigrationResult:

@@ -15,6 +15,7 @@ from migrations.model.errors import (
     CollectionNotLoaded,
     Postponed,
     PutDown,
+    StateStoreUnavailable,
     TimedOut,
     TransientError,
 )
@@ -80,10 +81,16 @@ class Run:
         if self.is_phase:
             self._put_down_if_ending()
         migration = self.migration
-        if migration.status in COMPENSABLE and self.services.clock.now() > migration.deadline_at:
+        if migration.status in COMPENSABLE and self._is_late():
             raise TimedOut(
                 f"The migration did not switch within {migration.config.timeout_seconds} seconds."
             )
+
+    def _is_late(self) -> bool:
+        try:
+            return self.services.now() > self.migration.deadline_at
+        except StateStoreUnavailable:  # it alone knows
+            return False
 
     def patiently(self, action: Callable[[], T]) -> T:
         """Do it until it works: passing faults are waited out, up to the migration's timeout.

@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
@@ -29,7 +30,7 @@ from migrations.model.runs import Due
 from migrations.model.states import LIVE, Status
 from migrations.store.bots import has_live_migration
 from migrations.store.engine import Database
-from migrations.store.guarded import has_status, post
+from migrations.store.guarded import PLAINLY, has_status, post
 from migrations.store.leases import has_reverse_run, may_go_back
 from migrations.store.records import BotRecord, DueRecord, KeptRecord, MigrationRecord, clock
 
@@ -56,8 +57,8 @@ _TO_COME: Mapping[Due, Select[*tuple[Any, ...]]] = {
         true().label("is_free"),
     ),
 }
-#: The session keeps no objects that would have to follow.
-PLAINLY = {"synchronize_session": False}
+#: Claimed in one go, the longest due first; each is a message to be sent.
+MOST_AT_ONCE = 100
 
 
 class SqlDue:
@@ -105,13 +106,14 @@ def _over(what: Due, to_come: Subquery) -> Delete:
 def _new(what: Due, to_come: Subquery, first: timedelta) -> Insert:
     """Found here and not told by those who bring it about, who may be workers of before."""
     c = to_come.c
+    is_known = exists().where(_is_row_of(what, to_come))
     rows = select(literal(what.value), c.migration_id, c.collection, c.since + first)
     return (
         insert(DueRecord)
         # In one order, so that no two who do this wait for each other in a circle.
         .from_select(
             ["what", "migration_id", "collection", "at"],
-            rows.order_by(c.migration_id, c.collection),
+            rows.where(~is_known).order_by(c.migration_id, c.collection),
         )
         .on_conflict_do_nothing()
     )
@@ -122,14 +124,26 @@ def _claimed(
 ) -> ReturningUpdate[UUID, int, int, str]:
     """Of two at once the second waits for the first's rows and then finds them claimed."""
     pause = case(dict(enumerate(later)), value=DueRecord.times, else_=later[-1])
+    is_its_time = DueRecord.at <= clock()
+    next_ones = (
+        select(DueRecord.migration_id, DueRecord.collection)
+        .where(
+            _is_row_of(what, to_come),
+            is_its_time,
+            to_come.c.since <= clock(),
+            to_come.c.is_free,
+        )
+        .order_by(DueRecord.at)
+        .limit(MOST_AT_ONCE)
+        .correlate(None)
+    )
     return (
         update(DueRecord)
         .where(
-            _is_row_of(what, to_come),
+            DueRecord.what == what.value,
             DueRecord.migration_id == MigrationRecord.id,
-            DueRecord.at <= clock(),
-            to_come.c.since <= clock(),
-            to_come.c.is_free,
+            tuple_(DueRecord.migration_id, DueRecord.collection).in_(next_ones),
+            is_its_time,  # asked of the row as it is once it is ours
         )
         .values(times=DueRecord.times + 1, at=clock() + pause)
         .returning(

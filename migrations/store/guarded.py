@@ -29,7 +29,10 @@ from migrations.store.records import (
 #: First key of our advisory locks; the second says what is locked.
 COLLECTION_LOCKS = 0x7EE1
 SYSTEM_LOCKS = 0x7EE2
-LIMIT_LOCK, WATCH_LOCK = 1, 2
+#: 2 was the watchdog's; workers of before may still take it.
+LIMIT_LOCK = 1
+#: The session keeps no objects that would have to follow.
+PLAINLY = {"synchronize_session": False}
 
 
 def lock_run(session: Session, migration_id: UUID) -> LockedRun:

@@ -21,7 +21,7 @@ from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind
 from migrations.store.bots import has_live_migration, is_wanted
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run
+from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run, may_idle
 from migrations.store.late_writes import forget_snapshots_of
 from migrations.store.records import (
     BotRecord,
@@ -112,6 +112,7 @@ class SqlKept:
     @contextmanager
     def lock_kept(self, collection: str) -> Iterator[bool]:
         with self._database.transaction() as session:
+            may_idle(session)  # as lock_for_drop
             lock_collection(session, collection)
             row = session.scalars(
                 select(KeptRecord)

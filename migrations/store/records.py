@@ -30,7 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from migrations.model.bots import Bot, LivePair, PreviousPair, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
-from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Step
+from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
@@ -299,6 +299,19 @@ class DueRecord(Record):
     at: Mapped[datetime]
     #: How often it was claimed.
     times: Mapped[int] = mapped_column(server_default="0")
+
+
+class RoundRecord(Record):
+    """Whose turn it is to look: which round may begin when, and where it goes on."""
+
+    __tablename__ = "rounds"
+    __table_args__ = (CheckConstraint(one_of("what", Round), name="what_known"),)
+
+    what: Mapped[str] = mapped_column(primary_key=True)
+    #: Nobody begins it before.
+    at: Mapped[datetime]
+    #: The last bot of the slice before; none where it begins anew.
+    after: Mapped[str | None]
 
 
 class OutboxRecord(Record):

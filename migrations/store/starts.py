@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from migrations.lifecycle.forward import require_source
+from migrations.lifecycle.room import no_room
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import (
     IdempotencyConflict,
     MigrationInProgress,
     RollbackUnavailable,
-    TooManyMigrations,
 )
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
@@ -104,30 +104,8 @@ def require_startable(bot: Bot, new: NewMigration) -> None:
 def _require_room(session: Session, owner: str, limit: int, of_one_owner: int | None) -> None:
     lock_limit(session)
     owners = session.scalars(select(MigrationRecord.owner).where(has_status(*DRIVEN))).all()
-    require_room(owners, owner, limit, of_one_owner)
-
-
-def require_room(
-    owners: Sequence[str], owner: str, limit: int, of_one_owner: int | None = None
-) -> None:
-    """``owners`` are those of the live migrations. Raises TooManyMigrations.
-
-    An owner's own limit is looked at first: who waits for it has to end one of their own.
-    """
-    theirs = owners.count(owner)
-    if of_one_owner is not None and theirs >= of_one_owner:
-        raise TooManyMigrations(
-            f"{theirs} migrations of this owner's bots are live, and {of_one_owner} may be; try "
-            "again when one has ended, or cancel one.",
-            limit=of_one_owner,
-            limit_of="owner",
-        )
-    if len(owners) >= limit:
-        raise TooManyMigrations(
-            f"The limit of {limit} concurrent migrations is reached; try again when one has ended.",
-            limit=limit,
-            limit_of="system",
-        )
+    if refusal := no_room(owners, owner, limit, of_one_owner):
+        raise refusal
 
 
 def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:

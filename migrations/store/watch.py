@@ -1,20 +1,30 @@
-"""What the watchdog asks: who stands still, who is late, which messages were not sent."""
+"""What the watchdog asks: whose round it is, who stands still, who is late, what was not sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningInsert
 
-from migrations.model.runs import Migration, OutboxMessage
+from migrations.model.bots import Bot
+from migrations.model.runs import Migration, OutboxMessage, Round
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase
 from migrations.store.engine import Database
-from migrations.store.guarded import SYSTEM_LOCKS, WATCH_LOCK, has_status, now
-from migrations.store.records import MigrationRecord, OutboxRecord, as_migration, clock
+from migrations.store.guarded import PLAINLY, has_status, now
+from migrations.store.records import (
+    BotRecord,
+    MigrationRecord,
+    OutboxRecord,
+    RoundRecord,
+    as_bot,
+    as_migration,
+    clock,
+)
 
 #: A migration whose batches wait in line behind another's has no heartbeat of its
 #: own for a while; it is given this many times the patience (with the default of
@@ -28,13 +38,23 @@ class SqlWatch:
 
     _database: Database
 
-    @contextmanager
-    def watch(self) -> Iterator[bool]:
-        # The lock ends with its transaction, so with its connection too: a watchdog
-        # that dies makes way for the next.
+    def claim_round(self, what: Round, pause_seconds: float) -> bool:
         with self._database.transaction() as session:
-            lock = func.pg_try_advisory_xact_lock(SYSTEM_LOCKS, WATCH_LOCK)
-            yield bool(session.execute(select(lock)).scalar_one())
+            return bool(session.execute(_claim(what, pause_seconds)).all())
+
+    def claim_bots(self, limit: int, pause_seconds: float) -> list[Bot]:
+        with self._database.transaction() as session:
+            claimed = session.execute(_claim(Round.ALIASES, pause_seconds)).one_or_none()
+            if claimed is None:
+                return []
+            wanted = select(BotRecord).order_by(BotRecord.bot_id).limit(limit)
+            if claimed.after is not None:
+                wanted = wanted.where(BotRecord.bot_id > claimed.after)
+            bots = [as_bot(row) for row in session.scalars(wanted)]
+            last = bots[-1].bot_id if len(bots) == limit else None
+            moved = update(RoundRecord).where(RoundRecord.what == Round.ALIASES.value)
+            session.execute(moved.values(after=last), execution_options=PLAINLY)
+            return bots
 
     def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
         after = timedelta(seconds=after_seconds)
@@ -77,6 +97,19 @@ class SqlWatch:
     def now(self) -> datetime:
         with self._database.reading() as session:
             return now(session)
+
+
+def _claim(what: Round, pause_seconds: float) -> ReturningInsert[str, str | None]:
+    """Of two at once the second waits for the first's row and then finds it claimed."""
+    until = clock() + timedelta(seconds=pause_seconds)
+    return (
+        insert(RoundRecord)
+        .values(what=what.value, at=until)
+        .on_conflict_do_update(
+            index_elements=["what"], set_={"at": until}, where=RoundRecord.at <= clock()
+        )
+        .returning(RoundRecord.what, RoundRecord.after)
+    )
 
 
 def _waits_in_line(after: timedelta) -> ColumnElement[bool]:

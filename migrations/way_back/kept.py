@@ -134,13 +134,8 @@ def _extension(services: Services) -> float:
 LOOK_FOR_SECONDS = 600.0
 
 
-def drop_orphans(services: Services) -> int:
-    """Drop the targets of lately undone runs that are there and are nobody's; their number."""
-    found = services.store.undone_lately(LOOK_FOR_SECONDS)
-    return sum(_dropped(services, migration) for migration in found)
-
-
-def _dropped(services: Services, migration: Migration) -> bool:
+def drop_orphan(services: Services, migration: Migration) -> bool:
+    """Drop the target of an undone run if it is there and is nobody's; whether it was."""
     store, vectors, name = services.store, services.vectors, migration.target_collection
     if migration.target_is_kept or store.kept(name) or not vectors.exists(name):
         return False

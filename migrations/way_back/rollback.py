@@ -6,76 +6,127 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
+from migrations.lifecycle.room import no_room
 from migrations.model.answers import WayBack
 from migrations.model.bots import Bot
 from migrations.model.config import MigrationConfig
 from migrations.model.errors import (
     AlreadyRolledBack,
+    MigrationInProgress,
     NoActiveMigration,
     NoAnswer,
     ProviderKeyMissing,
+    ReembedError,
     RequestError,
     RollbackUnavailable,
     SwitchInProgress,
+    TransitionRefused,
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
 from migrations.model.left_behind import HoldReason
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import LIVE, Kind, Phase, Status
+from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.process.services import Services
 
+#: Asks Milvus for a collection.
+Exists = Callable[[str], bool]
 
-def refuse_unless_switched(services: Services, migration: Migration) -> None:
-    """Only a completed run can be taken back; everything else gets its own sentence.
 
-    Raises:
-        AlreadyRolledBack, SwitchInProgress, NoActiveMigration.
+def refused_by(
+    services: Services, bot: Bot, undone: Migration, exists: Exists | None = None
+) -> list[ReembedError]:
+    """All that refuses to take ``undone`` back now; nothing when it may be.
+
+    The status shows it and a rollback is refused by it, so that neither says what the
+    other does not. Recording the reverse run asks the same once more, under lock.
+    ``exists`` is by default given all the time that Milvus is given; what Milvus does not
+    answer stands in the way as VectorStoreUnavailable.
     """
-    if migration.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
-        raise AlreadyRolledBack
-    reverse = services.store.reverse_of(migration.id)
+    standing = _standing(services, undone)
+    if standing is not None:
+        return [standing]
+    if bot.live.generation != undone.new_generation:
+        return [
+            RollbackUnavailable(
+                "The bot has switched again since; only its last switch can be rolled back."
+            )
+        ]
+    if bot.previous is None:
+        return [RollbackUnavailable(_why_none(services, bot))]
+    return [
+        *map(RollbackUnavailable, _time_blockers(services, bot)),
+        *_collection_blockers(bot, exists or services.vectors.exists),
+        *map(RollbackUnavailable, _model_blockers(services, bot)),
+        *_no_room(services, bot),
+    ]
+
+
+def _standing(services: Services, undone: Migration) -> TransitionRefused | None:
+    """Only a completed run can be taken back; everything else gets its own sentence."""
+    if undone.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
+        return AlreadyRolledBack()
+    reverse = services.store.reverse_of(undone.id)
     if reverse is not None and reverse.status in LIVE:
-        raise AlreadyRolledBack(
-            f"Its rollback {reverse.id} is running already.", migration_id=str(reverse.id)
+        return _reverse_lives(reverse)
+    if undone.status in {Status.SWITCHING, Status.SWITCHED}:
+        return SwitchInProgress()
+    if undone.status is not Status.COMPLETED:
+        return NoActiveMigration(
+            f"The migration is {undone.status.value}; there is nothing to roll back."
         )
-    if migration.status in {Status.SWITCHING, Status.SWITCHED}:
-        raise SwitchInProgress
-    if migration.status is not Status.COMPLETED:
-        raise NoActiveMigration(
-            f"The migration is {migration.status.value}; there is nothing to roll back."
+    return None
+
+
+def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
+    told = f"Its rollback {reverse.id} is running already."
+    if reverse.status is Status.NEEDS_OPERATOR:
+        told = (
+            f"Its rollback {reverse.id} has failed and could not be undone; repair it first: "
+            f"celery -A worker reembed repair {reverse.id}"
         )
+    return AlreadyRolledBack(told, migration_id=str(reverse.id))
 
 
-def readiness(services: Services, bot: Bot, exists: Callable[[str], bool] | None = None) -> WayBack:
-    """Whether the bot's last switch can be taken back now.
+def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
+    """Of the bot one migration lives at a time, and of all bots so many are driven."""
+    live = services.store.live(bot.bot_id)
+    if live is not None:
+        return [MigrationInProgress.of(live.id, live.status)]
+    owners = [one.owner for one in services.store.active() if one.status in DRIVEN]
+    settings = services.settings
+    limit, of_one_owner = settings.max_concurrent_migrations, settings.max_migrations_per_owner
+    refusal = no_room(owners, bot.owner, limit, of_one_owner)
+    return [refusal] if refusal else []
 
-    ``exists`` asks Milvus for a collection, by default with all the time that Milvus is given.
-    What Milvus does not answer stands in the way, and is told apart.
-    """
-    previous = bot.previous
-    if previous is None:
-        return WayBack(False, (_why_none(services, bot),), None, None)
-    blockers = _time_blockers(services, bot)
-    not_asked: list[str] = []
-    try:
-        blockers += _collection_blockers(bot, exists or services.vectors.exists)
-    except (VectorStoreUnavailable, VectorStoreRefused, NoAnswer) as error:
-        asked = f"whether the previous collection {previous.collection!r} is still there"
-        not_asked = [f"Milvus could not be asked {asked}: {error.message}"]
-    blockers += [*not_asked, *_model_blockers(services, bot)]
+
+def require_way_back(services: Services, bot: Bot, undone: Migration) -> None:
+    """Raises the first of :func:`refused_by`, and tells all that makes it unavailable."""
+    refused = refused_by(services, bot, undone)
+    if not refused:
+        return
+    for one in refused:
+        if isinstance(one, VectorStoreUnavailable):  # to ask again is the caller's to decide
+            raise one
+    if isinstance(refused[0], RollbackUnavailable):
+        raise RollbackUnavailable(" ".join(one.message for one in refused))
+    raise refused[0]
+
+
+def readiness(services: Services, bot: Bot, exists: Exists | None = None) -> WayBack:
+    """Whether the bot's last switch can be taken back now; ``exists`` as :func:`refused_by`."""
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
-    total = switched.totals.get("total_chunks") if switched else None
+    if switched is None:
+        return WayBack(False, (_why_none(services, bot),), None, None)
+    refused = refused_by(services, bot, switched, exists)
+    blockers = tuple(one.message for one in refused)
+    if bot.previous is None:
+        return WayBack(False, blockers, None, None)
+    total = switched.totals.get("total_chunks")
     seconds, basis = _estimate(switched)
-    return WayBack(
-        not blockers,
-        tuple(blockers),
-        previous.expires_at,
-        total,
-        seconds,
-        basis,
-        tuple(not_asked),
-    )
+    not_asked = tuple(one.message for one in refused if isinstance(one, VectorStoreUnavailable))
+    expires_at = bot.previous.expires_at
+    return WayBack(not refused, blockers, expires_at, total, seconds, basis, not_asked)
 
 
 def _why_none(services: Services, bot: Bot) -> str:
@@ -124,17 +175,21 @@ def _seconds(migration: Migration, phase: Phase) -> float | None:
 
 def _time_blockers(services: Services, bot: Bot) -> list[str]:
     assert bot.previous is not None  # noqa: S101 # the caller looked
-    if services.clock.now() <= bot.previous.expires_at:
+    if services.now() <= bot.previous.expires_at:
         return []
     return [f"The retention window closed at {bot.previous.expires_at.isoformat()}."]
 
 
-def _collection_blockers(bot: Bot, exists: Callable[[str], bool]) -> list[str]:
+def _collection_blockers(bot: Bot, exists: Exists) -> list[ReembedError]:
     assert bot.previous is not None  # noqa: S101 # the caller looked
     name = bot.previous.collection
-    if exists(name):
-        return []
-    return [f"The previous collection {name!r} is gone."]
+    try:
+        if exists(name):
+            return []
+    except (VectorStoreUnavailable, VectorStoreRefused, NoAnswer) as error:
+        asked = f"whether the previous collection {name!r} is still there"
+        return [VectorStoreUnavailable(f"Milvus could not be asked {asked}: {error.message}")]
+    return [RollbackUnavailable(f"The previous collection {name!r} is gone.")]
 
 
 def _model_blockers(services: Services, bot: Bot) -> list[str]:
@@ -147,15 +202,8 @@ def _model_blockers(services: Services, bot: Bot) -> list[str]:
 
 
 def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
-    """The run that takes ``undone`` back. Raises RollbackUnavailable."""
-    if bot.live.generation != undone.new_generation:
-        raise RollbackUnavailable(
-            "The bot has switched again since; only its last switch can be rolled back."
-        )
-    if bot.previous is None:
-        raise RollbackUnavailable(
-            "The retention window has closed; the previous collection is no longer kept."
-        )
+    """The run that takes ``undone`` back, which :func:`require_way_back` has allowed."""
+    assert bot.previous is not None  # noqa: S101 # it has been looked at
     return NewMigration(
         id=uuid4(),
         bot_id=bot.bot_id,

@@ -10,7 +10,7 @@ import pytest
 from migrations.model import messages
 from migrations.model.bots import Bot, PreviousPair
 from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
-from migrations.model.runs import FailedChunk, Watched
+from migrations.model.runs import FailedChunk, Round, Watched
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
 
@@ -127,11 +127,33 @@ def test_a_target_is_dropped_only_when_its_run_has_given_it_up(
     assert may is may_drop(state, state.reach(status).target_collection)
 
 
-def test_one_watchdog_acts_at_a_time(state: World) -> None:
-    with state.store.watch() as first, state.store.watch() as second:
-        assert (True, False) == (first, second)
-    with state.store.watch() as third:
-        assert third
+def test_a_round_is_one_watchdogs_until_its_pause_is_over(state: World) -> None:
+    assert [True, False] == [state.store.claim_round(Round.JUDGING, 60) for _ in range(2)]
+    assert state.store.claim_round(Round.ORPHANS, 60)
+    state.pass_time(61)
+    assert state.store.claim_round(Round.JUDGING, 60)
+
+
+def test_rounds_over_the_bots_take_slices_and_begin_anew_after_the_last(state: World) -> None:
+    for bot_id in "dacbe":
+        state.bot(bot_id)
+    slices = ["".join(bot.bot_id for bot in state.store.claim_bots(2, 0)) for _ in range(6)]
+    assert ["ab", "cd", "e", "ab", "cd", "e"] == slices
+
+
+def test_a_slice_that_ends_with_the_last_bot_is_followed_by_the_first_ones(state: World) -> None:
+    for bot_id in "ab":
+        state.bot(bot_id)
+    slices = ["".join(bot.bot_id for bot in state.store.claim_bots(2, 0)) for _ in range(3)]
+    assert ["ab", "", "ab"] == slices
+
+
+def test_no_slice_of_the_bots_is_given_during_the_pause(state: World) -> None:
+    state.bot("a")
+    assert 1 == len(state.store.claim_bots(2, 60))
+    assert [] == state.store.claim_bots(2, 60)
+    state.pass_time(61)
+    assert 1 == len(state.store.claim_bots(2, 60))
 
 
 def test_a_driven_migration_without_a_heartbeat_is_stalled(state: World) -> None:

@@ -17,7 +17,7 @@ from migrations.model.errors import (
 )
 from migrations.model.runs import Migration, RunnerLease, Step
 from migrations.model.states import Phase, Status
-from tests.contract.state_store_world import NEW, OLD, RETENTION_HOURS, World
+from tests.contract.state_store_world import NEW, OLD, RETENTION_HOURS, World, a_config
 
 BEFORE_SWITCH = [Status.PENDING, Status.RUNNING, Status.SWITCHING]
 
@@ -124,8 +124,17 @@ def test_an_error_of_a_run_without_rollback_ends_it_and_undoes_nothing(state: Wo
     assert "failed" == state.told(migration)[-1]
 
 
+def test_a_timeout_before_the_deadline_is_not_believed_whoever_says_so(state: World) -> None:
+    migration = state.start(config=a_config(timeout_seconds=60))
+    assert not state.store.roll_back(migration.id, migration.epoch, TimedOut())
+    state.pass_time(61)
+    assert state.store.roll_back(migration.id, migration.epoch, TimedOut())
+
+
 def test_a_timeout_does_not_stop_a_switch_that_has_begun(state: World) -> None:
-    migration = state.reach(Status.SWITCHING)
+    migration = state.reach(Status.SWITCHING, timeout_seconds=60)
+    state.pass_time(61)
+    migration = state.now(migration)
     assert not state.store.roll_back(migration.id, migration.epoch, TimedOut())
     assert migration == state.now(migration)
 

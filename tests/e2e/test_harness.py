@@ -83,7 +83,7 @@ def test_the_oracle_finds_what_is_planted_and_nothing_else(world: World, what: s
     bot = world.seed_bot(10)
     assert [] == world.oracle.findings(bot.bot_id, bot.history)
     plant, sentence = PLANTED[what]
-    with world.driver.paused("watchdog.before_round") as held:
+    with world.driver.paused("watchdog.before_round", round="aliases") as held:
         held.wait()  # or it might put right what was planted
         plant(world, bot)
         (finding,) = world.oracle.findings(bot.bot_id, bot.history)

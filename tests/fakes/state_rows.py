@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from migrations.model.runs import (
     Migration,
     NewMigration,
     OutboxMessage,
+    Round,
 )
 from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
@@ -89,7 +90,9 @@ class StateRows:
         self.reachable = True
         self._clock: Clock = clock or FakeClock()
         self._lock = RLock()
-        self._watch = Lock()
+        #: When each round may begin again, and the bot that the last slice has ended with.
+        self._rounds: dict[Round, datetime] = {}
+        self._after: str | None = None
         self._collections: defaultdict[str, RLock] = defaultdict(RLock)
         self._bots: dict[str, Bot] = {}
         self._rows: dict[UUID, Row] = {}

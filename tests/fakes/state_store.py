@@ -12,6 +12,7 @@ from uuid import UUID
 
 from migrations.lifecycle import backward, forward
 from migrations.lifecycle.change import storable
+from migrations.lifecycle.room import no_room
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import (
@@ -28,11 +29,12 @@ from migrations.model.runs import (
     Migration,
     NewMigration,
     OutboxMessage,
+    Round,
     Step,
     Watched,
 )
 from migrations.model.states import COMPENSABLE, LIVE, Phase, Status
-from migrations.store.starts import require_room, require_startable
+from migrations.store.starts import require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
@@ -90,7 +92,9 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
             if live is not None:
                 raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
-            require_room([m.owner for m in self._driven()], bot.owner, limit, of_one_owner)
+            owners = [m.owner for m in self._driven()]
+            if refusal := no_room(owners, bot.owner, limit, of_one_owner):
+                raise refusal
             self._take_over(new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
@@ -291,14 +295,20 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
 
     # --- watching ------------------------------------------------------------
 
-    @contextmanager
-    def watch(self) -> Iterator[bool]:
-        acts = self._watch.acquire(blocking=False)
-        try:
-            yield acts
-        finally:
-            if acts:
-                self._watch.release()
+    def claim_round(self, what: Round, pause_seconds: float) -> bool:
+        with self._transaction() as now:
+            if what in self._rounds and self._rounds[what] > now:
+                return False
+            self._rounds[what] = now + timedelta(seconds=pause_seconds)
+            return True
+
+    def claim_bots(self, limit: int, pause_seconds: float) -> list[Bot]:
+        if not self.claim_round(Round.ALIASES, pause_seconds):
+            return []
+        ahead = [bot for bot in self.bots() if self._after is None or bot.bot_id > self._after]
+        claimed = ahead[:limit]
+        self._after = claimed[-1].bot_id if len(claimed) == limit else None
+        return claimed
 
     def stalled(self, after_seconds: float, *, line_is_empty: bool = False) -> list[Migration]:
         with self._transaction() as now:

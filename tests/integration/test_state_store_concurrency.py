@@ -31,6 +31,7 @@ from migrations.model.runs import (
     Lease,
     Migration,
     NewMigration,
+    Round,
     RunnerLease,
     Step,
     SweeperLease,
@@ -277,14 +278,28 @@ def test_a_chunk_that_fails_in_two_batches_at_once_is_one_with_two_attempts(stat
     assert [4] == [chunk.attempts for chunk in state.store.failed_chunks(migration.id)]
 
 
-def test_a_watchdog_in_another_process_does_not_act_meanwhile(
+def test_a_round_is_one_of_two_watchdogs_that_claim_it_at_once(
     state: World, module_database_url: str
 ) -> None:
     other = SqlMigrationStore(module_database_url)
-    with state.store.watch() as first, other.watch() as second:
-        assert (True, False) == (first, second)
-    with other.watch() as third:
-        assert third
+    for _ in range(ROUNDS):
+        claimed = at_once(
+            *(lambda s=s: s.claim_round(Round.JUDGING, 60) for s in (state.store, other))
+        )
+        assert [False, True] == sorted(claimed)
+        state.pass_time(61)
+    other.close()
+
+
+def test_two_watchdogs_that_claim_bots_at_once_get_different_ones(
+    state: World, module_database_url: str
+) -> None:
+    other = SqlMigrationStore(module_database_url)
+    known = {state.bot(bot_id).bot_id for bot_id in "abcd"}
+    for _ in range(ROUNDS):
+        slices = at_once(*(lambda s=s: s.claim_bots(2, 0) for s in (state.store, other)))
+        assert known == {bot.bot_id for bots in slices for bot in bots}
+        assert [] == state.store.claim_bots(2, 0)  # the last slice was a full one
     other.close()
 
 

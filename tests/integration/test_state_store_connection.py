@@ -93,32 +93,12 @@ def test_a_server_that_falls_silent_is_given_up_and_the_next_call_connects_anew(
     database.close()
 
 
-def test_a_process_that_stands_still_does_not_keep_the_watch_from_the_others(
-    store: SqlMigrationStore, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "IDLE_SECONDS", 1)
-    frozen = SqlMigrationStore(database_url)
-    standing_still = frozen.watch()
-    assert standing_still.__enter__()
-    assert not _may_watch(store)
-    time.sleep(1.5)
-    assert _may_watch(store)
-    with pytest.raises(StateStoreUnavailable):
-        standing_still.__exit__(None, None, None)
-    frozen.close()
-
-
-def _may_watch(store: SqlMigrationStore) -> bool:
-    with store.watch() as mine:
-        return mine
-
-
+@pytest.mark.parametrize("lock", ["lock_for_drop", "lock_kept"])
 def test_a_drop_that_takes_long_keeps_its_hold(
-    store: SqlMigrationStore, monkeypatch: pytest.MonkeyPatch
+    store: SqlMigrationStore, monkeypatch: pytest.MonkeyPatch, lock: str
 ) -> None:
     monkeypatch.setattr(sessions, "IDLE_SECONDS", 1)
-    with store.lock_for_drop("some_collection") as is_nobodys:
-        assert is_nobodys
+    with getattr(store, lock)("some_collection"):
         time.sleep(1.5)
 
 

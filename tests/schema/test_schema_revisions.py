@@ -31,7 +31,7 @@ TABLES = {
     "held_collections",
     "migration_events",
 }
-TABLES |= {"migrations", "outbox", "spend", "tokens", "trail", "written_rows"}
+TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "trail", "written_rows"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """

@@ -516,6 +516,7 @@ def test_a_broker_that_is_away_costs_time_and_nothing_else() -> None:
 
 def test_a_late_timeout_does_not_touch_a_run_that_has_switched() -> None:
     world = World()
-    migration = world.complete()
+    migration = world.complete(timeout_seconds=60)
+    world.clock.sleep(61)
     assert not world.store.roll_back(migration.id, migration.epoch, TimedOut())
     assert LARGE == world.bot.live.embedding

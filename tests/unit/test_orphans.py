@@ -9,7 +9,7 @@ import pytest
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.watchdog import ORPHANS_EVERY_SECONDS
-from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphans
+from migrations.way_back.kept import LOOK_FOR_SECONDS
 from tests.fakes.world import OWNER, SOURCE, World
 
 
@@ -30,11 +30,15 @@ def made_late(world: World, migration: Migration, tag: str | None = None) -> str
     return name
 
 
+def look_for_orphans(world: World) -> None:
+    world.clock.sleep(ORPHANS_EVERY_SECONDS)
+    world.watchdog.drop_orphans()
+
+
 def test_a_collection_that_a_dead_worker_made_late_is_dropped() -> None:
     world, migration = undone()
     name = made_late(world, migration)
-    world.clock.sleep(ORPHANS_EVERY_SECONDS)
-    world.watchdog.look()
+    look_for_orphans(world)
     assert not world.vectors.exists(name)
 
 
@@ -50,7 +54,7 @@ def test_the_watchdog_asks_now_and_then_only() -> None:
 def test_what_is_held_for_the_next_run_is_kept() -> None:
     world, migration = undone(hold_hours=24)
     assert world.store.kept(migration.target_collection)
-    assert 0 == drop_orphans(world.services)
+    look_for_orphans(world)
     assert world.vectors.exists(migration.target_collection)
 
 
@@ -67,14 +71,14 @@ def test_what_somebody_may_be_reading_or_what_is_old_is_kept(
     world, migration = undone()
     name = made_late(world, migration)
     happens(world, name)
-    assert 0 == drop_orphans(world.services)
+    look_for_orphans(world)
     assert world.vectors.exists(name)
 
 
 def test_what_another_made_is_kept() -> None:
     world, migration = undone()
     name = made_late(world, migration, tag="somebody else's")
-    assert 0 == drop_orphans(world.services)
+    look_for_orphans(world)
     assert world.vectors.exists(name)
 
 
@@ -82,7 +86,7 @@ def test_the_target_of_the_run_that_took_it_over_is_kept() -> None:
     world, first = undone(hold_hours=24)
     second = world.start_at(Phase.VERIFICATION)
     assert first.target_collection == second.target_collection
-    assert 0 == drop_orphans(world.services)
+    look_for_orphans(world)
     assert world.vectors.exists(second.target_collection)
 
 
@@ -92,5 +96,5 @@ def test_a_reverse_run_that_was_cancelled_leaves_the_kept_collection_alone() -> 
     world.system.rollback(OWNER, forward.id)
     world.system.cancel(OWNER, "bot")
     world.deliver()
-    assert 0 == drop_orphans(world.services)
+    look_for_orphans(world)
     assert world.vectors.exists(SOURCE)

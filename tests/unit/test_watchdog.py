@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from migrations import watchdog
 from migrations.model.errors import (
     CheckpointsUnavailable,
     StateStoreUnavailable,
     VectorStoreUnavailable,
 )
 from migrations.model.requests import BotRegistration
+from migrations.model.runs import Round
 from migrations.model.states import Phase, Status
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, resend, send_of
 from migrations.target.alias import reconcile
@@ -66,12 +68,10 @@ class NotWatchedForAMoment(FakeMigrationStore):
 
     away = False
 
-    @contextmanager
-    def watch(self) -> Iterator[bool]:
+    def claim_round(self, what: Round, pause_seconds: float) -> bool:
         if self.away:
             raise StateStoreUnavailable
-        with super().watch() as mine:
-            yield mine
+        return super().claim_round(what, pause_seconds)
 
 
 def test_who_could_not_speak_because_postgresql_was_away_may_speak_first() -> None:
@@ -150,14 +150,16 @@ def test_a_deadline_that_passes_after_the_switch_is_no_reason_to_act() -> None:
     assert Status.COMPLETED == world.now(migration).status
 
 
-def test_only_one_of_two_watchdogs_acts() -> None:
+def test_only_one_of_two_watchdogs_acts_at_a_time() -> None:
     world = World()
     migration = world.start_at(Phase.DATA_MIGRATION, timeout_seconds=60)
     world.clock.sleep(61)
-    with world.store.watch() as mine:
-        world.watchdog.look()
-        assert mine
-        assert Status.RUNNING == world.now(migration).status
+    assert world.store.claim_round(Round.JUDGING, 1)  # by another
+    world.watchdog.look()
+    assert Status.RUNNING == world.now(migration).status
+    world.clock.sleep(1)
+    world.watchdog.look()
+    assert Status.ROLLING_BACK == world.now(migration).status
 
 
 def test_a_duty_that_fails_does_not_keep_the_others_from_theirs() -> None:
@@ -196,6 +198,25 @@ def test_a_message_that_was_sent_is_not_sent_again() -> None:
     migration = world.start()
     send_of(world.services, migration.id)
     assert 1 == len(world.dispatcher.sent)
+
+
+def test_a_message_that_cannot_be_sent_at_all_does_not_keep_back_those_after_it() -> None:
+    world = World()
+    world.dispatcher.fails_with = CheckpointsUnavailable()
+    poison = world.start()
+    state = StateWorld(world.store, world.clock.sleep, raise_generation=lambda _: None)
+    state.start(state.bot("another"))
+    world.dispatcher.fails_with = None
+    send = world.dispatcher.send
+
+    def choke(message: Mapping[str, Any]) -> None:
+        if message["migration_id"] == str(poison.id):
+            raise KeyError(message["kind"])
+        send(message)
+
+    world.dispatcher.send = choke  # type: ignore[method-assign]
+    world.clock.sleep(FORGOTTEN_AFTER_SECONDS)
+    assert 1 == resend(world.services)
 
 
 def test_a_message_of_an_older_epoch_is_never_sent() -> None:
@@ -278,3 +299,22 @@ def test_one_bots_alias_that_cannot_be_set_does_not_keep_the_others_from_theirs(
     world.vectors.drop_alias("zoo_live")
     world.watchdog.look()
     assert "zoo" == world.vectors.resolve_alias("zoo_live")
+
+
+def test_the_bots_take_turns_when_there_are_more_than_a_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog, "SLICE", 1)
+    world = World()
+    world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
+    world.system.register_bot(
+        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+    )
+    world.vectors.drop_alias(ALIAS)
+    world.vectors.drop_alias("zoo_live")
+    mended = []
+    for _ in range(2):
+        world.clock.sleep(2)
+        world.watchdog.look()
+        mended.append((world.vectors.resolve_alias(ALIAS), world.vectors.resolve_alias("zoo_live")))
+    assert [(SOURCE, None), (SOURCE, "zoo")] == mended
