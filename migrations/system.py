@@ -35,7 +35,7 @@ from migrations.process import outbox
 from migrations.process.services import Services
 from migrations.run.progress import progress_of, result_of
 from migrations.way_back import rollback
-from migrations.way_back.kept import adopting
+from migrations.way_back.kept import adopting, kept_of
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)
@@ -75,7 +75,7 @@ class EmbeddingMigrationSystem:
             bot=bot,
             migration=self._services.store.latest(bot_id),
             rollback=rollback.readiness(self._services, bot),
-            held=tuple(self._services.store.kept_of(bot_id)),
+            held=tuple(kept_of(self._services, bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
 

@@ -55,6 +55,11 @@ class BotResponse(ResponseBody):
     key_field: str = Field(description="The collection's primary key.", examples=["id"])
     text_field: str = Field(description="The field that is embedded.", examples=["text"])
     vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
+    drop_originals: bool = Field(
+        description="Whether collections that reembed did not make may be dropped when the bot has "
+        "left them and the way back is over.",
+        examples=[False],
+    )
     previous: PreviousItem | None = Field(
         description="What a rollback would return to; null when there is nothing.",
         examples=[None],
@@ -82,6 +87,7 @@ class BotResponse(ResponseBody):
             key_field=bot.key_field,
             text_field=bot.text_field,
             vector_field=bot.vector_field,
+            drop_originals=bot.drop_originals,
             previous=PreviousItem.of(bot.previous) if bot.previous else None,
             created_at=bot.created_at,
             updated_at=bot.updated_at,

@@ -15,6 +15,12 @@ from migrations.model.requests import BotRegistration, EstimateRequest, StartReq
 _THIRTY_DAYS_SECONDS = 30 * 24 * 3600
 
 
+DROP_ORIGINALS = (
+    "Whether collections that reembed did not make may be dropped when the bot has left them and "
+    "the way back is over; else they are released from memory and stay."
+)
+
+
 class BotPath(RequestPart):
     place: ClassVar[str] = "path"
 
@@ -94,6 +100,7 @@ class BotRegistrationRequest(RequestBody):
         description="The field with the vectors; found by itself where there is only one.",
         examples=["vector"],
     )
+    drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
 
     def registration(self) -> BotRegistration:
         return BotRegistration(**self.model_dump())

@@ -39,6 +39,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             previous=None,
             created_at=now,
             updated_at=now,
+            drop_originals=wish.drop_originals,
         )
     )
     if services.vectors.resolve_alias(bot.alias) is None:

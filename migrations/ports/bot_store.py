@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from migrations.model.bots import Bot
+from migrations.model.requests import BotChange
 
 
 class BotStore(Protocol):
@@ -18,6 +19,18 @@ class BotStore(Protocol):
         ...
 
     def bots(self, owner: str | None = None) -> list[Bot]: ...
+
+    def change_bot(self, bot_id: str, change: BotChange) -> Bot:
+        """Its runs go to a new owner with it.
+
+        Raises:
+            BotNotFound; MigrationInProgress: a live run works with what is to be changed.
+        """
+        ...
+
+    def may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        """Whether a run of ours made it for this bot, or the bot lets originals be dropped."""
+        ...
 
     def lock_for_drop(self, collection: str) -> AbstractContextManager[bool]:
         """Lock the rows that could make ``collection`` live; True when it is nobody's."""

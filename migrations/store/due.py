@@ -54,7 +54,7 @@ _TO_COME: Mapping[Due, Select[*tuple[Any, ...]]] = {
         KeptRecord.collection,
         KeptRecord.drop_after.label("since"),
         true().label("is_free"),
-    ),
+    ).where(KeptRecord.drop_after.is_not(None)),
 }
 #: The session keeps no objects that would have to follow.
 PLAINLY = {"synchronize_session": False}

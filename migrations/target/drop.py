@@ -4,7 +4,8 @@
   late worker made after that; both under ``lock_for_drop``, which registering, starting and
   switching take as well, so that none of them can make it somebody's meanwhile.
 * :mod:`migrations.way_back.kept` drops what was kept for long enough, under ``lock_kept``:
-  the same lock, and the row that keeps it.
+  the same lock, and the row that keeps it; of what no run of ours has made only what its bot
+  lets go.
 
 Each asks under its lock whether a bot or a run wants it. What Milvus says is asked here.
 """

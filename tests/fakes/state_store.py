@@ -22,6 +22,7 @@ from migrations.model.errors import (
     StateStoreUnavailable,
 )
 from migrations.model.outcomes import Outcome
+from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
     Event,
     FailedChunk,
@@ -65,12 +66,38 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
             mine = [bot for bot in self._bots.values() if owner in {None, bot.owner}]
             return sorted(mine, key=lambda bot: bot.bot_id)
 
+    def change_bot(self, bot_id: str, change: BotChange) -> Bot:
+        with self._transaction() as now:
+            bot = self._bot(bot_id)
+            values = change.values(bot)
+            if not values:
+                return bot
+            live = self._live(bot_id)
+            if live is not None and values.keys() & READ_BY_RUNS:
+                raise MigrationInProgress.of(live.id, live.status)
+            if values.get("drop_originals"):
+                self._reconsider_kept(bot_id, now)
+            if "owner" in values:
+                self._hand_over_runs(bot_id, values["owner"])
+            self._bots[bot_id] = replace(bot, **values, updated_at=now)
+            return self._bots[bot_id]
+
+    def _hand_over_runs(self, bot_id: str, owner: str) -> None:
+        for row in list(self._rows.values()):
+            if row.migration.bot_id == bot_id:
+                moved = replace(row, migration=replace(row.migration, owner=owner))
+                self._rows[row.migration.id] = moved
+
     @contextmanager
     def lock_for_drop(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction():
                 is_nobodys = not self._is_wanted(collection)
             yield is_nobodys
+
+    def may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        with self._transaction():
+            return self._may_be_dropped(bot_id, collection)
 
     # --- runs ----------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from migrations.model.errors import (
     TooManyMigrations,
     TransitionRefused,
 )
+from migrations.model.left_behind import End
 from migrations.model.runs import (
     Due,
     Lease,
@@ -361,8 +362,8 @@ def test_what_is_over_is_not_due_any_more(state: World, module_database_url: str
     state.pass_time(RETENTION_HOURS * 3600)
     assert state.store.retire(forward.id, 1, "ab", 0)
     assert ["drop"] == known_to_come()
-    with state.store.lock_kept(forward.source_collection) as may_drop:
-        assert may_drop
+    with state.store.lock_kept(forward.source_collection, End.RELEASED) as may_release:
+        assert may_release
     assert [] == known_to_come()
     database.close()
 
