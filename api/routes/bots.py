@@ -21,6 +21,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
         201: BotResponse,
         **refusals(
             errors.BotExists,
+            errors.CollectionInUse,
             errors.CollectionNotFound,
             errors.CollectionUnsupported,
             errors.UnknownProvider,

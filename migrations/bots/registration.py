@@ -19,7 +19,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
 
     Raises:
         CollectionNotFound, CollectionUnsupported, InvalidConfiguration, BotExists,
-        UnknownProvider.
+        CollectionInUse, UnknownProvider.
     """
     schema = services.vectors.describe(wish.collection)
     if schema.unsupported:
@@ -79,7 +79,11 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     alias = wish.alias or f"{schema.name}_live"
     actual = services.vectors.resolve_alias(alias)
     if actual not in {None, schema.name}:
-        raise InvalidConfiguration(f"The alias {alias!r} points to another collection, {actual!r}.")
+        # Which one is not said: it may be anybody's.
+        raise InvalidConfiguration(
+            f"The alias {alias!r} points to another collection. Choose another alias, or register "
+            "the collection that it points to."
+        )
     if actual is None and services.vectors.exists(alias):
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
     return alias

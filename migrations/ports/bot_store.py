@@ -11,7 +11,12 @@ from migrations.model.requests import BotChange
 
 class BotStore(Protocol):
     def add_bot(self, bot: Bot) -> Bot:
-        """Raises BotExists."""
+        """An original that stays for another bot is no longer kept for that one.
+
+        Raises:
+            BotExists; CollectionInUse: a migration fills its collection, or it is kept to be
+            taken over or dropped.
+        """
         ...
 
     def bot(self, bot_id: str) -> Bot:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.model.bots import Bot
-from migrations.model.errors import BotExists, BotNotFound, MigrationInProgress
+from migrations.model.errors import BotExists, BotNotFound, CollectionInUse, MigrationInProgress
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.states import LIVE, Status
 from migrations.store.engine import Database
@@ -30,10 +30,7 @@ class SqlBots:
     def add_bot(self, bot: Bot) -> Bot:
         with self._database.transaction() as session:
             lock_collection(session, bot.live.collection)
-            if _user_of(session, bot.live.collection) is not None:
-                raise BotExists(
-                    f"The collection {bot.live.collection!r} belongs to a registered bot already."
-                )
+            _require_free(session, bot.live.collection)
             row = BotRecord(
                 bot_id=bot.bot_id,
                 owner=bot.owner,
@@ -133,8 +130,58 @@ def require_no_live_migration(session: Session, bot_id: str) -> None:
 
 def _already(bot: Bot, error: IntegrityError) -> BotExists:
     if "alias" in str(error.orig).splitlines()[0]:
-        return BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
+        return belongs_already("alias", bot.alias)
     return BotExists()
+
+
+def _require_free(session: Session, collection: str) -> None:
+    """The collection's lock is the caller's; an original that stays is taken out of the kept ones.
+
+    In this order: what a switch pushes out without the lock goes from a bot to the kept ones.
+
+    Raises:
+        BotExists, CollectionInUse.
+    """
+    if _user_of(session, collection) is not None:
+        raise belongs_already("collection", collection)
+    if _is_target(session, collection):
+        raise is_filled(collection)
+    row = session.get(KeptRecord, collection, with_for_update=True)
+    if row is not None and row.drop_after is not None:
+        raise is_kept(collection)
+    if row is not None:
+        session.delete(row)
+
+
+# Whoever is told may be anybody: no bot, migration or owner is named.
+
+
+def belongs_already(what: str, name: str) -> BotExists:
+    return BotExists(
+        f"The {what} {name!r} belongs to a registered bot already. Register another one, or ask "
+        "that bot's owner or an admin, who can change or remove the bot."
+    )
+
+
+def is_filled(collection: str) -> CollectionInUse:
+    return CollectionInUse(
+        f"The collection {collection!r} is being filled by a migration. Register another one, or "
+        "wait until that migration has ended; its owner or an admin can cancel it."
+    )
+
+
+def is_kept(collection: str) -> CollectionInUse:
+    return CollectionInUse(
+        f"The collection {collection!r} was left behind by a migration and is kept for a while, to "
+        "be taken over or dropped. Register another one, or ask an admin or the owner of the bot "
+        "that has left it: when that bot is removed, the collection is free."
+    )
+
+
+def _is_target(session: Session, collection: str) -> bool:
+    """Of a run that has not ended, also of one that is being undone."""
+    wanted = exists().where(MigrationRecord.target_collection == collection, has_status(*LIVE))
+    return bool(session.execute(select(wanted)).scalar_one())
 
 
 def _user_of(session: Session, collection: str) -> str | None:

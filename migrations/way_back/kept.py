@@ -18,7 +18,7 @@ from uuid import UUID
 import structlog
 
 from migrations.model.chunks import Content
-from migrations.model.errors import ForeignCollection, TransientError
+from migrations.model.errors import ForeignCollection, StillRead, TransientError
 from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.process.services import Services
@@ -107,7 +107,8 @@ def drop_kept(services: Services, collection: str) -> bool:
     One that stays is released from memory instead.
 
     Raises:
-        ForeignCollection: an alias points to it, or it was not made for this bot.
+        StillRead: an alias points to it.
+        ForeignCollection: somebody is writing to it.
     """
     store, vectors = services.store, services.vectors
     held = store.kept(collection)
@@ -182,7 +183,7 @@ def _dropped(services: Services, migration: Migration) -> bool:
     store, vectors, name = services.store, services.vectors, migration.target_collection
     if migration.target_is_kept or store.kept(name) or not vectors.exists(name):
         return False
-    with store.lock_for_drop(name) as is_nobodys, suppress(ForeignCollection):
+    with store.lock_for_drop(name) as is_nobodys, suppress(ForeignCollection, StillRead):
         if is_nobodys and not store.kept(name) and drop(services, name, migration.tag):
             log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
             return True

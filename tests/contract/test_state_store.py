@@ -10,10 +10,11 @@ import pytest
 
 from migrations.model import messages
 from migrations.model.bots import Bot, Caller, PreviousPair, Role
-from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
+from migrations.model.errors import BotExists, BotNotFound, CollectionInUse, MigrationNotFound
+from migrations.model.left_behind import End
 from migrations.model.runs import FailedChunk, Watched
-from migrations.model.states import Phase, Status
-from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
+from migrations.model.states import LIVE, Phase, Status
+from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot, retired
 
 WINDOW_SECONDS = RETENTION_HOURS * 3600
 
@@ -53,6 +54,62 @@ def test_what_belongs_to_one_bot_is_not_given_to_another(
     with pytest.raises(BotExists, match=why):
         state.store.add_bot(second)
     assert ["bot"] == [bot.bot_id for bot in state.store.bots()]
+
+
+NOT_ENDED = sorted(LIVE - {Status.SWITCHED})  # whose target is the bot's own then
+
+
+@pytest.mark.parametrize("status", NOT_ENDED)
+def test_the_target_of_a_run_that_has_not_ended_is_not_registered(
+    state: World, status: Status
+) -> None:
+    target = state.reach(status).target_collection
+    with pytest.raises(CollectionInUse, match="being filled by a migration"):
+        state.bot("other", live=replace(OTHER.live, collection=target))
+    assert "other" not in [bot.bot_id for bot in state.store.bots()]
+
+
+def test_the_target_of_a_run_that_was_undone_is_registered_unless_it_is_kept(
+    state: World,
+) -> None:
+    undone, kept = (state.reach(Status.ROLLED_BACK) for _ in range(2))
+    assert state.store.keep_target(kept.id, 5, 24)
+    with pytest.raises(CollectionInUse, match="was left behind by a migration"):
+        state.bot("other", live=replace(OTHER.live, collection=kept.target_collection))
+    state.bot("other", live=replace(OTHER.live, collection=undone.target_collection))
+
+
+def test_an_original_is_registered_again_once_it_stays_and_is_then_no_longer_kept(
+    state: World,
+) -> None:
+    migration = retired(state)
+    name = migration.source_collection
+    with pytest.raises(CollectionInUse, match="is kept for a while"):
+        state.bot("other", live=replace(OTHER.live, collection=name))
+    state.pass_time(25 * 3600)
+    with state.store.lock_kept(name, End.RELEASED) as may_release:
+        assert may_release
+    state.bot("other", live=replace(OTHER.live, collection=name))
+    assert state.store.kept(name) is None
+
+
+def test_refusals_name_nothing_but_what_was_asked_for(state: World) -> None:
+    """Whoever asks may be a stranger to the bot, its owner and its migration."""
+    migration = state.reach(Status.RUNNING)
+    undone = state.reach(Status.ROLLED_BACK)
+    assert state.store.keep_target(undone.id, 5, 24)
+    of_bot = state.store.bot(migration.bot_id)
+    targets = (migration.target_collection, undone.target_collection, of_bot.live.collection)
+    wishes = [replace(OTHER, live=replace(OTHER.live, collection=name)) for name in targets]
+    wishes.append(replace(OTHER, alias=of_bot.alias))
+    for wish, asked in zip(wishes, (*targets, of_bot.alias), strict=True):
+        with pytest.raises((BotExists, CollectionInUse)) as refused:
+            state.store.add_bot(wish)
+        said = refused.value.message.replace(repr(asked), "")
+        for name in (of_bot.bot_id, repr(of_bot.owner), str(migration.id), str(undone.id)):
+            assert name not in said
+        assert "admin" in said
+        assert {} == refused.value.details
 
 
 def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) -> None:

@@ -14,8 +14,8 @@ from migrations.model.bots import Bot
 from migrations.model.errors import NoLongerKept
 from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import Kind
-from migrations.store.bots import HEADING_FOR_SWITCH
+from migrations.model.states import LIVE, Kind
+from migrations.store.bots import HEADING_FOR_SWITCH, belongs_already, is_filled, is_kept
 from migrations.store.kept import may_end, put_away, retired, target_of
 from tests.fakes.state_leases import FakeLeases
 from tests.fakes.state_rows import collections_of, newest
@@ -120,6 +120,16 @@ class FakeKept(FakeLeases):
             return True
         heading = (m for m in self._all() if m.status in HEADING_FOR_SWITCH)
         return any(collection in {m.source_collection, m.target_collection} for m in heading)
+
+    def _require_free(self, collection: str) -> None:
+        if self._user_of(collection) is not None:
+            raise belongs_already("collection", collection)
+        if any(m.target_collection == collection and m.status in LIVE for m in self._all()):
+            raise is_filled(collection)
+        held = self._held_ones.get(collection)
+        if held is not None and held.drop_after is not None:
+            raise is_kept(collection)
+        self._held_ones.pop(collection, None)
 
     def _reconsider_kept(self, bot_id: str, now: datetime) -> None:
         for name, one in self._held_ones.items():

@@ -19,6 +19,7 @@ from migrations.model.errors import (
     IdempotencyConflict,
     MigrationInProgress,
     ReembedError,
+    SourceChanged,
     StateStoreUnavailable,
 )
 from migrations.model.outcomes import Outcome
@@ -33,6 +34,7 @@ from migrations.model.runs import (
     Watched,
 )
 from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
+from migrations.store.bots import belongs_already
 from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_due import FakeDue
@@ -51,9 +53,8 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
             if bot.bot_id in self._bots:
                 raise BotExists
             if any(bot.alias == other.alias for other in self._bots.values()):
-                raise BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
-            if self._user_of(bot.live.collection) is not None:
-                raise BotExists("The collection belongs to a registered bot already.")
+                raise belongs_already("alias", bot.alias)
+            self._require_free(bot.live.collection)
             self._bots[bot.bot_id] = replace(bot, created_at=now, updated_at=now)
             return self._bots[bot.bot_id]
 
@@ -262,6 +263,8 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
         with self._collections[target], self._held(migration_id) as held:
             bot = self._bot(held.migration.bot_id)
             change = forward.switch(held, epoch, bot)
+            if any(b is not bot and b.live.collection == target for b in self._bots.values()):
+                raise SourceChanged(f"The collection {target!r} is another bot's live collection.")
             if change is not None:
                 bot = forward.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from migrations.lifecycle.change import Change
 from migrations.model import messages
 from migrations.model.errors import (
+    CollectionInUse,
     MigrationInProgress,
     NoLongerKept,
     PermanentError,
@@ -387,6 +388,20 @@ def test_a_bot_is_not_registered_on_a_collection_while_it_is_dropped(state: Worl
             registered = pool.submit(state.bot)
             assert still_waiting(registered)
         assert "bot_g1" == registered.result().live.collection
+
+
+def test_either_the_collection_is_registered_or_a_run_takes_it_over(state: World) -> None:
+    for _ in range(ROUNDS):
+        undone = held_target(state)
+        new, name = taking_over(state, undone), undone.target_collection
+        live = replace(state.store.bot(undone.bot_id).live, collection=name)
+        other = f"other-{uuid4()}"
+        registered, started = at_once(
+            lambda o=other, v=live: state.bot(o, live=v),
+            lambda n=new: state.store.create(n, 1000),
+        )
+        assert isinstance(registered, CollectionInUse)  # kept before, filled afterwards
+        assert not isinstance(started, ReembedError)
 
 
 def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -> None:

@@ -111,7 +111,7 @@ def test_a_possible_change_is_compatible_with_its_warnings(api: Api) -> None:
         answer.json["errors"],
     )
     (warning,) = answer.json["warnings"]
-    assert "The alias 'support_docs_live' points to 'elsewhere'" in warning
+    assert "The alias 'support_docs_live' does not point to 'support_docs'" in warning
     assert (64, 256) == (answer.json["current"]["dimension"], answer.json["target"]["dimension"])
     assert {"target_model", "texts"} < {check["name"] for check in answer.json["checks"]}
 

@@ -7,7 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from migrations.model.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
+from migrations.model.errors import (
+    ForeignCollection,
+    RollbackUnavailable,
+    StillRead,
+    VectorStoreUnavailable,
+)
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Due, Migration
@@ -189,7 +194,7 @@ def test_a_drop_is_refused_while_an_alias_points_there() -> None:
     world, _ = retired()
     world.clock.sleep(25 * HOUR)
     world.vectors.point_alias("somebody_elses", SOURCE)
-    with pytest.raises(ForeignCollection, match="alias"):
+    with pytest.raises(StillRead, match="alias"):
         drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
     world.vectors.drop_alias("somebody_elses")
