@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
+from migrations.bots.changing import change
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
-from migrations.model.answers import BotStatus, Started
+from migrations.model.answers import BotStatus, RemovedBot, Started
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import (
@@ -28,7 +29,7 @@ from migrations.model.errors import (
     SameModel,
 )
 from migrations.model.progress import MigrationProgress, MigrationResult
-from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind
 from migrations.process import outbox
@@ -58,6 +59,31 @@ class EmbeddingMigrationSystem:
         bot = register(self._services, caller, registration)
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
+
+    def change_bot(self, caller: Caller, bot_id: str, wish: BotChange) -> Bot:
+        """Only an admin may give it to another owner; its runs go with it.
+
+        Raises:
+            BotNotFound, NotAllowed, CollectionNotFound, InvalidConfiguration,
+            MigrationInProgress.
+        """
+        bot = self.bot(caller, bot_id)
+        if wish.owner is not None and caller.role is not Role.ADMIN:
+            raise NotAllowed("Only an admin may give a bot to another owner.")
+        changed = change(self._services, bot, wish)
+        log.info("bot_changed", bot_id=bot_id, fields=sorted(wish.values(bot)))
+        return changed
+
+    def remove_bot(self, caller: Caller, bot_id: str) -> RemovedBot:
+        """Forget a bot and its runs; nothing in Milvus is touched.
+
+        Raises:
+            BotNotFound, MigrationInProgress.
+        """
+        self.bot(caller, bot_id)
+        removed = self._services.store.remove_bot(bot_id)
+        log.info("bot_removed", bot_id=bot_id, stays=[s.collection for s in removed.stays])
+        return removed
 
     def bots(self, caller: Caller) -> list[Bot]:
         return self._services.store.bots(None if caller.role is Role.ADMIN else caller.owner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.schemas.bots import BotListResponse, BotResponse
+from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -13,6 +13,7 @@ from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.requests import (
+    BotChangeRequest,
     BotPath,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
@@ -27,9 +28,11 @@ from api.schemas.requests import (
 __all__ = [
     "PATTERNS",
     "ActiveMigrationsResponse",
+    "BotChangeRequest",
     "BotListResponse",
     "BotPath",
     "BotRegistrationRequest",
+    "BotRemovalResponse",
     "BotResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
@@ -53,6 +56,7 @@ __all__ = [
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
+    BotChangeRequest,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
     MigrationActionRequest,
@@ -62,6 +66,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
 RESPONSES: tuple[type[ResponseBody], ...] = (
     ActiveMigrationsResponse,
     BotListResponse,
+    BotRemovalResponse,
     BotResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,

@@ -9,6 +9,7 @@ from flask import url_for
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
+from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
 
 
@@ -104,6 +105,50 @@ class BotListResponse(ResponseBody):
     @classmethod
     def of(cls, bots: Sequence[Bot]) -> BotListResponse:
         return cls(count=len(bots), bots=[BotResponse.of(bot) for bot in bots])
+
+
+class StayingItem(ResponseBody):
+    """A collection that a removed bot has left in Milvus."""
+
+    collection: str = Field(description="Its physical name.", examples=["support_docs"])
+    was: Staying = Field(
+        description="What it was to the bot: live, previous, kept, or unfinished, which a run that "
+        "failed has left without being undone.",
+        examples=["live"],
+    )
+    made_here: bool = Field(description="Whether reembed has made it.", examples=[False])
+
+
+class BotRemovalResponse(ResponseBody):
+    """What stays of a bot that was removed."""
+
+    bot_id: str = Field(description="The id it had; it is free again.", examples=["support-bot"])
+    alias: str = Field(
+        description="The Milvus alias. It stays and points to the live collection.",
+        examples=["support_docs_live"],
+    )
+    collections: list[StayingItem] = Field(
+        description="The collections that stay, and that nobody looks after any more.",
+        examples=[[{"collection": "support_docs", "was": "live", "made_here": False}]],
+    )
+    message: str = Field(
+        description="What to do with them, in a sentence.",
+        examples=["Nothing in Milvus was touched: drop there what nobody needs."],
+    )
+
+    @classmethod
+    def of(cls, removed: RemovedBot) -> BotRemovalResponse:
+        return cls(
+            bot_id=removed.bot.bot_id,
+            alias=removed.bot.alias,
+            collections=[
+                StayingItem(collection=s.collection, was=s.was, made_here=s.made_here)
+                for s in removed.stays
+            ],
+            message="Nothing in Milvus was touched and nothing will be: readers of the alias are "
+            "answered as before. Drop there what nobody needs; what was kept is not dropped by "
+            "reembed any more.",
+        )
 
 
 def _links(bot_id: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
 from migrations.model.config import MAX_BATCH_SIZE, OverLong
-from migrations.model.requests import BotRegistration, EstimateRequest, StartRequest
+from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 
 #: Keeps the deadline a date that PostgreSQL and Python can both hold.
 _THIRTY_DAYS_SECONDS = 30 * 24 * 3600
@@ -104,6 +104,34 @@ class BotRegistrationRequest(RequestBody):
 
     def registration(self) -> BotRegistration:
         return BotRegistration(**self.model_dump())
+
+
+class BotChangeRequest(RequestBody):
+    """What is to be otherwise; what is left out stays as it is."""
+
+    owner: VisibleText | None = Field(
+        default=None, description="Whose it shall be; for an admin to say.", examples=["acme"]
+    )
+    text_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the text that was embedded; the bot's model must give the "
+        "stored vectors for its texts.",
+        examples=["text"],
+    )
+    key_field: VisibleText | None = Field(
+        default=None,
+        description="The collection's primary key, if it was made anew with another.",
+        examples=["id"],
+    )
+    vector_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the vectors, if it was made anew with another.",
+        examples=["vector"],
+    )
+    drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
+
+    def change(self) -> BotChange:
+        return BotChange(**self.model_dump())
 
 
 class _Target(RequestBody):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from migrations.model.answers import RemovedBot
 from migrations.model.bots import Bot
 from migrations.model.requests import BotChange
 
@@ -19,6 +20,10 @@ class BotStore(Protocol):
         """
         ...
 
+    def require_free(self, collection: str) -> None:
+        """Raises BotExists, CollectionInUse, as :meth:`add_bot` does, which asks again."""
+        ...
+
     def bot(self, bot_id: str) -> Bot:
         """Raises BotNotFound."""
         ...
@@ -30,6 +35,14 @@ class BotStore(Protocol):
 
         Raises:
             BotNotFound; MigrationInProgress: a live run works with what is to be changed.
+        """
+        ...
+
+    def remove_bot(self, bot_id: str) -> RemovedBot:
+        """Forget it, its runs and what they have left behind; what was paid stays in the ledger.
+
+        Raises:
+            BotNotFound; MigrationInProgress: it has a live run.
         """
         ...
 

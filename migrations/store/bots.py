@@ -30,7 +30,9 @@ class SqlBots:
     def add_bot(self, bot: Bot) -> Bot:
         with self._database.transaction() as session:
             lock_collection(session, bot.live.collection)
-            _require_free(session, bot.live.collection)
+            kept = _kept_though_free(session, bot.live.collection)
+            if kept is not None:
+                session.delete(kept)
             row = BotRecord(
                 bot_id=bot.bot_id,
                 owner=bot.owner,
@@ -47,6 +49,10 @@ class SqlBots:
             except IntegrityError as error:
                 raise _already(bot, error) from error
             return as_bot(row)
+
+    def require_free(self, collection: str) -> None:
+        with self._database.reading() as session:
+            _kept_though_free(session, collection)
 
     def bot(self, bot_id: str) -> Bot:
         with self._database.reading() as session:
@@ -134,8 +140,8 @@ def _already(bot: Bot, error: IntegrityError) -> BotExists:
     return BotExists()
 
 
-def _require_free(session: Session, collection: str) -> None:
-    """The collection's lock is the caller's; an original that stays is taken out of the kept ones.
+def _kept_though_free(session: Session, collection: str) -> KeptRecord | None:
+    """The row of an original that stays, where it is one.
 
     In this order: what a switch pushes out without the lock goes from a bot to the kept ones.
 
@@ -146,11 +152,10 @@ def _require_free(session: Session, collection: str) -> None:
         raise belongs_already("collection", collection)
     if _is_target(session, collection):
         raise is_filled(collection)
-    row = session.get(KeptRecord, collection, with_for_update=True)
+    row = session.get(KeptRecord, collection)
     if row is not None and row.drop_after is not None:
         raise is_kept(collection)
-    if row is not None:
-        session.delete(row)
+    return row
 
 
 # Whoever is told may be anybody: no bot, migration or owner is named.

@@ -81,6 +81,12 @@ class Api:
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
 
+    def patch(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.patch(path, headers=_headers(token, kwargs), **kwargs)
+
+    def delete(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.delete(path, headers=_headers(token, kwargs), **kwargs)
+
     def start(self, **changes: Any) -> Migration:
         """A live migration of acme's bot, in batches of three."""
         wish = {"batch_size": 3, "retry_delay": 0.0, **changes}

@@ -129,7 +129,6 @@ class FakeKept(FakeLeases):
         held = self._held_ones.get(collection)
         if held is not None and held.drop_after is not None:
             raise is_kept(collection)
-        self._held_ones.pop(collection, None)
 
     def _reconsider_kept(self, bot_id: str, now: datetime) -> None:
         for name, one in self._held_ones.items():

@@ -13,6 +13,7 @@ from uuid import UUID
 from migrations.lifecycle import backward, forward
 from migrations.lifecycle.change import storable
 from migrations.model import messages
+from migrations.model.answers import RemovedBot
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.errors import (
     BotExists,
@@ -35,6 +36,7 @@ from migrations.model.runs import (
 )
 from migrations.model.states import COMPENSABLE, DRIVEN, LIVE, Phase, Status
 from migrations.store.bots import belongs_already
+from migrations.store.removal import staying
 from migrations.store.starts import require_startable, too_many
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_due import FakeDue
@@ -55,8 +57,13 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
             if any(bot.alias == other.alias for other in self._bots.values()):
                 raise belongs_already("alias", bot.alias)
             self._require_free(bot.live.collection)
+            self._held_ones.pop(bot.live.collection, None)
             self._bots[bot.bot_id] = replace(bot, created_at=now, updated_at=now)
             return self._bots[bot.bot_id]
+
+    def require_free(self, collection: str) -> None:
+        with self._transaction():
+            self._require_free(collection)
 
     def bot(self, bot_id: str) -> Bot:
         with self._transaction():
@@ -82,6 +89,26 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue):
                 self._hand_over_runs(bot_id, values["owner"])
             self._bots[bot_id] = replace(bot, **values, updated_at=now)
             return self._bots[bot_id]
+
+    def remove_bot(self, bot_id: str) -> RemovedBot:
+        with self._transaction():
+            bot, live = self._bot(bot_id), self._live(bot_id)
+            if live is not None:
+                raise MigrationInProgress.of(live.id, live.status)
+            runs = [m for m in self._all() if m.bot_id == bot_id]
+            kept = [one.collection for one in self.kept_of(bot_id)]
+            failed = [m.target_collection for m in runs if m.status is Status.FAILED]
+            made = {m.target_collection for m in runs if not m.target_is_kept}
+            removed = RemovedBot(bot, tuple(staying(bot, kept, failed, made)))
+            for run in runs:
+                self._errands[bot_id] += self._tokens_used.pop(run.id, 0)
+                del self._rows[run.id]
+            ids = {run.id for run in runs}
+            self._outbox = {n: p for n, p in self._outbox.items() if p.migration_id not in ids}
+            for name in kept:
+                del self._held_ones[name]
+            del self._bots[bot_id]
+            return removed
 
     def _hand_over_runs(self, bot_id: str, owner: str) -> None:
         for row in list(self._rows.values()):

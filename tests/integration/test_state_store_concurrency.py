@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from migrations.lifecycle.change import Change
 from migrations.model import messages
 from migrations.model.errors import (
+    BotNotFound,
     CollectionInUse,
     MigrationInProgress,
     NoLongerKept,
@@ -28,6 +29,7 @@ from migrations.model.errors import (
     TransitionRefused,
 )
 from migrations.model.left_behind import End
+from migrations.model.requests import BotChange
 from migrations.model.runs import (
     Due,
     Lease,
@@ -402,6 +404,34 @@ def test_either_the_collection_is_registered_or_a_run_takes_it_over(state: World
         )
         assert isinstance(registered, CollectionInUse)  # kept before, filled afterwards
         assert not isinstance(started, ReembedError)
+
+
+def test_either_a_bot_is_removed_or_a_run_of_it_starts(state: World) -> None:
+    for _ in range(ROUNDS):
+        bot_id = ready(state, Status.COMPLETED).bot_id
+        new = a_start(state.store.bot(bot_id))
+        removed, started = at_once(
+            lambda b=bot_id: state.store.remove_bot(b), lambda n=new: state.store.create(n, 1000)
+        )
+        if isinstance(started, BotNotFound):
+            assert bot_id == removed.bot.bot_id
+        else:
+            assert isinstance(removed, MigrationInProgress)
+            assert state.store.live(bot_id) is not None
+
+
+def test_no_drop_goes_on_once_the_bot_was_told_to_keep_its_originals(state: World) -> None:
+    forward = state.complete(ready(state, Status.SWITCHING))
+    state.store.change_bot(forward.bot_id, BotChange(drop_originals=True))
+    state.pass_time(RETENTION_HOURS * 3600)
+    assert state.store.retire(forward.id, 1, "ab", 0)
+    with ThreadPoolExecutor(1) as pool:
+        with state.store.lock_kept(forward.source_collection) as may_drop:
+            assert may_drop
+            wish = BotChange(drop_originals=False)
+            changed = pool.submit(state.store.change_bot, forward.bot_id, wish)
+            assert still_waiting(changed)
+        assert not changed.result().drop_originals
 
 
 def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -> None:
