@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
+from migrations.bots.changing import change
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
-from migrations.model.answers import BotStatus, Started
+from migrations.model.answers import BotStatus, RemovedBot, Started
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import (
@@ -24,17 +25,18 @@ from migrations.model.errors import (
     MigrationNotFound,
     NoActiveMigration,
     NoLongerKept,
+    NotAllowed,
     SameModel,
 )
 from migrations.model.progress import MigrationProgress, MigrationResult
-from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind
 from migrations.process import outbox
 from migrations.process.services import Services
 from migrations.run.progress import progress_of, result_of
 from migrations.way_back import rollback
-from migrations.way_back.kept import adopting
+from migrations.way_back.kept import adopting, kept_of
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)
@@ -58,6 +60,31 @@ class EmbeddingMigrationSystem:
         log.info("bot_registered", bot_id=bot.bot_id, owner=bot.owner)
         return bot
 
+    def change_bot(self, caller: Caller, bot_id: str, wish: BotChange) -> Bot:
+        """Only an admin may give it to another owner; its runs go with it.
+
+        Raises:
+            BotNotFound, NotAllowed, CollectionNotFound, InvalidConfiguration,
+            MigrationInProgress.
+        """
+        bot = self.bot(caller, bot_id)
+        if wish.owner is not None and caller.role is not Role.ADMIN:
+            raise NotAllowed("Only an admin may give a bot to another owner.")
+        changed = change(self._services, bot, wish)
+        log.info("bot_changed", bot_id=bot_id, fields=sorted(wish.values(bot)))
+        return changed
+
+    def remove_bot(self, caller: Caller, bot_id: str) -> RemovedBot:
+        """Forget a bot and its runs; nothing in Milvus is touched.
+
+        Raises:
+            BotNotFound, MigrationInProgress.
+        """
+        self.bot(caller, bot_id)
+        removed = self._services.store.remove_bot(bot_id)
+        log.info("bot_removed", bot_id=bot_id, stays=[s.collection for s in removed.stays])
+        return removed
+
     def bots(
         self, caller: Caller, *, after: str | None = None, limit: int | None = None
     ) -> list[Bot]:
@@ -79,7 +106,7 @@ class EmbeddingMigrationSystem:
             bot=bot,
             migration=self._services.store.latest(bot_id),
             rollback=rollback.readiness(self._services, bot, exists=self._exists),
-            held=tuple(self._services.store.kept_of(bot_id)),
+            held=tuple(kept_of(self._services, bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
 

@@ -1,4 +1,4 @@
-"""Register an existing collection as a bot, and see it."""
+"""Register an existing collection as a bot, see it, correct it, and let it go."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from api.auth import current_caller
 from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
+    BotChangeRequest,
     BotListResponse,
     BotPageQuery,
     BotPath,
     BotRegistrationRequest,
+    BotRemovalResponse,
     BotResponse,
 )
 from api.services import services
@@ -30,6 +32,7 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
         **refusals(
             errors.CollectionNotGranted,
             errors.BotExists,
+            errors.CollectionInUse,
             errors.CollectionNotFound,
             errors.CollectionUnsupported,
             errors.UnknownProvider,
@@ -72,3 +75,50 @@ def list_bots(query: BotPageQuery) -> Response:
 def get_bot(path: BotPath) -> Response:
     """See a bot and what it answers from"""
     return answer(BotResponse.of(services().system.bot(current_caller(), path.bot_id)))
+
+
+@bots.patch(
+    "/bots/<bot_id>",
+    endpoint="change",
+    responses={
+        200: BotResponse,
+        **refusals(
+            errors.BotNotFound,
+            errors.NotAllowed,
+            errors.CollectionNotFound,
+            errors.InvalidConfiguration,
+            errors.MigrationInProgress,
+            errors.VectorStoreUnavailable,
+            body=True,
+        ),
+    },
+)
+def change_bot(path: BotPath, body: BotChangeRequest) -> Response:
+    """Correct a bot
+
+    What is sent again, or is so already, changes nothing. Fields of the collection are looked
+    at, and cannot be changed while a migration is live; a text field must prove itself as it
+    does at registration. Only an admin may name another owner, whom the bot's migrations
+    follow.
+    """
+    changed = services().system.change_bot(current_caller(), path.bot_id, body.change())
+    return answer(BotResponse.of(changed))
+
+
+@bots.delete(
+    "/bots/<bot_id>",
+    endpoint="remove",
+    responses={
+        200: BotRemovalResponse,
+        **refusals(errors.BotNotFound, errors.MigrationInProgress),
+    },
+)
+def remove_bot(path: BotPath) -> Response:
+    """Remove a bot
+
+    The bot and the history of its migrations are forgotten; what was paid stays in the ledger.
+    Nothing in Milvus is touched: the answer names what stays. Refused while a migration is
+    live. Sent again, it is answered 404.
+    """
+    removed = services().system.remove_bot(current_caller(), path.bot_id)
+    return answer(BotRemovalResponse.of(removed))

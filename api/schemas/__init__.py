@@ -17,7 +17,7 @@ from api.schemas.access import (
     TrailQuery,
     TrailResponse,
 )
-from api.schemas.bots import BotListResponse, BotResponse
+from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -29,6 +29,7 @@ from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResp
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.requests import (
     ActivePageQuery,
+    BotChangeRequest,
     BotPageQuery,
     BotPath,
     BotRegistrationRequest,
@@ -45,10 +46,12 @@ __all__ = [
     "PATTERNS",
     "ActiveMigrationsResponse",
     "ActivePageQuery",
+    "BotChangeRequest",
     "BotListResponse",
     "BotPageQuery",
     "BotPath",
     "BotRegistrationRequest",
+    "BotRemovalResponse",
     "BotResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
@@ -85,6 +88,7 @@ __all__ = [
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
+    BotChangeRequest,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
     GrantRequest,
@@ -97,6 +101,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
 RESPONSES: tuple[type[ResponseBody], ...] = (
     ActiveMigrationsResponse,
     BotListResponse,
+    BotRemovalResponse,
     BotResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,

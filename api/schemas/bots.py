@@ -9,6 +9,7 @@ from flask import url_for
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
+from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
 
 
@@ -55,6 +56,11 @@ class BotResponse(ResponseBody):
     key_field: str = Field(description="The collection's primary key.", examples=["id"])
     text_field: str = Field(description="The field that is embedded.", examples=["text"])
     vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
+    drop_originals: bool = Field(
+        description="Whether collections that reembed did not make may be dropped when the bot has "
+        "left them and the way back is over.",
+        examples=[False],
+    )
     previous: PreviousItem | None = Field(
         description="What a rollback would return to; null when there is nothing.",
         examples=[None],
@@ -82,6 +88,7 @@ class BotResponse(ResponseBody):
             key_field=bot.key_field,
             text_field=bot.text_field,
             vector_field=bot.vector_field,
+            drop_originals=bot.drop_originals,
             previous=PreviousItem.of(bot.previous) if bot.previous else None,
             created_at=bot.created_at,
             updated_at=bot.updated_at,
@@ -105,6 +112,50 @@ class BotListResponse(ResponseBody):
         page = [BotResponse.of(bot) for bot in found[:limit]]
         follows = page[-1].bot_id if len(found) > limit else None
         return cls(count=len(page), bots=page, next_cursor=follows)
+
+
+class StayingItem(ResponseBody):
+    """A collection that a removed bot has left in Milvus."""
+
+    collection: str = Field(description="Its physical name.", examples=["support_docs"])
+    was: Staying = Field(
+        description="What it was to the bot: live, previous, kept, or unfinished, which a run that "
+        "failed has left without being undone.",
+        examples=["live"],
+    )
+    made_here: bool = Field(description="Whether reembed has made it.", examples=[False])
+
+
+class BotRemovalResponse(ResponseBody):
+    """What stays of a bot that was removed."""
+
+    bot_id: str = Field(description="The id it had; it is free again.", examples=["support-bot"])
+    alias: str = Field(
+        description="The Milvus alias. It stays and points to the live collection.",
+        examples=["support_docs_live"],
+    )
+    collections: list[StayingItem] = Field(
+        description="The collections that stay, and that nobody looks after any more.",
+        examples=[[{"collection": "support_docs", "was": "live", "made_here": False}]],
+    )
+    message: str = Field(
+        description="What to do with them, in a sentence.",
+        examples=["Nothing in Milvus was touched: drop there what nobody needs."],
+    )
+
+    @classmethod
+    def of(cls, removed: RemovedBot) -> BotRemovalResponse:
+        return cls(
+            bot_id=removed.bot.bot_id,
+            alias=removed.bot.alias,
+            collections=[
+                StayingItem(collection=s.collection, was=s.was, made_here=s.made_here)
+                for s in removed.stays
+            ],
+            message="Nothing in Milvus was touched and nothing will be: readers of the alias are "
+            "answered as before. Drop there what nobody needs; what was kept is not dropped by "
+            "reembed any more.",
+        )
 
 
 def _links(bot_id: str) -> dict[str, str]:

@@ -141,8 +141,16 @@ class MigrationActionResponse(ResponseBody):
         )
 
 
+#: What the owner of a collection that stays is told.
+STAYS = (
+    "reembed did not make this collection and does not drop it; it is being released from memory. "
+    "Load it in Milvus to read it, drop it there when nobody needs it, or have it dropped for you: "
+    "PATCH {bot} with drop_originals: true."
+)
+
+
 class HeldCollectionItem(ResponseBody):
-    """A collection that is kept for a while before it is dropped."""
+    """A collection that the bot has left: kept for a while before it is dropped, or to stay."""
 
     collection: str = Field(
         description="Its physical name.", examples=["support_docs_live__g2_6f1f4a52"]
@@ -157,9 +165,17 @@ class HeldCollectionItem(ResponseBody):
         description="Chunks in it when it was held; null when not counted yet.", examples=[8300]
     )
     held_at: datetime = Field(description="Since when.", examples=["2026-11-03T09:30:00Z"])
-    drop_after: datetime = Field(
-        description="Until when at least; a new run to the same embedding takes a target over.",
+    stays: bool = Field(
+        description="Whether it is never dropped, because reembed did not make it.",
+        examples=[False],
+    )
+    drop_after: datetime | None = Field(
+        description="Until when at least; a new run to the same embedding takes a target over. "
+        "Null for one that stays.",
         examples=["2026-11-04T09:30:00Z"],
+    )
+    note: str | None = Field(
+        description="What to do with one that stays, in a sentence.", examples=[None]
     )
 
     @classmethod
@@ -170,7 +186,9 @@ class HeldCollectionItem(ResponseBody):
             embedding=EmbeddingItem.of(held.embedding),
             chunks=held.chunks,
             held_at=held.held_at,
-            drop_after=held.drop_after,
+            stays=held.stays,
+            drop_after=None if held.stays else held.drop_after,
+            note=STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
         )
 
 
@@ -214,7 +232,9 @@ class MigrationStatusResponse(ResponseBody):
         examples=[[]],
     )
     held: list[HeldCollectionItem] = Field(
-        description="Collections kept for a while before they are dropped.", examples=[[]]
+        description="Collections the bot has left: kept for a while before they are dropped, or "
+        "staying, because reembed did not make them.",
+        examples=[[]],
     )
     conflicts: int = Field(
         description="Chunks for a person to judge: written to an old collection after a switch and "

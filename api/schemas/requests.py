@@ -9,10 +9,16 @@ from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, OverLong
-from migrations.model.requests import BotRegistration, EstimateRequest, StartRequest
+from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 
 #: A bot is a row; a migration's progress is asked for one by one.
 MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
+
+
+DROP_ORIGINALS = (
+    "Whether collections that reembed did not make may be dropped when the bot has left them and "
+    "the way back is over; else they are released from memory and stay."
+)
 
 
 class BotPath(RequestPart):
@@ -133,9 +139,38 @@ class BotRegistrationRequest(RequestBody):
         description="The field with the vectors; found by itself where there is only one.",
         examples=["vector"],
     )
+    drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
 
     def registration(self) -> BotRegistration:
         return BotRegistration(**self.model_dump())
+
+
+class BotChangeRequest(RequestBody):
+    """What is to be otherwise; what is left out stays as it is."""
+
+    owner: VisibleText | None = Field(
+        default=None, description="Whose it shall be; for an admin to say.", examples=["acme"]
+    )
+    text_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the text that was embedded; the bot's model must give the "
+        "stored vectors for its texts.",
+        examples=["text"],
+    )
+    key_field: VisibleText | None = Field(
+        default=None,
+        description="The collection's primary key, if it was made anew with another.",
+        examples=["id"],
+    )
+    vector_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the vectors, if it was made anew with another.",
+        examples=["vector"],
+    )
+    drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
+
+    def change(self) -> BotChange:
+        return BotChange(**self.model_dump())
 
 
 class _Target(RequestBody):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from migrations.bots.grants import require_grant
-from migrations.bots.text_field import find_text_field
+from migrations.bots.text_field import find_text_field, require_candidate
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
@@ -20,7 +20,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
 
     Raises:
         CollectionNotGranted, CollectionNotFound, CollectionUnsupported, InvalidConfiguration,
-        BotExists, UnknownProvider.
+        BotExists, CollectionInUse, UnknownProvider.
     """
     # Before Milvus is asked, so that nobody learns which names there are.
     require_grant(services.store, caller, [wish.collection])
@@ -28,6 +28,8 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     require_grant(services.store, caller, _further_names(wish, schema))
     if schema.unsupported:
         raise CollectionUnsupported(" ".join(schema.unsupported))
+    # Asked again when it is recorded: no text of what is somebody's goes to a provider.
+    services.store.require_free(schema.name)
     embedding = _embedding(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
     now = datetime.now(UTC)
@@ -43,6 +45,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             previous=None,
             created_at=now,
             updated_at=now,
+            drop_originals=wish.drop_originals,
         )
     )
     if services.vectors.resolve_alias(bot.alias) is None:
@@ -88,7 +91,11 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     alias = wish.alias or default_alias(schema)
     actual = services.vectors.resolve_alias(alias)
     if actual not in {None, schema.name}:
-        raise InvalidConfiguration(f"The alias {alias!r} points to another collection, {actual!r}.")
+        # Which one is not said: it may be anybody's.
+        raise InvalidConfiguration(
+            f"The alias {alias!r} points to another collection. Choose another alias, or register "
+            "the collection that it points to."
+        )
     if actual is None:
         _check_new_alias(services, alias)
     return alias
@@ -112,22 +119,21 @@ def _text_field(
     errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
 ) -> str:
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
-    names = schema.text_candidates
     if wish.text_field is None:
         return find_text_field(errand, embedding, schema)
-    if wish.text_field not in names:
-        raise InvalidConfiguration(
-            f"The collection has no text field {wish.text_field!r}; it has: "
-            f"{', '.join(names) or 'none'}. Only a VARCHAR field can be one, no member of the "
-            "dynamic field or of JSON."
-        )
+    require_candidate(schema, wish.text_field)
     return wish.text_field
 
 
 def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:
-    if wish.vector_field and wish.vector_field != schema.vector_field:
-        raise InvalidConfiguration(
-            f"The collection has no float vector field {wish.vector_field!r}; "
-            f"it has {schema.vector_field!r}."
-        )
+    if wish.vector_field:
+        require_vector_field(schema, wish.vector_field)
     return schema.vector_field
+
+
+def require_vector_field(schema: CollectionSchema, name: str) -> None:
+    """Raises InvalidConfiguration."""
+    if name != schema.vector_field:
+        raise InvalidConfiguration(
+            f"The collection has no float vector field {name!r}; it has {schema.vector_field!r}."
+        )

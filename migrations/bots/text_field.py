@@ -64,6 +64,36 @@ def find_text_field(work: Work, embedding: EmbeddingRef, schema: CollectionSchem
     )
 
 
+def prove_text_field(
+    work: Work, embedding: EmbeddingRef, schema: CollectionSchema, name: str
+) -> None:
+    """``name``, which somebody states, must be a field whose texts have the stored vectors.
+
+    In an empty collection there is nothing to prove.
+
+    Raises:
+        InvalidConfiguration: it is none, or the model cannot be asked.
+        VectorStoreUnavailable: among others because the collection is not loaded.
+    """
+    require_candidate(schema, name)
+    vectors = work.services.vectors
+    if not vectors.count(schema.name):
+        return
+    verdicts = _verdicts(work, embedding, schema, _all_over(vectors, schema), [name])
+    if not (verdicts[name].cosines and verdicts[name].passed):
+        raise InvalidConfiguration(_nothing_fits(embedding, schema, verdicts))
+
+
+def require_candidate(schema: CollectionSchema, name: str) -> None:
+    """Raises InvalidConfiguration."""
+    names = schema.text_candidates
+    if name not in names:
+        raise InvalidConfiguration(
+            f"The collection has no text field {name!r}; it has: {', '.join(names) or 'none'}. "
+            "Only a VARCHAR field can be one, no member of the dynamic field or of JSON."
+        )
+
+
 def _says_text(name: str) -> bool:
     return name.lower().replace("_", "") in SAY_TEXT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
@@ -49,6 +50,35 @@ class BotStatus:
     held: tuple[KeptCollection, ...] = ()
     #: Writes to an old collection that were not taken over.
     conflicts: int = 0
+
+
+class Staying(StrEnum):
+    """What a collection was to a bot that is removed."""
+
+    #: The bot answered from it; its alias points to it.
+    LIVE = "live"
+    #: The bot could have gone back to it.
+    PREVIOUS = "previous"
+    #: It was kept, to be taken over, to be dropped, or for good.
+    KEPT = "kept"
+    #: A run that failed and was not undone has left it.
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class StayingCollection:
+    collection: str
+    was: Staying
+    #: Whether a run of the bot has made it.
+    made_here: bool
+
+
+@dataclass(frozen=True)
+class RemovedBot:
+    """What is left in Milvus of a bot that was removed; nobody looks after it any more."""
+
+    bot: Bot
+    stays: tuple[StayingCollection, ...]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ class Bot:
     previous: PreviousPair | None
     created_at: datetime
     updated_at: datetime
+    #: Whether collections that no run of ours has made may be dropped when their time is over.
+    drop_originals: bool = False
 
     @property
     def recipe(self) -> Recipe:

@@ -52,6 +52,12 @@ class BotExists(RequestError):
     code = "bot-exists"
 
 
+class CollectionInUse(RequestError):
+    """A migration fills this collection or has left it to be kept; register another one."""
+
+    code = "collection-in-use"
+
+
 class MigrationNotFound(RequestError):
     """There is no such migration, or its bot is not yours."""
 
@@ -371,6 +377,12 @@ class ForeignCollection(PermanentError):
     """A collection of the target's name exists and is not this migration's own."""
 
     code = "foreign-collection"
+
+
+class StillRead(PermanentError):
+    """An alias points to the collection, so somebody may be reading it; move or drop the alias."""
+
+    code = "still-read"
 
 
 class SchemaNotReproduced(PermanentError):

@@ -33,8 +33,20 @@ class Conflict:
 class HoldReason(StrEnum):
     #: The target of a run that was undone; the next run to the same model takes it over.
     ROLLED_BACK = "rolled_back"
-    #: A bot's previous collection whose retention window has closed.
+    #: A bot's previous collection whose retention window has closed; perhaps an original, which
+    #: no run of ours has made.
     RETIRED = "retired"
+
+
+class End(StrEnum):
+    """How the keeping of a collection ends."""
+
+    #: It is dropped: a run of ours has made it, or its bot lets originals be dropped.
+    DROPPED = "dropped"
+    #: It is released from memory and stays.
+    RELEASED = "released"
+    #: Somebody else has dropped it; the row goes.
+    GONE = "gone"
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,10 @@ class KeptCollection:
     chunks: int | None
     content_digest: str | None
     held_at: datetime
-    drop_after: datetime
+    #: None: it was released from memory and stays until somebody drops it in Milvus.
+    drop_after: datetime | None
+    #: An original whose bot does not let originals be dropped: it is never dropped by us.
+    stays: bool = False
 
     @property
     def is_compared(self) -> bool:

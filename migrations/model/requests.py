@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from migrations.model.bots import Bot
 from migrations.model.config import OverLong
 
 
@@ -24,6 +26,28 @@ class BotRegistration:
     alias: str | None = None
     text_field: str | None = None
     vector_field: str | None = None
+    #: Whether the collection may be dropped once the bot has left it and cannot go back.
+    drop_originals: bool = False
+
+
+@dataclass(frozen=True)
+class BotChange:
+    """What is to be otherwise with a bot; None leaves it as it is."""
+
+    owner: str | None = None
+    text_field: str | None = None
+    key_field: str | None = None
+    vector_field: str | None = None
+    drop_originals: bool | None = None
+
+    def values(self, bot: Bot) -> dict[str, Any]:
+        """The fields of ``bot`` that become others."""
+        asked = asdict(self).items()
+        return {name: v for name, v in asked if v is not None and v != getattr(bot, name)}
+
+
+#: What a run that is on its way has read already.
+READ_BY_RUNS = frozenset({"text_field", "key_field", "vector_field"})
 
 
 @dataclass(frozen=True)

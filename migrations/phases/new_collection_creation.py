@@ -9,6 +9,7 @@ import structlog
 from migrations.model.errors import (
     ForeignCollection,
     SchemaNotReproduced,
+    StillRead,
     Superseded,
     VerificationFailed,
 )
@@ -52,7 +53,7 @@ def _take_back_if_late(run: Run) -> None:
     """
     if run.services.store.heartbeat(run.migration.id, run.migration.epoch):
         return
-    with suppress(ForeignCollection):
+    with suppress(StillRead):
         undo(run)
     raise Superseded
 
@@ -60,23 +61,48 @@ def _take_back_if_late(run: Run) -> None:
 def undo(run: Run) -> None:
     """Hold the target if it was paid for, else drop it; only if it is ours and nobody's.
 
+    One that never was ours, or is somebody's by now, is let go: it is no longer for this
+    run to undo, and would be no more so if a person had it tried again.
+
     Raises:
-        ForeignCollection: it carries another owner's tag, or somebody may be reading it.
+        StillRead: an alias points to it.
     """
     if run.migration.target_is_kept:
         return
     name = run.migration.target_collection
     with run.services.store.lock_for_drop(name) as is_nobodys:
-        if not is_nobodys:
-            raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
-        if not is_there(run.services, name, run.migration.tag):
-            return
-        chunks = _worth_keeping(run)
-        if not chunks:
-            drop(run.services, name, run.migration.tag)
-            log.info("target_dropped", collection=name)
-            return
-    _hold(run, chunks)
+        chunks = _drop_unless_worth_keeping(run) if is_nobodys else 0
+    if not is_nobodys:
+        _let_go(run, BY_NOW_SOMEBODYS)
+    if chunks:
+        _hold(run, chunks)
+
+
+def _drop_unless_worth_keeping(run: Run) -> int:
+    """Chunks that are worth keeping; 0 when it was dropped, is gone or is not ours."""
+    name, tag = run.migration.target_collection, run.migration.tag
+    try:
+        if not is_there(run.services, name, tag):
+            return 0
+    except ForeignCollection:
+        _let_go(run, NEVER_OURS)
+        return 0
+    chunks = _worth_keeping(run)
+    if not chunks:
+        drop(run.services, name, tag)
+        log.info("target_dropped", collection=name)
+    return chunks
+
+
+NEVER_OURS = "The collection {!r} was not made for this bot; it was left as it is."
+BY_NOW_SOMEBODYS = "The collection {!r} is a bot's or another run's by now; it was left as it is."
+
+
+def _let_go(run: Run, why: str) -> None:
+    migration = run.migration
+    warning = why.format(migration.target_collection)
+    log.warning("target_let_go", collection=migration.target_collection, reason=warning)
+    run.services.store.note(migration.id, migration.epoch, warnings=[warning])
 
 
 #: What failed because of what the target holds would fail again on the same target.
@@ -100,10 +126,11 @@ def _worth_keeping(run: Run) -> int:
 
 
 def _hold(run: Run, chunks: int) -> None:
-    """Raises ForeignCollection when it has become somebody's since the lock was given back."""
+    """Lets it go when it has become somebody's since the lock was given back."""
     name, hours = run.migration.target_collection, run.services.settings.hold_hours
     if not run.services.store.keep_target(run.migration.id, chunks, hours):
-        raise ForeignCollection(f"{name!r} is a bot's live or previous collection; kept.")
+        _let_go(run, BY_NOW_SOMEBODYS)
+        return
     failpoint("new_collection.after_hold", migration_id=run.migration.id)
     run.services.vectors.release(name)
     log.info("target_held", collection=name, chunks=chunks, hours=hours)

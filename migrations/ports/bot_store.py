@@ -5,12 +5,23 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from migrations.model.answers import RemovedBot
 from migrations.model.bots import Bot
+from migrations.model.requests import BotChange
 
 
 class BotStore(Protocol):
     def add_bot(self, bot: Bot) -> Bot:
-        """Raises BotExists."""
+        """An original that stays for another bot is no longer kept for that one.
+
+        Raises:
+            BotExists; CollectionInUse: a migration fills its collection, or it is kept to be
+            taken over or dropped.
+        """
+        ...
+
+    def require_free(self, collection: str) -> None:
+        """Raises BotExists, CollectionInUse, as :meth:`add_bot` does, which asks again."""
         ...
 
     def bot(self, bot_id: str) -> Bot:
@@ -21,6 +32,26 @@ class BotStore(Protocol):
         self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
     ) -> list[Bot]:
         """In the order of their ids: those that follow ``after``, the first ``limit`` of them."""
+        ...
+
+    def change_bot(self, bot_id: str, change: BotChange) -> Bot:
+        """Its runs go to a new owner with it.
+
+        Raises:
+            BotNotFound; MigrationInProgress: a live run works with what is to be changed.
+        """
+        ...
+
+    def remove_bot(self, bot_id: str) -> RemovedBot:
+        """Forget it, its runs and what they have left behind; what was paid stays in the ledger.
+
+        Raises:
+            BotNotFound; MigrationInProgress: it has a live run.
+        """
+        ...
+
+    def may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        """Whether a run of ours made it for this bot, or the bot lets originals be dropped."""
         ...
 
     def lock_for_drop(self, collection: str) -> AbstractContextManager[bool]:

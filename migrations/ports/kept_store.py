@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.left_behind import KeptCollection
+from migrations.model.left_behind import End, KeptCollection
 from migrations.model.runs import Migration
 
 
@@ -41,9 +41,10 @@ class KeptStore(Protocol):
         """Hold it for longer and warn of it on the migration that left it behind."""
         ...
 
-    def lock_kept(self, collection: str) -> AbstractContextManager[bool]:
-        """Lock the rows that could make it live; True when it was held long enough and is nobody's.
+    def lock_kept(self, collection: str, end: End = End.DROPPED) -> AbstractContextManager[bool]:
+        """Lock the rows that could make it live, for a block that ends its keeping like this.
 
-        The held row goes when the block ends without an error.
+        True when it was held long enough, is nobody's and may end so. Then the held row goes
+        when the block ends without an error; one that is released stays, and is never due again.
         """
         ...

@@ -155,7 +155,7 @@ def _check_alias(exam: Examination) -> None:
         agrees,
         f"The alias {bot.alias!r} points to {bot.live.collection!r}."
         if agrees
-        else f"The alias {bot.alias!r} points to {actual!r} instead of {bot.live.collection!r}; "
+        else f"The alias {bot.alias!r} does not point to {bot.live.collection!r}; "
         "it is put right by the watchdog.",
         severity="warning",
     )

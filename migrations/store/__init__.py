@@ -10,6 +10,7 @@ from migrations.store.kept import SqlKept
 from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
 from migrations.store.ledger import SqlLedger
+from migrations.store.removal import SqlRemoval
 from migrations.store.rollbacks import SqlRollbacks
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
@@ -23,6 +24,7 @@ __all__ = ["SqlMigrationStore"]
 
 class SqlMigrationStore(
     SqlBots,
+    SqlRemoval,
     SqlStarts,
     SqlRuns,
     SqlLeases,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.model.bots import Bot
-from migrations.model.errors import BotExists, BotNotFound
+from migrations.model.errors import BotExists, BotNotFound, CollectionInUse, MigrationInProgress
+from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.states import LIVE, Status
 from migrations.store.engine import Database
-from migrations.store.guarded import has_status, lock_collection, may_idle
-from migrations.store.records import BotRecord, MigrationRecord, as_bot, pair_columns
+from migrations.store.guarded import has_status, lock_collection, may_idle, now
+from migrations.store.records import BotRecord, KeptRecord, MigrationRecord, as_bot, pair_columns
 
 #: Live migrations that still mean to use their collections; one that rolls back
 #: gives its target up.
@@ -29,10 +30,9 @@ class SqlBots:
     def add_bot(self, bot: Bot) -> Bot:
         with self._database.transaction() as session:
             lock_collection(session, bot.live.collection)
-            if _user_of(session, bot.live.collection) is not None:
-                raise BotExists(
-                    f"The collection {bot.live.collection!r} belongs to a registered bot already."
-                )
+            kept = _kept_though_free(session, bot.live.collection)
+            if kept is not None:
+                session.delete(kept)
             row = BotRecord(
                 bot_id=bot.bot_id,
                 owner=bot.owner,
@@ -40,6 +40,7 @@ class SqlBots:
                 key_field=bot.key_field,
                 text_field=bot.text_field,
                 vector_field=bot.vector_field,
+                drop_originals=bot.drop_originals,
                 **pair_columns(bot),
             )
             session.add(row)
@@ -48,6 +49,10 @@ class SqlBots:
             except IntegrityError as error:
                 raise _already(bot, error) from error
             return as_bot(row)
+
+    def require_free(self, collection: str) -> None:
+        with self._database.reading() as session:
+            _kept_though_free(session, collection)
 
     def bot(self, bot_id: str) -> Bot:
         with self._database.reading() as session:
@@ -67,6 +72,22 @@ class SqlBots:
         with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted)]
 
+    def change_bot(self, bot_id: str, change: BotChange) -> Bot:
+        with self._database.transaction() as session:
+            row = _lock_for_change(session, bot_id)
+            values = change.values(as_bot(row))
+            if values.keys() & READ_BY_RUNS:
+                require_no_live_migration(session, bot_id)
+            if "drop_originals" in values:
+                _reconsider_kept(session, bot_id, values["drop_originals"])
+            if "owner" in values:
+                _hand_over_runs(session, bot_id, values["owner"])
+            for name, value in values.items():
+                setattr(row, name, value)
+            if values:
+                row.updated_at = now(session)
+            return as_bot(row)
+
     @contextmanager
     def lock_for_drop(self, collection: str) -> Iterator[bool]:
         # Registering, starting and switching take the same lock, so that none of
@@ -76,11 +97,100 @@ class SqlBots:
             lock_collection(session, collection)
             yield not is_wanted(session, collection)
 
+    def may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        with self._database.reading() as session:
+            return bool(session.execute(select(may_be_dropped(bot_id, collection))).scalar_one())
+
+
+def _lock_for_change(session: Session, bot_id: str) -> BotRecord:
+    """Against starts, switches and other changes, not against rows that name the bot."""
+    row = session.scalars(
+        select(BotRecord).where(BotRecord.bot_id == bot_id).with_for_update(key_share=True)
+    ).one_or_none()
+    if row is None:
+        raise BotNotFound
+    return row
+
+
+def _reconsider_kept(session: Session, bot_id: str, drop_originals: bool) -> None:
+    """Lock what is kept, so that nothing is dropped any more once this has been answered."""
+    rows = session.scalars(
+        select(KeptRecord).where(KeptRecord.bot_id == bot_id).with_for_update()
+    ).all()
+    for row in rows:
+        if drop_originals and row.drop_after is None:
+            row.drop_after = now(session)  # read now, and held for as long as any other
+
+
+def _hand_over_runs(session: Session, bot_id: str, owner: str) -> None:
+    session.execute(
+        update(MigrationRecord).where(MigrationRecord.bot_id == bot_id).values(owner=owner),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def require_no_live_migration(session: Session, bot_id: str) -> None:
+    """Raises MigrationInProgress."""
+    live = session.scalars(
+        select(MigrationRecord).where(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
+    ).one_or_none()
+    if live is not None:
+        raise MigrationInProgress.of(live.id, live.status)
+
 
 def _already(bot: Bot, error: IntegrityError) -> BotExists:
     if "alias" in str(error.orig).splitlines()[0]:
-        return BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
+        return belongs_already("alias", bot.alias)
     return BotExists()
+
+
+def _kept_though_free(session: Session, collection: str) -> KeptRecord | None:
+    """The row of an original that stays, where it is one.
+
+    In this order: what a switch pushes out without the lock goes from a bot to the kept ones.
+
+    Raises:
+        BotExists, CollectionInUse.
+    """
+    if _user_of(session, collection) is not None:
+        raise belongs_already("collection", collection)
+    if _is_target(session, collection):
+        raise is_filled(collection)
+    row = session.get(KeptRecord, collection)
+    if row is not None and row.drop_after is not None:
+        raise is_kept(collection)
+    return row
+
+
+# Whoever is told may be anybody: no bot, migration or owner is named.
+
+
+def belongs_already(what: str, name: str) -> BotExists:
+    return BotExists(
+        f"The {what} {name!r} belongs to a registered bot already. Register another one, or ask "
+        "that bot's owner or an admin, who can change or remove the bot."
+    )
+
+
+def is_filled(collection: str) -> CollectionInUse:
+    return CollectionInUse(
+        f"The collection {collection!r} is being filled by a migration. Register another one, or "
+        "wait until that migration has ended; its owner or an admin can cancel it."
+    )
+
+
+def is_kept(collection: str) -> CollectionInUse:
+    return CollectionInUse(
+        f"The collection {collection!r} was left behind by a migration and is kept for a while, to "
+        "be taken over or dropped. Register another one, or ask an admin or the owner of the bot "
+        "that has left it: when that bot is removed, the collection is free."
+    )
+
+
+def _is_target(session: Session, collection: str) -> bool:
+    """Of a run that has not ended, also of one that is being undone."""
+    wanted = exists().where(MigrationRecord.target_collection == collection, has_status(*LIVE))
+    return bool(session.execute(select(wanted)).scalar_one())
 
 
 def _user_of(session: Session, collection: str) -> str | None:
@@ -95,6 +205,22 @@ def _user_of(session: Session, collection: str) -> str | None:
 def has_live_migration() -> ColumnElement[bool]:
     live = exists().where(MigrationRecord.bot_id == BotRecord.bot_id, has_status(*LIVE))
     return live.correlate(BotRecord)
+
+
+def may_be_dropped(
+    bot_id: str | InstrumentedAttribute[str], collection: str | InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
+    """Whether a run of ours made it for this bot, or the bot lets originals be dropped.
+
+    Who made it is said by our own rows: a name may be anybody's, and a tag may be copied.
+    """
+    made_here = exists().where(
+        MigrationRecord.bot_id == bot_id,
+        MigrationRecord.target_collection == collection,
+        ~MigrationRecord.target_is_kept,  # a reverse run goes to what was there before
+    )
+    let_go = exists().where(BotRecord.bot_id == bot_id, BotRecord.drop_originals)
+    return made_here | let_go
 
 
 def is_wanted(session: Session, collection: str) -> bool:

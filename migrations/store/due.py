@@ -55,7 +55,7 @@ _TO_COME: Mapping[Due, Select[*tuple[Any, ...]]] = {
         KeptRecord.collection,
         KeptRecord.drop_after.label("since"),
         true().label("is_free"),
-    ),
+    ).where(KeptRecord.drop_after.is_not(None)),
 }
 #: Claimed in one go, the longest due first; each is a message to be sent.
 MOST_AT_ONCE = 100

@@ -16,10 +16,10 @@ from migrations.lifecycle.change import Change, drop_refused
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NoLongerKept
-from migrations.model.left_behind import HoldReason, KeptCollection
+from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind
-from migrations.store.bots import has_live_migration, is_wanted
+from migrations.store.bots import has_live_migration, is_wanted, may_be_dropped
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run, may_idle
 from migrations.store.late_writes import forget_snapshots_of
@@ -70,14 +70,13 @@ class SqlKept:
 
     def kept(self, collection: str) -> KeptCollection | None:
         with self._database.reading() as session:
-            row = session.get(KeptRecord, collection)
-            return as_held(row) if row is not None else None
+            found = session.execute(_KEPT.where(KeptRecord.collection == collection)).one_or_none()
+            return as_held(*found) if found is not None else None
 
     def kept_of(self, bot_id: str) -> list[KeptCollection]:
-        wanted = select(KeptRecord).where(KeptRecord.bot_id == bot_id)
+        wanted = _KEPT.where(KeptRecord.bot_id == bot_id).order_by(KeptRecord.held_at.desc())
         with self._database.reading() as session:
-            rows = session.scalars(wanted.order_by(KeptRecord.held_at.desc()))
-            return [as_held(row) for row in rows]
+            return [as_held(*found) for found in session.execute(wanted)]
 
     def retire(
         self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
@@ -110,21 +109,37 @@ class SqlKept:
                 apply(session, locked, drop_refused(locked, collection, warning))
 
     @contextmanager
-    def lock_kept(self, collection: str) -> Iterator[bool]:
+    def lock_kept(self, collection: str, end: End = End.DROPPED) -> Iterator[bool]:
+        due = (KeptRecord.collection == collection) & (KeptRecord.drop_after <= clock())
         with self._database.transaction() as session:
-            may_idle(session)  # as lock_for_drop
+            may_idle(session)  # while the vector store works, however long it takes
             lock_collection(session, collection)
-            row = session.scalars(
-                select(KeptRecord)
-                .where(KeptRecord.collection == collection, KeptRecord.drop_after <= clock())
-                .with_for_update()
-            ).one_or_none()
-            may_drop = row is not None and not is_wanted(session, collection)
-            yield may_drop
-            if row is not None and may_drop:
-                locked = lock_run(session, row.migration_id)
-                apply(session, locked, Change({}, "held_dropped", {"collection": collection}))
+            row = session.scalars(select(KeptRecord).where(due).with_for_update()).one_or_none()
+            if row is None or is_wanted(session, collection) or not _may_end(session, row, end):
+                yield False
+                return
+            yield True
+            locked = lock_run(session, row.migration_id)
+            apply(session, locked, put_away(collection, end))
+            if end is End.RELEASED:
+                row.drop_after = None
+            else:
                 session.delete(row)
+
+
+def _may_end(session: Session, row: KeptRecord, end: End) -> bool:
+    """Asked when the row is locked: who changes the bot's mind locks it, too."""
+    let_go = select(may_be_dropped(row.bot_id, row.collection))
+    return may_end(session.execute(let_go).scalar_one(), end)
+
+
+def may_end(may_be_dropped: bool, end: End) -> bool:
+    return end is End.GONE or may_be_dropped is (end is End.DROPPED)
+
+
+def put_away(collection: str, end: End) -> Change:
+    event = "original_kept" if end is End.RELEASED else "held_dropped"
+    return Change({}, event, {"collection": collection})
 
 
 def take_over(session: Session, new: NewMigration) -> None:
@@ -258,7 +273,11 @@ def _forget_previous(session: Session, bot_id: str) -> None:
     )
 
 
-def as_held(row: KeptRecord) -> KeptCollection:
+#: Each with whether we may drop it.
+_KEPT = select(KeptRecord, may_be_dropped(KeptRecord.bot_id, KeptRecord.collection))
+
+
+def as_held(row: KeptRecord, may_be_dropped: bool) -> KeptCollection:
     return KeptCollection(
         collection=row.collection,
         bot_id=row.bot_id,
@@ -270,4 +289,5 @@ def as_held(row: KeptRecord) -> KeptCollection:
         content_digest=row.content_digest,
         held_at=row.held_at,
         drop_after=row.drop_after,
+        stays=not may_be_dropped,
     )

@@ -93,6 +93,7 @@ class BotRecord(Record):
     previous_model: Mapped[str | None]
     previous_dimension: Mapped[int | None]
     previous_expires_at: Mapped[datetime | None]
+    drop_originals: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=clock())
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
@@ -280,7 +281,8 @@ class KeptRecord(Record):
     chunks: Mapped[int | None] = mapped_column(BigInteger)
     content_digest: Mapped[str | None]
     held_at: Mapped[datetime]
-    drop_after: Mapped[datetime]
+    #: Null: it stays, and nothing is due.
+    drop_after: Mapped[datetime | None]
     #: Of before revision 0005, as in ``migrations``.
     drop_at: Mapped[datetime | None]
     drops: Mapped[int] = mapped_column(server_default="0")
@@ -391,6 +393,7 @@ def as_bot(row: BotRecord) -> Bot:
         previous=_previous(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
+        drop_originals=row.drop_originals,
     )
 
 

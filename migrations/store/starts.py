@@ -20,7 +20,8 @@ from migrations.model.errors import (
     RollbackUnavailable,
 )
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
+from migrations.model.states import DRIVEN, Kind, Phase, Status
+from migrations.store.bots import require_no_live_migration
 from migrations.store.engine import Database
 from migrations.store.guarded import (
     has_status,
@@ -49,7 +50,7 @@ class SqlStarts:
             earlier = _same_request(session, new)
             if earlier is not None:
                 return earlier, False
-            _require_no_live_migration(session, new.bot_id)
+            require_no_live_migration(session, new.bot_id)
             require_startable(bot, new)
             _require_room(session, bot.owner, limit, of_one_owner)
             take_over(session, new)
@@ -81,14 +82,6 @@ def _same_request(session: Session, new: NewMigration) -> Migration | None:
     if row.request_digest != new.request_digest:
         raise IdempotencyConflict(migration_id=str(row.id))
     return as_migration(row)
-
-
-def _require_no_live_migration(session: Session, bot_id: str) -> None:
-    live = session.scalars(
-        select(MigrationRecord).where(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
-    ).one_or_none()
-    if live is not None:
-        raise MigrationInProgress.of(live.id, live.status)
 
 
 def require_startable(bot: Bot, new: NewMigration) -> None:

@@ -4,15 +4,20 @@
   late worker made after that; both under ``lock_for_drop``, which registering, starting and
   switching take as well, so that none of them can make it somebody's meanwhile.
 * :mod:`migrations.way_back.kept` drops what was kept for long enough, under ``lock_kept``:
-  the same lock, and the row that keeps it.
+  the same lock, and the row that keeps it; of what no run of ours has made only what its bot
+  lets go.
 
 Each asks under its lock whether a bot or a run wants it. What Milvus says is asked here.
 """
 
 from __future__ import annotations
 
-from migrations.model.errors import CollectionNotFound, ForeignCollection
+import structlog
+
+from migrations.model.errors import CollectionNotFound, ForeignCollection, StillRead
 from migrations.process.services import Services
+
+log = structlog.get_logger(__name__)
 
 
 def drop(services: Services, name: str, tag: str | None = None, chunks: int | None = None) -> bool:
@@ -21,7 +26,7 @@ def drop(services: Services, name: str, tag: str | None = None, chunks: int | No
     ``chunks``: it must count so many, which is as much of its content as is quick to ask.
 
     Raises:
-        ForeignCollection: somebody is writing to it, or as :func:`is_there`.
+        ForeignCollection: somebody is writing to it; and as :func:`is_there`.
     """
     if not is_there(services, name, tag):
         return False
@@ -35,7 +40,8 @@ def is_there(services: Services, name: str, tag: str | None = None) -> bool:
     """Whether it is there and may be dropped as far as Milvus can say.
 
     Raises:
-        ForeignCollection: it carries another tag than ``tag``, or an alias points to it.
+        ForeignCollection: it carries another tag than ``tag``.
+        StillRead: an alias points to it.
     """
     vectors = services.vectors
     try:
@@ -45,5 +51,9 @@ def is_there(services: Services, name: str, tag: str | None = None) -> bool:
     if tag is not None and found != tag:
         raise ForeignCollection(f"{name!r} was not made for this bot; kept.")
     if aliases:
-        raise ForeignCollection(f"{name!r} has the alias {aliases[0]!r}; kept.")
+        log.warning("still_read", collection=name, alias=aliases[0])
+        raise StillRead(
+            f"An alias points to {name!r}, so somebody may be reading it; kept. "
+            "Move or drop the alias in Milvus."
+        )
     return True

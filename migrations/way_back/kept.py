@@ -4,6 +4,9 @@ Retiring ends the way back: the bot forgets its previous collection, which is ke
 for a while. Dropping ends the keeping. A collection somebody still writes to is
 neither retired nor dropped, and what a stale reading says may be dropped is asked
 about again under the lock of everybody who could make it live.
+
+An original, which no run of ours has made, is released from memory instead of dropped and
+kept without an end, unless its bot says that originals may be dropped.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from uuid import UUID
 import structlog
 
 from migrations.model.chunks import Content
-from migrations.model.errors import ForeignCollection
-from migrations.model.left_behind import HoldReason, KeptCollection
+from migrations.model.errors import ForeignCollection, StillRead, TransientError
+from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.process.services import Services
 from migrations.run.content import content_of_collection
@@ -37,6 +40,20 @@ def adopting(services: Services, new: NewMigration) -> NewMigration:
         if _fits(services, held, new) and services.vectors.exists(held.collection):
             return replace(new, target_collection=held.collection, target_adopted=True)
     return new
+
+
+def kept_of(services: Services, bot_id: str) -> list[KeptCollection]:
+    """What the bot has left and is kept, newest first, without originals dropped by others."""
+    return [held for held in services.store.kept_of(bot_id) if not _is_gone(services, held)]
+
+
+def _is_gone(services: Services, held: KeptCollection) -> bool:
+    if held.drop_after is not None:  # it is looked at when its time has come
+        return False
+    try:
+        return not services.vectors.exists(held.collection)
+    except TransientError:
+        return False
 
 
 def _fits(services: Services, held: KeptCollection, new: NewMigration) -> bool:
@@ -64,40 +81,62 @@ def retire(services: Services, migration_id: UUID) -> bool:
     name = migration.source_collection
     if not vectors.exists(name):  # somebody dropped it: there is no way back to keep open
         return store.retire(migration_id, None, None, services.settings.hold_hours)
+    may_be_dropped = store.may_be_dropped(migration.bot_id, name)
     # Read before the sweep: a write between the two is the sweep's, a later one differs
-    # from what was read.
-    content = content_of_collection(vectors, vectors.describe(name))
+    # from what was read. What stays need not be told from what it was.
+    content = content_of_collection(vectors, vectors.describe(name)) if may_be_dropped else None
     result = sweep(services, migration)
     if not result.quiet:
         log.info("retiring_postponed", collection=name, late_writes=result.found)
         return False
-    hours = services.settings.hold_hours
-    retired = store.retire(migration_id, content.chunks, content.hex, hours)
+    retired = _retired(services, migration_id, content)
     log.info("retired" if retired else "retiring_refused", collection=name)
     return retired
+
+
+def _retired(services: Services, migration_id: UUID, content: Content | None) -> bool:
+    retire, hours = services.store.retire, services.settings.hold_hours
+    if content is None:  # to be put away at once
+        return retire(migration_id, None, None, 0.0)
+    return retire(migration_id, content.chunks, content.hex, hours)
 
 
 def drop_kept(services: Services, collection: str) -> bool:
     """Drop a collection that was held for long enough; False when it may not be.
 
+    One that stays is released from memory instead.
+
     Raises:
-        ForeignCollection: an alias points to it.
+        StillRead: an alias points to it.
+        ForeignCollection: somebody is writing to it.
     """
     store, vectors = services.store, services.vectors
     held = store.kept(collection)
     if held is None:
         return False
-    there = vectors.exists(collection)
-    if there and not _is_unchanged(services, held):
+    end = _end_of(held) if vectors.exists(collection) else End.GONE
+    if end is End.DROPPED and not _is_unchanged(services, held):
         return False
-    with store.lock_kept(collection) as may_drop:
-        if not may_drop:
+    with store.lock_kept(collection, end) as is_nobodys:
+        if not is_nobodys:
             log.warning("drop_refused", collection=collection)
             return False
-        if there:
-            drop(services, collection, chunks=held.chunks if held.is_compared else None)
-    log.info("held_collection_dropped", collection=collection, reason=held.reason.value)
-    return True
+        _put_away(services, held, end)
+    log.info("held_collection_put_away", collection=collection, end=end.value)
+    return end is not End.RELEASED
+
+
+def _end_of(held: KeptCollection) -> End:
+    return End.RELEASED if held.stays else End.DROPPED
+
+
+def _put_away(services: Services, held: KeptCollection, end: End) -> None:
+    """Out of Milvus or out of its memory. The lock is the caller's; raises as it says."""
+    vectors, name = services.vectors, held.collection
+    if end is End.DROPPED:
+        drop(services, name, chunks=held.chunks if held.is_compared else None)
+    elif end is End.RELEASED and not vectors.aliases_of(name):  # else somebody may read it
+        vectors.release(name)
 
 
 def _is_unchanged(services: Services, held: KeptCollection) -> bool:
@@ -139,7 +178,7 @@ def drop_orphan(services: Services, migration: Migration) -> bool:
     store, vectors, name = services.store, services.vectors, migration.target_collection
     if migration.target_is_kept or store.kept(name) or not vectors.exists(name):
         return False
-    with store.lock_for_drop(name) as is_nobodys, suppress(ForeignCollection):
+    with store.lock_for_drop(name) as is_nobodys, suppress(ForeignCollection, StillRead):
         if is_nobodys and not store.kept(name) and drop(services, name, migration.tag):
             log.warning("orphan_dropped", collection=name, migration_id=str(migration.id))
             return True

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from uuid import uuid4
 
 import pytest
 
 from migrations.model import messages
+from migrations.model.answers import Staying
 from migrations.model.bots import Bot, PreviousPair
-from migrations.model.errors import BotExists, BotNotFound, MigrationNotFound
-from migrations.model.runs import FailedChunk, Round, Watched
-from migrations.model.states import Phase, Status
-from tests.contract.state_store_world import OLD, RETENTION_HOURS, World, a_bot
+from migrations.model.errors import (
+    BotExists,
+    BotNotFound,
+    CollectionInUse,
+    MigrationInProgress,
+    MigrationNotFound,
+)
+from migrations.model.left_behind import End
+from migrations.model.requests import BotChange
+from migrations.model.runs import Due, FailedChunk, Round, Watched
+from migrations.model.states import LIVE, Phase, Status
+from tests.contract.state_store_world import (
+    OLD,
+    ONCE,
+    RETENTION_HOURS,
+    World,
+    a_bot,
+    retired,
+    undo_all,
+)
 
 WINDOW_SECONDS = RETENTION_HOURS * 3600
 
@@ -52,6 +69,137 @@ def test_what_belongs_to_one_bot_is_not_given_to_another(
     with pytest.raises(BotExists, match=why):
         state.store.add_bot(second)
     assert ["bot"] == [bot.bot_id for bot in state.store.bots()]
+
+
+NOT_ENDED = sorted(LIVE - {Status.SWITCHED})  # whose target is the bot's own then
+
+
+@pytest.mark.parametrize("status", NOT_ENDED)
+def test_the_target_of_a_run_that_has_not_ended_is_not_registered(
+    state: World, status: Status
+) -> None:
+    target = state.reach(status).target_collection
+    with pytest.raises(CollectionInUse, match="being filled by a migration"):
+        state.bot("other", live=replace(OTHER.live, collection=target))
+    assert "other" not in [bot.bot_id for bot in state.store.bots()]
+
+
+def test_the_target_of_a_run_that_was_undone_is_registered_unless_it_is_kept(
+    state: World,
+) -> None:
+    undone, kept = (state.reach(Status.ROLLED_BACK) for _ in range(2))
+    assert state.store.keep_target(kept.id, 5, 24)
+    with pytest.raises(CollectionInUse, match="was left behind by a migration"):
+        state.bot("other", live=replace(OTHER.live, collection=kept.target_collection))
+    state.bot("other", live=replace(OTHER.live, collection=undone.target_collection))
+
+
+def test_an_original_is_registered_again_once_it_stays_and_is_then_no_longer_kept(
+    state: World,
+) -> None:
+    migration = retired(state)
+    name = migration.source_collection
+    with pytest.raises(CollectionInUse, match="is kept for a while"):
+        state.bot("other", live=replace(OTHER.live, collection=name))
+    state.pass_time(25 * 3600)
+    with state.store.lock_kept(name, End.RELEASED) as may_release:
+        assert may_release
+    state.bot("other", live=replace(OTHER.live, collection=name))
+    assert state.store.kept(name) is None
+
+
+def test_refusals_name_nothing_but_what_was_asked_for(state: World) -> None:
+    """Whoever asks may be a stranger to the bot, its owner and its migration."""
+    migration = state.reach(Status.RUNNING)
+    undone = state.reach(Status.ROLLED_BACK)
+    assert state.store.keep_target(undone.id, 5, 24)
+    of_bot = state.store.bot(migration.bot_id)
+    targets = (migration.target_collection, undone.target_collection, of_bot.live.collection)
+    wishes = [replace(OTHER, live=replace(OTHER.live, collection=name)) for name in targets]
+    wishes.append(replace(OTHER, alias=of_bot.alias))
+    for wish, asked in zip(wishes, (*targets, of_bot.alias), strict=True):
+        with pytest.raises((BotExists, CollectionInUse)) as refused:
+            state.store.add_bot(wish)
+        said = refused.value.message.replace(repr(asked), "")
+        for name in (of_bot.bot_id, repr(of_bot.owner), str(migration.id), str(undone.id)):
+            assert name not in said
+        assert "admin" in said
+        assert {} == refused.value.details
+
+
+def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
+    before = state.bot()
+    change = BotChange("you", "body", "pk", "embedding", True)
+    changed = state.store.change_bot("bot", change)
+    assert changed == state.store.bot("bot")
+    assert replace(before, **asdict(change), updated_at=changed.updated_at) == changed
+    assert changed.updated_at > before.updated_at or changed.updated_at == state.store.now()
+    assert changed == state.store.change_bot("bot", change)
+    assert changed == state.store.change_bot("bot", BotChange())
+    with pytest.raises(BotNotFound):
+        state.store.change_bot("nobody", change)
+
+
+def test_runs_go_to_the_new_owner_with_their_bot(state: World) -> None:
+    migration, other = state.reach(Status.RUNNING), state.reach(Status.COMPLETED)
+    state.store.change_bot(migration.bot_id, BotChange(owner="you"))
+    assert ("you", "owner") == (state.now(migration).owner, state.now(other).owner)
+    state.complete(state.now(migration))
+
+
+@pytest.mark.parametrize("status", Status)
+def test_fields_are_changed_and_bots_removed_only_without_a_live_run(
+    state: World, status: Status
+) -> None:
+    migration = state.reach(status)
+    bot_id = migration.bot_id
+    changes = (
+        lambda: state.store.change_bot(bot_id, BotChange(text_field="body")),
+        lambda: state.store.remove_bot(bot_id),
+    )
+    for act in changes:
+        if status in LIVE:
+            with pytest.raises(MigrationInProgress) as refused:
+                act()
+            assert str(migration.id) == refused.value.details["migration_id"]
+            assert "text" == state.store.bot(bot_id).text_field
+        else:
+            act()
+    assert (status in LIVE) is (bot_id in [bot.bot_id for bot in state.store.bots()])
+
+
+def test_a_removed_bot_leaves_its_collections_and_what_was_paid(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    bot_id = first.bot_id
+    undone = state.start(state.store.bot(bot_id))
+    undo_all(state, state.drive(undone, Phase.DATA_MIGRATION))
+    assert state.store.keep_target(undone.id, 5, 24)
+    other = state.reach(Status.COMPLETED)
+    for run in (first, undone, other):
+        state.store.record_spend(run.id, "openai", "large", "batch", 2**40)
+        state.store.record_failed_chunk(run.id, "k", "text-refused", "no")
+    state.store.record_errand("owner", bot_id, "openai", "large", "batch", 5)
+    for what in Due:
+        state.store.claim_due(what, ONCE)
+    bot = state.store.bot(bot_id)
+    removed = state.store.remove_bot(bot_id)
+    assert bot == removed.bot
+    assert [
+        (first.target_collection, Staying.LIVE, True),
+        (first.source_collection, Staying.PREVIOUS, False),
+        (undone.target_collection, Staying.KEPT, True),
+    ] == [(one.collection, one.was, one.made_here) for one in removed.stays]
+    for run in (first, undone):
+        with pytest.raises(MigrationNotFound):
+            state.now(run)
+    with pytest.raises(BotNotFound):
+        state.store.remove_bot(bot_id)
+    assert state.store.kept(undone.target_collection) is None
+    assert 2**41 + 5 == state.store.tokens_of_errands(bot_id)
+    assert 2**40 == state.store.tokens_used(other.id)
+    assert Status.COMPLETED == state.now(other).status
+    again = state.store.add_bot(replace(bot, previous=None))
+    assert None is state.store.latest(again.bot_id) is state.store.switched_by(bot_id, 2)
 
 
 def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) -> None:

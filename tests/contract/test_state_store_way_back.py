@@ -10,7 +10,8 @@ import pytest
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NoLongerKept, Superseded
-from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
+from migrations.model.left_behind import Conflict, ConflictReason, End, HoldReason
+from migrations.model.requests import BotChange
 from migrations.model.runs import Due, Migration, SweeperLease
 from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.model.states import Phase, Status
@@ -319,13 +320,20 @@ def test_the_run_that_brought_a_bot_to_its_generation_is_found(state: World) -> 
 # --- dropping -------------------------------------------------------------------------
 
 
-def dropped(state: World, collection: str) -> bool:
-    with state.store.lock_kept(collection) as may_drop:
+def dropped(state: World, collection: str, end: End = End.DROPPED) -> bool:
+    with state.store.lock_kept(collection, end) as may_drop:
         return may_drop
 
 
-def test_a_held_collection_is_dropped_after_its_time_and_then_forgotten(state: World) -> None:
+def let_go(state: World, *, drop_originals: bool = True) -> Migration:
+    """A migration whose old collection is held and may be dropped, if not said otherwise."""
     migration = retired(state)
+    state.store.change_bot(migration.bot_id, BotChange(drop_originals=drop_originals))
+    return migration
+
+
+def test_a_held_collection_is_dropped_after_its_time_and_then_forgotten(state: World) -> None:
+    migration = let_go(state)
     name = migration.source_collection
     assert not dropped(state, name)
     state.pass_time(25 * HOUR)
@@ -336,7 +344,7 @@ def test_a_held_collection_is_dropped_after_its_time_and_then_forgotten(state: W
 
 
 def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
-    migration = retired(state)
+    migration = let_go(state)
     state.pass_time(25 * HOUR)
 
     def fail_to_drop() -> None:
@@ -351,12 +359,70 @@ def test_a_drop_that_fails_forgets_nothing(state: World) -> None:
 
 def test_what_somebody_lives_in_is_not_dropped_although_it_is_held(state: World) -> None:
     """What a cleanup must be refused that once saw something else."""
-    migration = retired(state)
+    first = state.reach(Status.COMPLETED)
+    state.store.change_bot(first.bot_id, BotChange(drop_originals=True))
+    state.complete(state.start(state.store.bot(first.bot_id)))  # pushes the original out
+    third = state.start(state.store.bot(first.bot_id), target_collection=first.source_collection)
+    assert not dropped(state, first.source_collection)
+    state.complete(third)
+    assert not dropped(state, first.source_collection)
+    assert state.store.kept(first.source_collection) is not None
+
+
+def test_an_original_is_dropped_only_if_its_bot_says_so(state: World) -> None:
+    migration = let_go(state, drop_originals=False)
+    name, bot_id = migration.source_collection, migration.bot_id
     state.pass_time(25 * HOUR)
-    name = migration.source_collection
-    state.bot("other", live=replace(state.store.bot(migration.bot_id).live, collection=name))
     assert not dropped(state, name)
-    assert state.store.kept(name) is not None
+    assert not state.store.may_be_dropped(bot_id, name)
+    assert [True] == [held.stays for held in state.store.kept_of(bot_id)]
+    state.store.change_bot(bot_id, BotChange(drop_originals=True))
+    assert state.store.may_be_dropped(bot_id, name)
+    assert [False] == [held.stays for held in state.store.kept_of(bot_id)]
+    assert not dropped(state, name, End.RELEASED)
+    assert dropped(state, name)
+
+
+def test_an_original_that_was_released_is_shown_and_never_due_again(state: World) -> None:
+    migration = let_go(state, drop_originals=False)
+    name = migration.source_collection
+    assert not dropped(state, name, End.RELEASED)
+    state.pass_time(25 * HOUR)
+    assert [migration.id] == state.store.claim_due(Due.DROP, ONCE)
+    assert dropped(state, name, End.RELEASED)
+    assert "original_kept" == state.told(migration)[-1]
+    state.pass_time(25 * HOUR)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)
+    assert not dropped(state, name, End.RELEASED)
+    held = state.store.kept(name)
+    assert held is not None
+    assert (None, True) == (held.drop_after, held.stays)
+
+
+def test_a_released_original_is_due_when_its_bot_lets_it_go(state: World) -> None:
+    migration = let_go(state, drop_originals=False)
+    state.pass_time(25 * HOUR)
+    assert dropped(state, migration.source_collection, End.RELEASED)
+    state.store.change_bot(migration.bot_id, BotChange(drop_originals=True))
+    assert [migration.id] == state.store.claim_due(Due.DROP, ONCE)
+    assert dropped(state, migration.source_collection)
+
+
+def test_an_original_that_is_gone_is_forgotten_whatever_its_bot_says(state: World) -> None:
+    migration = let_go(state, drop_originals=False)
+    state.pass_time(25 * HOUR)
+    assert dropped(state, migration.source_collection, End.GONE)
+    assert [] == state.store.kept_of(migration.bot_id)
+
+
+def test_what_a_run_has_made_may_be_dropped_and_where_a_rollback_went_may_not(
+    state: World,
+) -> None:
+    forward = state.reach(Status.COMPLETED)
+    state.complete(state.start_back(forward))
+    assert state.store.may_be_dropped(forward.bot_id, forward.target_collection)
+    assert not state.store.may_be_dropped(forward.bot_id, forward.source_collection)
+    assert not state.store.may_be_dropped("another", forward.target_collection)
 
 
 def test_a_hold_that_is_extended_warns_once_and_is_due_when_it_is_over(state: World) -> None:

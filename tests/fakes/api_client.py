@@ -90,6 +90,9 @@ class Api:
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
 
+    def patch(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.patch(path, headers=_headers(token, kwargs), **kwargs)
+
     def delete(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.delete(path, headers=_headers(token, kwargs), **kwargs)
 

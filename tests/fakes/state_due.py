@@ -42,7 +42,8 @@ class FakeDue(FakeLeases):
     def _to_come(self, what: Due) -> Iterator[ToCome]:
         if what is Due.DROP:
             for held in self._held_ones.values():
-                yield ToCome(held.migration_id, held.collection, held.drop_after, True)
+                if held.drop_after is not None:
+                    yield ToCome(held.migration_id, held.collection, held.drop_after, True)
             return
         for run in self._all():
             bot = self._bot(run.bot_id)

@@ -12,11 +12,11 @@ from uuid import UUID
 from migrations.lifecycle.change import Change, drop_refused
 from migrations.model.bots import Bot
 from migrations.model.errors import NoLongerKept
-from migrations.model.left_behind import HoldReason, KeptCollection
+from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import Kind
-from migrations.store.bots import HEADING_FOR_SWITCH
-from migrations.store.kept import retired, target_of
+from migrations.model.states import LIVE, Kind
+from migrations.store.bots import HEADING_FOR_SWITCH, belongs_already, is_filled, is_kept
+from migrations.store.kept import may_end, put_away, retired, target_of
 from tests.fakes.state_leases import FakeLeases
 from tests.fakes.state_rows import collections_of, newest
 
@@ -41,11 +41,13 @@ class FakeKept(FakeLeases):
 
     def kept(self, collection: str) -> KeptCollection | None:
         with self._transaction():
-            return self._held_ones.get(collection)
+            held = self._held_ones.get(collection)
+            return self._as_kept(held) if held is not None else None
 
     def kept_of(self, bot_id: str) -> list[KeptCollection]:
         with self._transaction():
-            mine = [held for held in self._held_ones.values() if held.bot_id == bot_id]
+            held = (one for one in self._held_ones.values() if one.bot_id == bot_id)
+            mine = [self._as_kept(one) for one in held]
             return sorted(mine, key=lambda one: one.held_at, reverse=True)
 
     def retire(
@@ -84,26 +86,54 @@ class FakeKept(FakeLeases):
             return self._held_ones[collection]
 
     @contextmanager
-    def lock_kept(self, collection: str) -> Iterator[bool]:
+    def lock_kept(self, collection: str, end: End = End.DROPPED) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction() as now:
                 one = self._held_ones.get(collection)
-                is_due = one is not None and one.drop_after <= now
-                may_drop = is_due and not self._is_wanted(collection)
-            yield may_drop
-            if one is not None and may_drop:
+                may_put_away = one is not None and self._may_end(one, end, now)
+            yield may_put_away
+            if one is not None and may_put_away:
                 with self._held(one.migration_id) as held:
-                    told = {"collection": collection}
-                    self._apply(held, Change({}, "held_dropped", told))
+                    self._apply(held, put_away(collection, end))
                     del self._held_ones[collection]
+                    if end is End.RELEASED:
+                        self._held_ones[collection] = replace(one, drop_after=None)
+
+    def _may_end(self, one: KeptCollection, end: End, now: datetime) -> bool:
+        is_due = one.drop_after is not None and one.drop_after <= now
+        is_free = is_due and not self._is_wanted(one.collection)
+        return is_free and may_end(not self._as_kept(one).stays, end)
 
     # --- within transactions of others -------------------------------------------
+
+    def _may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        bot = self._bots.get(bot_id)
+        made = (m for m in self._all() if m.bot_id == bot_id and not m.target_is_kept)
+        made_here = any(m.target_collection == collection for m in made)
+        return made_here or (bot is not None and bot.drop_originals)
+
+    def _as_kept(self, held: KeptCollection) -> KeptCollection:
+        return replace(held, stays=not self._may_be_dropped(held.bot_id, held.collection))
 
     def _is_wanted(self, collection: str) -> bool:
         if any(collection in collections_of(bot) for bot in self._bots.values()):
             return True
         heading = (m for m in self._all() if m.status in HEADING_FOR_SWITCH)
         return any(collection in {m.source_collection, m.target_collection} for m in heading)
+
+    def _require_free(self, collection: str) -> None:
+        if self._user_of(collection) is not None:
+            raise belongs_already("collection", collection)
+        if any(m.target_collection == collection and m.status in LIVE for m in self._all()):
+            raise is_filled(collection)
+        held = self._held_ones.get(collection)
+        if held is not None and held.drop_after is not None:
+            raise is_kept(collection)
+
+    def _reconsider_kept(self, bot_id: str, now: datetime) -> None:
+        for name, one in self._held_ones.items():
+            if one.bot_id == bot_id and one.drop_after is None:
+                self._held_ones[name] = replace(one, drop_after=now)
 
     def _take_over(self, new: NewMigration) -> None:
         if new.kind is not Kind.FORWARD or not new.target_adopted:

@@ -14,15 +14,18 @@ from migrations.lifecycle import backward, forward
 from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
+from migrations.model.answers import RemovedBot
 from migrations.model.bots import Bot
 from migrations.model.errors import (
     BotExists,
     IdempotencyConflict,
     MigrationInProgress,
     ReembedError,
+    SourceChanged,
     StateStoreUnavailable,
 )
 from migrations.model.outcomes import Outcome
+from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
     Event,
     FailedChunk,
@@ -34,6 +37,8 @@ from migrations.model.runs import (
     Watched,
 )
 from migrations.model.states import COMPENSABLE, LIVE, Phase, Status
+from migrations.store.bots import belongs_already
+from migrations.store.removal import staying
 from migrations.store.starts import require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
@@ -53,11 +58,15 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
             if bot.bot_id in self._bots:
                 raise BotExists
             if any(bot.alias == other.alias for other in self._bots.values()):
-                raise BotExists(f"The alias {bot.alias!r} belongs to a registered bot already.")
-            if self._user_of(bot.live.collection) is not None:
-                raise BotExists("The collection belongs to a registered bot already.")
+                raise belongs_already("alias", bot.alias)
+            self._require_free(bot.live.collection)
+            self._held_ones.pop(bot.live.collection, None)
             self._bots[bot.bot_id] = replace(bot, created_at=now, updated_at=now)
             return self._bots[bot.bot_id]
+
+    def require_free(self, collection: str) -> None:
+        with self._transaction():
+            self._require_free(collection)
 
     def bot(self, bot_id: str) -> Bot:
         with self._transaction():
@@ -71,12 +80,58 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
             following = [bot for bot in mine if after is None or bot.bot_id > after]
             return sorted(following, key=lambda bot: bot.bot_id)[:limit]
 
+    def change_bot(self, bot_id: str, change: BotChange) -> Bot:
+        with self._transaction() as now:
+            bot = self._bot(bot_id)
+            values = change.values(bot)
+            if not values:
+                return bot
+            live = self._live(bot_id)
+            if live is not None and values.keys() & READ_BY_RUNS:
+                raise MigrationInProgress.of(live.id, live.status)
+            if values.get("drop_originals"):
+                self._reconsider_kept(bot_id, now)
+            if "owner" in values:
+                self._hand_over_runs(bot_id, values["owner"])
+            self._bots[bot_id] = replace(bot, **values, updated_at=now)
+            return self._bots[bot_id]
+
+    def remove_bot(self, bot_id: str) -> RemovedBot:
+        with self._transaction():
+            bot, live = self._bot(bot_id), self._live(bot_id)
+            if live is not None:
+                raise MigrationInProgress.of(live.id, live.status)
+            runs = [m for m in self._all() if m.bot_id == bot_id]
+            kept = [one.collection for one in self.kept_of(bot_id)]
+            failed = [m.target_collection for m in runs if m.status is Status.FAILED]
+            made = {m.target_collection for m in runs if not m.target_is_kept}
+            removed = RemovedBot(bot, tuple(staying(bot, kept, failed, made)))
+            for run in runs:
+                self._errands[bot_id] += self._tokens_used.pop(run.id, 0)
+                del self._rows[run.id]
+            ids = {run.id for run in runs}
+            self._outbox = {n: p for n, p in self._outbox.items() if p.migration_id not in ids}
+            for name in kept:
+                del self._held_ones[name]
+            del self._bots[bot_id]
+            return removed
+
+    def _hand_over_runs(self, bot_id: str, owner: str) -> None:
+        for row in list(self._rows.values()):
+            if row.migration.bot_id == bot_id:
+                moved = replace(row, migration=replace(row.migration, owner=owner))
+                self._rows[row.migration.id] = moved
+
     @contextmanager
     def lock_for_drop(self, collection: str) -> Iterator[bool]:
         with self._collections[collection]:
             with self._transaction():
                 is_nobodys = not self._is_wanted(collection)
             yield is_nobodys
+
+    def may_be_dropped(self, bot_id: str, collection: str) -> bool:
+        with self._transaction():
+            return self._may_be_dropped(bot_id, collection)
 
     # --- runs ----------------------------------------------------------------
 
@@ -246,6 +301,8 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
         with self._collections[target], self._held(migration_id) as held:
             bot = self._bot(held.migration.bot_id)
             change = forward.switch(held, epoch, bot)
+            if any(b is not bot and b.live.collection == target for b in self._bots.values()):
+                raise SourceChanged(f"The collection {target!r} is another bot's live collection.")
             if change is not None:
                 bot = forward.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)

@@ -118,6 +118,8 @@ class World:
     embedders: FakeEmbedders = field(default_factory=FakeEmbedders)
     pulse: Pulse = field(default_factory=AttentivePulse)
     key_of: Callable[[int], Key] = "k{:03}".format
+    #: Of the bot: whether its first collection, which no run has made, may be dropped.
+    drop_originals: bool = False
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -155,6 +157,7 @@ class World:
         rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
         self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
         wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model, text_field=TEXT_FIELD)
+        wish = replace(wish, drop_originals=self.drop_originals)
         self.system.register_bot(OWNER, wish)
 
     # --- asking ---------------------------------------------------------------

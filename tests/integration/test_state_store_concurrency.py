@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from migrations.lifecycle.change import Change
 from migrations.model import messages
 from migrations.model.errors import (
+    BotNotFound,
+    CollectionInUse,
     MigrationInProgress,
     NoLongerKept,
     PermanentError,
@@ -26,6 +28,8 @@ from migrations.model.errors import (
     TooManyMigrations,
     TransitionRefused,
 )
+from migrations.model.left_behind import End
+from migrations.model.requests import BotChange
 from migrations.model.runs import (
     Due,
     Lease,
@@ -384,8 +388,8 @@ def test_what_is_over_is_not_due_any_more(state: World, module_database_url: str
     state.pass_time(RETENTION_HOURS * 3600)
     assert state.store.retire(forward.id, 1, "ab", 0)
     assert ["drop"] == known_to_come()
-    with state.store.lock_kept(forward.source_collection) as may_drop:
-        assert may_drop
+    with state.store.lock_kept(forward.source_collection, End.RELEASED) as may_release:
+        assert may_release
     assert [] == known_to_come()
     database.close()
 
@@ -409,6 +413,48 @@ def test_a_bot_is_not_registered_on_a_collection_while_it_is_dropped(state: Worl
             registered = pool.submit(state.bot)
             assert still_waiting(registered)
         assert "bot_g1" == registered.result().live.collection
+
+
+def test_either_the_collection_is_registered_or_a_run_takes_it_over(state: World) -> None:
+    for _ in range(ROUNDS):
+        undone = held_target(state)
+        new, name = taking_over(state, undone), undone.target_collection
+        live = replace(state.store.bot(undone.bot_id).live, collection=name)
+        other = f"other-{uuid4()}"
+        registered, started = at_once(
+            lambda o=other, v=live: state.bot(o, live=v),
+            lambda n=new: state.store.create(n, 1000),
+        )
+        assert isinstance(registered, CollectionInUse)  # kept before, filled afterwards
+        assert not isinstance(started, ReembedError)
+
+
+def test_either_a_bot_is_removed_or_a_run_of_it_starts(state: World) -> None:
+    for _ in range(ROUNDS):
+        bot_id = ready(state, Status.COMPLETED).bot_id
+        new = a_start(state.store.bot(bot_id))
+        removed, started = at_once(
+            lambda b=bot_id: state.store.remove_bot(b), lambda n=new: state.store.create(n, 1000)
+        )
+        if isinstance(started, BotNotFound):
+            assert bot_id == removed.bot.bot_id
+        else:
+            assert isinstance(removed, MigrationInProgress)
+            assert state.store.live(bot_id) is not None
+
+
+def test_no_drop_goes_on_once_the_bot_was_told_to_keep_its_originals(state: World) -> None:
+    forward = state.complete(ready(state, Status.SWITCHING))
+    state.store.change_bot(forward.bot_id, BotChange(drop_originals=True))
+    state.pass_time(RETENTION_HOURS * 3600)
+    assert state.store.retire(forward.id, 1, "ab", 0)
+    with ThreadPoolExecutor(1) as pool:
+        with state.store.lock_kept(forward.source_collection) as may_drop:
+            assert may_drop
+            wish = BotChange(drop_originals=False)
+            changed = pool.submit(state.store.change_bot, forward.bot_id, wish)
+            assert still_waiting(changed)
+        assert not changed.result().drop_originals
 
 
 def test_a_drop_waits_for_the_start_of_a_run_into_its_collection(state: World) -> None:

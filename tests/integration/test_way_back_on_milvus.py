@@ -36,7 +36,9 @@ CHUNKS = 30
 class Stack:
     """A bot on real servers, and what a foreign writer does to its collections."""
 
-    def __init__(self, database_url: str, uri: str, name: str, **settings: Any) -> None:
+    def __init__(
+        self, database_url: str, uri: str, name: str, drop_originals: bool = True, **settings: Any
+    ) -> None:
         self.source, self.alias = name, f"{name}_live"
         self.client = MilvusClient(uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)
         self.sql = SqlMigrationStore(database_url)
@@ -56,7 +58,8 @@ class Stack:
         self.write(name, SMALL, {f"k{i:03}": f"text {i}" for i in range(CHUNKS)})
         self.client.create_alias(name, self.alias)
         self.sql.add_grant(OWNER.owner, f"{name}*", by="ops")
-        self.system.register_bot(OWNER, BotRegistration("bot", self.alias, "fake", "small"))
+        wish = BotRegistration("bot", self.alias, "fake", "small", drop_originals=drop_originals)
+        self.system.register_bot(OWNER, wish)
 
     def write(self, collection: str, ref: EmbeddingRef, texts: dict[str, str]) -> None:
         rows = [
@@ -169,6 +172,22 @@ def test_the_old_collection_is_retired_when_quiet_and_dropped_when_unchanged(
     assert bot.sql.bot("bot").previous is None
     assert drop_kept(bot.services, bot.source)
     assert not bot.client.has_collection(bot.source)
+
+
+def test_an_original_is_released_stays_and_can_be_loaded_again(
+    stack: Callable[..., Stack],
+) -> None:
+    bot = stack(retention_hours=0, hold_hours=0, drop_originals=False)
+    migration = bot.complete()
+    before = bot.texts(bot.source)
+    assert retire(bot.services, migration.id)
+    assert not drop_kept(bot.services, bot.source)
+    assert not bot.services.vectors.is_loaded(bot.source)
+    (held,) = bot.system.status(OWNER, "bot").held
+    assert (bot.source, True, None) == (held.collection, held.stays, held.drop_after)
+    assert not drop_kept(bot.services, bot.source)
+    bot.services.vectors.load(bot.source)
+    assert before == bot.texts(bot.source)
 
 
 def test_a_write_to_a_retired_collection_keeps_it(stack: Callable[..., Stack]) -> None:

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, Executable, create_engine, inspect, select, text, update
 
 from devstack.postgres import PostgresServer
+from migrations.model.left_behind import End
 from migrations.model.runs import Due
 from migrations.model.states import Status
 from migrations.store import SqlMigrationStore
@@ -158,12 +159,12 @@ INSERT INTO spend (migration_id, provider, model, purpose, tokens)
 
 
 def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url: str) -> None:
-    upgrade(empty_database_url, "0004")
-    store = SqlMigrationStore(empty_database_url)
-    state = World(store, pass_time=lambda _: None, raise_generation=lambda _: None)
+    upgrade(empty_database_url)
+    store, state = a_state(empty_database_url)
     swept, waiting, never, retiring = (state.reach(Status.COMPLETED) for _ in range(4))
     undone = state.reach(Status.ROLLED_BACK)
     assert store.keep_target(undone.id, 5, 0)
+    downgrade(empty_database_url, "0004")
     now = datetime.now(UTC)
     past, future = now - timedelta(minutes=1), now + timedelta(minutes=1)
     row, of_bot = MigrationRecord, BotRecord.bot_id == retiring.bot_id
@@ -191,6 +192,39 @@ def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url
     assert [(2,)] == execute(empty_database_url, was_tried)
     was_tried = select(KeptRecord.drops).where(KeptRecord.drop_at > now)
     assert [(5,)] == execute(empty_database_url, was_tried)
+
+
+def test_originals_that_are_kept_stay_from_the_revision_on_and_are_forgotten_on_the_way_back(
+    empty_database_url: str,
+) -> None:
+    upgrade(empty_database_url)
+    store, state = a_state(empty_database_url)
+    of_before, of_now = (state.reach(Status.COMPLETED) for _ in range(2))
+    undone = state.reach(Status.ROLLED_BACK)
+    assert store.keep_target(undone.id, 5, 0)
+    has_previous = BotRecord.previous_collection.is_not(None)
+    closed = update(BotRecord).where(has_previous).values(previous_expires_at=datetime.now(UTC))
+    execute(empty_database_url, closed)
+    assert store.retire(of_before.id, 7, "ab", 0)
+    downgrade(empty_database_url, "0006")
+    upgrade(empty_database_url)
+    assert not store.bot(of_before.bot_id).drop_originals
+    assert {of_before.id, undone.id} == set(store.claim_due(Due.DROP, ONCE))
+    assert store.retire(of_now.id, None, None, 0)
+    for one in (of_before, of_now):
+        with store.lock_kept(one.source_collection, End.DROPPED) as may_drop:
+            assert not may_drop
+        with store.lock_kept(one.source_collection, End.RELEASED) as may_release:
+            assert may_release
+    store.close()
+    downgrade(empty_database_url, "0006")
+    held = execute(empty_database_url, select(KeptRecord.collection))
+    assert [(undone.target_collection,)] == held
+
+
+def a_state(url: str) -> tuple[SqlMigrationStore, World]:
+    store = SqlMigrationStore(url)
+    return store, World(store, pass_time=lambda _: None, raise_generation=lambda _: None)
 
 
 def execute(url: str, *statements: Executable) -> list[tuple[Any, ...]]:

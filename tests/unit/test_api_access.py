@@ -53,6 +53,8 @@ TABLE = {
     "POST /bots": Line(BOT, 403, 403, 201, 201),
     "GET /bots": of_everybody(),
     "GET /bots/<bot_id>": of_a_bot(200),
+    "PATCH /bots/<bot_id>": of_a_bot(200, {}),
+    "DELETE /bots/<bot_id>": of_a_bot(409),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),
     "POST /bots/<bot_id>/embeddings/start-migration": of_a_bot(202, TARGET),

@@ -18,6 +18,8 @@ OPERATIONS = {
     "POST /bots": 201,
     "GET /bots": 200,
     "GET /bots/{bot_id}": 200,
+    "PATCH /bots/{bot_id}": 200,
+    "DELETE /bots/{bot_id}": 200,
     "POST /bots/{bot_id}/embeddings/validate-change": 200,
     "POST /bots/{bot_id}/embeddings/estimate-migration": 200,
     "POST /bots/{bot_id}/embeddings/start-migration": 202,
@@ -42,8 +44,10 @@ OPERATIONS = {
 OPEN = {"GET /healthz", "GET /readyz", "GET /problems/{code}"}
 SCHEMAS = {
     "ActiveMigrationsResponse",
+    "BotChangeRequest",
     "BotListResponse",
     "BotRegistrationRequest",
+    "BotRemovalResponse",
     "BotResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
@@ -149,7 +153,7 @@ def test_every_parameter_has_a_description_and_an_example(spec: dict[str, Any]) 
 def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> None:
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 8 == len(requests)
+    assert 9 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from migrations.model.errors import VectorStoreRefused, VectorStoreUnavailable
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
+from migrations.way_back.kept import drop_kept, retire
 from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
 from tests.fakes.embedders import LOCAL_64
 from tests.fakes.world import row_of
@@ -162,7 +163,7 @@ def test_a_possible_change_is_compatible_with_its_warnings(api: Api) -> None:
         answer.json["errors"],
     )
     (warning,) = answer.json["warnings"]
-    assert "The alias 'support_docs_live' points to 'elsewhere'" in warning
+    assert "The alias 'support_docs_live' does not point to 'support_docs'" in warning
     assert (64, 256) == (answer.json["current"]["dimension"], answer.json["target"]["dimension"])
     assert {"target_model", "texts"} < {check["name"] for check in answer.json["checks"]}
 
@@ -352,6 +353,30 @@ def test_the_status_shows_what_is_held_and_how_many_conflicts_there_are() -> Non
         item["chunks"],
         item["drop_after"],
     )
+
+
+def test_the_status_says_what_to_do_with_an_original_that_stays(api: Api) -> None:
+    migration = api.start()
+    api.world.deliver()
+    api.world.clock.sleep(80 * 3600)
+    assert retire(api.world.services, migration.id)
+    for _ in range(2):  # as soon as it is retired, and when it is released
+        answer = api.get("/bots/support/embeddings/migration-status").json
+        (item,) = answer["held"]
+        assert ("support_docs", True, None) == (
+            item["collection"],
+            item["stays"],
+            item["drop_after"],
+        )
+        assert "PATCH /bots/support with drop_originals: true" in item["note"]
+        drop_kept(api.world.services, "support_docs")
+
+
+def test_a_bot_says_whether_its_originals_may_be_dropped(api: Api) -> None:
+    assert api.get("/bots/support").json["drop_originals"] is False
+    assert api.post("/bots", json={**BOT, "drop_originals": True}).json["drop_originals"] is True
+    refused = api.post("/bots", json={**BOT, "bot_id": "x", "drop_originals": "yes"})
+    assert (422, "$.drop_originals") == (refused.status_code, refused.json["errors"][0]["path"])
 
 
 def test_a_cancel_is_accepted_and_the_migration_rolls_back(api: Api) -> None:

@@ -163,7 +163,7 @@ def test_a_strayed_alias_is_a_warning() -> None:
     world = World()
     world.vectors.seed("elsewhere", [], SMALL.dimension)
     world.vectors.point_alias(ALIAS, "elsewhere")
-    assert ["points to 'elsewhere' instead of 'source'"] == [
+    assert ["does not point to 'source'"] == [
         warning[len("The alias 'live' ") :].split(";")[0] for warning in warnings(world)
     ]
 

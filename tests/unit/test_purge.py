@@ -7,7 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from migrations.model.errors import ForeignCollection, RollbackUnavailable, VectorStoreUnavailable
+from migrations.model.errors import (
+    ForeignCollection,
+    RollbackUnavailable,
+    StillRead,
+    VectorStoreUnavailable,
+)
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Due, Migration
@@ -18,13 +23,14 @@ from tests.fakes.world import OWNER, SOURCE, World
 HOUR = 3600.0
 
 
-def switched(**settings: float) -> tuple[World, Migration]:
-    world = World(settings={"retention_hours": 72, "hold_hours": 24, **settings})
+def switched(drop_originals: bool = True) -> tuple[World, Migration]:
+    settings = {"retention_hours": 72, "hold_hours": 24}
+    world = World(settings=settings, drop_originals=drop_originals)
     return world, world.complete()
 
 
-def retired() -> tuple[World, Migration]:
-    world, migration = switched()
+def retired(drop_originals: bool = True) -> tuple[World, Migration]:
+    world, migration = switched(drop_originals)
     world.clock.sleep(73 * HOUR)
     assert retire(world.services, migration.id)
     return world, migration
@@ -188,7 +194,7 @@ def test_a_drop_is_refused_while_an_alias_points_there() -> None:
     world, _ = retired()
     world.clock.sleep(25 * HOUR)
     world.vectors.point_alias("somebody_elses", SOURCE)
-    with pytest.raises(ForeignCollection, match="alias"):
+    with pytest.raises(StillRead, match="alias"):
         drop_kept(world.services, SOURCE)
     assert world.vectors.exists(SOURCE)
     world.vectors.drop_alias("somebody_elses")
@@ -258,11 +264,128 @@ def test_a_drop_that_fails_is_still_held_and_tried_again() -> None:
     assert world.vectors.exists(other)
 
 
+# --- originals: what no run of ours has made ---------------------------------------------
+
+
+def test_an_original_is_released_when_its_window_closes_and_stays() -> None:
+    world, migration = switched(drop_originals=False)
+    work_for(world, 72)
+    assert world.vectors.is_loaded(SOURCE)
+    work_for(world, 200)
+    assert None is world.bot.previous
+    assert world.vectors.exists(SOURCE)
+    assert not world.vectors.is_loaded(SOURCE)
+    (held,) = world.system.status(OWNER, "bot").held
+    assert (SOURCE, HoldReason.RETIRED, True, None) == (
+        held.collection,
+        held.reason,
+        held.stays,
+        held.drop_after,
+    )
+    assert ["retired", "original_kept"] == world.told(migration)[-2:]
+    assert [] == world.failures
+
+
+def test_an_original_that_stays_is_left_alone_from_then_on() -> None:
+    world, _ = switched(drop_originals=False)
+    work_for(world, 74)
+    world.vectors.load(SOURCE)  # whoever wants to read it
+    work_for(world, 30)
+    assert world.vectors.is_loaded(SOURCE)
+    assert [] == world.store.claim_due(Due.DROP, (0, 300))
+
+
+def test_an_original_that_somebody_reads_by_an_alias_is_not_released() -> None:
+    world, _ = switched(drop_originals=False)
+    world.vectors.point_alias("somebody_elses", SOURCE)
+    work_for(world, 74)
+    assert world.vectors.is_loaded(SOURCE)
+    assert world.store.kept_of("bot")[0].drop_after is None
+
+
+def test_what_is_released_in_vain_is_released_later() -> None:
+    world, _ = retired(drop_originals=False)
+    world.vectors.fail("release", VectorStoreUnavailable())
+    world.watchdog.look()
+    world.deliver()
+    assert world.store.kept_of("bot")[0].drop_after is not None
+    work_for(world, 1)
+    assert not world.vectors.is_loaded(SOURCE)
+    assert world.store.kept_of("bot")[0].drop_after is None
+
+
+def test_an_original_pushed_out_by_a_second_switch_stays_and_what_we_made_goes() -> None:
+    world, first = switched(drop_originals=False)
+    world.complete(model="small", dimension=4)
+    work_for(world, 72 + 24 + 2)
+    assert [world.bot.live.collection, SOURCE] == sorted(world.vectors.names())
+    assert not world.vectors.is_loaded(SOURCE)
+    assert not world.vectors.exists(first.target_collection)
+
+
+def test_an_original_that_a_rollback_went_back_to_is_none_of_our_making() -> None:
+    """The reverse run's target is the original: that a run went there does not make it ours."""
+    world, first = switched(drop_originals=False)
+    world.system.rollback(OWNER, first.id)
+    world.deliver()
+    assert SOURCE == world.bot.live.collection
+    world.complete(model="small", dimension=4)
+    work_for(world, 72 + 24 + 2)
+    assert world.vectors.exists(SOURCE)
+    assert not world.vectors.exists(first.target_collection)
+
+
+def test_what_we_made_is_dropped_after_a_rollback_whatever_the_bot_says_of_originals() -> None:
+    world, first = switched(drop_originals=False)
+    world.system.rollback(OWNER, first.id)
+    world.deliver()
+    work_for(world, 72 + 24 + 2)
+    assert [SOURCE] == world.vectors.names()
+
+
+def test_an_original_that_stays_does_not_keep_the_bot_from_moving_on() -> None:
+    world, _ = switched(drop_originals=False)
+    work_for(world, 74)
+    second = world.complete(model="small", dimension=4)
+    assert not second.target_adopted
+    assert world.system.status(OWNER, "bot").rollback.ready
+
+
+def test_an_original_dropped_by_somebody_is_no_longer_shown() -> None:
+    world, _ = switched(drop_originals=False)
+    work_for(world, 74)
+    world.vectors.drop(SOURCE)
+    assert () == world.system.status(OWNER, "bot").held
+
+
+def test_an_original_gone_before_its_window_closed_is_forgotten() -> None:
+    world, _ = switched(drop_originals=False)
+    world.vectors.drop(SOURCE)
+    work_for(world, 98)
+    assert [] == world.store.kept_of("bot")
+
+
+def test_a_stale_reading_that_says_it_may_be_dropped_is_asked_about_under_the_lock() -> None:
+    world, _ = retired()
+    world.clock.sleep(25 * HOUR)
+
+    def change_its_mind() -> None:
+        world.store._bots["bot"] = replace(world.bot, drop_originals=False)
+
+    world.vectors.before("exists", change_its_mind)
+    assert not drop_kept(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+    assert not drop_kept(world.services, SOURCE)
+    assert world.vectors.exists(SOURCE)
+    assert world.store.kept_of("bot")[0].drop_after is None
+
+
 def another_bot_switched(world: World) -> str:
     """A second bot, whose collections have nothing to do with it."""
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
     world.system.register_bot(
-        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+        OWNER,
+        BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text", drop_originals=True),
     )
     world.system.start_migration(OWNER, StartRequest("zoo", LARGE.provider, LARGE.model))
     world.deliver()

@@ -119,12 +119,9 @@ class MilvusVectorStore:
             described = self._described(name)
         except CollectionNotFound:
             return False
-        found = owner_of(described)
-        if found == owner_tag and described["collection_name"] == name:
+        if owner_of(described) == owner_tag and described["collection_name"] == name:
             return True
-        raise ForeignCollection(
-            f"'{name}' exists and its owner is {found!r}, not {owner_tag!r}.", owner=found
-        )
+        raise ForeignCollection(f"'{name}' exists in Milvus and was not made for this bot.")
 
     def _create(self, source: CollectionSchema, name: str, dimension: int, owner_tag: str) -> None:
         request = creation.collection_request(source, dimension, owner_tag)
