@@ -94,6 +94,9 @@ def _faults() -> Iterator[None]:
         if unavailable is None:
             raise
         raise unavailable from error
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        # SQLAlchemy wraps what statements meet, not what making a connection ready for them does.
+        raise StateStoreUnavailable from error
 
 
 def as_unavailable(error: DBAPIError) -> StateStoreUnavailable | None:

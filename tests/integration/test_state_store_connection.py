@@ -93,6 +93,24 @@ def test_a_server_that_falls_silent_is_given_up_and_the_next_call_connects_anew(
     database.close()
 
 
+def test_a_connection_that_breaks_while_it_is_made_ready_is_unavailable(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_refuse_cut", lambda *_: None)  # it breaks a moment later
+    database = Database(database_url)
+    with database.transaction() as session:
+        pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    killer = create_engine(database_url)
+    with killer.connect() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    killer.dispose()
+    with pytest.raises(StateStoreUnavailable), database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    with database.transaction() as session:
+        assert 1 == session.execute(text("SELECT 1")).scalar_one()
+    database.close()
+
+
 @pytest.mark.parametrize("lock", ["lock_for_drop", "lock_kept"])
 def test_a_drop_that_takes_long_keeps_its_hold(
     store: SqlMigrationStore, monkeypatch: pytest.MonkeyPatch, lock: str

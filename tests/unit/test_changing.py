@@ -248,6 +248,7 @@ def test_another_s_bot_is_neither_changed_nor_removed(api: Api) -> None:
 
 
 def test_no_text_of_somebody_s_collection_goes_to_a_stranger_s_provider(api: Api) -> None:
+    api.world.store.add_grant("rival", "*", by="x")
     calls = api.world.embedders.calls
     answer = api.post("/bots", "rival-token", json={**BOT, "collection": "support_docs"})
     assert (409, "/problems/bot-exists") == (answer.status_code, answer.json["type"])
@@ -259,6 +260,7 @@ def test_no_text_of_somebody_s_collection_goes_to_a_stranger_s_provider(api: Api
 
 def test_a_stranger_s_registration_learns_nothing_of_others(api: Api) -> None:
     """Of what acme has, only the names that the stranger gives are repeated."""
+    api.world.store.add_grant("rival", "*", by="x")
     migration = completed(api)
     target = migration.target_collection
     wishes = [
