@@ -14,6 +14,7 @@ from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
+from migrations.process.standings import Standings
 from migrations.settings import Settings
 
 
@@ -29,5 +30,6 @@ class Services:
     settings: Settings
     pulse: Pulse
     calls: CallSlots
+    standings: Standings = field(default_factory=Standings)
     #: Set once this process has been asked to end.
     ending: threading.Event = field(default_factory=threading.Event)
