@@ -27,13 +27,21 @@ def embeddings_body(
     if wrong == "reordered":
         vectors, indexes = vectors[::-1], indexes[::-1]
     encode = _floats if as_floats or wrong == "floats" else _base64
+    rows = [encode(vector) for vector in vectors]
+    if wrong == "empty_vector":
+        rows[0] = b"[]"
     items = b",".join(
-        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, encode(vector))
-        for index, vector in zip(indexes, vectors, strict=True)
+        b'{"object":"embedding",%b"embedding":%b}' % (_index(index, wrong), row)
+        for index, row in zip(indexes, rows, strict=True)
     )
     usage = b"" if wrong == "no_usage" else _usage(tokens)
     named = orjson.dumps(model)
     return b'{"object":"list","data":[%b],"model":%b%b}' % (items, named, usage)
+
+
+def _index(index: int, wrong: str | None) -> bytes:
+    forms = {"no_index": b"", "null_index": b'"index":null,', "same_index": b'"index":0,'}
+    return forms.get(wrong or "", b'"index":%d,' % index)
 
 
 def _usage(tokens: int) -> bytes:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -15,7 +16,7 @@ import orjson
 
 from devstack.provider.answers import embeddings_body
 from devstack.provider.limits import Limits, retry_headers
-from devstack.provider.misbehaviour import REFUSALS, Fault, Faults, fault_from
+from devstack.provider.misbehaviour import REFUSALS, TOLERABLE, Fault, Faults, fault_from
 from devstack.provider.statistics import Statistics
 from devstack.provider.vectors import MAX_DIMENSION, tokens_of
 
@@ -39,6 +40,12 @@ class Refused(Exception):
     message: str
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    #: Answered as it is, instead of the others in OpenAI's form.
+    body: bytes | None = None
+
+
+class GaveUp(Exception):
+    """The client has hung up before its answer; nothing is billed."""
 
 
 class StubProvider:
@@ -62,6 +69,7 @@ class StubProvider:
             raise ValueError(f"a model's dimension must be 1 to {MAX_DIMENSION}")
         self.accepted_key = accepted_key
         self.latency_seconds = 0.0
+        self.seconds_per_text = 0.0
         self.limits = Limits()
         self.faults = Faults()
         self.statistics = Statistics()
@@ -135,13 +143,16 @@ class StubProvider:
         return self.statistics.read()
 
     def control(self, wish: dict[str, Any]) -> dict[str, Any]:
-        """What ``POST /_control`` does; keys: misbehave, behave, latency_seconds, limit, reset."""
+        """What ``POST /_control`` does; its keys: misbehave, behave, latency_seconds,
+        seconds_per_text, limit, reset."""
         if wish.get("behave"):
             self.behave()
         if "misbehave" in wish:
             self.faults.add(fault_from(wish["misbehave"]))
         if "latency_seconds" in wish:
             self.latency_seconds = float(wish["latency_seconds"])
+        if "seconds_per_text" in wish:
+            self.seconds_per_text = float(wish["seconds_per_text"])
         if "limit" in wish:
             self.limit(**wish["limit"])
         if wish.get("reset"):
@@ -151,12 +162,13 @@ class StubProvider:
     # --- one request ---
 
     def embed(
-        self, request: dict[str, Any], key: str
+        self, request: dict[str, Any], key: str, has_given_up: Callable[[], bool]
     ) -> tuple[bytes, dict[str, str], Fault | None]:
         """Body, headers and the fault that still has to be acted out on the socket.
 
         Raises:
             Refused: the request breaks a rule, or a fault says so.
+            GaveUp: as ``has_given_up`` says when the answer is ready.
         """
         if self.accepted_key is not None and key != self.accepted_key:
             raise Refused(401, "invalid_api_key", f"Incorrect API key provided: {key}.")
@@ -169,16 +181,21 @@ class StubProvider:
             raise Refused(429, "rate_limit_exceeded", "Rate limit reached.", headers=headers)
         fault = self.faults.take(texts)
         if fault is not None:
-            self._refuse_or_delay(fault, key)
-        self.stopping.wait(self.latency_seconds)
+            self._refuse_or_delay(fault, key, texts)
+        self.stopping.wait(self.latency_seconds + self.seconds_per_text * len(texts))
+        if has_given_up():
+            raise GaveUp
         lost = fault is not None and fault.kind in ("reset", "cut_off") and not fault.billed
         if not lost:
-            self.statistics.embedded(model, texts, tokens)
+            is_of_use = fault is None or fault.kind in TOLERABLE | {"hang"}
+            self.statistics.embedded(model, texts, tokens, is_of_use)
         as_floats = request.get("encoding_format") != "base64"
         kind = fault.kind if fault else None
         return embeddings_body(model, texts, dimension, tokens, as_floats, kind), headers, fault
 
-    def _refuse_or_delay(self, fault: Fault, key: str) -> None:
+    def _refuse_or_delay(self, fault: Fault, key: str, texts: list[str]) -> None:
+        if fault.kind == "says":
+            raise Refused(fault.status or 200, "", "", body=fault.body_about(texts))
         if fault.kind in REFUSALS:
             status, code, message = REFUSALS[fault.kind]
             after = fault.retry_after_seconds
@@ -283,14 +300,25 @@ class _Handler(BaseHTTPRequestHandler):
         provider.last_headers = {name.lower(): value for name, value in self.headers.items()}
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
         try:
-            answer, headers, fault = provider.embed(orjson.loads(body), key)
+            answer, headers, fault = provider.embed(orjson.loads(body), key, self._is_alone)
         except orjson.JSONDecodeError:
             self._refuse(Refused(400, "invalid_json", "The body is no JSON."))
         except Refused as refused:
             provider.statistics.answered(refused.status)
             self._refuse(refused)
+        except GaveUp:
+            self.close_connection = True
         else:
             self._act_out(fault, answer, headers)
+
+    def _is_alone(self) -> bool:
+        """Whether the client has hung up."""
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _act_out(self, fault: Fault | None, answer: bytes, headers: dict[str, str]) -> None:
         kind = fault.kind if fault else None
@@ -314,6 +342,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def _refuse(self, refused: Refused) -> None:
+        if refused.body is not None:
+            self._answer(refused.status, refused.body, refused.headers)
+            return
         error = {
             "message": refused.message,
             "type": refused.code,

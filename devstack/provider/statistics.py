@@ -30,9 +30,12 @@ class Statistics:
         with self._lock:
             self._statuses[status] += 1
 
-    def embedded(self, model: str, texts: Sequence[str], tokens: int) -> None:
+    def embedded(
+        self, model: str, texts: Sequence[str], tokens: int, is_of_use: bool = True
+    ) -> None:
         keys = [_key(model, text) for text in texts]
         with self._lock:
+            self._counts["answers"] += is_of_use
             self._counts["texts"] += len(texts)
             self._counts["tokens"] += tokens
             self._times_embedded.update(keys)
@@ -44,13 +47,15 @@ class Statistics:
     def read(self) -> dict[str, Any]:
         """Totals since the last reset.
 
-        ``distinct_texts`` are (model, text) pairs, ``embedded_again`` those embedded
-        more than once, ``wasted_texts`` how many embeddings that were too many.
+        ``answers`` are those of use, ``distinct_texts`` are (model, text) pairs,
+        ``embedded_again`` those embedded more than once, ``wasted_texts`` how many
+        embeddings that were too many.
         """
         with self._lock:
             times = self._times_embedded.values()
             return {
                 "requests": self._counts["requests"],
+                "answers": self._counts["answers"],
                 "texts": self._counts["texts"],
                 "tokens": self._counts["tokens"],
                 "distinct_texts": len(self._times_embedded),

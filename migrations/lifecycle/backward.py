@@ -67,7 +67,7 @@ def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | No
         return None  # it is late by the clock of whoever said so
     told = {
         "code": error.code,
-        "message": storable(error.message),
+        "message": storable(error.message + _last_waited_for(migration, error)),
         "details": jsonable(error.details),
     }
     if migration.config.enable_rollback:
@@ -76,6 +76,13 @@ def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | No
         locked, status=Status.FAILED, finished_at=locked.now, error=_placed(migration, told)
     )
     return Change(values, "failed", {"code": error.code})
+
+
+def _last_waited_for(migration: Migration, error: ReembedError) -> str:
+    """Time alone is no reason: what was waited for in vain is."""
+    if not isinstance(error, TimedOut) or not migration.waiting_for:
+        return ""
+    return f" It was waiting: {migration.waiting_for}"
 
 
 def _rolling_back(

@@ -16,6 +16,8 @@ class ReembedError(Exception):
 
     #: Stable word for logs, events, problem documents and metrics.
     code = "error"
+    #: What a provider bills for the answer this is about; 0 where there was none.
+    billed_tokens = 0
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         super().__init__(message or first_sentence(type(self)))
@@ -262,6 +264,12 @@ class ProviderUnavailable(TransientError):
     code = "provider-unavailable"
 
 
+class ProviderTooSlow(ProviderUnavailable):
+    """The embedding provider did not answer in time; fewer texts at once may do."""
+
+    code = "provider-too-slow"
+
+
 class ProviderRateLimited(TransientError):
     """The embedding provider's rate limit is reached."""
 
@@ -337,6 +345,12 @@ class ProviderQuotaExhausted(PermanentError):
     code = "provider-quota"
 
 
+class ProviderRefuses(PermanentError):
+    """The embedding provider refuses every request, whatever its text; its words say why."""
+
+    code = "provider-refuses"
+
+
 class DimensionMismatch(PermanentError):
     """The model answers with vectors of another dimension than configured."""
 
@@ -344,7 +358,7 @@ class DimensionMismatch(PermanentError):
 
 
 class InvalidVectors(PermanentError):
-    """The model answered with vectors that cannot be stored (NaN, zero, too few)."""
+    """The model answered with vectors that cannot be stored (NaN, zero, too few, empty)."""
 
     code = "invalid-vectors"
 

@@ -15,6 +15,7 @@ from migrations.model.errors import (
     ProviderKeyMissing,
     ProviderQuotaExhausted,
     ProviderRateLimited,
+    ProviderRefuses,
     ProviderUnavailable,
     TextRefused,
     UnknownModel,
@@ -25,7 +26,7 @@ from migrations.model.known_models import ModelInfo
 #: All that asking a provider may come to instead of vectors.
 PROVIDER_FAULTS = (
     *(UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration),
-    *(ProviderAuthenticationFailed, ProviderQuotaExhausted),
+    *(ProviderAuthenticationFailed, ProviderQuotaExhausted, ProviderRefuses),
     *(DimensionMismatch, InvalidVectors, TextRefused),
     *(ProviderRateLimited, ProviderUnavailable),
 )
@@ -48,10 +49,13 @@ class Embedder(Protocol):
         """One request (or a few) for these texts; float32, finite, non-zero, in order.
 
         Raises:
-            TextRefused: the provider answers 400 for this input.
-            ProviderAuthenticationFailed, ProviderQuotaExhausted, UnknownModel.
+            TextRefused: the provider refuses this request.
+            ProviderAuthenticationFailed, ProviderQuotaExhausted, UnknownModel,
+            InvalidConfiguration: one answer says so, which may be wrong.
             DimensionMismatch, InvalidVectors.
             ProviderRateLimited, ProviderUnavailable: try again.
+            ProviderTooSlow: try again, with fewer texts.
+            An error about an answer that is billed says how many tokens that was.
         """
         ...
 

@@ -18,6 +18,7 @@ from migrations.process.briefly import Briefly
 from migrations.process.call_slots import CallSlots
 from migrations.process.database_clock import DatabaseClock
 from migrations.process.pulse import Pulse
+from migrations.process.standings import Standings
 from migrations.settings import Settings
 
 
@@ -37,6 +38,7 @@ class Services:
     postgresql_briefly: Briefly = field(default_factory=Briefly)
     redis_briefly: Briefly = field(default_factory=Briefly)
     milvus_briefly: Briefly = field(default_factory=Briefly)
+    standings: Standings = field(default_factory=Standings)
     #: Set once this process has been asked to end.
     ending: threading.Event = field(default_factory=threading.Event)
 

@@ -13,7 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from migrations.embedding.embed import Vector, embed_texts
+from migrations.embedding.asking import Vector
+from migrations.embedding.embed import embed_texts
 from migrations.embedding.over_long import is_over_long
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Key

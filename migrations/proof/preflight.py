@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from migrations.embedding.asking import OWN_TEXTS
 from migrations.embedding.embed import embed_texts
 from migrations.embedding.over_long import is_over_long
 from migrations.embedding.work import Work
@@ -29,8 +30,6 @@ from migrations.proof.reservoir import Reservoir
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
-
-PROBE = "reembed asks whether this model answers."
 
 
 @dataclass
@@ -134,11 +133,15 @@ def _check_source(exam: Examination) -> None:
 
 
 def _check_target_model(exam: Examination) -> None:
-    """A run waits for its model; one that an errand has asked in vain is a finding."""
+    """A run waits for its model; one that an errand has asked in vain is a finding.
+
+    Two texts, since any answer to a single one could be assigned.
+    """
     try:
-        vector = embed_texts(exam.work, exam.target, [PROBE], "validation").of(PROBE)
+        answers = embed_texts(exam.work, exam.target, OWN_TEXTS, "validation")
     except (ProviderRateLimited, ProviderUnavailable) as error:
         raise PermanentError(error.message) from error
+    vector, _ = (answers.of(text) for text in OWN_TEXTS)
     exam.report.add(
         "target_model",
         len(vector) == exam.target.dimension,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from migrations.embedding.embed import Vector
+from migrations.embedding.asking import Vector
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.report import Report
 from migrations.model.texts import Recipe

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from migrations.embedding.embed import Vector, embed
+from migrations.embedding.asking import Vector
+from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment

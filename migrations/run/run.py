@@ -165,11 +165,16 @@ class Run:
         return limiter.ticket(provider, estimated_tokens, migration_id=self.migration.id)
 
     def pay(self, ref: EmbeddingRef, purpose: str, tokens: int) -> None:
-        """Waits for PostgreSQL."""
+        """Waits for PostgreSQL; tries once also when the run has ended meanwhile: it is billed."""
         store, paid_by = self.services.store, self.migration.id
-        self.patiently(
-            lambda: store.record_spend(paid_by, ref.provider, ref.model, purpose, tokens)
-        )
+
+        def record() -> None:
+            store.record_spend(paid_by, ref.provider, ref.model, purpose, tokens)
+
+        try:
+            record()
+        except TransientError:
+            self.patiently(record)
 
     def wait_for_turn(self, seconds: float, purpose: str) -> None:
         """Raises Postponed: a batch is put off in the end; phases are waited for."""

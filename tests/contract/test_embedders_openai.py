@@ -24,6 +24,7 @@ from migrations.model.errors import (
     ProviderKeyMissing,
     ProviderQuotaExhausted,
     ProviderRateLimited,
+    ProviderTooSlow,
     ProviderUnavailable,
     ReembedError,
     TextRefused,
@@ -292,12 +293,15 @@ def test_each_misbehaviour_is_named_for_what_it_is(
     ("status", "expected"),
     [
         (402, ProviderQuotaExhausted),
-        (408, ProviderUnavailable),
+        (408, ProviderTooSlow),
         (409, ProviderUnavailable),
         (413, TextRefused),
         (422, TextRefused),
+        (405, TextRefused),
+        (424, ProviderUnavailable),
         (502, ProviderUnavailable),
         (503, ProviderUnavailable),
+        (504, ProviderTooSlow),
         (529, ProviderUnavailable),
     ],
 )
@@ -317,7 +321,7 @@ def test_a_provider_that_hangs_is_given_up_after_the_timeout(
 
     error = failure(make(timeout=0.3))
 
-    assert ProviderUnavailable is type(error)
+    assert ProviderTooSlow is type(error)
     assert time.monotonic() - begun < 5
 
 

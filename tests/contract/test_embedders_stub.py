@@ -88,6 +88,7 @@ def test_a_text_embedded_again_is_counted_per_model(provider: StubProvider) -> N
 
     assert {
         "requests": 3,
+        "answers": 3,
         "texts": 6,
         "tokens": 6 * tokens_of("a"),
         "distinct_texts": 5,

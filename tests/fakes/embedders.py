@@ -32,8 +32,11 @@ class _Fault:
     error: ReembedError
     times: int | None
     containing: str | None
+    model: str | None
 
-    def concerns(self, texts: Sequence[str]) -> bool:
+    def concerns(self, model: str, texts: Sequence[str]) -> bool:
+        if self.model not in (None, model):
+            return False
         return self.containing is None or any(self.containing in text for text in texts)
 
 
@@ -64,10 +67,18 @@ class FakeEmbedders:
         self._faults: list[_Fault] = []
 
     def fail(
-        self, error: ReembedError, *, times: int | None = 1, containing: str | None = None
+        self,
+        error: ReembedError,
+        *,
+        times: int | None = 1,
+        containing: str | None = None,
+        model: str | None = None,
     ) -> None:
-        """Raise ``error`` from calls with a text holding ``containing``; times None is for ever."""
-        self._faults.append(_Fault(error, times, containing))
+        """Raise ``error`` from calls to ``model`` with a text holding ``containing``.
+
+        None is any model, any text, and for ever. What the error is billed with is billed.
+        """
+        self._faults.append(_Fault(error, times, containing, model))
 
     def refuse(self, containing: str) -> None:
         """From now on refuse every request with such a text, as a provider's 400 does."""
@@ -126,7 +137,7 @@ class FakeEmbedders:
             self.on_embed(texts)
         self.calls += 1
         self.texts += len(texts)
-        self._raise_fault(texts)
+        self._raise_fault(ref.model, texts)
         if "" in texts:
             raise TextRefused("A text is empty.", position=list(texts).index(""))
         if self.known(ref.provider, ref.model) is None and ref.model not in self.unlisted:
@@ -142,10 +153,11 @@ class FakeEmbedders:
         if provider in self.keyless:
             raise ProviderKeyMissing(f"The key of {provider} is not set.")
 
-    def _raise_fault(self, texts: Sequence[str]) -> None:
+    def _raise_fault(self, model: str, texts: Sequence[str]) -> None:
         for position, fault in enumerate(self._faults):
-            if fault.concerns(texts):
+            if fault.concerns(model, texts):
                 self._use_up(position, fault)
+                self.billed += fault.error.billed_tokens
                 raise fault.error
 
     def _use_up(self, position: int, fault: _Fault) -> None:

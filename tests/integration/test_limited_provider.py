@@ -15,7 +15,7 @@ from migrations.adapters.limiter.accounts import accounts
 from migrations.adapters.limiter.limiter import RedisRateLimiter
 from migrations.adapters.providers import ConfiguredEmbedders
 from migrations.bootstrap import build_services, sending_app
-from migrations.embedding.embed import quick_estimate
+from migrations.embedding.asking import quick_estimate
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ProviderRateLimited
 from migrations.settings import ProviderSettings, Settings

@@ -146,12 +146,13 @@ def test_a_doubled_chain_ends_at_its_first_task() -> None:
 def test_a_provider_outage_is_waited_out_and_shown_meanwhile() -> None:
     world = World()
     migration = world.start_at(Phase.DATA_MIGRATION, retry_delay=2.0)
-    world.embedders.fail(ProviderUnavailable("The stub is away."), times=3)
+    world.embedders.fail(ProviderUnavailable("The stub is away."), times=4)
     shown: list[str | None] = []
     world.embedders.on_embed = lambda texts: shown.append(world.now(migration).waiting_for)
     begun = world.clock.monotonic()
     world.deliver()
-    assert [None, None, "The stub is away.", "The stub is away.", None] == shown[:5]
+    away = "The stub is away."
+    assert [None, None, None, away, away, away, None] == shown[:7], "three were probes"
     assert 0.75 * (2 + 4 + 8) <= world.clock.monotonic() - begun <= 14
     assert Status.COMPLETED == world.now(migration).status
 
@@ -316,13 +317,13 @@ def test_a_refused_key_ends_the_run_at_once_and_pays_for_nothing_more() -> None:
     calls = world.embedders.calls
     world.deliver()
     assert "provider-authentication" == (world.now(migration).error or {})["code"]
-    assert calls + 1 == world.embedders.calls
+    assert calls + 2 == world.embedders.calls, "the batch, and a text of our own"
 
 
 def test_what_a_failed_run_made_is_kept_when_rollback_was_not_wanted() -> None:
     world = World()
     migration = world.start_at(Phase.DATA_MIGRATION, enable_rollback=False)
-    world.embedders.fail(ProviderAuthenticationFailed())
+    world.embedders.fail(ProviderAuthenticationFailed(), times=None)
     world.settle()
     assert Status.FAILED == world.now(migration).status
     assert world.vectors.exists(migration.target_collection)

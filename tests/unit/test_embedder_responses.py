@@ -87,13 +87,13 @@ def test_another_number_of_vectors_than_of_texts_is_invalid(embeddings: list[str
 
 
 @pytest.mark.parametrize(
-    "indexes", [[0, 0], [1, 2], [0, None], [0, "1"], [-1, 0], [True, 0], [0.0, 1]]
+    "indexes", [[0, 0, 1], [1, 2], [0, None, None], [0, "1"], [-1, 0], [True, 0], [0.0, 1]]
 )
 def test_an_index_that_is_missing_or_doubled_or_odd_is_invalid(indexes: list[Any]) -> None:
     items = [{"index": index, "embedding": packed(1, 2)} for index in indexes]
 
     with pytest.raises(InvalidVectors):
-        decode(orjson.dumps({"data": items}), count=2)
+        decode(orjson.dumps({"data": items}), count=len(indexes))
 
 
 def test_nan_written_into_json_is_found() -> None:
@@ -125,3 +125,28 @@ def test_a_very_small_or_large_vector_is_a_vector(size: float) -> None:
     vectors = np.array([[size, 0]], dtype=np.float32)
 
     assert check_vectors(vectors, "p/m") is vectors
+
+
+@pytest.mark.parametrize("index", [{}, {"index": None}, {"index": 0}, {"index": 1}, {"index": "?"}])
+def test_where_no_index_tells_one_from_another_the_lists_order_counts(
+    index: dict[str, Any],
+) -> None:
+    items = [{"embedding": packed(number, 1), **index} for number in range(3)]
+    embedded = decode(orjson.dumps({"data": items}), count=3)
+    assert [[0, 1], [1, 1], [2, 1]] == embedded.vectors.tolist()
+
+
+@pytest.mark.parametrize("empty", [[], ""])
+def test_a_vector_without_numbers_is_no_vector_and_none_of_another_dimension(empty: Any) -> None:
+    with pytest.raises(InvalidVectors, match="no vector"):
+        decode(body_of(empty))
+
+
+@pytest.mark.parametrize(("usage", "tokens"), [({"usage": {"total_tokens": 3}}, 3), ({}, 7)])
+@pytest.mark.parametrize("embedding", [packed(1, 2, 3), "no base64!"])
+def test_what_is_thrown_away_says_what_it_is_billed_with(
+    embedding: str, usage: dict[str, Any], tokens: int
+) -> None:
+    with pytest.raises((InvalidVectors, DimensionMismatch)) as raised:
+        decode(body_of(embedding, **usage))
+    assert tokens == raised.value.billed_tokens

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.embedding.embed import embed, quick_estimate
+from migrations.embedding.asking import quick_estimate
+from migrations.embedding.embed import embed
 from migrations.model.chunks import Embedded
 from migrations.model.errors import Postponed, ProviderRateLimited
 from migrations.model.states import Phase, Status

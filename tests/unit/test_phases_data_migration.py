@@ -53,8 +53,8 @@ def test_a_collection_of_any_size_moves_whole(chunks: int) -> None:
 def test_each_text_is_paid_for_once() -> None:
     world = World(10)
     world.complete(verify_migration=False)
-    probe_of_validation = 1
-    assert 10 + probe_of_validation == embeddings(world)
+    probes_of_validation = 2
+    assert 10 + probes_of_validation == embeddings(world)
 
 
 def test_keys_written_behind_and_beyond_the_plan_are_caught_up() -> None:
@@ -274,7 +274,7 @@ def test_a_run_driven_again_embeds_nothing_that_the_target_holds() -> None:
 def test_an_outage_of_the_provider_is_waited_out() -> None:
     world = World()
     migration = world.start_at(Phase.DATA_MIGRATION, retry_delay=2.0)
-    world.embedders.fail(ProviderUnavailable(), times=8)
+    world.embedders.fail(ProviderUnavailable(), times=12)
     begun = world.clock.monotonic()
     world.deliver()
     assert Status.COMPLETED == world.now(migration).status

@@ -241,7 +241,7 @@ def test_texts_that_are_all_longer_than_the_old_model_takes_prove_nothing() -> N
 def test_an_old_model_that_answers_with_another_dimension_is_refused() -> None:
     world = World()
     migration = world.start()
-    world.embedders.fail(DimensionMismatch("8 were wanted, 9 came."), containing="text")
+    world.embedders.fail(DimensionMismatch("8 were wanted, 9 came."), times=None, model="small")
     with pytest.raises(ValidationFailed, match="8 were wanted, 9 came"):
         validation.execute(world.run_of(migration))
 
@@ -251,10 +251,10 @@ def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
     embedded_as(world, range(12), "title {}")
     migration = world.start()
     limited = ProviderRateLimited("Too many requests.")
-    world.embedders.fail(limited, containing="text")
+    world.embedders.fail(limited, model="small")
     with pytest.raises(ValidationFailed, match="may not be the text"):
         validation.execute(world.run_of(migration))
-    world.embedders.fail(limited, times=None, containing="text")
+    world.embedders.fail(limited, times=None, model="small")
     report = examine(world.errand(), world.bot, LARGE)
     assert ["The old model does not answer (Too many requests.)"] == [
         check.message.split(";")[0] for check in report.warnings
@@ -271,7 +271,7 @@ def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
     world = World()
     migration = world.start()
     gone = ProviderUnavailable("The old one is gone.")
-    world.embedders.fail(gone, times=None, containing="text")
+    world.embedders.fail(gone, times=None, model="small")
     found = validation.execute(world.run_of(migration)).warnings
     assert ["The old model does not answer (The old one is gone.)"] == [
         warning.split(";")[0] for warning in found

@@ -112,7 +112,10 @@ def test_a_text_in_json_is_refused_in_a_sentence_that_says_so() -> None:
     ("fault", "words"),
     [
         (lambda e: e.fail(ProviderUnavailable("It is gone."), times=None), "It is gone."),
-        (lambda e: e.fail(UnknownModel("It was switched off.")), "It was switched off."),
+        (
+            lambda e: e.fail(UnknownModel("It is off."), times=None),
+            "It is off.",
+        ),
         (lambda e: e.without_key("fake"), "The key of fake is not set."),
         (lambda e: e.refuse("text"), "The model refuses every text"),
     ],

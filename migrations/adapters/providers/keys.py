@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from migrations.model.errors import InvalidConfiguration, ProviderKeyMissing
+from migrations.model.errors import InvalidConfiguration, ProviderKeyMissing, ReembedError
 
 #: Sent where a provider needs no key, since the client insists on one.
 NO_KEY = "none"
@@ -62,7 +62,7 @@ def scrub(error: BaseException, key: str) -> None:
     pending: list[BaseException | None] = [error]
     while pending:
         one = pending.pop()
-        if one is None or id(one) in seen:
+        if one is None or id(one) in seen or isinstance(one, ReembedError):  # ours holds none
             continue
         seen.add(id(one))
         _scrub_one(one, key)

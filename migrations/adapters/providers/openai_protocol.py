@@ -19,10 +19,10 @@ from migrations.adapters.providers.rate_headers import rate_limit_headers
 from migrations.adapters.providers.response_vectors import decode_response
 from migrations.adapters.providers.tokens import estimate_tokens, pack
 from migrations.adapters.providers.vectors import check_vectors
-from migrations.adapters.providers.vendor_errors import translate
+from migrations.adapters.providers.vendor_errors import refusal, reword, translate
 from migrations.model.chunks import Embedded
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import TextRefused
+from migrations.model.errors import InvalidVectors, ProviderUnavailable, TextRefused
 
 #: Told (provider, headers) after every answer, refusals included; only the
 #: headers about limits are given. Called on the embedding thread, so it must be quick.
@@ -130,12 +130,41 @@ class Connection:
         except openai.OpenAIError as error:
             if isinstance(error, openai.APIStatusError):
                 self._tell(error.response.headers)
+            said = translate(error, ref, client.api_key, texts)
             scrub(error, client.api_key)
-            raise translate(error, ref, client.api_key) from error
+            reword(error, said.message)
+            raise said from error
         except orjson.JSONEncodeError as error:
             raise TextRefused("A text holds half a surrogate pair and is no Unicode.") from error
         self._tell(response.headers)
         return response.content
+
+    def decode(
+        self, body: bytes, texts: Sequence[str], ref: EmbeddingRef, dimension: int | None
+    ) -> Embedded:
+        """The vectors of an answer's body. Raises the domain's error when it holds others or none.
+
+        The error says what the answer is billed with.
+        """
+        source = f"{ref.provider}/{ref.model}"
+        try:
+            answer = decode_response(
+                body,
+                count=len(texts),
+                dimension=dimension,
+                estimate=lambda: sum(map(estimate_tokens, texts)),
+                source=source,
+            )
+        except ProviderUnavailable as none:
+            error = refusal(200, body, ref, self.client().api_key, texts)
+            error.billed_tokens = none.billed_tokens
+            raise error from none
+        try:
+            check_vectors(answer.vectors, source)
+        except InvalidVectors as error:
+            error.billed_tokens = answer.tokens
+            raise
+        return answer
 
     def _tell(self, headers: Mapping[str, str]) -> None:
         if self._on_headers is not None:
@@ -176,7 +205,7 @@ class ProtocolEmbedder:
         if not parts:
             return Embedded(np.empty((0, self._ref.dimension), dtype=np.float32), 0)
         answers = [
-            decode(body, part, self._ref, self._expected)
+            self._connection.decode(body, part, self._ref, self._expected)
             for part, body in zip(parts, bodies, strict=True)
         ]
         if len(answers) == 1:
@@ -201,16 +230,3 @@ class OwnDimensionEmbedder(ProtocolEmbedder):
         embedded = super()._read(parts, bodies)
         self._learn(self._ref, embedded.vectors.shape[1])
         return embedded
-
-
-def decode(body: bytes, texts: Sequence[str], ref: EmbeddingRef, dimension: int | None) -> Embedded:
-    source = f"{ref.provider}/{ref.model}"
-    answer = decode_response(
-        body,
-        count=len(texts),
-        dimension=dimension,
-        estimate=lambda: sum(map(estimate_tokens, texts)),
-        source=source,
-    )
-    check_vectors(answer.vectors, source)
-    return answer

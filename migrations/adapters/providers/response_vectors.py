@@ -28,17 +28,22 @@ def decode_response(
         source: Who answered, for messages.
 
     Raises:
-        InvalidVectors: too few or too many vectors, an index missing or given
-            twice, or something that is no vector.
+        InvalidVectors: too few or too many vectors, indexes that contradict each
+            other, or something that is no vector.
         DimensionMismatch: a vector of another dimension.
         ProviderUnavailable: not an embeddings response at all, such as the page
             of a proxy or a body that was cut off.
+        All say what the answer is billed with.
     """
     payload = _parse(body, source)
-    items = _in_order(payload["data"], count, source)
-    rows = [_row(item.get("embedding"), source) for item in items]
-    vectors = _stack(rows, dimension, source)
-    return Embedded(vectors, _reported_tokens(payload) or estimate())
+    tokens = _reported_tokens(payload) or estimate()
+    try:
+        items = _in_order(payload["data"], count, source)
+        rows = [_row(item.get("embedding"), source) for item in items]
+        return Embedded(_stack(rows, dimension, source), tokens)
+    except (InvalidVectors, DimensionMismatch) as error:
+        error.billed_tokens = tokens
+        raise
 
 
 def _parse(body: bytes, source: str) -> dict[str, Any]:
@@ -48,7 +53,9 @@ def _parse(body: bytes, source: str) -> dict[str, Any]:
         payload = _parse_leniently(body, source)
     if isinstance(payload, dict) and isinstance(payload.get("data"), list):
         return payload
-    raise ProviderUnavailable(f"{source} answered with something that holds no embeddings.")
+    error = ProviderUnavailable(f"{source} answered with something that holds no embeddings.")
+    error.billed_tokens = _reported_tokens(payload)
+    raise error
 
 
 def _parse_leniently(body: bytes, source: str) -> Any:
@@ -60,14 +67,18 @@ def _parse_leniently(body: bytes, source: str) -> Any:
 
 
 def _in_order(items: list[Any], count: int, source: str) -> list[dict[str, Any]]:
-    """The items by their index: the protocol allows any order in the list."""
+    """The items by their index: the protocol allows any order in the list.
+
+    Where no index tells one item from another, some gateways have none, it is the list's order.
+    """
     if len(items) != count:
         raise InvalidVectors(f"{source} answered {count} texts with {len(items)} vectors.")
-    placed: dict[int, dict[str, Any]] = {
-        item["index"]: item
-        for item in items
-        if isinstance(item, dict) and type(item.get("index")) is int
-    }
+    if not all(isinstance(item, dict) for item in items):
+        raise InvalidVectors(f"{source} answered with something that is no vector.")
+    indexes = [item.get("index") for item in items]
+    if all(index == indexes[0] for index in indexes):
+        return items
+    placed = {item["index"]: item for item in items if type(item.get("index")) is int}
     if placed.keys() != set(range(count)):
         raise InvalidVectors(
             f"{source} left out an index or gave one twice, so no vector can be assigned."
@@ -78,12 +89,13 @@ def _in_order(items: list[Any], count: int, source: str) -> list[dict[str, Any]]
 def _row(embedding: Any, source: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
         if isinstance(embedding, str):
-            return np.frombuffer(pybase64.b64decode(embedding, validate=True), dtype="<f4")
-        with np.errstate(over="ignore"):  # becomes infinite, which is refused by name later
-            row = np.asarray(embedding, dtype=np.float32)
+            row = np.frombuffer(pybase64.b64decode(embedding, validate=True), dtype="<f4")
+        else:
+            with np.errstate(over="ignore"):  # becomes infinite, which is refused by name later
+                row = np.asarray(embedding, dtype=np.float32)
     except (ValueError, TypeError) as error:
         raise InvalidVectors(f"{source} answered with something that is no vector.") from error
-    if row.ndim != 1:
+    if row.ndim != 1 or not row.size:
         raise InvalidVectors(f"{source} answered with something that is no vector.")
     return row
 
@@ -105,8 +117,8 @@ def _stack(
     return vectors
 
 
-def _reported_tokens(payload: dict[str, Any]) -> int:
-    usage = payload.get("usage")
+def _reported_tokens(payload: Any) -> int:
+    usage = payload.get("usage") if isinstance(payload, dict) else None
     if not isinstance(usage, dict):
         return 0
     tokens = usage.get("total_tokens") or usage.get("prompt_tokens") or 0

@@ -1,13 +1,18 @@
-"""What the openai client raises, in the domain's words."""
+"""What the openai client raises, and bodies without vectors, in the domain's words.
+
+What an error means is told by its status, its codes and the parameter it names. Its words are
+quoted for people and decide nothing: they may repeat an input that speaks of models and keys.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
+import httpx2
 import openai
 
-from migrations.adapters.providers.keys import redact
+from migrations.adapters.providers.error_bodies import Said, quote, read
 from migrations.adapters.providers.rate_headers import retry_after_seconds
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
@@ -15,88 +20,110 @@ from migrations.model.errors import (
     ProviderAuthenticationFailed,
     ProviderQuotaExhausted,
     ProviderRateLimited,
+    ProviderTooSlow,
     ProviderUnavailable,
     ReembedError,
     TextRefused,
     UnknownModel,
 )
 
-#: Codes under which providers say "you have no credit" with the status of a rate limit.
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_MODEL_CODES = frozenset({"model_not_found", "invalid_model", "unknown_model"})
-#: "The model `x` does not exist", "Invalid model: x", "model 'x' not found".
-_MODEL_WORDS = re.compile(
-    r"invalid model\b|unknown model\b|\bmodel\b.{0,80}\b(?:not found|does not exist|not exist)",
-    re.IGNORECASE | re.DOTALL,
-)
-_LONGEST_QUOTE = 300
+#: "You have no credit", with whatever status: OpenAI, Alibaba, DeepSeek, Volcengine, one-api.
+_QUOTA_CODES = frozenset({
+    *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "arrearage"),
+    *("insufficient_balance", "insufficient_user_quota", "accountoverdue", "accountoverdueerror"),
+    *("payment_required", "insufficient_credits"),
+})  # fmt: skip
+_KEY_CODES = frozenset({"invalid_api_key", "invalidapikey", "account_deactivated"})
+_MODEL_CODES = frozenset({
+    *("model_not_found", "modelnotfound", "invalid_model", "unknown_model"),
+    "deploymentnotfound",
+})  # fmt: skip
+#: Of a server that was too slow, or of the proxy before it.
+_TOO_SLOW = frozenset({408, 504, 524})
+#: "Not now" among the statuses that mean the request.
+_PASSING = frozenset({409, 423, 424, 425})
 
 
-def translate(error: openai.OpenAIError, ref: EmbeddingRef, key: str) -> ReembedError:
+def translate(
+    error: openai.OpenAIError, ref: EmbeddingRef, key: str, texts: Sequence[str]
+) -> ReembedError:
     """The domain's error for a vendor's; the caller raises it ``from`` the vendor's."""
     if isinstance(error, openai.APIStatusError):
-        return _refusal(error, ref, key)
-    if isinstance(error, openai.APITimeoutError):
-        return ProviderUnavailable(f"{ref.provider} did not answer in time.", provider=ref.provider)
+        response = error.response
+        return refusal(
+            response.status_code,
+            response.content,
+            ref,
+            key,
+            texts,
+            retry_after_seconds(response.headers),
+        )
+    if isinstance(error, openai.APITimeoutError) and not _before_it_was_asked(error):
+        return ProviderTooSlow(f"{ref.provider} did not answer in time.", provider=ref.provider)
     return ProviderUnavailable(f"{ref.provider} cannot be reached.", provider=ref.provider)
 
 
-def _refusal(error: openai.APIStatusError, ref: EmbeddingRef, key: str) -> ReembedError:
-    said = redact(_words(error), key)
-    details: dict[str, Any] = {"provider": ref.provider, "status": error.status_code}
-    match error.status_code:
-        case _ if _about_model(error):
-            return UnknownModel(f"{ref.provider} does not know {ref.model}: {said}", **details)
-        case 401 | 403:
-            return ProviderAuthenticationFailed(
-                f"{ref.provider} refuses the key; replace it and start again.", **details
-            )
-        case 402:
-            return ProviderQuotaExhausted(f"{ref.provider} wants payment: {said}", **details)
-        case 429:
-            return _limited(error, ref, said, details)
-        case 400 | 413 | 422:
-            return _bad_input(error, ref, said, details)
-        case 404:
-            return UnknownModel(
-                f"{ref.provider} has no {ref.model}, or its base URL is wrong: {said}", **details
-            )
-    return ProviderUnavailable(
-        f"{ref.provider} answered with status {error.status_code}.",
-        retry_after_seconds=retry_after_seconds(error.response.headers),
-        **details,
-    )
+def reword(error: openai.OpenAIError, instead: str) -> None:
+    """Leave nothing of a vendor's own words, which may repeat the texts, to logs and tracebacks."""
+    error.args = (instead,)
+    if isinstance(error, openai.APIError):
+        error.message, error.body = instead, None
 
 
-def _limited(
-    error: openai.APIStatusError, ref: EmbeddingRef, said: str, details: dict[str, Any]
+def _before_it_was_asked(error: openai.APITimeoutError) -> bool:
+    return isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
+
+
+def refusal(
+    status: int,
+    body: bytes,
+    ref: EmbeddingRef,
+    key: str,
+    texts: Sequence[str],
+    retry_after: float | None = None,
 ) -> ReembedError:
-    if {error.code, error.type} & _QUOTA_CODES:
-        return ProviderQuotaExhausted(f"{ref.provider} has no credit left: {said}", **details)
-    return ProviderRateLimited(
-        f"{ref.provider} asks to slow down: {said}",
-        retry_after_seconds=retry_after_seconds(error.response.headers),
-        **details,
-    )
+    """What an answer without vectors means; a body with a status of its own means that one.
+
+    Args:
+        texts: What was asked; nothing of it is quoted.
+    """
+    said = read(body)
+    words = quote(said.words, texts, key)
+    if status < 400:
+        status = said.status or status
+    details: dict[str, Any] = {"provider": ref.provider, "status": status}
+    kind, sentence = _meaning(status, said, ref)
+    message = f"{sentence}: {words}" if words else f"{sentence}."
+    if issubclass(kind, ProviderUnavailable | ProviderRateLimited):
+        return kind(message, retry_after_seconds=retry_after, **details)
+    return kind(message, **details)
 
 
-def _bad_input(
-    error: openai.APIStatusError, ref: EmbeddingRef, said: str, details: dict[str, Any]
-) -> ReembedError:
-    if error.param == "dimensions" or (error.param is None and "dimensions" in _words(error)):
-        return InvalidConfiguration(f"{ref} cannot be had: {said}", **details)
-    return TextRefused(f"{ref.provider} refuses the input: {said}", **details)
+def _meaning(status: int, said: Said, ref: EmbeddingRef) -> tuple[type[ReembedError], str]:
+    provider, codes = ref.provider, said.codes
+    if codes & _QUOTA_CODES or status == 402:
+        return ProviderQuotaExhausted, f"{provider} has no credit left for us"
+    if codes & _KEY_CODES or status in (401, 403):
+        return (
+            ProviderAuthenticationFailed,
+            f"{provider} refuses the key; replace it and start again",
+        )
+    if codes & _MODEL_CODES or (said.param == "model" and 400 <= status < 500):
+        return UnknownModel, f"{provider} does not know {ref.model}"
+    if status == 404:
+        return UnknownModel, f"{provider} has no {ref.model}, or its base URL is wrong"
+    if said.param == "dimensions" and 400 <= status < 500:
+        return InvalidConfiguration, f"{ref} cannot be had"
+    if status == 429:
+        return ProviderRateLimited, f"{provider} asks to slow down"
+    return _of_request(status, provider)
 
 
-def _about_model(error: openai.APIStatusError) -> bool:
-    if {error.code, error.type} & _MODEL_CODES:
-        return True
-    return error.status_code == 400 and _MODEL_WORDS.search(_words(error)) is not None
-
-
-def _words(error: openai.APIStatusError) -> str:
-    """The provider's own sentence, cut short: it may quote the whole input."""
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    text = said if isinstance(said, str) else error.message
-    return text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 1] + "…"
+def _of_request(status: int, provider: str) -> tuple[type[ReembedError], str]:
+    if status in _TOO_SLOW:
+        return ProviderTooSlow, f"{provider} did not answer in time (status {status})"
+    if 400 <= status < 500 and status not in _PASSING:
+        return TextRefused, f"{provider} refuses the input"
+    if status < 400:
+        return ProviderUnavailable, f"{provider} answered with something that holds no embeddings"
+    return ProviderUnavailable, f"{provider} answered with status {status}"
