@@ -267,6 +267,7 @@ def test_a_run_whose_time_is_up_says_what_it_was_waiting_for() -> None:
 def test_a_run_that_waits_for_nothing_only_says_that_its_time_is_up() -> None:
     world = World(TEXTS)
     migration = world.start_at(Phase.DATA_MIGRATION, timeout_seconds=60)
+    world.clock.sleep(61)
     world.store.roll_back(migration.id, migration.epoch, TimedOut("It took too long."))
     assert "It took too long." == (world.now(migration).error or {})["message"]
 
