@@ -27,7 +27,7 @@ SILENCE_SECONDS = STATEMENT_SECONDS + 5
 POOL_SIZE, POOL_OVERFLOW = 5, 20
 POOL_SECONDS = 10
 #: The server ends a transaction whose process says nothing for so long. One that was
-#: stopped would keep the watch, or a migration's row, from everybody until it went on.
+#: stopped would keep a migration's row from everybody until it went on.
 IDLE_SECONDS = 15
 
 UNDEFINED_TABLE = "42P01"
