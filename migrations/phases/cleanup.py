@@ -7,7 +7,7 @@ import structlog
 from migrations.model.errors import ReembedError, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.run.run import Run
-from migrations.target.alias import reconcile
+from migrations.target.alias import for_a_while, reconcile
 from migrations.way_back.late_writes import sweep
 
 log = structlog.get_logger(__name__)
@@ -15,12 +15,12 @@ log = structlog.get_logger(__name__)
 
 def execute(run: Run) -> Outcome:
     """Look at the alias once more, sweep the old collection and forget the checkpoints."""
-    run.patiently(lambda: reconcile(run.services, run.migration.bot_id))
+    warnings = for_a_while(run, lambda: reconcile(run.services, run.migration.bot_id))
     # 16 bytes a chunk: too much to be deleted while the switch locks the bot.
     run.services.store.forget_earlier_snapshots(run.migration.id)
     _sweep(run)
     run.services.checkpoints.forget(run.migration.id)
-    return Outcome()
+    return Outcome(warnings=warnings)
 
 
 def _sweep(run: Run) -> None:

@@ -17,7 +17,7 @@ from migrations.model.outcomes import Outcome
 from migrations.model.states import Status
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
-from migrations.target.alias import follow
+from migrations.target.alias import follow, for_a_while
 from migrations.target.ready import make_ready
 
 log = structlog.get_logger(__name__)
@@ -46,9 +46,11 @@ def execute(run: Run) -> Outcome:
     bot = store.switch(migration.id, migration.epoch, run.services.settings.retention_hours)
     failpoint("finalization.after_switch", migration_id=migration.id)
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
-    run.patiently(lambda: follow(run.services, bot))
+    warnings = for_a_while(run, lambda: follow(run.services, bot))
     failpoint("finalization.after_alias", migration_id=migration.id)
-    return Outcome(warnings=[] if expected is None else _counted_at_once(run, expected))
+    if expected is not None:
+        warnings += _counted_at_once(run, expected)
+    return Outcome(warnings=warnings)
 
 
 def _last_preparations(run: Run) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
+from collections.abc import Callable
 from io import StringIO
 from typing import Any, TextIO
 
@@ -18,6 +20,39 @@ from migrations.settings import Settings
 
 #: Control characters of both sets, line ends that are none, and marks that turn a text round.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: What is said again for the same reason is said so often.
+AGAIN_SECONDS = 60.0
+#: More reasons than this are not remembered.
+MOST_REASONS = 1_000
+
+
+class Thinning:
+    """Leaves out what the same migration, or nobody's, has said for the same reason lately.
+
+    The next one that is let through says how many were not, as ``left_out``. What gives no
+    ``reason`` is let through. A processor; threads may share it, and may then miscount by one.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        #: When it was last said, and how many were left out since.
+        self._said: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def __call__(
+        self, _: object, __: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        if "reason" not in event:
+            return event
+        key = tuple(str(event.get(name)) for name in ("event", "reason", "migration_id"))
+        now = self._monotonic()
+        last, left_out = self._said.get(key, (now - AGAIN_SECONDS, 0))
+        if now - last < AGAIN_SECONDS:
+            self._said[key] = last, left_out + 1
+            raise structlog.DropEvent
+        if len(self._said) >= MOST_REASONS:
+            self._said.clear()
+        self._said[key] = now, 0
+        return {**event, "left_out": left_out} if left_out else event
 
 
 def configure(settings: Settings) -> None:
@@ -35,7 +70,12 @@ def configure(settings: Settings) -> None:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            Thinning(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

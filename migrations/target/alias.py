@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from migrations.model.bots import Bot
-from migrations.model.errors import VectorStoreUnavailable
+from migrations.model.errors import (
+    CollectionNotFound,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
 from migrations.process.services import Services
+from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
+
+#: How long a run that has switched waits for its alias, in finalization and in cleanup.
+PATIENCE_SECONDS = 120.0
+
+
+def for_a_while(run: Run, point: Callable[[], object]) -> list[str]:
+    """``point`` the alias until it follows; a warning when it has not for so long.
+
+    The bot has switched, and neither its end nor the way back may wait for the alias
+    without an end: the watchdog goes on with it.
+    """
+    clock = run.services.clock
+    until = clock.monotonic() + PATIENCE_SECONDS
+
+    def tried() -> list[str]:
+        try:
+            point()
+        except (VectorStoreUnavailable, VectorStoreRefused, CollectionNotFound) as error:
+            if clock.monotonic() >= until:
+                log.warning("alias_does_not_follow", alias=run.bot.alias, reason=error.message)
+                return [_stays_behind(run, error.message)]
+            raise VectorStoreUnavailable(error.message) from error
+        return []
+
+    return run.patiently(tried)
+
+
+def _stays_behind(run: Run, reason: str) -> str:
+    return (
+        f"The alias {run.bot.alias!r} has not followed the switch ({reason}) Whoever reads by it "
+        "may be answered from the previous collection. The watchdog goes on trying; if it does "
+        f"not succeed, point it to {run.migration.target_collection!r} in Milvus."
+    )
 
 
 def follow(services: Services, bot: Bot) -> None:
@@ -34,13 +74,14 @@ def reconcile(services: Services, bot_id: str) -> bool:
     Raises:
         VectorStoreUnavailable: the alias still differs; try again.
     """
-    moved = False
-    for _ in range(3):
+    moved: str | None = None
+    for attempt in range(3):
         bot = services.store.bot(bot_id)
         actual = services.vectors.resolve_alias(bot.alias)
         if actual == bot.live.collection:
-            return moved
-        log.info("alias_moved", alias=bot.alias, was=actual, now=bot.live.collection)
+            if attempt:
+                log.info("alias_moved", alias=bot.alias, was=moved, now=actual)
+            return attempt > 0
         services.vectors.point_alias(bot.alias, bot.live.collection)
-        moved = True
+        moved = actual
     raise VectorStoreUnavailable(f"The alias of bot {bot_id!r} does not follow; trying again.")

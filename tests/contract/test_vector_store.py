@@ -73,7 +73,15 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
 }
 
 
-@pytest.fixture(params=["fake", "fake-unordered", "milvus-lite", "milvus-standalone"])
+@pytest.fixture(
+    params=[
+        "fake",
+        "fake-unordered",
+        "milvus-lite",
+        "milvus-standalone",
+        "milvus-standalone-named",
+    ]
+)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     world = open_world(request.param, request.getfixturevalue)
     yield world

@@ -202,15 +202,28 @@ def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
         time.sleep(pause)
 
 
-def world_at(url: str) -> World:
-    """An engine at work, reached by the store and past it."""
+def world_at(url: str, database: str = "") -> World:
+    """An engine at work, reached by the store and past it; a named database is made."""
     client = MilvusClient(uri=url, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS)
-    return World(MilvusVectorStore(url), client)
+    if database:
+        client.create_database(database)
+        client.close()
+        client = MilvusClient(
+            uri=url, db_name=database, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS
+        )
+    return World(MilvusVectorStore(url, database=database), client)
+
+
+#: The fixtures that give the session's engines.
+SHARED = {
+    "milvus-lite": "on_lite",
+    "milvus-standalone": "on_standalone",
+    "milvus-standalone-named": "on_standalone_named",
+}
 
 
 def open_world(kind: str, fixture: Callable[[str], Any]) -> World:
     """A fake of one's own, or the session's engine; ``fixture`` gives one by its name."""
     if kind.startswith("fake"):
         return World(FakeVectorStore(unordered=kind == "fake-unordered"))
-    shared = fixture("on_lite" if kind == "milvus-lite" else "on_standalone")
-    return replace(shared, made=[])
+    return replace(fixture(SHARED[kind]), made=[])

@@ -70,7 +70,7 @@ def timed_out_while_stuck(ground: Ground) -> str:
             os.kill(pid, signal.SIGSTOP)
             stuck.append(pid)
             assert name
-        # One of those that stand still may hold the watch, which PostgreSQL takes from it.
+        # One of those that stand still may be in a round; another's watchdog takes the next.
         run.wait_for(lambda seen: seen["status"] in ("rolling_back", "rolled_back"), 30)
     rolled_back(ground, bot, run)
     (error,) = run.progress()["errors"]

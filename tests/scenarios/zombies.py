@@ -81,7 +81,7 @@ def late_alias_change(ground: Ground) -> str:
 
 
 def stopped_watchdog(ground: Ground) -> str:
-    """A worker is stopped with the watch in its hands; another one takes the watch over."""
+    """A worker is stopped in a round of its watchdog; another one's takes the next."""
     bot = seeded(ground)
     ground.driver.on("watchdog.before_round", "stop")
     frozen = ground.acted("watchdog.before_round", "stop").pid

@@ -17,9 +17,10 @@ from migrations.model.errors import (
 )
 from migrations.model.states import Phase, Status
 from migrations.phases import finalization
+from migrations.target.alias import PATIENCE_SECONDS
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import FakeMigrationStore
-from tests.fakes.world import ALIAS, SOURCE, World, kill
+from tests.fakes.world import ALIAS, OWNER, SOURCE, World, kill
 
 
 class SwitchReplyLost(FakeMigrationStore):
@@ -195,3 +196,35 @@ def test_a_target_that_cannot_be_loaded_is_not_switched_to() -> None:
     with pytest.raises(ReembedError):
         finalization.execute(world.run_of(migration))
     assert SOURCE == world.bot.live.collection
+
+
+@pytest.mark.parametrize(
+    "error", [VectorStoreUnavailable("It is away."), VectorStoreRefused("You may not.")]
+)
+def test_an_alias_that_cannot_follow_ends_in_a_warning_and_is_the_watchdogs(
+    error: ReembedError,
+) -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.vectors.fail("point_alias", error, times=10_000)
+    begun = world.clock.monotonic()
+    world.deliver()
+    now = world.now(migration)
+    assert Status.COMPLETED == now.status
+    assert world.clock.monotonic() - begun < 3 * PATIENCE_SECONDS
+    assert any(error.message in one and "point it to" in one for one in now.warnings), now.warnings
+    assert world.system.status(OWNER, "bot").rollback.ready
+    world.vectors.recover()
+    world.clock.sleep(2)
+    world.watchdog.look()
+    assert migration.target_collection == world.vectors.resolve_alias(ALIAS)
+
+
+def test_an_alias_that_follows_late_is_waited_for_without_a_warning() -> None:
+    world = World()
+    migration = world.start_at(Phase.FINALIZATION)
+    world.vectors.fail("point_alias", VectorStoreUnavailable("It is away."), times=3)
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert () == world.now(migration).warnings
+    assert migration.target_collection == world.vectors.resolve_alias(ALIAS)

@@ -224,12 +224,12 @@ class MilvusVectorStore:
     # --- aliases ----------------------------------------------------------------
 
     def resolve_alias(self, alias: str) -> str | None:
+        # Not describe_alias: Milvus 2.3.5 looks for it in the default database, whichever is ours.
         try:
-            return str(self._call("describe_alias", alias)["collection_name"])
-        except (CollectionNotFound, VectorStoreRefused) as error:
-            if faults.code_of(error.__cause__) in faults.NO_SUCH_ALIAS:
-                return None
-            raise
+            physical = str(self._described(alias)["collection_name"])
+        except CollectionNotFound:
+            return None
+        return physical if physical != alias else None
 
     def point_alias(self, alias: str, collection: str) -> None:
         if self._connection.is_milvus_lite():  # Milvus itself refuses
@@ -251,10 +251,12 @@ class MilvusVectorStore:
             self._call("create_alias", collection, alias)
 
     def aliases_of(self, collection: str) -> list[str]:
-        self._require(collection)
-        answer = self._call("list_aliases", collection)
-        names = answer["aliases"] if isinstance(answer, Mapping) else answer
-        return sorted(map(str, names))
+        # list_aliases of Milvus 2.3.5 looks in the default database, whichever is ours;
+        # describe_collection of milvus-lite 3.2.2 tells none anywhere.
+        answer = self._described(collection)
+        if self._connection.is_milvus_lite():
+            answer = self._call("list_aliases", collection)
+        return sorted(map(str, answer["aliases"]))
 
     # --- reading ----------------------------------------------------------------
 
