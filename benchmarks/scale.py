@@ -50,6 +50,8 @@ class Scale:
     #: A migration that takes longer is cancelled and judged by what it has done.
     longest_seconds: float = 2400.0
     empty_batches: int = 2_000
+    #: How long the API is asked beside slow clients.
+    slow_clients_seconds: float = 60.0
     switch: tuple[int, ...] = (10_000, 1_000_000)
     #: Milvus and the batch workers on other processors than everything else.
     apart: bool = False
@@ -73,6 +75,7 @@ class Scale:
             latency_window_seconds=2.0,
             growth=(100, 400),
             empty_batches=100,
+            slow_clients_seconds=3.0,
             switch=(100, 400),
         )
 

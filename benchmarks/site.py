@@ -99,30 +99,35 @@ class Site:
         self._leaving.__exit__(kind, error, traceback)
 
     def _prepare(self) -> None:
-        self._port = free_port()
-        settings = Settings(
+        self.port = free_port()
+        self._settings = Settings(
             _env_file=None,
             database_url=self.postgres.url,
             redis_url=self.redis_server.url,
             milvus_uri=self.milvus_server.url,
         )
-        upgrade_schema(settings)
-        self.token = issue_token(settings, f"bench-{uuid4().hex[:8]}", "bench", Role.ADMIN)
+        upgrade_schema(self._settings)
+        self.token = self.token_of("bench")
         self.api = ApiClient(self.url, self.token)
+
+    def token_of(self, owner: str) -> str:
+        """A new one, of an admin."""
+        return issue_token(self._settings, f"{owner}-{uuid4().hex[:8]}", owner, Role.ADMIN)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     # --- processes ------------------------------------------------------------------
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """That of all its processes."""
         own = {
             "REEMBED_DATABASE_URL": self.postgres.url,
             "REEMBED_REDIS_URL": self.redis_server.url,
             "REEMBED_MILVUS_URI": self.milvus_server.url,
             "REEMBED_OPENAI_BASE_URL": self.provider.url,
-            "REEMBED_PORT": str(self._port),
+            "REEMBED_PORT": str(self.port),
             "REEMBED_ENV_FILE": "",
             "OPENAI_API_KEY": "sk-of-the-stub",
             # The processes run beside a Procfile of their own, not in the project.
@@ -142,7 +147,7 @@ class Site:
         procfile = self.folder / "Procfile"
         procfile.write_text("\n".join([*self._commands(batch_application), ""]))
         logs = self.folder / "logs"
-        self._processes = Processes(self._environment(), logs=logs, procfile=procfile)
+        self._processes = Processes(self.environment(), logs=logs, procfile=procfile)
         batch = self._workers("batch")
         with staying_on(self._processors.busy):
             self._processes.start(batch)
