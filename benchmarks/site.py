@@ -100,15 +100,19 @@ class Site:
 
     def _prepare(self) -> None:
         self.port = free_port()
-        settings = Settings(
+        self._settings = Settings(
             _env_file=None,
             database_url=self.postgres.url,
             redis_url=self.redis_server.url,
             milvus_uri=self.milvus_server.url,
         )
-        upgrade_schema(settings)
-        self.token = issue_token(settings, f"bench-{uuid4().hex[:8]}", "bench", Role.ADMIN)
+        upgrade_schema(self._settings)
+        self.token = self.token_of("bench")
         self.api = ApiClient(self.url, self.token)
+
+    def token_of(self, owner: str) -> str:
+        """A new one, of an admin."""
+        return issue_token(self._settings, f"{owner}-{uuid4().hex[:8]}", owner, Role.ADMIN)
 
     @property
     def url(self) -> str:

@@ -2,7 +2,7 @@
 that hangs.
 
 For a while 64 connections have sent half a header each, opened again as soon as they are ended,
-and twenty callers wait for a validation, each asking again when it is answered or refused. The
+and twenty owners wait for a validation, each asking again when it is answered or refused. The
 worst answer of progress and of ``/healthz`` is looked at, against what served the API before:
 gunicorn, two processes of eight threads, where every request may take a thread.
 """
@@ -55,13 +55,15 @@ class _Api:
     bot: Bot
     run: Run
 
-    def ask(self, path: str, body: dict[str, object] | None = None) -> None:
+    def ask(
+        self, path: str, body: dict[str, object] | None = None, token: str | None = None
+    ) -> None:
         """Ask and read the answer, whatever it is. Raises OSError when there is none in time."""
         sent = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             f"http://{LOOPBACK}:{self.port}{path}", sent
         )  # our own http URL
-        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Authorization", f"Bearer {token or self.token}")
         request.add_header("Content-Type", "application/json")
         patience = _LONGEST_SECONDS if body is None else 2 * _HANGS_SECONDS
         with (
@@ -78,12 +80,12 @@ class _Api:
                 while not stop.is_set() and _is_open(half):
                     pass
 
-    def validate(self, stop: threading.Event) -> None:
+    def validate(self, stop: threading.Event, token: str) -> None:
         wish: dict[str, object] = {"provider": "openai", "model": "text-embedding-3-large"}
         path = f"/bots/{self.bot.bot_id}/embeddings/validate-change"
         while not stop.wait(_PAUSE_SECONDS):
             with suppress(OSError):
-                self.ask(path, {**wish, "dimension": self.bot.source.dimension})
+                self.ask(path, {**wish, "dimension": self.bot.source.dimension}, token)
 
 
 def _is_open(connection: socket.socket) -> bool:
@@ -135,7 +137,8 @@ def _beside_them(site: Site, api: _Api, seconds: float) -> Answers:
     site.provider.control(misbehave={"kind": "hang", "seconds": _HANGS_SECONDS})
     stop = threading.Event()
     others = [threading.Thread(target=api.half_request, args=(stop,)) for _ in range(_HALVES)]
-    others += [threading.Thread(target=api.validate, args=(stop,)) for _ in range(_VALIDATIONS)]
+    tokens = [site.token_of(f"owner-{number}") for number in range(_VALIDATIONS)]
+    others += [threading.Thread(target=api.validate, args=(stop, token)) for token in tokens]
     answers: Answers = {"progress": [], "healthz": []}
     paths = {"progress": f"/embeddings/migration/{api.run.id}/progress", "healthz": "/healthz"}
     try:
