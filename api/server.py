@@ -119,6 +119,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             # that around it.
             max_request_body_size=2 * MAX_BODY_BYTES,
             log_socket_errors=False,  # of clients that went away
+            # The application believes as many proxies as REEMBED_TRUSTED_PROXIES says.
+            clear_untrusted_proxy_headers=False,
         )
         self._lanes: dict[str, ThreadedTaskDispatcher] = {path: _lane() for path in _LANES}
         self._stop_by: float | None = None

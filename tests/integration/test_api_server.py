@@ -44,12 +44,12 @@ class Api:
     progress: str
 
     def get(self, path: str, token: str = ACME_TOKEN) -> Answer:
-        return fetch(self._url(path), headers={"Authorization": f"Bearer {token}"})
+        return fetch(self.url(path), headers={"Authorization": f"Bearer {token}"})
 
     def validate(self, token: str = ACME_TOKEN) -> Answer:
         """Answered when the gate is open."""
         headers = {"Authorization": f"Bearer {token}", **JSON}
-        return fetch(self._url(VALIDATE), json.dumps(TARGET).encode(), headers)
+        return fetch(self.url(VALIDATE), json.dumps(TARGET).encode(), headers)
 
     @contextmanager
     def validating(self, *tokens: str) -> Iterator[list[Answer]]:
@@ -73,7 +73,7 @@ class Api:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def _url(self, path: str) -> str:
+    def url(self, path: str) -> str:
         return f"http://{LOOPBACK}:{self.port}{path}"
 
     @contextmanager
@@ -133,6 +133,13 @@ def test_clients_that_send_half_a_request_take_no_thread(plain: Api, half: bytes
         for _ in range(2 * THREADS):
             stack.enter_context(plain.opened(half))
         assert [200, 200] == [plain.get(path).status for path in ("/healthz", plain.progress)]
+
+
+def test_what_a_trusted_proxy_says_of_its_client_is_believed(plain: Api) -> None:
+    headers = {"Authorization": f"Bearer {ACME_TOKEN}", "X-Forwarded-For": "192.0.2.7"}
+    assert 200 == fetch(plain.url(plain.progress), headers=headers).status
+    entries = plain.get("/trail", "admin-token").body["entries"]
+    assert "192.0.2.7" in {entry["address"] for entry in entries}
 
 
 def test_validations_that_hang_leave_threads_to_those_who_watch(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ THREADS = 16
 
 def application(gate: Path) -> Flask:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    world = ApiWorld()
+    world = ApiWorld(settings={"trusted_proxies": 1})
     started = world.system.start_migration(ACME, StartRequest("support", **TARGET))
     services = FakeServices(world)
     validate_change = services.compatibility.validate_change
