@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
 
@@ -13,7 +14,8 @@ from typing import Any
 class Answer:
     status: int
     body: Any
-    headers: dict[str, str]
+    #: By name, in whatever case.
+    headers: Message
 
 
 class ApiClient:
@@ -50,4 +52,4 @@ class ApiClient:
 def _answer(reply: Any) -> Answer:
     text = reply.read().decode()
     is_json = "json" in reply.headers.get("Content-Type", "")
-    return Answer(reply.status, json.loads(text) if is_json and text else text, dict(reply.headers))
+    return Answer(reply.status, json.loads(text) if is_json and text else text, reply.headers)

@@ -21,6 +21,6 @@ def fetch(url: str, body: bytes | None = None, headers: Mapping[str, str] | None
         text = reply.read().decode()
         is_json = "json" in reply.headers.get("Content-Type", "")
         told = json.loads(text) if is_json and text else text
-        return Answer(reply.status, told, dict(reply.headers))
+        return Answer(reply.status, told, reply.headers)
     finally:
         connection.close()

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, parse_headers
 from pathlib import Path
 
 import pytest
@@ -92,10 +92,9 @@ class Api:
     def told(self, sent: bytes) -> Answer:
         """All that is answered to these bytes, until the server hangs up."""
         with self.opened(sent) as opened, opened.makefile("rb") as received:
-            head, _, body = received.read().partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        return Answer(int(first.split()[1]), json.loads(body), headers)
+            status = int(received.readline().split()[1])
+            headers = parse_headers(received)
+            return Answer(status, json.loads(received.read()), headers)
 
 
 def is_answered(connection: HTTPConnection) -> bool:
@@ -206,7 +205,7 @@ def test_what_is_not_http_is_told_in_a_problem_document(
         answer.body["type"],
         answer.headers["Content-Type"],
     )
-    assert answer.body["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.body["request_id"] == answer.headers["X-Request-ID"]
     assert "nosniff" == answer.headers["X-Content-Type-Options"]
     assert 200 == plain.get(answer.body["type"]).status
 
