@@ -126,10 +126,17 @@ def _check_source(exam: Examination) -> None:
         "source",
         True,
         f"{chunks} chunks; the new vectors take about {added / 1e6:,.1f} MB beside the old ones "
-        "until the retention window closes.",
+        f"{_until_when(exam)}.",
         chunks=chunks,
         new_vector_bytes=added,
     )
+
+
+def _until_when(exam: Examination) -> str:
+    bot, until = exam.bot, "until the retention window closes"
+    if exam.services.store.may_be_dropped(bot.bot_id, bot.live.collection):
+        return until
+    return f"{until}, and on disk after it, because reembed drops nothing that it did not make"
 
 
 def _check_target_model(exam: Examination) -> None:
