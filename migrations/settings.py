@@ -11,7 +11,15 @@ from __future__ import annotations
 import os
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
@@ -32,6 +40,21 @@ class ProviderSettings(BaseModel):
     )
     max_tokens_per_request: int = Field(
         default=300_000, gt=0, description="Most tokens it takes in one request"
+    )
+    headers: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="Sent with every request; {key} stands for the key, null leaves one out",
+    )
+    query: dict[str, str] = Field(
+        default_factory=dict, description="Parameters of the URL, such as Azure's api-version"
+    )
+    body: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Further fields of a request, such as NIM's input_type; null leaves one out",
+    )
+    encoding_format: Literal["base64", "float", "none", "auto"] = Field(
+        default="auto",
+        description="How vectors are asked for: none does not say, auto is base64 unless refused",
     )
     requests_per_minute: float | None = Field(
         default=None, gt=0, description="Its limit; learned from its answers when left out"

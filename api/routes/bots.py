@@ -89,6 +89,7 @@ def get_bot(path: BotPath) -> Response:
             errors.InvalidConfiguration,
             errors.MigrationInProgress,
             errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
             body=True,
         ),
     },
@@ -101,7 +102,8 @@ def change_bot(path: BotPath, body: BotChangeRequest) -> Response:
     does at registration. Only an admin may name another owner, whom the bot's migrations
     follow.
     """
-    changed = services().system.change_bot(current_caller(), path.bot_id, body.change())
+    with turn():
+        changed = services().system.change_bot(current_caller(), path.bot_id, body.change())
     return answer(BotResponse.of(changed))
 
 

@@ -7,7 +7,14 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from api.schemas.parts import BotId, Dimension, RequestBody, RequestPart, VisibleText
+from api.schemas.parts import (
+    BotId,
+    Dimension,
+    PersonName,
+    RequestBody,
+    RequestPart,
+    VisibleText,
+)
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, OverLong
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 
@@ -148,7 +155,7 @@ class BotRegistrationRequest(RequestBody):
 class BotChangeRequest(RequestBody):
     """What is to be otherwise; what is left out stays as it is."""
 
-    owner: VisibleText | None = Field(
+    owner: PersonName | None = Field(
         default=None, description="Whose it shall be; for an admin to say.", examples=["acme"]
     )
     text_field: VisibleText | None = Field(

@@ -18,6 +18,7 @@ REFUSALS: dict[str, tuple[int, str, str]] = {
     "forbidden": (403, "forbidden", "This key may not use embeddings."),
     "refuse_text": (400, "invalid_input", "The input is refused."),
     "too_long": (400, "context_length_exceeded", "This model's maximum context length is 8192."),
+    "refuse_base64": (422, "", "Input should be 'float'."),
     "refuse_dimensions": (400, "unsupported_value", "This model takes no 'dimensions'."),
     "arrearage": (400, "Arrearage", "Access denied, your account is not in good standing."),
     "model_gone": (404, "model_not_found", "The model does not exist."),

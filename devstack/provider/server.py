@@ -77,6 +77,7 @@ class StubProvider:
         #: How many connections were opened to us, and the headers of the last request.
         self.connections_made = 0
         self.last_headers: dict[str, str] = {}
+        self.last_query = ""
         #: Set to a list to have the JSON of every embeddings request put there.
         self.requests_seen: list[dict[str, Any]] | None = None
         self._server = _Server(("127.0.0.1", port), _Handler)
@@ -180,6 +181,8 @@ class StubProvider:
         if wait:
             raise Refused(429, "rate_limit_exceeded", "Rate limit reached.", headers=headers)
         fault = self.faults.take(texts)
+        if fault and fault.kind == "refuse_base64" and request.get("encoding_format") != "base64":
+            fault = None
         if fault is not None:
             self._refuse_or_delay(fault, key, texts)
         self.stopping.wait(self.latency_seconds + self.seconds_per_text * len(texts))
@@ -280,7 +283,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        match self.path:
+        path, _, self.server.provider.last_query = self.path.partition("?")
+        match path:
             case "/v1/embeddings":
                 self._embeddings(body)
             case "/_control":

@@ -56,6 +56,7 @@ def make(provider: StubProvider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
     def make_embedders(
         *, on_headers: Any = None, timeout: float = 10, **of_stub: Any
     ) -> ConfiguredEmbedders:
+        of_stub = {"encoding_format": "base64"} | of_stub
         stub = ProviderSettings(base_url=provider.base_url, api_key_env="STUB_KEY", **of_stub)
         settings = Settings(
             _env_file=None,
@@ -141,6 +142,70 @@ def test_dimensions_are_sent_to_a_named_provider_that_takes_them(make: Make) -> 
     vectors = embedders.get(SMALL.model_copy(update={"dimension": 4})).embed(TEXTS).vectors
 
     np.testing.assert_array_equal(vectors_for("small", TEXTS, 4), vectors)
+
+
+def test_a_request_has_the_shape_that_the_settings_give_it(
+    make: Make, provider: StubProvider
+) -> None:
+    seen = requests_seen(provider)
+    shape = {
+        "headers": {"api-key": "{key}", "Authorization": None},
+        "query": {"api-version": "2024-10-21"},
+        "body": {"input_type": "passage", "truncate": "NONE"},
+        "encoding_format": "float",
+    }
+
+    vectors = make(**shape).get(SMALL).embed(TEXTS).vectors
+
+    assert (10, 8) == vectors.shape
+    assert [("passage", "NONE", "float")] == [
+        (request["input_type"], request["truncate"], request["encoding_format"]) for request in seen
+    ]
+    assert "api-version=2024-10-21" == provider.last_query
+    assert (KEY, None) == tuple(provider.last_headers.get(n) for n in ("api-key", "authorization"))
+
+
+def test_a_provider_that_refuses_base64_is_asked_without_it_from_then_on(
+    make: Make, provider: StubProvider
+) -> None:
+    seen, embedders = requests_seen(provider), make(encoding_format="auto")
+    provider.misbehave("refuse_base64")
+
+    assert ProviderUnavailable is type(failure(embedders)), "it is worth another try"
+    for _ in range(2):
+        assert (10, 8) == embedders.get(SMALL).embed(TEXTS).vectors.shape
+    assert ["base64", None, None] == [request.get("encoding_format") for request in seen]
+
+
+def test_a_refusal_after_base64_was_answered_is_not_about_base64(
+    make: Make, provider: StubProvider
+) -> None:
+    embedders = make(encoding_format="auto")
+    embedders.get(SMALL).embed(TEXTS)
+    provider.misbehave("refuse_text")
+
+    assert [TextRefused] * 2 == [type(failure(embedders)) for _ in range(2)]
+
+
+def test_a_first_text_that_is_refused_either_way_does_not_cost_base64(
+    make: Make, provider: StubProvider
+) -> None:
+    seen, embedders = requests_seen(provider), make(encoding_format="auto")
+    provider.misbehave("refuse_text", times=2)
+
+    assert [ProviderUnavailable, TextRefused] == [type(failure(embedders)) for _ in range(2)]
+    embedders.get(SMALL).embed(TEXTS)
+    assert ["base64", None, "base64"] == [request.get("encoding_format") for request in seen]
+
+
+def test_a_format_that_the_settings_name_is_kept(make: Make, provider: StubProvider) -> None:
+    embedders = make(encoding_format="none")
+    seen = requests_seen(provider)
+    provider.misbehave("refuse_text", times=1)
+
+    assert TextRefused is type(failure(embedders))
+    embedders.get(SMALL).embed(TEXTS)
+    assert [None, None] == [request.get("encoding_format") for request in seen]
 
 
 def test_lists_of_floats_are_read_as_well_as_base64(make: Make, provider: StubProvider) -> None:

@@ -17,6 +17,7 @@ from migrations.adapters.providers.openai_protocol import (
     OnHeaders,
     OwnDimensionEmbedder,
     ProtocolEmbedder,
+    Shape,
 )
 from migrations.adapters.providers.tokens import estimate_tokens
 from migrations.model.config import EmbeddingRef
@@ -189,6 +190,7 @@ def _endpoints(settings: EmbedderSettings) -> list[Endpoint]:
         settings.provider_timeout_seconds,
         _OPENAI_MAX_INPUTS,
         _OPENAI_MAX_TOKENS,
+        Shape(encoding_format="base64"),
     )
     named = [
         Endpoint(
@@ -198,6 +200,7 @@ def _endpoints(settings: EmbedderSettings) -> list[Endpoint]:
             settings.provider_timeout_seconds,
             provider.max_inputs_per_request,
             provider.max_tokens_per_request,
+            Shape(provider.headers, provider.query, provider.body, provider.encoding_format),
         )
         for name, provider in settings.providers.items()
     ]

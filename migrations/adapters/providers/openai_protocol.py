@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -34,6 +35,22 @@ _CONNECT_SECONDS = 5.0
 _ACCOUNT_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
 
 
+#: Stands for the key in the value of a header.
+KEY_PLACE = "{key}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a provider wants in a request beside OpenAI's own fields."""
+
+    #: None leaves one out.
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    #: None leaves a field out.
+    body: Mapping[str, Any] = field(default_factory=dict)
+    encoding_format: str = "auto"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where one provider is reached. ``key_variable`` names the variable, never holds the key."""
@@ -44,6 +61,7 @@ class Endpoint:
     timeout_seconds: float
     max_inputs_per_request: int
     max_tokens_per_request: int
+    shape: Shape = field(default_factory=Shape)
 
 
 class Connection:
@@ -54,7 +72,12 @@ class Connection:
         self._on_headers = on_headers
         # The client sends OPENAI_ORG_ID and OPENAI_PROJECT_ID to whomever it talks to.
         names = () if endpoint.provider == OPENAI_PROVIDER else _ACCOUNT_HEADERS
-        self._extra_headers = dict.fromkeys(names, openai.omit)
+        self._left_out = dict.fromkeys(names, openai.omit)
+        #: None is not said. As auto, base64 is tried until it was answered or refused.
+        self._format: str | None = {"auto": "base64", "none": None}.get(
+            endpoint.shape.encoding_format, endpoint.shape.encoding_format
+        )
+        self._format_is_sure = endpoint.shape.encoding_format != "auto"
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._client: openai.OpenAI | None = None
@@ -110,21 +133,21 @@ class Connection:
             ReembedError: the domain's error for whatever the provider answered,
                 with the vendor's error as cause and no key anywhere in it.
         """
-        client = self.client()
+        client, shape = self.client(), self.endpoint.shape
         request: dict[str, object] = {
             "model": ref.model,
             "input": list(texts),
-            "encoding_format": "base64",
+            "encoding_format": self._format,
+            "dimensions": dimensions,
         }
-        if dimensions is not None:
-            request["dimensions"] = dimensions
+        request |= shape.body
         try:
             # Not client.embeddings: it looks at each text for what its type hints say of it,
             # which takes nearly as long as all that the connection does.
             response = client.post(
                 "/embeddings",
-                content=orjson.dumps(request),
-                options={"headers": self._extra_headers},
+                content=orjson.dumps({k: v for k, v in request.items() if v is not None}),
+                options={"headers": self._headers(client.api_key), "params": dict(shape.query)},
                 cast_to=httpx2.Response,
             )
         except openai.OpenAIError as error:
@@ -133,11 +156,36 @@ class Connection:
             said = translate(error, ref, client.api_key, texts)
             scrub(error, client.api_key)
             reword(error, said.message)
+            if isinstance(said, TextRefused):
+                self._doubt_format(request["encoding_format"], said)
             raise said from error
         except orjson.JSONEncodeError as error:
             raise TextRefused("A text holds half a surrogate pair and is no Unicode.") from error
         self._tell(response.headers)
+        self._format_is_sure = True
         return response.content
+
+    def _headers(self, key: str) -> dict[str, Any]:
+        own = self.endpoint.shape.headers
+        return self._left_out | {
+            name: openai.omit if value is None else value.replace(KEY_PLACE, key)
+            for name, value in own.items()
+        }
+
+    def _doubt_format(self, refused: object, said: TextRefused) -> None:
+        """Raises ProviderUnavailable, for another try, where base64 may have been what was refused.
+
+        It was not where it was answered before, or where a request without it is refused, too.
+        """
+        if self._format_is_sure:
+            return
+        if refused is None:
+            self._format, self._format_is_sure = "base64", True
+            return
+        self._format = None
+        raise ProviderUnavailable(
+            f"{said.message} It is asked again without encoding_format.", **said.details
+        ) from said
 
     def decode(
         self, body: bytes, texts: Sequence[str], ref: EmbeddingRef, dimension: int | None
