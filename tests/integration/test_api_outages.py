@@ -35,7 +35,7 @@ class Api:
         previous = PreviousPair("docs", NEW, datetime.now(UTC) + timedelta(hours=1))
         self.bot = store.add_bot(a_bot("bot", previous))
         self.migration = store.create(a_start(self.bot), 3)[0]
-        self._token = Access(store).issue("t", self.bot.owner)
+        self._token = Access(store).issue("t", self.bot.owner)[0]
         self._client = create_app(assembly).test_client()
 
     def get(self, path: str) -> TestResponse:
