@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from api import create_app
 from devstack.server import LOOPBACK
 from migrations.bootstrap import build_system
 from migrations.bots.tokens import Access
-from migrations.model.bots import PreviousPair
 from migrations.settings import Settings
-from tests.contract.state_store_world import NEW, a_bot, a_start
+from tests.contract.state_store_world import World
 
 
 class Api:
@@ -32,9 +30,10 @@ class Api:
         )
         assembly = build_system(settings)
         store = assembly.services.store
-        previous = PreviousPair("docs", NEW, datetime.now(UTC) + timedelta(hours=1))
-        self.bot = store.add_bot(a_bot("bot", previous))
-        self.migration = store.create(a_start(self.bot), 3)[0]
+        world = World(store, pass_time=lambda _: None, raise_generation=lambda _: None)
+        world.complete(world.start())
+        self.bot = store.bot("bot")
+        self.migration = world.start(self.bot)
         self._token = Access(store).issue("t", self.bot.owner)[0]
         self._client = create_app(assembly).test_client()
 
@@ -64,7 +63,7 @@ def test_a_bots_status_is_answered_without_milvus(api: Api) -> None:
         answer.json["migration"]["migration_id"],
     )
     (missing,) = answer.json["not_asked"]
-    assert "'docs' is still there: No answer" in missing
+    assert f"{api.bot.previous.collection!r} is still there: No answer" in missing
 
 
 def test_progress_is_answered_without_redis(api: Api) -> None:
