@@ -54,6 +54,10 @@ class Checkpoints(Protocol):
 
     def ping(self) -> None: ...
 
+    def eviction_policy(self) -> str | None:
+        """By which policy keys may be evicted when memory is short; None when none may."""
+        ...
+
     def start_plan(self, migration_id: UUID, batch_size: int) -> None:
         """Forget any earlier plan and begin an empty one."""
         ...

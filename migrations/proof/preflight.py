@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
@@ -13,8 +14,10 @@ from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema, Content, content_of
 from migrations.model.config import EmbeddingRef, OverLong
 from migrations.model.errors import (
+    CheckpointsUnavailable,
     CollectionNotLoaded,
     DimensionMismatch,
+    NoAnswer,
     PermanentError,
     ProviderRateLimited,
     ProviderUnavailable,
@@ -89,6 +92,7 @@ def examine(
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
+    _check_redis(exam)
     if exam.report.passed:
         schema = work.services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
@@ -169,6 +173,22 @@ def _check_alias(exam: Examination) -> None:
         "it is put right by the watchdog.",
         severity="warning",
     )
+
+
+def _check_redis(exam: Examination) -> None:
+    """What Redis evicts is driven again, by and by; one that is away is waited for elsewhere."""
+    services = exam.services
+    with suppress(CheckpointsUnavailable, NoAnswer):
+        policy = services.redis_briefly.ask(lambda: services.checkpoints.eviction_policy())
+        exam.report.add(
+            "redis",
+            policy is None,
+            "Redis keeps what it is given."
+            if policy is None
+            else f"Redis may evict keys (maxmemory-policy {policy}): set it to noeviction, or "
+            "messages and checkpoints are lost when its memory is short.",
+            severity="warning",
+        )
 
 
 def _check_texts(exam: Examination, schema: CollectionSchema) -> None:

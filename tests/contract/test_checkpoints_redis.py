@@ -44,6 +44,24 @@ def volatile(tmp_path: Path) -> Iterator[VolatileRedis]:
         yield server
 
 
+@pytest.mark.parametrize(
+    ("policy", "maxmemory", "said"),
+    [
+        ("allkeys-lru", "100mb", "allkeys-lru"),
+        ("volatile-ttl", "100mb", "volatile-ttl"),
+        ("noeviction", "100mb", None),
+        ("allkeys-lru", "0", None),  # without a limit nothing is evicted
+    ],
+)
+def test_a_policy_by_which_keys_may_go_is_named(
+    volatile: VolatileRedis, policy: str, maxmemory: str, said: str | None
+) -> None:
+    with Redis.from_url(volatile.url) as client:
+        client.config_set("maxmemory-policy", policy)
+        client.config_set("maxmemory", maxmemory)
+    assert said == RedisCheckpoints(volatile.url).eviction_policy()
+
+
 def plan(checkpoints: Checkpoints, migration: UUID, borders: list[Key]) -> None:
     checkpoints.start_plan(migration, 50)
     checkpoints.append_borders(migration, borders, 50 * len(borders))

@@ -37,6 +37,7 @@ class FakeCheckpoints:
 
     def __init__(self, clock: Clock) -> None:
         self.reachable = True
+        self.evicts_by: str | None = None
         self._clock = clock
         self._lock = RLock()
         self._kept: dict[UUID, _Memory] = {}
@@ -45,6 +46,11 @@ class FakeCheckpoints:
         """What FLUSHALL does."""
         with self._lock:
             self._kept.clear()
+
+    def eviction_policy(self) -> str | None:
+        if not self.reachable:
+            raise CheckpointsUnavailable
+        return self.evicts_by
 
     # --- the plan ---------------------------------------------------------------
 

@@ -47,6 +47,17 @@ def test_a_bot_without_faults_passes_without_warnings_as_often_as_it_is_asked() 
     assert before == world.contents(SOURCE)
 
 
+def test_a_redis_that_evicts_is_warned_of_and_one_that_is_away_is_not_asked_twice() -> None:
+    world = World()
+    world.checkpoints.evicts_by = "allkeys-lru"
+    (warning,) = warnings(world)
+    assert "maxmemory-policy allkeys-lru" in warning
+    away = World()
+    run = away.run_of(away.start())
+    away.checkpoints.reachable = False
+    assert [] == validation.execute(run).warnings
+
+
 @pytest.mark.parametrize("phase", [validation, backup_creation])
 def test_undoing_it_changes_nothing_whether_it_ran_or_not(phase: object) -> None:
     world = World()

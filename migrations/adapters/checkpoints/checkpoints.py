@@ -62,6 +62,7 @@ WINDOW_BYTES = 4096
 
 #: Redis adds up signed 64-bit numbers: two sums of 31 bits a batch leave room for 2^32 batches.
 HALF_A_DIGEST = 2**31
+NO_EVICTION = "noeviction"
 
 
 @dataclass
@@ -99,6 +100,12 @@ class RedisCheckpoints:
     def ping(self) -> None:
         with _translated():
             self._redis.ping()
+
+    def eviction_policy(self) -> str | None:
+        with _translated():
+            memory = self._redis.info("memory")  # a hosted Redis does not answer CONFIG
+        policy = str(memory["maxmemory_policy"])
+        return policy if memory["maxmemory"] and policy != NO_EVICTION else None
 
     # --- the plan ---------------------------------------------------------------
 
