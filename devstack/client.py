@@ -31,6 +31,9 @@ class ApiClient:
         named = {name.replace("_", "-").title(): value for name, value in headers.items()}
         return self._ask("POST", path, body, named)
 
+    def patch(self, path: str, body: Any) -> Answer:
+        return self._ask("PATCH", path, body, {})
+
     def delete(self, path: str) -> Answer:
         return self._ask("DELETE", path, None, {})
 
