@@ -205,8 +205,8 @@ def name_taken(ground: Ground) -> str:
     assert "not made for this bot" in ended["warnings"][-1], ended
     assert theirs == rows.digest(ground.milvus, name)
     assert bot.pair() == (bot.collection, bot.embedding)
+    ground.milvus.drop_collection(name)  # which is nobody's, as the oracle would find
     ground.assert_all_well(bot)
-    ground.milvus.drop_collection(name)
     return "kept, and told of"
 
 
