@@ -105,14 +105,10 @@ class EmbeddingMigrationSystem:
         return BotStatus(
             bot=bot,
             migration=self._services.store.latest(bot_id),
-            rollback=rollback.readiness(self._services, bot, exists=self._exists),
+            rollback=rollback.readiness(self._services, bot, exists=self._services.exists_briefly),
             held=tuple(kept_of(self._services, bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
-
-    def _exists(self, collection: str) -> bool:
-        vectors = self._services.vectors
-        return self._services.milvus_briefly.ask(lambda: vectors.exists(collection))
 
     # --- forward ---------------------------------------------------------
 

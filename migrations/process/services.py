@@ -46,6 +46,10 @@ class Services:
     def database_clock(self) -> DatabaseClock:
         return DatabaseClock(self.store, self.clock)
 
+    def exists_briefly(self, collection: str) -> bool:
+        """Whether Milvus has it, for a caller who only looks. Raises as :meth:`Briefly.ask`."""
+        return self.milvus_briefly.ask(lambda: self.vectors.exists(collection))
+
     def now(self) -> datetime:
         """By PostgreSQL's clock; as :meth:`DatabaseClock.now`."""
         return self.database_clock.now()

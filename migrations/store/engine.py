@@ -96,7 +96,7 @@ def _faults() -> Iterator[None]:
         raise unavailable from error
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         # SQLAlchemy wraps what statements meet, not what making a connection ready for them does.
-        raise StateStoreUnavailable from error
+        raise StateStoreUnavailable(refusal_of(str(error))) from error
 
 
 def as_unavailable(error: DBAPIError) -> StateStoreUnavailable | None:

@@ -49,8 +49,7 @@ def see_what_took_effect(connection: extensions.connection, record: ConnectionPo
     """Ask, because a pooler may also ignore what it is told."""
     with connection.cursor() as cursor:
         # The time zone is one of the few things that a pooler keeps for each of its clients.
-        cursor.execute("SET TIME ZONE 'UTC'")
-        cursor.execute("SELECT current_setting('statement_timeout')")
+        cursor.execute("SET TIME ZONE 'UTC'; SELECT current_setting('statement_timeout')")
         (effective,) = cursor.fetchone() or (None,)
     connection.commit()
     record.info[_LIMITED_BY_TRANSACTION] = effective != _limits()["statement_timeout"]
@@ -59,5 +58,5 @@ def see_what_took_effect(connection: extensions.connection, record: ConnectionPo
 def limit(connection: Connection) -> None:
     """Limit the transaction that has begun, if its session is not."""
     if connection.info[_LIMITED_BY_TRANSACTION]:
-        for name, value in _limits().items():
-            connection.exec_driver_sql(f"SET LOCAL {name} = '{value}'")
+        limits = _limits().items()
+        connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = '{to}'" for name, to in limits))

@@ -51,7 +51,7 @@ def _is_gone(services: Services, held: KeptCollection) -> bool:
     if held.drop_after is not None:  # it is looked at when its time has come
         return False
     try:
-        return not services.milvus_briefly.ask(lambda: services.vectors.exists(held.collection))
+        return not services.exists_briefly(held.collection)
     except TransientError:
         return False
 

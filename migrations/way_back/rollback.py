@@ -101,16 +101,12 @@ def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
 
 
 def require_way_back(services: Services, bot: Bot, undone: Migration) -> None:
-    """Raises the first of :func:`refused_by`, and tells all that makes it unavailable."""
+    """Raises the first of :func:`refused_by`, or all in one where no other time will do."""
     refused = refused_by(services, bot, undone)
-    if not refused:
-        return
-    for one in refused:
-        if isinstance(one, VectorStoreUnavailable):  # to ask again is the caller's to decide
-            raise one
-    if isinstance(refused[0], RollbackUnavailable):
+    if any(isinstance(one, RollbackUnavailable) for one in refused):
         raise RollbackUnavailable(" ".join(one.message for one in refused))
-    raise refused[0]
+    if refused:
+        raise refused[0]
 
 
 def readiness(services: Services, bot: Bot, exists: Exists | None = None) -> WayBack:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from migrations.model import task_names as names
-from migrations.model.errors import TransitionRefused
+from migrations.model.errors import TransitionRefused, VectorStoreUnavailable
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from tests.contract.state_store_world import World as StateWorld
@@ -182,6 +182,23 @@ def test_several_blockers_are_shown_and_told_together() -> None:
     ready, blockers = shown(world)
     assert (False, 2) == (ready, len(blockers))
     assert " ".join(blockers) == refusal(world)
+
+
+def test_an_owner_whose_places_are_taken_is_shown_it_and_refused() -> None:
+    world = World(settings={"max_concurrent_migrations": 3, "max_migrations_per_owner": 1})
+    world.complete()
+    start_another_bots(world)
+    ready, (blocker,) = shown(world)
+    assert (False, blocker) == (ready, refusal(world))
+    assert "of this owner's bots are live, and 1 may be" in blocker
+
+
+def test_who_comes_too_late_is_not_told_to_wait_for_milvus() -> None:
+    world = World(settings={"retention_hours": 1})
+    world.complete()
+    world.clock.sleep(HOUR + 1)
+    world.vectors.fail("exists", VectorStoreUnavailable(), times=1)
+    assert "The retention window closed" in refusal(world)
 
 
 def test_what_was_taken_back_is_refused_and_the_way_back_of_that_is_open() -> None:
