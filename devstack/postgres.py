@@ -36,7 +36,7 @@ class PostgresServer(Server):
 
     def _new_child(self, log: Path) -> Child:
         steps = ((FAST, 20.0), (IMMEDIATE, 5.0))
-        return Child(self.name, log, death_signal=FAST, stop_steps=steps, uid=_owner())
+        return Child(self.name, log, death_signal=FAST, stop_steps=steps, uid=unprivileged())
 
     @property
     def url(self) -> str:
@@ -99,9 +99,9 @@ class PostgresServer(Server):
             shutil.rmtree(leftover, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         self._write_password()
-        if (owner := _owner()) is not None:
+        if (owner := unprivileged()) is not None:
             _give(owner, unfinished, self._password_file)
-        initdb = Child("initdb", self._child.log, uid=_owner())
+        initdb = Child("initdb", self._child.log, uid=unprivileged())
         access = ["--auth=scram-sha-256", "--username", USER, f"--pwfile={self._password_file}"]
         where = ["--encoding=UTF8", "--locale=C", f"--pgdata={unfinished}"]
         try:
@@ -128,8 +128,8 @@ class PostgresServer(Server):
         return [_programs() / "postgres", "-D", self._cluster, *flags]
 
 
-def _owner() -> int | None:
-    """PostgreSQL refuses to run as root; ``nobody`` is there on every machine."""
+def unprivileged() -> int | None:
+    """Who runs what refuses to run as root; ``nobody`` is there on every machine."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
 
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import click
 
+from migrations.model.access import TrailSearch
 from migrations.model.bots import Role
 from migrations.model.errors import ReembedError
 from migrations.settings import get_settings
+
+if TYPE_CHECKING:
+    from migrations.bootstrap import Assembly
 
 #: Who did it, where an admin's name stands otherwise.
 COMMAND_LINE = "the command line"
@@ -55,9 +59,12 @@ _expires_in = click.option(
 
 
 @contextmanager
-def _in_a_sentence() -> Iterator[None]:
+def _assembly() -> Iterator[Assembly]:
+    """What is refused meanwhile is told in a sentence."""
+    from migrations.bootstrap import build_system
+
     try:
-        yield
+        yield build_system()
     except ReembedError as error:
         raise click.ClickException(error.message) from error
 
@@ -78,20 +85,16 @@ def upgrade_schema_command() -> None:
 @_expires_in
 def issue_token_command(name: str, owner: str, role: str, expires_in: timedelta | None) -> None:
     """Make an API token and print it, once."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        text, _ = build_system().access.issue(name, owner, Role(role), expires_in)
+    with _assembly() as assembly:
+        text, _ = assembly.access.issue(name, owner, Role(role), expires_in)
     click.echo(text)
 
 
 @reembed.command("tokens")
 def tokens_command() -> None:
     """List every token: number, state, role, owner, name, when it was made and ends."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        found = build_system().access.all()
+    with _assembly() as assembly:
+        found = assembly.access.all()
     for token in found:
         ends = token.revoked_at or token.expires_at
         click.echo(
@@ -104,10 +107,8 @@ def tokens_command() -> None:
 @click.argument("token_id", type=click.IntRange(min=1))
 def revoke_token_command(token_id: int) -> None:
     """Revoke a token; it is good for nothing from the next request on."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        build_system().access.revoke(token_id)
+    with _assembly() as assembly:
+        assembly.access.revoke(token_id)
     click.echo(f"Token {token_id} is revoked.")
 
 
@@ -125,10 +126,8 @@ def rotate_token_command(token_id: int, expires_in: timedelta | None, keep_old: 
 
     Without --expires-in it lasts as long as the old one was meant to.
     """
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        text, _ = build_system().access.rotate(token_id, expires_in, keep_old)
+    with _assembly() as assembly:
+        text, _ = assembly.access.rotate(token_id, expires_in, keep_old)
     click.echo(text)
 
 
@@ -139,12 +138,9 @@ def rotate_token_command(token_id: int, expires_in: timedelta | None, keep_old: 
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 def trail_command(token_id: int | None, owner: str | None, subject: str | None, limit: int) -> None:
     """Show which token did what, from where, the newest first."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        found = build_system().trail.read(
-            limit=limit, token_id=token_id, owner=owner, subject=subject
-        )
+    with _assembly() as assembly:
+        search = TrailSearch(limit, token_id=token_id, owner=owner, subject=subject)
+        found = assembly.trail.read(search)
     for entry in found:
         deed = entry.deed
         click.echo(
@@ -171,20 +167,16 @@ def grant_command(owner: str, pattern: str) -> None:
 
     Quote it: '*' is any text, '?' any character, '[ab]' one of these.
     """
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        given = build_system().grants.grant(owner, pattern, by=COMMAND_LINE)
+    with _assembly() as assembly:
+        given = assembly.grants.grant(owner, pattern, by=COMMAND_LINE)
     click.echo(f"Grant {given.id}: {given.owner} may register collections named {given.pattern}")
 
 
 @reembed.command("grants")
 def grants_command() -> None:
     """List who may register which collections."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        found = build_system().grants.all()
+    with _assembly() as assembly:
+        found = assembly.grants.all()
     for grant in found:
         click.echo(
             f"{grant.id}\t{grant.owner}\t{grant.pattern}\tby {grant.granted_by}"
@@ -196,10 +188,8 @@ def grants_command() -> None:
 @click.argument("grant_id", type=click.IntRange(min=1))
 def revoke_grant_command(grant_id: int) -> None:
     """Take a grant back; bots that were registered by it stay."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        build_system().grants.revoke(grant_id)
+    with _assembly() as assembly:
+        assembly.grants.revoke(grant_id)
     click.echo(f"Grant {grant_id} is revoked.")
 
 
@@ -207,8 +197,6 @@ def revoke_grant_command(grant_id: int) -> None:
 @click.argument("migration_id", type=click.UUID)
 def repair_command(migration_id: UUID) -> None:
     """Run the compensation of a migration that needs an operator once more."""
-    from migrations.bootstrap import build_system
-
-    with _in_a_sentence():
-        repaired = build_system().system.repair(migration_id)
+    with _assembly() as assembly:
+        repaired = assembly.system.repair(migration_id)
     click.echo(f"Migration {repaired.id} is {repaired.status.value} again; watch its progress.")

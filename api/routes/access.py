@@ -137,5 +137,5 @@ def read_trail(query: TrailQuery) -> Response:
     Whatever changed something has an entry of its own; what was only read, or refused, has
     one a minute for each token, address, route, subject and status.
     """
-    found = services().trail.read(**query.model_dump())
+    found = services().trail.read(query.search())
     return answer(TrailResponse.of(found, query.limit))

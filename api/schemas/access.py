@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.schemas.parts import PersonName, RequestBody, RequestPart, ResponseBody, VisibleText
 from api.schemas.requests import OptionalBody
-from migrations.model.access import Grant, Token, TokenState, TrailEntry
+from migrations.model.access import Grant, Token, TokenState, TrailEntry, TrailSearch
 from migrations.model.bots import Role
 
 #: Keeps the end a date that PostgreSQL and Python can both hold.
@@ -156,6 +156,9 @@ class TrailQuery(RequestPart):
         description="About this bot, migration, token or grant alone.",
         json_schema_extra={"example": "support-bot"},
     )
+
+    def search(self) -> TrailSearch:
+        return TrailSearch(**self.model_dump())
 
 
 class TrailItem(ResponseBody):

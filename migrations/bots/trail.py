@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import structlog
 
-from migrations.model.access import Deed, TrailEntry
+from migrations.model.access import Deed, TrailEntry, TrailSearch
 from migrations.model.errors import StateStoreUnavailable
+from migrations.process.lately import Lately
 from migrations.process.services import Services
 
 log = structlog.get_logger(__name__)
@@ -27,8 +28,8 @@ class Trail:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._lately = Lately(AGAIN_SECONDS, REMEMBERED, services.clock.monotonic)
         self._lock = threading.Lock()
-        self._seen: dict[Deed, float] = {}
         self._kept = 0
 
     def note(self, deed: Deed) -> None:
@@ -36,23 +37,12 @@ class Trail:
 
         A store that is away costs the entry, not the answer: the log has a line of it, too.
         """
-        if _changed_something(deed) or self._is_new(deed):
+        if _changed_something(deed) or self._lately.let_through(deed) is not None:
             try:
                 self._services.store.record_deed(deed)
                 self._trim_now_and_then(deed.token_id)
             except StateStoreUnavailable as error:
                 log.warning("trail_not_kept", error=error.message, **vars(deed))
-
-    def _is_new(self, deed: Deed) -> bool:
-        at = self._services.clock.monotonic()
-        with self._lock:
-            last = self._seen.get(deed)
-            if last is not None and at - last < AGAIN_SECONDS:
-                return False
-            if len(self._seen) >= REMEMBERED:
-                self._seen.clear()
-            self._seen[deed] = at
-            return True
 
     def _trim_now_and_then(self, token_id: int) -> None:
         with self._lock:
@@ -66,24 +56,9 @@ class Trail:
     def _period(self) -> timedelta:
         return timedelta(days=self._services.settings.trail_days)
 
-    def read(
-        self,
-        *,
-        limit: int,
-        before: int | None = None,
-        token_id: int | None = None,
-        owner: str | None = None,
-        subject: str | None = None,
-    ) -> list[TrailEntry]:
+    def read(self, search: TrailSearch) -> list[TrailEntry]:
         """As :meth:`migrations.ports.trail_store.TrailStore.trail`."""
-        return self._services.store.trail(
-            kept=self._period,
-            limit=limit,
-            before=before,
-            token_id=token_id,
-            owner=owner,
-            subject=subject,
-        )
+        return self._services.store.trail(self._period, search)
 
 
 def _changed_something(deed: Deed) -> bool:

@@ -74,6 +74,19 @@ class TrailEntry:
 
 
 @dataclass(frozen=True)
+class TrailSearch:
+    """Which entries are asked for: the newest ``limit`` that all else fits."""
+
+    limit: int
+    #: Id of an entry that was read: only older ones.
+    before: int | None = None
+    token_id: int | None = None
+    #: Of the token.
+    owner: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
 class Grant:
     """An admin's leave for an owner to register collections of matching names.
 

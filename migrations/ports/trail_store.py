@@ -5,26 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Protocol
 
-from migrations.model.access import Deed, TrailEntry
+from migrations.model.access import Deed, TrailEntry, TrailSearch
 
 
 class TrailStore(Protocol):
     def record_deed(self, deed: Deed) -> None: ...
 
-    def trail(
-        self,
-        *,
-        kept: timedelta,
-        limit: int,
-        before: int | None = None,
-        token_id: int | None = None,
-        owner: str | None = None,
-        subject: str | None = None,
-    ) -> list[TrailEntry]:
-        """The newest first, none older than ``kept``, at most ``limit``.
-
-        ``before`` is the id of an entry that was read: what comes after it in this order.
-        """
+    def trail(self, kept: timedelta, search: TrailSearch) -> list[TrailEntry]:
+        """The newest first, none older than ``kept``."""
         ...
 
     def trim_trail(self, token_id: int, kept: timedelta, most: int) -> None:

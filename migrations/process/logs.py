@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from migrations.process.lately import Lately
 from migrations.settings import Settings
 
 #: Control characters of both sets, line ends that are none, and marks that turn a text round.
@@ -30,13 +31,11 @@ class Thinning:
     """Leaves out what the same migration, or nobody's, has said for the same reason lately.
 
     The next one that is let through says how many were not, as ``left_out``. What gives no
-    ``reason`` is let through. A processor; threads may share it, and may then miscount by one.
+    ``reason`` is let through. A processor.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        #: When it was last said, and how many were left out since.
-        self._said: dict[tuple[str, ...], tuple[float, int]] = {}
+        self._lately = Lately(AGAIN_SECONDS, MOST_REASONS, monotonic)
 
     def __call__(
         self, _: object, __: str, event: structlog.typing.EventDict
@@ -44,14 +43,9 @@ class Thinning:
         if "reason" not in event:
             return event
         key = tuple(str(event.get(name)) for name in ("event", "reason", "migration_id"))
-        now = self._monotonic()
-        last, left_out = self._said.get(key, (now - AGAIN_SECONDS, 0))
-        if now - last < AGAIN_SECONDS:
-            self._said[key] = last, left_out + 1
+        left_out = self._lately.let_through(key)
+        if left_out is None:
             raise structlog.DropEvent
-        if len(self._said) >= MOST_REASONS:
-            self._said.clear()
-        self._said[key] = now, 0
         return {**event, "left_out": left_out} if left_out else event
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, insert, select
 
-from migrations.model.access import Deed, TrailEntry
+from migrations.model.access import Deed, TrailEntry, TrailSearch
 from migrations.store.engine import Database
 from migrations.store.records import TokenRecord, TrailRecord, clock
 
@@ -20,31 +20,22 @@ class SqlTrail:
     def record_deed(self, deed: Deed) -> None:
         self._database.execute_alone(_RECORD, asdict(deed))
 
-    def trail(
-        self,
-        *,
-        kept: timedelta,
-        limit: int,
-        before: int | None = None,
-        token_id: int | None = None,
-        owner: str | None = None,
-        subject: str | None = None,
-    ) -> list[TrailEntry]:
+    def trail(self, kept: timedelta, search: TrailSearch) -> list[TrailEntry]:
         wanted = (
             select(TrailRecord, TokenRecord.name, TokenRecord.owner)
             .join(TokenRecord, TokenRecord.id == TrailRecord.token_id)
             .where(TrailRecord.at > clock() - kept)
             .order_by(TrailRecord.id.desc())
-            .limit(limit)
+            .limit(search.limit)
         )
-        if before is not None:
-            wanted = wanted.where(TrailRecord.id < before)
-        if token_id is not None:
-            wanted = wanted.where(TrailRecord.token_id == token_id)
-        if owner is not None:
-            wanted = wanted.where(TokenRecord.owner == owner)
-        if subject is not None:
-            wanted = wanted.where(TrailRecord.subject == subject)
+        if search.before is not None:
+            wanted = wanted.where(TrailRecord.id < search.before)
+        if search.token_id is not None:
+            wanted = wanted.where(TrailRecord.token_id == search.token_id)
+        if search.owner is not None:
+            wanted = wanted.where(TokenRecord.owner == search.owner)
+        if search.subject is not None:
+            wanted = wanted.where(TrailRecord.subject == search.subject)
         with self._database.reading() as session:
             return [_as_entry(*row) for row in session.execute(wanted)]
 

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from migrations.model.access import Deed, Token, TokenState
+from migrations.model.access import Deed, Token, TokenState, TrailSearch
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import GrantNotFound, TokenNotFound, TokenRevoked
 from tests.contract.state_store_world import World
@@ -130,21 +130,21 @@ def test_the_trail_says_what_was_done_with_which_token_newest_first(state: World
     deeds = [a_deed(mine), a_deed(yours, None, 403), a_deed(mine, "other")]
     for deed in deeds:
         state.store.record_deed(deed)
-    found = state.store.trail(kept=DAY, limit=10)
+    found = state.store.trail(DAY, TrailSearch(limit=10))
     assert deeds[::-1] == [entry.deed for entry in found]
     assert ["me", "you", "me"] == [entry.owner for entry in found]
     assert {"laptop"} == {entry.token_name for entry in found}
-    assert found[1:2] == state.store.trail(kept=DAY, limit=10, token_id=yours.id)
-    assert found[1:2] == state.store.trail(kept=DAY, limit=10, owner="you")
-    assert found[2:] == state.store.trail(kept=DAY, limit=10, subject="bot")
+    assert found[1:2] == state.store.trail(DAY, TrailSearch(limit=10, token_id=yours.id))
+    assert found[1:2] == state.store.trail(DAY, TrailSearch(limit=10, owner="you"))
+    assert found[2:] == state.store.trail(DAY, TrailSearch(limit=10, subject="bot"))
 
 
 def test_the_trail_is_read_in_pages(state: World) -> None:
     token = issued(state, "a" * 64)
     for number in range(5):
         state.store.record_deed(a_deed(token, f"bot-{number}"))
-    first = state.store.trail(kept=DAY, limit=2)
-    second = state.store.trail(kept=DAY, limit=9, before=first[-1].id)
+    first = state.store.trail(DAY, TrailSearch(limit=2))
+    second = state.store.trail(DAY, TrailSearch(limit=9, before=first[-1].id))
     assert ["bot-4", "bot-3"] == [entry.deed.subject for entry in first]
     assert ["bot-2", "bot-1", "bot-0"] == [entry.deed.subject for entry in second]
 
@@ -154,9 +154,9 @@ def test_the_trail_is_kept_for_a_while_whether_or_not_it_was_trimmed(state: Worl
     state.store.record_deed(a_deed(token, "old"))
     state.pass_time(86_401)
     state.store.record_deed(a_deed(token, "new"))
-    assert ["new"] == [entry.deed.subject for entry in state.store.trail(kept=DAY, limit=9)]
+    assert ["new"] == [entry.deed.subject for entry in state.store.trail(DAY, TrailSearch(limit=9))]
     state.store.trim_trail(token.id, DAY, 100)
-    kept = state.store.trail(kept=10 * DAY, limit=9)
+    kept = state.store.trail(10 * DAY, TrailSearch(limit=9))
     assert ["new"] == [entry.deed.subject for entry in kept]
 
 
@@ -166,10 +166,10 @@ def test_a_tokens_trail_is_trimmed_at_the_cost_of_no_others(state: World) -> Non
     for number in range(4):
         state.store.record_deed(a_deed(busy, f"bot-{number}"))
     state.store.trim_trail(busy.id, DAY, 2)
-    left = [entry.deed.subject for entry in state.store.trail(kept=DAY, limit=9)]
+    left = [entry.deed.subject for entry in state.store.trail(DAY, TrailSearch(limit=9))]
     assert ["bot-3", "bot-2", "quiet"] == left
     state.store.trim_trail(quiet.id, DAY, 2)
-    assert left == [entry.deed.subject for entry in state.store.trail(kept=DAY, limit=9)]
+    assert left == [entry.deed.subject for entry in state.store.trail(DAY, TrailSearch(limit=9))]
 
 
 # --- grants -------------------------------------------------------------------

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from migrations.model.access import Deed, Grant, Token, TokenState, TrailEntry, token_state
+from migrations.model.access import (
+    Deed,
+    Grant,
+    Token,
+    TokenState,
+    TrailEntry,
+    TrailSearch,
+    token_state,
+)
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import GrantNotFound, TokenNotFound, TokenRevoked
 from tests.fakes.state_rows import StateRows, TokenRow
@@ -77,27 +85,18 @@ class FakeAccess(StateRows):
             entry = TrailEntry(self._next(), now, row.name, row.caller.owner, deed)
             self._trail.append(entry)
 
-    def trail(
-        self,
-        *,
-        kept: timedelta,
-        limit: int,
-        before: int | None = None,
-        token_id: int | None = None,
-        owner: str | None = None,
-        subject: str | None = None,
-    ) -> list[TrailEntry]:
+    def trail(self, kept: timedelta, search: TrailSearch) -> list[TrailEntry]:
         with self._transaction() as now:
             found = [
                 entry
                 for entry in reversed(self._trail)
                 if entry.at > now - kept
-                and (before is None or entry.id < before)
-                and token_id in {None, entry.deed.token_id}
-                and owner in {None, entry.owner}
-                and subject in {None, entry.deed.subject}
+                and (search.before is None or entry.id < search.before)
+                and search.token_id in {None, entry.deed.token_id}
+                and search.owner in {None, entry.owner}
+                and search.subject in {None, entry.deed.subject}
             ]
-            return found[:limit]
+            return found[: search.limit]
 
     def trim_trail(self, token_id: int, kept: timedelta, most: int) -> None:
         with self._transaction() as now:

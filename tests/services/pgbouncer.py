@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import psycopg2
 from sqlalchemy import make_url
 
 from devstack.child import Child
+from devstack.postgres import unprivileged
 from devstack.server import LOOPBACK, Server, free_port
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -31,7 +31,7 @@ class PgBouncer(Server):
         super().__init__(data)
 
     def _new_child(self, log: Path) -> Child:
-        return Child(self.name, log, uid=_owner())
+        return Child(self.name, log, uid=unprivileged())
 
     @property
     def url(self) -> str:
@@ -80,8 +80,3 @@ max_client_conn = 500
     def _command(self) -> list[str | Path]:
         assert PROGRAM is not None
         return [PROGRAM, self._settings]
-
-
-def _owner() -> int | None:
-    """PgBouncer refuses to run as root; ``nobody`` is there on every machine."""
-    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None

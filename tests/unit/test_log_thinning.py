@@ -59,4 +59,4 @@ def test_not_more_reasons_are_remembered_than_there_is_room_for() -> None:
     log = Log()
     for number in range(3 * MOST_REASONS):
         log.say("waiting", reason=f"The key {number} is odd.")
-    assert len(log.thinning._said) <= MOST_REASONS
+    assert len(log.thinning._lately._known) <= MOST_REASONS
