@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 
 from devstack.child import ended_within
 from devstack.stack import PROJECT
@@ -88,9 +89,11 @@ def deadline_at_every_boundary(ground: Ground) -> str:
     for point in (*FORWARD[::4], "finalization.before_switch", "cleanup.before_run"):
         bot = seeded(ground)
         with ground.driver.paused(point) as held:
-            run = started(bot, timeout_seconds=3)
-            held.wait(20)
-            time.sleep(3.5)
+            # Enough for a busy machine to come to the last of them.
+            run = started(bot, timeout_seconds=12)
+            held.wait(12)
+            left = ground.row(run)["deadline_at"] - datetime.now(UTC)
+            time.sleep(left.total_seconds() + 0.5)
         switched = point in FORWARD[FORWARD.index("finalization.before_switch") :]
         if switched:
             completed(ground, bot, run)
