@@ -164,8 +164,8 @@ def _lost_writes() -> Iterator[Row]:
         )
     yield Row(
         "F32b-engine",
-        "eight runs, their last flush at the end of a compaction",
-        lambda g: lost_writes.lost_by_milvus(g, 8),
+        "twenty runs, their last flush at the end of a compaction",
+        lambda g: lost_writes.lost_by_milvus(g, 20),
         real=True,
         settings=lost_writes.SETTINGS,
     )
