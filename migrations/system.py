@@ -195,6 +195,7 @@ class EmbeddingMigrationSystem:
             verify_migration=request.verify_migration,
             max_failed_ratio=request.max_failed_ratio,
             over_long=request.over_long,
+            duplicate_keys=request.duplicate_keys,
         )
 
     def _timeout(self, request: StartRequest) -> int:

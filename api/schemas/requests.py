@@ -15,7 +15,7 @@ from api.schemas.parts import (
     RequestPart,
     VisibleText,
 )
-from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, OverLong
+from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 
 #: A bot is a row; a migration's progress is asked for one by one.
@@ -253,6 +253,15 @@ class MigrationStartRequest(_Target):
         description=(
             "What becomes of texts longer than the model takes: 'refuse' records them as failed, "
             "'truncate' embeds their beginning, 'split' embeds their pieces and takes the mean."
+        ),
+        examples=["refuse"],
+    )
+    duplicate_keys: DuplicateKeys = Field(
+        default=DuplicateKeys.REFUSE,
+        strict=False,  # as above
+        description=(
+            "What becomes of a collection in which keys stand more than once: 'refuse' says which, "
+            "'keep_one' carries one row of each, the newest where Milvus lets it be told."
         ),
         examples=["refuse"],
     )

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from migrations.copying.difference import Difference, compared
+from migrations.copying.doubled import settled
 from migrations.embedding.embed import embed
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -22,7 +24,7 @@ from migrations.model.chunks import (
     Content,
     Key,
     KeyRange,
-    content_of,
+    once_each,
     stacked,
 )
 from migrations.model.snapshot import WrittenRow, content_hash
@@ -36,33 +38,6 @@ log = structlog.get_logger(__name__)
 #: Chunks read at once. Milvus looks at every key of a segment for each page, so that fewer
 #: pages are less work; the memory of a comparison is for a few of them.
 PAGE_SIZE = 4000
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What differs within one key range; all empty when nothing does."""
-
-    within: KeyRange
-    #: All of the source in the range.
-    source: Content
-    #: In the source and not in the target.
-    missing: list[Chunk] = field(default_factory=list)
-    #: (source, target) of the same key with different content.
-    changed: list[tuple[Chunk, Chunk]] = field(default_factory=list)
-    #: (source, rows of the target) of a key that stands more than once in the target.
-    doubled: list[tuple[Chunk, list[Chunk]]] = field(default_factory=list)
-    #: Rows of the target whose key is not in the source.
-    extra: list[Chunk] = field(default_factory=list)
-    #: The same, but by permission, see :func:`differences`.
-    left_out: list[Chunk] = field(default_factory=list)
-    #: All chunks of the source in the range.
-    page: Sequence[Chunk] = ()
-    #: Rows that were read in the target.
-    in_target: int = 0
-
-    @property
-    def size(self) -> int:
-        return len(self.missing) + len(self.changed) + len(self.doubled) + len(self.extra)
 
 
 def compare(
@@ -99,26 +74,8 @@ def _difference(
     page: Sequence[Chunk],
     now: Moment,
 ) -> Difference:
-    pages = vectors.scan(target, span, page_size=PAGE_SIZE, repeated=True, as_of=now)
+    pages = vectors.scan_rows(target, span, page_size=PAGE_SIZE, as_of=now)
     return compared(span, page, [chunk for part in pages for chunk in part])
-
-
-def compared(within: KeyRange, page: Sequence[Chunk], theirs: Sequence[Chunk]) -> Difference:
-    """What differs between these chunks of the source and these rows of the target."""
-    by_key: defaultdict[Key, list[Chunk]] = defaultdict(list)
-    for row in theirs:
-        by_key[row.key].append(row)
-    difference = Difference(within, content_of(page), page=page, in_target=len(theirs))
-    for chunk in page:
-        rows = by_key.pop(chunk.key, [])
-        if not rows:
-            difference.missing.append(chunk)
-        elif len(rows) > 1:
-            difference.doubled.append((chunk, rows))
-        elif rows[0].fields != chunk.fields:
-            difference.changed.append((chunk, rows[0]))
-    difference.extra.extend(row for rows in by_key.values() for row in rows)
-    return difference
 
 
 def differences(
@@ -133,15 +90,16 @@ def differences(
     threads = run.services.settings.compare_concurrency
     vectors = run.services.vectors
     for found in compare(vectors, run.source, run.target, within, threads, as_of):
-        yield _permitting(found, left_out)
+        yield settled(run, _permitting(found, left_out), as_of)
 
 
 def difference_of(run: Run, keys: Sequence[Key]) -> Difference:
     """Compare what source and target hold of these keys now."""
     vectors, now = run.services.vectors, run.services.vectors.moment()
-    ours = vectors.fetch(run.source, keys, as_of=now)
-    theirs = vectors.fetch(run.target, keys, repeated=True, as_of=now)
-    return _permitting(compared(ALL_KEYS, ours, theirs), keys_left_out(run))
+    ours = once_each(vectors.fetch_rows(run.source, keys, as_of=now))
+    theirs = vectors.fetch_rows(run.target, keys, as_of=now)
+    found = _permitting(compared(ALL_KEYS, ours, theirs), keys_left_out(run))
+    return settled(run, found, now)
 
 
 def _permitting(found: Difference, left_out: set[str]) -> Difference:

@@ -174,7 +174,7 @@ def _looked_at(
         run.must_go_on()
         theirs: defaultdict[Key, list[Chunk]] = defaultdict(list)
         keys = [row.key for row in part]
-        found = vectors.fetch(run.target, keys, with_vectors=with_vectors, repeated=True, as_of=now)
+        found = vectors.fetch_rows(run.target, keys, with_vectors=with_vectors, as_of=now)
         for chunk in found:
             theirs[chunk.key].append(chunk)
         yield from ((row, theirs[row.key]) for row in part)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrations.copying.comparison import PAGE_SIZE, Difference
+from migrations.copying.comparison import PAGE_SIZE
+from migrations.copying.difference import Difference
 from migrations.model.chunks import Chunk
 from migrations.model.snapshot import SnapshotPart, snapshot_of
 from migrations.ports.vector_store import Moment

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
@@ -52,12 +53,15 @@ class Chunk:
 
     ``fields`` holds every column that is not a vector, the key, the text and
     the members of the dynamic field included. ``vector`` is float32 of shape
-    (dimension,), or None where it was not asked for.
+    (dimension,), or None where it was not asked for. ``rows`` is how many rows
+    stand under the key: where there are more, this is one of them, see
+    :func:`once_each`.
     """
 
     key: Key
     fields: Mapping[str, Any]
     vector: npt.NDArray[np.float32] | None = None
+    rows: int = 1
 
     def digest(self) -> bytes:
         """16 bytes that change when any non-vector field changes (BLAKE2b of sorted JSON)."""
@@ -65,6 +69,25 @@ class Chunk:
             dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
         )
         return hashlib.blake2b(canonical, digest_size=16).digest()
+
+    def state(self) -> bytes:
+        """16 bytes by which a later look tells whether the key has been written to.
+
+        Its digest; of a key that stands more than once, of which Milvus shows now one row
+        and now another, its number of rows, which any write to it changes.
+        """
+        if self.rows == 1:
+            return self.digest()
+        return hashlib.blake2b(orjson.dumps([self.key, self.rows]), digest_size=16).digest()
+
+
+def once_each(rows: Sequence[Chunk]) -> list[Chunk]:
+    """One chunk of each key, in the order of the rows, which come key by key."""
+    times = Counter(row.key for row in rows)
+    if len(times) == len(rows):
+        return list(rows)
+    one = {row.key: row for row in reversed(rows)}
+    return [replace(one[key], rows=many) for key, many in times.items()]
 
 
 #: A digest of content is below this. It is a sum, so that order does not matter.
@@ -76,7 +99,7 @@ class Content:
     """What some chunks hold besides their vectors, in two numbers that can be added up."""
 
     chunks: int = 0
-    #: Sum of the chunks' digests modulo CONTENT_DIGESTS.
+    #: Sum of the chunks' states modulo CONTENT_DIGESTS.
     digest: int = 0
 
     @classmethod
@@ -94,7 +117,7 @@ class Content:
 
 
 def content_of(chunks: Sequence[Chunk]) -> Content:
-    digest = sum(int.from_bytes(chunk.digest()) for chunk in chunks)
+    digest = sum(int.from_bytes(chunk.state()) for chunk in chunks)
     return Content(len(chunks), digest % CONTENT_DIGESTS)
 
 

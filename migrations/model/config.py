@@ -24,6 +24,15 @@ class OverLong(StrEnum):
     SPLIT = "split"
 
 
+class DuplicateKeys(StrEnum):
+    """What becomes of a collection in which a key stands more than once."""
+
+    #: It is not migrated, and says which keys.
+    REFUSE = "refuse"
+    #: One row of each is carried: the newest where it can be told.
+    KEEP_ONE = "keep_one"
+
+
 class EmbeddingRef(BaseModel):
     """One embedding: who makes it, with which model, in how many dimensions."""
 
@@ -66,6 +75,7 @@ class MigrationConfig(BaseModel):
     #: lost to the bot's users, so the default allows none.
     max_failed_ratio: float = Field(default=0.0, ge=0, le=1)
     over_long: OverLong = OverLong.REFUSE
+    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
 
     @property
     def source(self) -> EmbeddingRef:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import OverLong
+from migrations.model.config import DuplicateKeys, OverLong
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class StartRequest:
     verify_migration: bool = True
     max_failed_ratio: float = 0.0
     over_long: OverLong = OverLong.REFUSE
+    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
 
 
 @dataclass(frozen=True)

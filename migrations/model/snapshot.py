@@ -28,7 +28,7 @@ class SnapshotPart:
 
     number: int
     within: KeyRange
-    #: Per row the hash of its key and the digest of its fields, ROW_BYTES together.
+    #: Per chunk the hash of its key and :func:`state_hash`, ROW_BYTES together.
     digests: bytes
 
     @property
@@ -36,7 +36,7 @@ class SnapshotPart:
         return len(self.digests) // ROW_BYTES
 
     def by_key_hash(self) -> dict[bytes, bytes]:
-        """{hash of the key: digest of the fields}"""
+        """{hash of the key: state_hash of the chunk}"""
         packed = self.digests
         return {
             packed[at : at + HASH_BYTES]: packed[at + HASH_BYTES : at + ROW_BYTES]
@@ -69,7 +69,12 @@ def content_hash(chunk: Chunk) -> bytes:
     return chunk.digest()[:HASH_BYTES]
 
 
+def state_hash(chunk: Chunk) -> bytes:
+    """The first 8 bytes of the chunk's state: its content_hash, if its key stands once."""
+    return chunk.state()[:HASH_BYTES]
+
+
 def snapshot_of(number: int, within: KeyRange, chunks: Sequence[Chunk]) -> SnapshotPart:
     """The part as it is now; ``chunks`` are all chunks of the range, in key order."""
-    digests = b"".join(key_hash(chunk.key) + content_hash(chunk) for chunk in chunks)
+    digests = b"".join(key_hash(chunk.key) + state_hash(chunk) for chunk in chunks)
     return SnapshotPart(number, within, digests)

@@ -27,6 +27,7 @@ def execute(run: Run) -> Validated:
             config.target,
             max_failed_ratio=config.max_failed_ratio,
             over_long=config.over_long,
+            duplicate_keys=config.duplicate_keys,
             beforehand=False,
         )
     )

@@ -133,7 +133,7 @@ class VectorStore(Protocol):
         page_size: int = 10_000,
         as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
-        """Every key of the range in ascending order, in pages, strongly consistent.
+        """Every key of the range in ascending order, each once, in pages, strongly consistent.
 
         Raises:
             ScanInconsistent: the engine's pages and its own count disagree.
@@ -147,13 +147,26 @@ class VectorStore(Protocol):
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
-        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         """Every chunk of the range in ascending key order; otherwise as :meth:`scan_keys`.
 
-        ``repeated``: a key that stands more than once is no error; as many rows come as it
-        stands times, though they may be the same one.
+        A key that stands more than once comes once, as one of its rows, and says how many.
+        """
+        ...
+
+    def scan_rows(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 4000,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
+    ) -> Iterator[list[Chunk]]:
+        """As :meth:`scan`, with every row: a key comes as often as it stands.
+
+        They are neighbours on one page, and may be the same row as often.
         """
         ...
 
@@ -165,7 +178,7 @@ class VectorStore(Protocol):
         with_vectors: bool = False,
         strong: bool = False,
     ) -> list[Chunk]:
-        """The chunks of one batch-sized range, in key order."""
+        """The chunks of one batch-sized range, in key order, each key once."""
         ...
 
     def fetch(
@@ -174,13 +187,23 @@ class VectorStore(Protocol):
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
-        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
-        """The chunks of these keys that exist, in key order, strongly consistent.
+        """The chunks of these keys that exist, in key order, each once, strongly consistent.
 
-        ``repeated``: as many come of a key as it stands times, see :meth:`scan`.
+        How many rows stand under a key is not looked at.
         """
+        ...
+
+    def fetch_rows(
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
+    ) -> list[Chunk]:
+        """As :meth:`fetch`, with every row, see :meth:`scan_rows`."""
         ...
 
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:

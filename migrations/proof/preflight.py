@@ -11,8 +11,8 @@ from migrations.embedding.embed import embed_texts
 from migrations.embedding.over_long import is_over_long
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
-from migrations.model.chunks import CollectionSchema, Content, content_of
-from migrations.model.config import EmbeddingRef, OverLong
+from migrations.model.chunks import CollectionSchema, Content, Key, content_of
+from migrations.model.config import DuplicateKeys, EmbeddingRef, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -28,6 +28,7 @@ from migrations.model.report import Report
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
+from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
 
@@ -44,6 +45,7 @@ class Examination:
     target: EmbeddingRef
     max_failed_ratio: float
     over_long: OverLong
+    duplicate_keys: DuplicateKeys
     beforehand: bool
     report: Report
     #: Of all reads: each would wait for one of its own.
@@ -76,6 +78,7 @@ def examine(
     *,
     max_failed_ratio: float = 0.0,
     over_long: OverLong = OverLong.REFUSE,
+    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE,
     beforehand: bool = True,
 ) -> Report:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
@@ -88,7 +91,17 @@ def examine(
         What ends the work.
     """
     now = work.services.vectors.moment()
-    exam = Examination(work, bot, target, max_failed_ratio, over_long, beforehand, Report(), now)
+    exam = Examination(
+        work,
+        bot,
+        target,
+        max_failed_ratio,
+        over_long,
+        duplicate_keys,
+        beforehand,
+        Report(),
+        now,
+    )
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -192,15 +205,17 @@ def _check_redis(exam: Examination) -> None:
 
 
 def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
-    """Empty texts cannot be embedded: said before anything is paid.
+    """Empty texts cannot be embedded, and a key has one text: said before anything is paid.
 
     Every chunk is read for that, so its content is added up in passing: see backup creation.
     """
     empty = too_long = 0
     content = Content()
+    duplicates: list[Key] = []
     limit = _max_input_tokens(exam)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content += content_of(page)
+        duplicates += [chunk.key for chunk in page if chunk.rows > 1]
         for chunk in page:
             text = exam.bot.recipe.text_of(chunk.fields)
             if not text:
@@ -223,6 +238,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         chunks=content.chunks,
         content_digest=content.hex,
     )
+    report_duplicates(exam.report, duplicates, exam.duplicate_keys)
     if too_long and exam.over_long is not OverLong.REFUSE:
         _warn_of_shortened(exam, too_long, limit)
 

@@ -7,12 +7,14 @@ from itertools import islice
 
 import structlog
 
-from migrations.copying.comparison import Difference, catch_up_once, differences
+from migrations.copying.comparison import catch_up_once, differences
+from migrations.copying.difference import Difference
 from migrations.copying.lasting import LOOKS
 from migrations.copying.snapshots import keep_as_verified
 from migrations.model.chunks import Content, Key
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
+from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.right_vectors import KeySample
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, is_written_to
@@ -61,6 +63,8 @@ def judge_content(run: Run, found: Findings, report: Report) -> None:
         found = _caught_up(run, found)
         counted = _count(run, found)
     _report(report, found, counted)
+    if found.duplicates:
+        report_duplicates(report, found.duplicates, run.migration.config.duplicate_keys)
 
 
 def _count(run: Run, found: Findings) -> int:
@@ -156,13 +160,21 @@ class Findings:
         self.source = Content()
         self.differing: dict[Key, bytes | None] = {}
         self.examples: list[str] = []
+        #: Keys that stand more than once in the source.
+        self.duplicates: list[Key] = []
         self._before = before
 
     def add(self, difference: Difference) -> None:
         self.source += difference.source
         for chunk in difference.page:
             self.sample.add(chunk.key)
-        differing = [*difference.changed, *difference.doubled]
+        several = [chunk.key for chunk in difference.page if chunk.rows > 1]
+        self.duplicates += several
+        one_of_several = set(several)
+        changed = [pair for pair in difference.changed if pair[0].key not in one_of_several]
+        # Of those another row may have been shown only now: the last catching up carries it.
+        self.written_meanwhile += len(difference.changed) - len(changed)
+        differing = [*changed, *difference.doubled]
         self.in_target += difference.in_target
         self.missing += self._faults({chunk.key: chunk.digest() for chunk in difference.missing})
         self.changed += self._faults({ours.key: ours.digest() for ours, _ in differing})

@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
+from migrations.copying.doubled import other_rows
 from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
 from migrations.embedding.embed import Outcome, embed
@@ -28,7 +29,14 @@ from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.errors import PermanentError, RequestError, SweepPostponed, TransientError
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Due, Migration, SweeperLease
-from migrations.model.snapshot import SnapshotPart, WrittenRow, content_hash, key_hash, snapshot_of
+from migrations.model.snapshot import (
+    SnapshotPart,
+    WrittenRow,
+    content_hash,
+    key_hash,
+    snapshot_of,
+    state_hash,
+)
 from migrations.process import leases
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
@@ -173,9 +181,9 @@ def _take_first_snapshot(run: SweepRun) -> None:
 class LateWrites:
     """What differs in one part between the old collection and its snapshot."""
 
-    #: (chunk of the old collection, its digest in the snapshot or None when it is new)
+    #: (chunk of the old collection, its state in the snapshot or None when it is new)
     written: list[tuple[Chunk, bytes | None]] = field(default_factory=list)
-    #: {hash of the key: digest in the snapshot}
+    #: {hash of the key: state in the snapshot}
     gone: dict[bytes, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -187,7 +195,7 @@ def late_writes(part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
     found = LateWrites(gone=part.by_key_hash())
     for chunk in now:
         before = found.gone.pop(key_hash(chunk.key), None)
-        if before != content_hash(chunk):
+        if before != state_hash(chunk):
             found.written.append((chunk, before))
     return found
 
@@ -301,6 +309,7 @@ def _still_open(
     """Those that the live collection neither has already nor has something newer for."""
     fetched = run.services.vectors.fetch(run.target, [chunk.key for chunk, _ in written])
     theirs = {chunk.key: chunk for chunk in fetched}
+    written = _with_newest(run, written)
     left_out = _left_out(run)
     open_ones: list[tuple[Chunk, bytes | None]] = []
     lost: list[Conflict] = []
@@ -314,6 +323,17 @@ def _still_open(
             lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
     _keep(run, lost, result)
     return open_ones, theirs
+
+
+def _with_newest(
+    run: SweepRun, written: Sequence[tuple[Chunk, bytes | None]]
+) -> Sequence[tuple[Chunk, bytes | None]]:
+    """Of a key that has been doubled since, the row that is not in the snapshot."""
+    known = {c.key: {content_hash(c)} for c, before in written if before == content_hash(c)}
+    if not known:
+        return written
+    newest = other_rows(run, known)
+    return [(newest.get(chunk.key, chunk), before) for chunk, before in written]
 
 
 def _as_in_snapshot(live: Chunk | None, before: bytes | None, left_out: bool) -> bool:
@@ -344,7 +364,7 @@ def _forward_deletions(
         return
     doomed: dict[Key, Chunk] = {}
     kept: list[Conflict] = []
-    pages = run.services.vectors.scan(run.target, part.within, page_size=PAGE_SIZE, repeated=True)
+    pages = run.services.vectors.scan_rows(run.target, part.within, page_size=PAGE_SIZE)
     for page in pages:
         for chunk in page:
             before = gone.get(key_hash(chunk.key))

@@ -9,7 +9,7 @@ from uuid import uuid4
 from migrations.lifecycle.room import no_room
 from migrations.model.answers import WayBack
 from migrations.model.bots import Bot
-from migrations.model.config import MigrationConfig
+from migrations.model.config import DuplicateKeys, MigrationConfig
 from migrations.model.errors import (
     AlreadyRolledBack,
     MigrationInProgress,
@@ -225,5 +225,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "to_model": config.from_model,
             "to_dimension": config.from_dimension,
             "enable_rollback": True,
+            # What a writer has doubled meanwhile is no reason to stay.
+            "duplicate_keys": DuplicateKeys.KEEP_ONE,
         }
     )

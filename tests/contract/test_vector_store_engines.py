@@ -413,27 +413,35 @@ def test_a_row_missing_from_a_page_raises_instead_of_being_lost(
             list(scan(strings, page_size=5))
 
 
-def test_keys_that_stand_twice_are_found_out(standalone: World) -> None:
-    world, made = standalone, standalone.collection()
-    assert world.client is not None
-    row = {"pk": "k3", "text": "again", "vector": vectors(1)[0].tolist()}
-    write(world.store, made, [chunk(f"k{i}") for i in range(9)])
-    world.client.insert(made.name, [row], timeout=30)
-
-    with pytest.raises(ScanInconsistent, match="twice"):
-        list(world.store.scan_keys(made))
-
-
-def test_a_key_that_stands_twice_comes_as_often_to_whoever_asks_for_it(standalone: World) -> None:
+def test_a_key_that_stands_more_than_once_comes_once_and_says_so(standalone: World) -> None:
     world, made = standalone, standalone.collection()
     assert world.client is not None
     row = {"pk": "k2", "text": "again", "vector": vectors(1)[0].tolist()}
     write(world.store, made, [chunk(f"k{i}") for i in range(5)])
     for _ in range(2):
         world.client.insert(made.name, [row], timeout=30)
-    pages = world.store.scan(made, page_size=3, repeated=True)
+
+    once = [f"k{i}" for i in range(5)]
+    assert once == [key for page in world.store.scan_keys(made, page_size=3) for key in page]
+    pages = list(world.store.scan(made, page_size=3))
+    assert [3, 2] == [len(page) for page in pages]
+    assert list(zip(once, (1, 1, 3, 1, 1), strict=True)) == [
+        (c.key, c.rows) for page in pages for c in page
+    ]
+    assert once == [c.key for c in world.store.read(made, ALL_KEYS, strong=True)]
+    assert ["k0", "k2", "k4"] == [c.key for c in world.store.fetch(made, ["k4", "k2", "k0"])]
+
+
+def test_a_key_comes_as_often_as_it_stands_to_whoever_asks_for_rows(standalone: World) -> None:
+    world, made = standalone, standalone.collection()
+    assert world.client is not None
+    row = {"pk": "k2", "text": "again", "vector": vectors(1)[0].tolist()}
+    write(world.store, made, [chunk(f"k{i}") for i in range(5)])
+    for _ in range(2):
+        world.client.insert(made.name, [row], timeout=30)
+    pages = world.store.scan_rows(made, page_size=3)
     assert ["k0", "k1", *["k2"] * 3, "k3", "k4"] == [c.key for page in pages for c in page]
-    fetched = world.store.fetch(made, ["k4", "k2", "k0", "gone"], repeated=True)
+    fetched = world.store.fetch_rows(made, ["k4", "k2", "k0", "gone"])
     assert ["k0", *["k2"] * 3, "k4"] == [c.key for c in fetched]
     write(world.store, made, [chunk("k2")])
     assert 5 == world.store.count(made.name)

@@ -24,6 +24,7 @@ from migrations.model.chunks import (
     Key,
     KeyRange,
     Vectors,
+    once_each,
 )
 from migrations.model.errors import (
     CollectionNotFound,
@@ -59,11 +60,13 @@ class FakeVectorStore:
     ``unordered``: pages come from the engine in any order and from anywhere in
     the range, as milvus-lite's do. ``lagging``: reads that are not strong, or as
     of lately, see only what was there at the last flush. ``settled`` and
-    ``flushed_before_read`` are what it answers when it is asked.
+    ``flushed_before_read`` are what it answers when it is asked. ``shows_one``: of the rows
+    of a key that stands twice it shows now this one and now that, as Milvus 2.3.5 does.
     """
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
         self.flushed_before_read = False
+        self.shows_one = False
         self.settled = True
         self.unordered = unordered
         self.lagging = lagging
@@ -279,7 +282,7 @@ class FakeVectorStore:
     ) -> Iterator[list[Key]]:
         seeing = self._said_or_now(as_of)
         for page in self._pages("scan_keys", schema, within, page_size, seeing):
-            yield [chunk.key for chunk in page]
+            yield list(dict.fromkeys(chunk.key for chunk in page))
 
     def scan(
         self,
@@ -288,13 +291,23 @@ class FakeVectorStore:
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
-        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
         seeing = self._said_or_now(as_of)
-        return self._pages(
-            "scan", schema, within, page_size, seeing, with_vectors=with_vectors, repeated=repeated
-        )
+        pages = self._pages("scan", schema, within, page_size, seeing, with_vectors=with_vectors)
+        return map(once_each, pages)
+
+    def scan_rows(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 4000,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
+    ) -> Iterator[list[Chunk]]:
+        seeing = self._said_or_now(as_of)
+        return self._pages("scan", schema, within, page_size, seeing, with_vectors=with_vectors)
 
     def read(
         self,
@@ -316,23 +329,43 @@ class FakeVectorStore:
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
-        repeated: bool = False,
+        as_of: Moment | None = None,
+    ) -> list[Chunk]:
+        found = self.fetch_rows(schema, keys, with_vectors=with_vectors, as_of=as_of)
+        return [replace(chunk, rows=1) for chunk in once_each(found)]
+
+    def fetch_rows(
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
         as_of = self._said_or_now(as_of)
         with self._call("fetch"):
             rows = self._seen(schema.name, as_of)
-            found = _in_order(rows.keys() & set(keys))
-            both = [(rows, *(self._doubles(schema.name, key) if repeated else ())) for key in found]
-            return [
-                _chunk(schema, held[key], with_vectors)
-                for key, holders in zip(found, both, strict=True)
-                for held in holders
-            ]
+            shown = self._shown(schema, rows, _in_order(rows.keys() & set(keys)), with_vectors)
+            counts = Counter(chunk.key for chunk in shown)
+            hidden = [c for c in shown if counts[c.key] < self._standing(schema.name, c.key)]
+            return sorted([*shown, *hidden], key=lambda chunk: chunk.key)
 
-    def _doubles(self, collection: str, key: Key) -> list[dict[Key, Row]]:
-        doubles = self._held(collection).doubles
-        return [doubles] if key in doubles else []
+    def _shown(
+        self, schema: CollectionSchema, rows: dict[Key, Row], keys: Sequence[Key], vectors: bool
+    ) -> list[Chunk]:
+        """Of a key that stands twice both rows, or any one of them."""
+        doubles = self._held(schema.name).doubles
+        return [
+            _chunk(schema, held[key], vectors)
+            for key in keys
+            for held in self._chosen([rows, doubles] if key in doubles else [rows])
+        ]
+
+    def _chosen(self, holders: list[dict[Key, Row]]) -> list[dict[Key, Row]]:
+        return [self._random.choice(holders)] if self.shows_one else holders
+
+    def _standing(self, collection: str, key: Key) -> int:
+        return 1 + (key in self._held(collection).doubles)
 
     def search(
         self,
@@ -357,13 +390,12 @@ class FakeVectorStore:
         as_of: Moment,
         *,
         with_vectors: bool = False,
-        repeated: bool = False,
     ) -> Iterator[list[Chunk]]:
         source = Source(
             partial(self._page, method, schema, as_of, with_vectors),
             lambda span: self._counted(schema.name, span, as_of),
+            lambda keys: sum(self._standing(schema.name, key) for key in keys),
             lambda chunk: chunk.key,
-            repeated,
         )
         return proven_pages(source, within, page_size)
 
@@ -381,11 +413,7 @@ class FakeVectorStore:
             keys = _in_order(key for key in rows if key in span)
             if self.unordered:
                 self._random.shuffle(keys)
-            return [
-                _chunk(schema, held[key], with_vectors)
-                for key in keys
-                for held in (rows, *self._doubles(schema.name, key))
-            ][:size]
+            return self._shown(schema, rows, keys, with_vectors)[:size]
 
     def _seen(self, collection: str, as_of: Moment) -> dict[Key, Row]:
         held = self._loaded(collection)

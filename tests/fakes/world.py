@@ -233,7 +233,7 @@ class World:
 
     def _chunks(self, collection: str) -> list[Any]:
         schema = self.vectors.describe(collection)
-        pages = self.vectors.scan(schema, with_vectors=True, repeated=True)
+        pages = self.vectors.scan_rows(schema, with_vectors=True)
         return [c for page in pages for c in page]
 
     # --- playing Celery -----------------------------------------------------------

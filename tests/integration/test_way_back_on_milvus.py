@@ -10,10 +10,12 @@ import pytest
 from pymilvus import MilvusClient
 
 from devstack.milvus_lite import MilvusLiteServer
+from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.provider import vector_for
 from migrations.adapters.clock import SystemClock
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
+from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.model.bots import Caller
 from migrations.model.config import EmbeddingRef
@@ -62,21 +64,21 @@ class Stack:
         self.system.register_bot(OWNER, wish)
 
     def write(self, collection: str, ref: EmbeddingRef, texts: dict[str, str]) -> None:
-        rows = [
-            {"pk": key, "text": text, "vector": vector_for(ref.model, text, ref.dimension).tolist()}
-            for key, text in texts.items()
-        ]
-        self.client.upsert(collection, rows)
+        self.client.upsert(collection, _rows(ref, texts))
 
     def remove(self, collection: str, *keys: str) -> None:
         self.client.delete(collection, ids=list(keys))
 
-    def start(self) -> Migration:
-        wish = StartRequest("bot", "fake", LARGE.model, batch_size=5, retry_delay=0.1)
+    def double(self, collection: str, ref: EmbeddingRef, texts: dict[str, str]) -> None:
+        """An insert of keys that are there: Milvus 2.3.5 keeps both rows of each."""
+        self.client.insert(collection, _rows(ref, texts))
+
+    def start(self, **asked: Any) -> Migration:
+        wish = StartRequest("bot", "fake", LARGE.model, batch_size=5, retry_delay=0.1, **asked)
         return self.system.start_migration(OWNER, wish).migration
 
-    def complete(self) -> Migration:
-        migration = self.start()
+    def complete(self, **asked: Any) -> Migration:
+        migration = self.start(**asked)
         self.fakes.deliver()
         now = self.sql.migration(migration.id)
         assert Status.COMPLETED == now.status, now.error
@@ -111,14 +113,36 @@ class Stack:
         self.sql.close()
 
 
+def _rows(ref: EmbeddingRef, texts: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"pk": key, "text": text, "vector": vector_for(ref.model, text, ref.dimension).tolist()}
+        for key, text in texts.items()
+    ]
+
+
 @pytest.fixture
 def stack(
     database_url: str, milvus_lite_server: MilvusLiteServer, collection_name: Callable[[], str]
 ) -> Iterator[Callable[..., Stack]]:
+    yield from _makers(database_url, milvus_lite_server.url, collection_name)
+
+
+@pytest.fixture
+def standalone_stack(
+    database_url: str,
+    milvus_standalone_server: MilvusStandaloneServer,
+    collection_name: Callable[[], str],
+) -> Iterator[Callable[..., Stack]]:
+    yield from _makers(database_url, milvus_standalone_server.url, collection_name)
+
+
+def _makers(
+    database_url: str, uri: str, collection_name: Callable[[], str]
+) -> Iterator[Callable[..., Stack]]:
     made: list[Stack] = []
 
     def make(**settings: Any) -> Stack:
-        made.append(Stack(database_url, milvus_lite_server.url, collection_name(), **settings))
+        made.append(Stack(database_url, uri, collection_name(), **settings))
         return made[-1]
 
     yield make
@@ -222,3 +246,36 @@ def test_a_cancelled_run_is_taken_over_and_pays_only_for_what_is_missing(
     assert sum(paid) <= CHUNKS + 1  # and the one that verification embeds again
     assert bot.sql.tokens_used(second.id) < 3 * before
     assert [] == bot.sql.kept_of("bot")
+
+
+# --- keys that stand more than once -------------------------------------------------
+
+
+def test_rows_that_milvus_keeps_beside_each_other_are_refused_or_carried_and_taken_back(
+    standalone_stack: Callable[..., Stack],
+) -> None:
+    at = standalone_stack()
+    at.client.flush(at.source)  # so that which of the rows is shown changes from query to query
+    keys = [f"k{i:03}" for i in range(10)]
+    at.double(at.source, SMALL, {key: f"newer {key}" for key in keys})
+    refused = at.start()
+    at.fakes.deliver()
+    error = at.sql.migration(refused.id).error or {}
+    assert "10 keys stand more than once" in error["message"]
+
+    migration = at.complete(duplicate_keys="keep_one")
+    assert CHUNKS == at.services.vectors.count(at.live) == len(at.texts(at.live))
+    assert [] == at.wrongly_embedded(at.live, LARGE)
+    carried = at.texts(at.live)
+    assert all(carried[key] in {f"text {int(key[1:])}", f"newer {key}"} for key in keys)
+
+    at.double(at.live, LARGE, {"k020": "newest"})
+    EmbeddingCompatibilityManager(at.services, at.system).rollback_migration(OWNER, migration.id)
+    at.fakes.settle()
+    assert Status.ROLLED_BACK == at.sql.migration(migration.id).status
+    assert at.source == at.live
+    assert CHUNKS == at.services.vectors.count(at.source)
+    assert [] == at.wrongly_embedded(at.source, SMALL)
+    back = at.texts(at.source)
+    assert [carried[key] for key in keys] == [back[key] for key in keys]
+    assert back["k020"] in {"text 20", "newest"}, "Milvus may never show the second row"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
-from migrations.copying.comparison import Difference
+from migrations.copying.difference import Difference
 from migrations.model.chunks import ALL_KEYS, Chunk, Content, Embedded, IndexState
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import VerificationFailed

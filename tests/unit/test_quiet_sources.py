@@ -20,13 +20,14 @@ VERIFICATION = "migrations.phase.verification"
 def watch_scans(world: World) -> list[str]:
     """The collection of each scan from now on."""
     scanned: list[str] = []
-    scan = world.vectors.scan
+    pages = world.vectors._pages
 
-    def watched(schema, *more, **options):  # type: ignore[no-untyped-def]
-        scanned.append(schema.name)
-        return scan(schema, *more, **options)
+    def watched(method, schema, *more, **options):  # type: ignore[no-untyped-def]
+        if method == "scan":
+            scanned.append(schema.name)
+        return pages(method, schema, *more, **options)
 
-    world.vectors.scan = watched  # type: ignore[method-assign]
+    world.vectors._pages = watched  # type: ignore[method-assign]
     return scanned
 
 

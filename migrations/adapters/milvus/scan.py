@@ -3,14 +3,18 @@
 Engines differ: one returns a page in key order, one returns any rows of the
 range, and released versions of both have dropped or repeated rows. So a page is
 believed only when the engine's own count of the very range it covers agrees
-with it. Where it does not, the range is cut at a key that was seen and each
-part is read again: the parts of an unordered engine become small enough to come
-whole, and a write that fell between the read and the count troubles only one of
-them. What cannot be cut any further is the engine's fault, and is raised.
+with it. Where it does not, but the keys that were seen have as many rows as the
+range holds, some stand more than once (an insert where an upsert was meant): one
+engine shows all their rows, another counts all and shows any one of them. Otherwise
+the range is cut at a key that was seen and each part is read again: the parts of an
+unordered engine become small enough to come whole, and a write that fell between the
+read and the count troubles only one of them. What cannot be cut any further is the
+engine's fault, and is raised.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -35,10 +39,9 @@ class Source(Generic[Row]):
 
     read: Callable[[KeyRange, int], Sequence[Row]]
     count: Callable[[KeyRange], int]
+    #: The rows of these keys together.
+    count_keys: Callable[[Sequence[Key]], int]
     key_of: Callable[[Row], Key]
-    #: Whether a key may stand more than once. Milvus 2.3.5 counts all its rows and shows one
-    #: of them: then that one comes as often as the key stands.
-    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,12 @@ class _Page(Generic[Row]):
 
 
 def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Iterator[list[Row]]:
-    """Pages of at most ``page_size`` rows in ascending key order, none of them empty.
+    """Pages of at most ``page_size`` keys in ascending order, none of them empty.
 
-    Costs one count per page on an engine that orders its pages. Rows that do not fit
-    into one message together are asked for in smaller pages from then on.
+    A key comes in as many rows as it stands, all on one page; they may be the same row.
+    Costs one count per page on an engine that orders its pages, where each key stands
+    once. Rows that do not fit into one message together are asked for in smaller pages
+    from then on.
 
     Raises:
         ScanInconsistent: pages and counts disagree and cutting the range does not help.
@@ -78,8 +83,19 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
             continue
         if page.rest is not None:
             pending.append(page.rest)
-        for start in range(0, len(page.rows), page_size):
-            yield page.rows[start : start + page_size]
+        yield from _cut(page, page_size)
+
+
+def _cut(page: _Page[Row], size: int) -> Iterator[list[Row]]:
+    begun, begins_at = 0, 0
+    for place, key in enumerate(page.keys):
+        if place and key != page.keys[place - 1]:
+            begun += 1
+            if begun == size:
+                yield page.rows[begins_at:place]
+                begun, begins_at = 0, place
+    if page.rows:
+        yield page.rows[begins_at:]
 
 
 def _look(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
@@ -93,18 +109,57 @@ def _read(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
     rows = sorted(source.read(span, size), key=source.key_of)
     keys = [source.key_of(row) for row in rows]
     _refuse_strangers(keys, span)
-    distinct = source.repeated or len(set(keys)) == len(keys)
     last = keys[-1] if keys else None
     rest = None if last is None or last == span.upto else KeyRange(last, span.upto)
     if len(rows) < size:
         counted = source.count(span)
-        if counted == len(rows) and distinct:
-            return _Page(rows, keys, None, counted, proven=True)
-        if rest is None:
-            return _Page(rows, keys, None, counted, proven=False)
+        page = _proven(source, rows, keys, None, counted)
+        if page.proven or rest is None:
+            return page
     # Full, or an engine that stopped early: right as far as it goes?
     counted = source.count(KeyRange(span.after, last))
-    return _Page(rows, keys, rest, counted, proven=distinct and counted == len(rows))
+    return _proven(source, rows, keys, rest, counted)
+
+
+def _proven(
+    source: Source[Row], rows: list[Row], keys: list[Key], rest: KeyRange | None, counted: int
+) -> _Page[Row]:
+    distinct = list(dict.fromkeys(keys))
+    if counted == len(rows) == len(distinct):
+        return _Page(rows, keys, rest, counted, proven=True)
+    if not distinct or counted < len(distinct) or source.count_keys(distinct) != counted:
+        return _Page(rows, keys, rest, counted, proven=False)
+    standing = as_often_as_they_stand(source.count_keys, rows, source.key_of, counted)
+    return _Page(standing, [source.key_of(row) for row in standing], rest, counted, proven=True)
+
+
+def as_often_as_they_stand(
+    count_keys: Callable[[Sequence[Key]], int],
+    rows: Sequence[Row],
+    key_of: Callable[[Row], Key],
+    counted: int,
+) -> list[Row]:
+    """Rows of keys of which ``counted`` rows stand, each key's so often, found in halves.
+
+    The engine may have shown fewer of a key's rows: then the last one comes more than once.
+    """
+    shown: defaultdict[Key, list[Row]] = defaultdict(list)
+    for row in rows:
+        shown[key_of(row)].append(row)
+    standing: list[Row] = []
+    pending = [(list(shown), counted)]
+    while pending:
+        keys, many = pending.pop()
+        if many == len(keys):
+            standing += (shown[key][0] for key in keys)
+        elif len(keys) == 1:
+            of_it = shown[keys[0]][:many]
+            standing += of_it + of_it[-1:] * (many - len(of_it))
+        else:
+            left, right = keys[: len(keys) // 2], keys[len(keys) // 2 :]
+            in_left = count_keys(left)
+            pending += [(right, many - in_left), (left, in_left)]
+    return standing
 
 
 def _refuse_strangers(keys: Sequence[Key], span: KeyRange) -> None:
@@ -134,14 +189,10 @@ def _read_stubbornly(source: Source[Row], span: KeyRange, counted: int) -> _Page
         if page.proven or _parts(span, page, counted):
             return page
         counted = page.counted
-    if source.repeated and page.counted > len(page.rows) and len(set(page.keys)) == 1:
-        # A key that stands more than once may be shown as any one of its rows.
-        shown = [*page.rows, *page.rows[-1:] * (page.counted - len(page.rows))]
-        return _Page(shown, page.keys, None, page.counted, proven=True)
     raise ScanInconsistent(
         f"The key range {span} holds {page.counted} rows by Milvus' count and"
-        f" {len(page.rows)} by reading; a key may stand twice (insert instead of upsert),"
-        " or the engine loses rows. Nothing may be migrated from it as it is.",
+        f" {len(page.rows)} by reading: the engine loses rows, or somebody writes to that very"
+        " range all the time. Nothing may be migrated from it as it is.",
         counted=page.counted,
         read=len(page.rows),
     )

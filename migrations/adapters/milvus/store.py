@@ -12,7 +12,7 @@ from pymilvus.client.types import LoadState
 
 from migrations.adapters.milvus import creation, faults, filters, rows, writing
 from migrations.adapters.milvus.client import Connection
-from migrations.adapters.milvus.scan import Source, proven_pages
+from migrations.adapters.milvus.scan import Source, as_often_as_they_stand, proven_pages
 from migrations.adapters.milvus.schema import collection_schema, owner_of
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -23,6 +23,7 @@ from migrations.model.chunks import (
     Key,
     KeyRange,
     Vectors,
+    once_each,
 )
 from migrations.model.errors import (
     AnswerTooLarge,
@@ -295,14 +296,23 @@ class MilvusVectorStore:
         condition = filters.in_range(
             key["name"], within, key_is_string=key["type"].name == "VARCHAR"
         )
-        return self._count(collection, condition, self.moment() if as_of is None else as_of)
+        return self._count(collection, condition, self._said_or_now(as_of))
 
     def _count(self, collection: str, condition: str, seeing: Moment) -> int:
         return int(self._query(collection, condition, ["count(*)"], seeing)[0]["count(*)"])
 
+    def _said_or_now(self, as_of: Moment | None) -> Moment:
+        return self.moment() if as_of is None else as_of
+
     def _count_of(self, schema: CollectionSchema, seeing: Moment, within: KeyRange) -> int:
         condition = filters.in_range(schema.key_field, within, key_is_string=schema.key_is_string)
         return self._count(schema.name, condition, seeing)
+
+    def _count_keys(self, schema: CollectionSchema, seeing: Moment, keys: Sequence[Key]) -> int:
+        return sum(
+            self._count(schema.name, filters.one_of(schema.key_field, part), seeing)
+            for part in _parts(keys)
+        )
 
     def _page(
         self,
@@ -330,14 +340,19 @@ class MilvusVectorStore:
         page_size: int = 10_000,
         as_of: Moment | None = None,
     ) -> Iterator[list[Key]]:
-        seeing = self.moment() if as_of is None else as_of
+        seeing = self._said_or_now(as_of)
 
         def read(span: KeyRange, size: int) -> list[Key]:
             page = self._page(schema, [schema.key_field], span, size, seeing)
             return [row[schema.key_field] for row in page]
 
-        source = Source(read, partial(self._count_of, schema, seeing), lambda key: key)
-        return proven_pages(source, within, min(page_size, LARGEST_PAGE))
+        source = Source(
+            read,
+            partial(self._count_of, schema, seeing),
+            partial(self._count_keys, schema, seeing),
+            lambda key: key,
+        )
+        return map(rows.distinct, proven_pages(source, within, min(page_size, LARGEST_PAGE)))
 
     def scan(
         self,
@@ -346,15 +361,28 @@ class MilvusVectorStore:
         *,
         page_size: int = 4000,
         with_vectors: bool = False,
-        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        seeing = self.moment() if as_of is None else as_of
+        pages = self.scan_rows(
+            schema, within, page_size=page_size, with_vectors=with_vectors, as_of=as_of
+        )
+        return map(once_each, pages)
+
+    def scan_rows(
+        self,
+        schema: CollectionSchema,
+        within: KeyRange = ALL_KEYS,
+        *,
+        page_size: int = 4000,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
+    ) -> Iterator[list[Chunk]]:
+        seeing = self._said_or_now(as_of)
         source = Source(
             partial(self._read_page, schema, seeing=seeing, with_vectors=with_vectors),
             partial(self._count_of, schema, seeing),
+            partial(self._count_keys, schema, seeing),
             lambda chunk: chunk.key,
-            repeated,
         )
         return proven_pages(source, within, min(page_size, LARGEST_PAGE))
 
@@ -398,34 +426,35 @@ class MilvusVectorStore:
         keys: Sequence[Key],
         *,
         with_vectors: bool = False,
-        repeated: bool = False,
         as_of: Moment | None = None,
     ) -> list[Chunk]:
-        fields = rows.output_fields(schema, with_vectors=with_vectors)
-        found: list[Chunk] = []
-        seeing = self.moment() if as_of is None else as_of
-        for part in _parts(rows.distinct(keys)):
-            answer = self._query_keys(schema, part, fields, seeing)
-            chunks = rows.chunks_from(schema, answer, with_vectors=with_vectors)
-            found += self._as_often(schema, part, chunks, seeing) if repeated else chunks
-        return rows.in_key_order(found)
+        shown = self._shown(schema, keys, with_vectors, self._said_or_now(as_of))
+        return rows.in_key_order(once_each(shown))
 
-    def _as_often(
-        self, schema: CollectionSchema, keys: Sequence[Key], shown: list[Chunk], seeing: Moment
+    def fetch_rows(
+        self,
+        schema: CollectionSchema,
+        keys: Sequence[Key],
+        *,
+        with_vectors: bool = False,
+        as_of: Moment | None = None,
     ) -> list[Chunk]:
-        """A key that stands more than once is shown once: found by counting, in halves."""
-        counted = self._count(schema.name, filters.one_of(schema.key_field, keys), seeing)
-        if counted <= len(shown):
-            return shown
-        if len(keys) == 1:
-            return shown[:1] * counted
-        middle = len(keys) // 2
-        halves = (set(keys[:middle]), set(keys[middle:]))
+        seeing = self._said_or_now(as_of)
+        count_keys = partial(self._count_keys, schema, seeing)
+        shown = self._shown(schema, keys, with_vectors, seeing)
+        counted = count_keys(rows.distinct([chunk.key for chunk in shown])) if shown else 0
+        standing = as_often_as_they_stand(count_keys, shown, lambda chunk: chunk.key, counted)
+        return rows.in_key_order(standing)
+
+    def _shown(
+        self, schema: CollectionSchema, keys: Sequence[Key], with_vectors: bool, seeing: Moment
+    ) -> list[Chunk]:
+        fields = rows.output_fields(schema, with_vectors=with_vectors)
         return [
             chunk
-            for half in halves
-            for chunk in self._as_often(
-                schema, sorted(half), [c for c in shown if c.key in half], seeing
+            for part in _parts(rows.distinct(keys))
+            for chunk in rows.chunks_from(
+                schema, self._query_keys(schema, part, fields, seeing), with_vectors=with_vectors
             )
         ]
 
@@ -460,7 +489,7 @@ class MilvusVectorStore:
             limit=limit,
             output_fields=list(output_fields),
             search_params={"metric_type": schema.metric, "params": {}},
-            **(self.moment() if as_of is None else as_of),
+            **self._said_or_now(as_of),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
 
