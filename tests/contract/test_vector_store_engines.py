@@ -462,7 +462,8 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
 ) -> None:
     """With the deletions that upserts write, Milvus makes every segment of a large fill anew.
 
-    It is asked to, and also does so by itself, at a time of its own choosing.
+    It is asked to, and also does so by itself, at a time of its own choosing: usually within
+    half a minute, sometimes only at the third time of asking.
     """
     world, client, made = standalone, standalone.client, standalone.collection()
     assert client is not None
@@ -485,7 +486,7 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
         was_pending = any(rows for earlier, rows in seen if earlier.total_rows == 3_500)
         return was_pending and not pending
 
-    wait_until(is_indexed_anew, pause=0.05)
+    wait_until(is_indexed_anew, pause=0.05, seconds=240)
     assert {0} == {state.unindexed_rows for state, _ in seen if state.total_rows == 3_500}
 
 

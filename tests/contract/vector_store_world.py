@@ -195,8 +195,8 @@ def write(store: VectorStore, schema: CollectionSchema, chunks: Sequence[Chunk])
     return written
 
 
-def wait_until(condition: Callable[[], bool], pause: float = 0.2) -> None:
-    deadline = time.monotonic() + 60
+def wait_until(condition: Callable[[], bool], pause: float = 0.2, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(pause)
