@@ -9,7 +9,7 @@ they are in, so that no settings object can leak them.
 from __future__ import annotations
 
 import os
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,17 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
+
+
+class ModelSettings(BaseModel):
+    """What is known of one model of a provider."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    dimension: int = Field(gt=0, description="Of its vectors, when no other is asked for")
+    max_input_tokens: int | None = Field(
+        default=None, gt=0, description="The longest text it takes; 8192 is assumed if not said"
+    )
 
 
 class ProviderSettings(BaseModel):
@@ -62,10 +73,21 @@ class ProviderSettings(BaseModel):
     tokens_per_minute: float | None = Field(
         default=None, gt=0, description="Its limit; learned from its answers when left out"
     )
-    models: dict[str, int] = Field(
+    models: dict[str, ModelSettings] = Field(
         default_factory=dict,
-        description="Known models and their dimension; others are found by asking the provider",
+        description="Known models: their dimension, or an object of dimension and"
+        " max_input_tokens; others are found by asking the provider",
     )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _dimension_alone(cls, models: Any) -> Any:
+        if not isinstance(models, dict):
+            return models
+        return {
+            name: {"dimension": said} if isinstance(said, int) else said
+            for name, said in models.items()
+        }
 
 
 class Settings(BaseSettings):

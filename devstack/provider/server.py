@@ -36,7 +36,7 @@ class Refused(Exception):
     """A request that is answered with an error."""
 
     status: int
-    code: str
+    code: str | None
     message: str
     param: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -70,6 +70,8 @@ class StubProvider:
         self.accepted_key = accepted_key
         self.latency_seconds = 0.0
         self.seconds_per_text = 0.0
+        #: Longer texts are refused, as OpenAI does it: with a sentence and no code.
+        self.max_input_tokens: int | None = None
         self.limits = Limits()
         self.faults = Faults()
         self.statistics = Statistics()
@@ -152,6 +154,8 @@ class StubProvider:
             self.faults.add(fault_from(wish["misbehave"]))
         if "latency_seconds" in wish:
             self.latency_seconds = float(wish["latency_seconds"])
+        if "max_input_tokens" in wish:
+            self.max_input_tokens = wish["max_input_tokens"]
         if "seconds_per_text" in wish:
             self.seconds_per_text = float(wish["seconds_per_text"])
         if "limit" in wish:
@@ -177,6 +181,7 @@ class StubProvider:
             self.requests_seen.append(request)
         model, texts, dimension = self._checked(request)
         tokens = sum(map(tokens_of, texts))
+        self._refuse_longer(texts)
         wait, headers = self.limits.take(tokens)
         if wait:
             raise Refused(429, "rate_limit_exceeded", "Rate limit reached.", headers=headers)
@@ -211,6 +216,12 @@ class StubProvider:
             )
         if fault.kind == "hang":
             self.stopping.wait(fault.seconds)
+
+    def _refuse_longer(self, texts: list[str]) -> None:
+        longest, most = max(map(tokens_of, texts)), self.max_input_tokens
+        if most is not None and longest > most:
+            said = f"This model's maximum context length is {most} tokens, however you requested"
+            raise Refused(400, None, f"{said} {longest} tokens.", "input")
 
     def _checked(self, request: dict[str, Any]) -> tuple[str, list[str], int]:
         model = request.get("model")

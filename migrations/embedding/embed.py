@@ -7,18 +7,24 @@ Equal texts are sent once, over-long ones are refused, cut or split.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import structlog
 
 from migrations.embedding.asking import OWN_TEXTS, Answers, Asking, Vector
-from migrations.embedding.over_long import Parts, Policy, combined
+from migrations.embedding.over_long import LEAST_LIMIT, SHORTER, Parts, Policy, combined
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Vectors
 from migrations.model.config import EmbeddingRef, OverLong
-from migrations.model.errors import InvalidVectors, PermanentError, TextRefused, TransientError
-from migrations.ports.embedders import Embedders
+from migrations.model.errors import (
+    InvalidVectors,
+    PermanentError,
+    TextRefused,
+    TextTooLong,
+    TransientError,
+)
+from migrations.model.runs import LONGEST_INPUT
 from migrations.run.run import Run
 
 log = structlog.get_logger(__name__)
@@ -44,11 +50,17 @@ def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
         Superseded, TimedOut; Postponed for a batch that has waited too long for its turn;
         PermanentError for what no other chunk would survive either.
     """
-    config = run.migration.config
+    config, totals = run.migration.config, run.migration.totals
+    standing = run.services.standings.of(config.target)
+    if LONGEST_INPUT in totals:
+        standing.takes_at_most(totals[LONGEST_INPUT])
     texts = [run.text_of(chunk) for chunk in chunks]
     answers = embed_texts(run, config.target, texts, purpose, over_long=config.over_long)
     if answers.shortened:
         _tell_of_shortened(run, config.over_long, answers.shortened)
+        if (learned := standing.longest_input) is not None:  # before anything of it is stored
+            store, of = run.services.store, run.migration
+            run.patiently(lambda: store.learn_longest_input(of.id, of.epoch, learned))
     kept = [i for i, text in enumerate(texts) if text in answers.vectors]
     vectors = np.empty((len(kept), config.to_dimension), dtype=np.float32)
     for row, i in enumerate(kept):
@@ -81,18 +93,24 @@ def embed_texts(
         what ends the work, and what the provider answers to any text
         (see :data:`migrations.ports.embedders.PROVIDER_FAULTS`).
     """
-    embedders = work.services.embedders
-    planned, refused = _plan(_policy(embedders, ref, over_long), dict.fromkeys(texts))
-    pieces = list(dict.fromkeys(piece for parts in planned.values() for piece in parts.texts))
-    asking = Asking(work, embedders.get(ref), purpose, insist)
-    asking.ask_for(pieces)
+    policy = _policy(work, ref, over_long)
+    planned, refused = _plan(policy, dict.fromkeys(texts))
+    asking = Asking(work, work.services.embedders.get(ref), purpose, insist)
     answers = asking.answers
+    asking.ask_for(_pieces(planned))
+    while shorter := _shorter(work, ref, policy, planned, answers):
+        planned |= shorter
+        asking.ask_for([piece for piece in _pieces(shorter) if piece not in answers.vectors])
     return Answers(
         *_put_together(planned, answers, refused),
         answers.tokens,
         answers.seconds,
         shortened=sum(parts.texts != (text,) for text, parts in planned.items()),
     )
+
+
+def _pieces(planned: dict[str, Parts]) -> list[str]:
+    return list(dict.fromkeys(piece for parts in planned.values() for piece in parts.texts))
 
 
 def find_dimension(work: Work, provider: str, model: str) -> int:
@@ -144,13 +162,38 @@ def _plan(
     return planned, refused
 
 
-def _policy(embedders: Embedders, ref: EmbeddingRef, over_long: OverLong) -> Policy:
+def _policy(work: Work, ref: EmbeddingRef, over_long: OverLong) -> Policy:
+    embedders = work.services.embedders
     info = embedders.known(ref.provider, ref.model)
+    limits = [info.max_input_tokens if info else None]
+    if over_long is not OverLong.REFUSE:  # what is only learned is no reason to refuse a text
+        limits.append(work.services.standings.of(ref).longest_input)
     return Policy(
         over_long,
-        info.max_input_tokens if info else None,
+        min((limit for limit in limits if limit is not None), default=None),
         lambda text: embedders.count_tokens(ref.provider, ref.model, text),
     )
+
+
+def _shorter(
+    work: Work, ref: EmbeddingRef, policy: Policy, planned: dict[str, Parts], answers: Answers
+) -> dict[str, Parts]:
+    """What is sent now for texts that were refused for their length, if they may be shortened.
+
+    That shorter pieces are taken proves what the provider has said of their length.
+    """
+    refused = {p for p, error in answers.refused.items() if isinstance(error, TextTooLong)}
+    again = [text for text, parts in planned.items() if refused & set(parts.texts)]
+    if policy.over_long is OverLong.REFUSE or not again:
+        return {}
+    limit = int(SHORTER * min(policy.count_tokens(piece) for piece in refused))
+    if limit < LEAST_LIMIT:
+        return {}
+    work.services.standings.of(ref).takes_at_most(limit)
+    for piece in refused:
+        del answers.refused[piece]
+    shorter = replace(policy, limit=limit)
+    return {text: shorter.parts(text) for text in again}
 
 
 def _tell_of_shortened(run: Run, over_long: OverLong, texts: int) -> None:

@@ -1,7 +1,9 @@
 """Texts longer than the model takes: refused, cut short, or embedded in pieces.
 
 Where the model's own tokenizer is not at hand, tokens are estimated; what is
-cut is therefore cut to :data:`CUT_TO` of the limit.
+cut is therefore cut to :data:`CUT_TO` of the limit. Where a model refuses a text for
+its length that should be short enough, it is cut again to :data:`SHORTER` of that, and
+so from then on.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ CountTokens = Callable[[str], int]
 
 #: An estimate may lie this far below the real count; 0.77 was the worst twentieth of a corpus.
 CUT_TO = 0.8
+#: The next limit, as a share of the tokens of what was refused; and the least that is tried.
+SHORTER = 0.75
+LEAST_LIMIT = 16
 #: Pieces end at white space where there is some in their last part.
 _LOOK_BACK_SHARE = 0.1
 

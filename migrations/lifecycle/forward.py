@@ -21,10 +21,16 @@ from migrations.lifecycle.sequence import successor
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
-from migrations.model.runs import Migration, Step
+from migrations.model.runs import LONGEST_INPUT, Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
 STEPS = tuple(Step)
+
+SHORTER_THAN_STATED = (
+    "The model takes shorter texts than it is known to; longer ones are shortened until it takes "
+    "them. State its max_input_tokens in REEMBED_PROVIDERS to have no more of a text left out than "
+    "must be."
+)
 
 
 def begin_phase(locked: LockedRun, epoch: int, phase: Phase) -> Change:
@@ -120,6 +126,14 @@ def note(
     if not _is_driven(locked, epoch):
         return None
     return Change(noted(locked.migration, totals, warnings))
+
+
+def learn_longest_input(locked: LockedRun, epoch: int, tokens: int) -> Change | None:
+    """No event, as with notes; None when as little is known already."""
+    known = locked.migration.totals.get(LONGEST_INPUT)
+    if not _is_driven(locked, epoch) or (known is not None and known <= tokens):
+        return None
+    return Change(noted(locked.migration, {LONGEST_INPUT: tokens}, [SHORTER_THAN_STATED]))
 
 
 def wait_for(locked: LockedRun, epoch: int, what: str | None) -> Change | None:

@@ -369,6 +369,10 @@ class TextRefused(PermanentError):
     code = "text-refused"
 
 
+class TextTooLong(TextRefused):
+    """The provider refuses this text and says something of its length; else as text-refused."""
+
+
 class ValidationFailed(PermanentError):
     """The bot cannot be migrated as it is; the report names the reasons."""
 

@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.states import Kind, Phase, Status
 
+#: In the totals: tokens of the longest text that was surely embedded whole, where the model has
+#: refused shorter ones than it is known to take.
+LONGEST_INPUT = "longest_input_tokens"
+
 
 class RollbackInfo(BaseModel):
     """Everything needed to put the bot back: written before anything is touched."""

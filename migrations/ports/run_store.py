@@ -87,6 +87,10 @@ class RunStore(Protocol):
         """Update totals and add warnings; nothing when superseded."""
         ...
 
+    def learn_longest_input(self, migration_id: UUID, epoch: int, tokens: int) -> None:
+        """Keep the least that any worker has learned of; nothing when superseded."""
+        ...
+
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         """Say what nothing moves without, None when it moves; nothing when superseded."""
         ...

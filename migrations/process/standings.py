@@ -30,6 +30,9 @@ class Standing:
     answers: int = 0
     #: Most texts that it is asked for at once; None as long as no request took too long.
     most_texts: int | None = None
+    #: Tokens of the longest input that it is sent where texts may be shortened; None as long as
+    #: it has not refused a shorter one than it is known to take.
+    longest_input: int | None = None
     _refused: int = 0
     _probes: int = 0
     _found: ReembedError | None = None
@@ -49,6 +52,11 @@ class Standing:
         """From now on fewer are asked for at once."""
         with self._lock:
             self.most_texts = max(1, min(self.most_texts or texts, texts // 2))
+
+    def takes_at_most(self, tokens: int) -> None:
+        """From now on texts that may be shortened are not longer than so many tokens."""
+        with self._lock:
+            self.longest_input = min(self.longest_input or tokens, tokens)
 
     def refuses(self) -> bool:
         """Count a refusal; whether so many in a row make one doubt that they are about texts."""

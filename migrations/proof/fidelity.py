@@ -93,11 +93,19 @@ def judge_found(
 
 
 def judgeable(
-    embedders: Embedders, ref: EmbeddingRef, chunks: Sequence[Chunk], recipe: Recipe
+    embedders: Embedders,
+    ref: EmbeddingRef,
+    chunks: Sequence[Chunk],
+    recipe: Recipe,
+    limit: int | None = None,
 ) -> list[Chunk]:
-    """Those with a text that the model takes whole: who knows how a longer one was cut."""
+    """Those with a text that the model takes whole: who knows how a longer one was cut.
+
+    ``limit`` in tokens; what is known of the model if not said.
+    """
     info = embedders.known(ref.provider, ref.model)
-    limit = info.max_input_tokens if info else None
+    if limit is None and info is not None:
+        limit = info.max_input_tokens
     count_tokens = partial(embedders.count_tokens, ref.provider, ref.model)
     texts = [(chunk, recipe.text_of(chunk.fields)) for chunk in chunks]
     return [chunk for chunk, text in texts if text and not is_over_long(text, limit, count_tokens)]

@@ -10,6 +10,7 @@ from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.report import Report
+from migrations.model.runs import LONGEST_INPUT
 from migrations.ports.vector_store import Moment
 from migrations.proof.fidelity import judge, judgeable
 from migrations.proof.reservoir import Reservoir
@@ -33,8 +34,9 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
 
     Returns:
         The vectors of the texts by the target's model, for the questions of
-        :func:`judge_retrieval`: without those that the model refuses, and on a way back
-        without those that the kept collection's vectors never were of.
+        :func:`judge_retrieval`: without those that the model refuses or that may have been
+        cut otherwise, and on a way back without those that the kept collection's vectors
+        never were of.
     """
     dimension = run.migration.config.to_dimension
     stored = stacked(sample, dimension)
@@ -52,7 +54,7 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
     )
     again = _embed_again(run, sample)
     kept = run.migration.target_is_kept
-    judged = _kept_whole(run, sample) if kept else sample
+    judged = _kept_whole(run, sample) if kept else _surely_whole(run, sample)
     verdict = judge(judged if well_formed else [], again, made=not kept)
     strangers = verdict.strangers
     report.add(
@@ -60,19 +62,33 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         not strangers,
         f"{len(verdict.cosines) - len(strangers)} of {len(verdict.cosines)} sampled vectors are of "
         "their own text"
-        + (", as it was before the switch." if kept and strangers and verdict.passed else "."),
+        + (", as it was before the switch." if kept and strangers and verdict.passed else ".")
+        + _not_judged(len(sample) - len(judged)),
         severity=verdict.severity,
         lowest_cosine=min(verdict.cosines.values(), default=None),
         median_cosine=verdict.median,
         examples=[str(key) for key in strangers[:10]],
     )
-    asked = verdict.cosines.keys() - set(strangers) if kept else again.keys()
-    return {key: again[key] for key in asked}
+    asked = verdict.cosines.keys() - set(strangers) if kept else {c.key for c in judged or sample}
+    return {key: again[key] for key in asked & again.keys()}
 
 
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
     target = run.migration.config.target
     return judgeable(run.services.embedders, target, sample, run.bot.recipe)
+
+
+def _surely_whole(run: Run, sample: Sequence[Chunk]) -> Sequence[Chunk]:
+    """Without those that were perhaps cut where another worker found that the model takes them."""
+    totals = run.services.store.migration(run.migration.id).totals  # also what was learned just now
+    if LONGEST_INPUT not in totals:
+        return sample
+    embedders, target = run.services.embedders, run.migration.config.target
+    return judgeable(embedders, target, sample, run.bot.recipe, totals[LONGEST_INPUT])
+
+
+def _not_judged(chunks: int) -> str:
+    return f" {chunks} more were shortened or may have been, and were not judged." if chunks else ""
 
 
 def _embed_again(run: Run, sample: Sequence[Chunk]) -> dict[Key, Vector]:

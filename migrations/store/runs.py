@@ -116,6 +116,13 @@ class SqlRuns:
             if change is not None:
                 apply(session, locked, change)
 
+    def learn_longest_input(self, migration_id: UUID, epoch: int, tokens: int) -> None:
+        with self._database.transaction() as session:
+            locked = lock_run(session, migration_id)
+            change = forward.learn_longest_input(locked, epoch, tokens)
+            if change is not None:
+                apply(session, locked, change)
+
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._database.transaction() as session:
             locked = lock_run(session, migration_id)

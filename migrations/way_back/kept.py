@@ -20,7 +20,7 @@ import structlog
 from migrations.model.chunks import Content
 from migrations.model.errors import ForeignCollection, StillRead, TransientError
 from migrations.model.left_behind import End, HoldReason, KeptCollection
-from migrations.model.runs import Migration, NewMigration
+from migrations.model.runs import LONGEST_INPUT, Migration, NewMigration
 from migrations.process.services import Services
 from migrations.run.content import content_of_collection
 from migrations.target.drop import drop
@@ -61,9 +61,10 @@ def _fits(services: Services, held: KeptCollection, new: NewMigration) -> bool:
         return False
     if (held.source_collection, held.embedding) != (new.source_collection, new.config.target):
         return False
-    # The same text has another vector when it is too long and was treated otherwise.
-    earlier = services.store.migration(held.migration_id).config
-    return earlier.over_long == new.config.over_long
+    # The same text has another vector when it is too long and was treated otherwise, or was
+    # cut where nobody knows: at what the model was found to take by and by.
+    earlier = services.store.migration(held.migration_id)
+    return earlier.config.over_long == new.config.over_long and LONGEST_INPUT not in earlier.totals
 
 
 #: Holding is never extended by less, so that a refused drop is not tried every round.

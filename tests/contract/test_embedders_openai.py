@@ -28,6 +28,7 @@ from migrations.model.errors import (
     ProviderUnavailable,
     ReembedError,
     TextRefused,
+    TextTooLong,
     UnknownModel,
 )
 from migrations.settings import ProviderSettings, Settings
@@ -327,7 +328,7 @@ def test_threads_that_begin_at_once_share_one_client(make: Make) -> None:
         ("unauthorized", ProviderAuthenticationFailed),
         ("forbidden", ProviderAuthenticationFailed),
         ("refuse_text", TextRefused),
-        ("too_long", TextRefused),
+        ("too_long", TextTooLong),
         ("refuse_dimensions", InvalidConfiguration),
         ("model_gone", UnknownModel),
         ("reset", ProviderUnavailable),
@@ -360,7 +361,7 @@ def test_each_misbehaviour_is_named_for_what_it_is(
         (402, ProviderQuotaExhausted),
         (408, ProviderTooSlow),
         (409, ProviderUnavailable),
-        (413, TextRefused),
+        (413, TextTooLong),
         (422, TextRefused),
         (405, TextRefused),
         (424, ProviderUnavailable),

@@ -16,6 +16,7 @@ from migrations.model.errors import (
     ProviderKeyMissing,
     ReembedError,
     TextRefused,
+    TextTooLong,
     UnknownModel,
     UnknownProvider,
 )
@@ -60,6 +61,8 @@ class FakeEmbedders:
         self.keyless: set[str] = set()
         self.max_inputs_per_request = 2048
         self.max_input_tokens = 8192
+        #: What models really take, where that is less.
+        self.takes: dict[str, int] = {}
         self.calls = 0
         self.texts = 0
         self.embedded: Counter[tuple[str, str]] = Counter()
@@ -138,6 +141,8 @@ class FakeEmbedders:
         self.calls += 1
         self.texts += len(texts)
         self._raise_fault(ref.model, texts)
+        if max(map(tokens_of, texts), default=0) > self.takes.get(ref.model, self.max_input_tokens):
+            raise TextTooLong("Reduce the number of tokens.")
         if "" in texts:
             raise TextRefused("A text is empty.", position=list(texts).index(""))
         if self.known(ref.provider, ref.model) is None and ref.model not in self.unlisted:

@@ -239,6 +239,10 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
         with self._held(migration_id) as held:
             self._apply(held, forward.note(held, epoch, totals or {}, warnings))
 
+    def learn_longest_input(self, migration_id: UUID, epoch: int, tokens: int) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, forward.learn_longest_input(held, epoch, tokens))
+
     def wait_for(self, migration_id: UUID, epoch: int, what: str | None) -> None:
         with self._held(migration_id) as held:
             self._apply(held, forward.wait_for(held, epoch, what))

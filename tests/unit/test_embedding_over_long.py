@@ -8,10 +8,11 @@ import pytest
 from devstack.provider import tokens_of, vector_for
 from migrations.embedding.over_long import CUT_TO, Parts, Policy, combined, cut, is_over_long
 from migrations.model.config import OverLong
-from migrations.model.errors import InvalidVectors, TextRefused
+from migrations.model.errors import InvalidVectors, TextRefused, TextTooLong
+from migrations.model.runs import LONGEST_INPUT, Migration
 from migrations.model.states import Phase, Status
 from tests.fakes.embedders import LARGE
-from tests.fakes.world import SOURCE, World
+from tests.fakes.world import OWNER, SOURCE, World
 
 LIMIT = 50  # tokens, of which the fakes count one for four characters
 LONG = "some words and more " * 41  # in pieces of unlike length
@@ -115,6 +116,84 @@ def test_a_text_at_the_limit_is_sent_as_it_is() -> None:
     completed(world, OverLong.TRUNCATE)
     assert 1 <= world.embedders.embedded[LARGE.model, exact]
     assert [] == warnings(world)
+
+
+# --- a model that takes less than is known ------------------------------------------
+
+REALLY = 20
+LONGER = [f"number {i} " + LONG[i:] for i in range(12)]
+
+
+def with_less(*texts: str, over_long: OverLong) -> tuple[World, Migration]:
+    world = World(["short", *texts])
+    world.embedders.takes[LARGE.model] = REALLY
+    return world, world.complete(over_long=over_long)
+
+
+@pytest.mark.parametrize("over_long", [OverLong.TRUNCATE, OverLong.SPLIT])
+def test_what_is_refused_for_its_length_is_cut_shorter_and_the_limit_is_learned(
+    over_long: OverLong,
+) -> None:
+    world, migration = with_less(*LONGER, over_long=over_long)
+    assert Status.COMPLETED == migration.status, migration.error
+    assert 13 == len(world.texts_of(migration.target_collection))
+    assert any("max_input_tokens" in warning for warning in migration.warnings)
+    assert REALLY / 2 < migration.totals[LONGEST_INPUT] <= REALLY / CUT_TO
+    # Ten steps of three quarters lie between what the first text has and what is taken.
+    futile = world.embedders.calls - len(world.embedders.embedded)
+    assert futile < 30, "once learned, nothing is asked for in vain"
+
+
+def test_shortened_texts_are_not_judged_by_a_worker_that_would_cut_them_otherwise() -> None:
+    world = World(["short", *LONGER])
+    world.embedders.takes[LARGE.model] = REALLY
+    migration = world.start(over_long=OverLong.TRUNCATE)
+    world.deliver(before="migrations.phase.verification")
+    world.services.standings.of(LARGE).longest_input = 11  # of another text, that was refused again
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status, world.now(migration).error
+    assert any("12 more were shortened" in message for message in judged(world, migration))
+
+
+def judged(world: World, migration: Migration) -> list[str]:
+    return [check["message"] for check in (world.now(migration).verification or {})["checks"]]
+
+
+def test_a_wrong_vector_of_a_short_text_is_found_beside_shortened_ones() -> None:
+    world = World(["short", *LONGER])
+    world.embedders.takes[LARGE.model] = REALLY
+    migration = world.start(over_long=OverLong.TRUNCATE)
+    world.deliver(before="migrations.phase.verification")
+    row = {"pk": "k000", "text": "short", "vector": vector_for("large", "another", LARGE.dimension)}
+    world.vectors.put(migration.target_collection, row)
+    world.deliver()
+    assert Status.ROLLED_BACK == world.now(migration).status
+
+
+def test_a_text_may_not_be_shortened_unasked() -> None:
+    world, migration = with_less(LONG, over_long=OverLong.REFUSE)
+    assert Status.ROLLED_BACK == migration.status
+    assert LONGEST_INPUT not in migration.totals
+    assert "number of tokens" in str(world.store.failed_chunks(migration.id))
+
+
+def test_a_text_that_is_refused_however_short_is_a_failed_chunk() -> None:
+    world = World(["short", "poison " + LONG])
+    world.embedders.fail(TextTooLong("Too many tokens."), times=None, containing="poison")
+    migration = world.complete(over_long=OverLong.TRUNCATE, max_failed_ratio=0.5)
+    assert Status.COMPLETED == migration.status
+    assert ["k001"] == [chunk.key for chunk in world.store.failed_chunks(migration.id)]
+
+
+def test_a_target_whose_texts_were_cut_nobody_knows_where_is_not_taken_over() -> None:
+    world = World(["short", *LONGER], settings={"hold_hours": 24})
+    world.embedders.takes[LARGE.model] = REALLY
+    first = world.start(over_long=OverLong.TRUNCATE)
+    world.deliver(before="migrations.phase.verification")
+    world.system.cancel(OWNER, "bot")
+    world.deliver()
+    assert not world.start(over_long=OverLong.TRUNCATE).target_adopted
+    assert world.store.kept(first.target_collection) is not None
 
 
 # --- the rules ------------------------------------------------------------------

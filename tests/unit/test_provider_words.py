@@ -20,12 +20,14 @@ from migrations.model.errors import (
     ProviderUnavailable,
     ReembedError,
     TextRefused,
+    TextTooLong,
     UnknownModel,
 )
 
 REF = EmbeddingRef(provider="stub", model="small", dimension=8)
 KEY = "stub-secret-0123456789"
 TEXT = "Dear Anna Müller,\n\tthe model “x” was not found; dimensions and key: 12 Main Street."
+SPEAKS_OF_LENGTH = "This letter has become longer than 8192 tokens; its length is too large."
 
 WORDS = "The pump is broken."
 SHAPES: dict[str, Any] = {
@@ -149,6 +151,11 @@ def body(message: str = "no", **fields: Any) -> str:
         (400, body(TEXT), TextRefused),
         (400, body("The model `x` does not exist"), TextRefused),
         (400, body("dimensions are not supported"), TextRefused),
+        (400, body("This model's maximum context length is 8192 tokens"), TextTooLong),
+        (400, body(code="context_length_exceeded"), TextTooLong),
+        (413, '{"error": "Input validation error", "error_type": "Validation"}', TextTooLong),
+        (422, '{"detail": "The input is too long."}', TextTooLong),
+        (400, body(f"Refused: {SPEAKS_OF_LENGTH}"), TextRefused),
         (400, body(param="dimensions"), InvalidConfiguration),
         (400, body(code="model_not_found"), UnknownModel),
         (400, body(param="model"), UnknownModel),
@@ -167,4 +174,4 @@ def body(message: str = "no", **fields: Any) -> str:
 def test_a_refusal_means_what_its_status_code_and_parameter_say(
     status: int, said: str, meant: type[ReembedError]
 ) -> None:
-    assert meant is type(error_of(status, said))
+    assert meant is type(error_of(status, said, (TEXT, SPEAKS_OF_LENGTH)))

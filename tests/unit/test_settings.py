@@ -9,7 +9,8 @@ import pytest
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from migrations.settings import ProviderSettings, Settings, get_settings
+from migrations.adapters.providers import ConfiguredEmbedders
+from migrations.settings import ModelSettings, ProviderSettings, Settings, get_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 REQUIRED = {
@@ -89,11 +90,26 @@ def test_providers_are_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
         '{"mine": {"base_url": "http://h/v1", "api_key_env": "K", "models": {"m": 8}}}',
     )
     mine = Settings(**REQUIRED).providers["mine"]
-    assert ({"m": 8}, 2048, False) == (
+    assert ({"m": ModelSettings(dimension=8)}, 2048, False) == (
         mine.models,
         mine.max_inputs_per_request,
         mine.dimensions_supported,
     )
+
+
+def test_a_models_longest_input_stands_beside_its_dimension(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(
+        "REEMBED_PROVIDERS",
+        '{"mine": {"base_url": "http://h/v1", "api_key_env": "K", "models":'
+        ' {"m": {"dimension": 8, "max_input_tokens": 512}, "n": 16}}}',
+    )
+    embedders = ConfiguredEmbedders(Settings(**REQUIRED))
+    m, n = embedders.known("mine", "m"), embedders.known("mine", "n")
+    assert m is not None
+    assert n is not None
+    assert [(8, 512), (16, 8192)] == [(i.default_dimension, i.max_input_tokens) for i in (m, n)]
 
 
 def test_a_mistyped_provider_option_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, UnknownModel, UnknownProvider
 from migrations.model.known_models import ModelInfo
 from migrations.ports.embedders import Embedder
-from migrations.settings import ProviderSettings
+from migrations.settings import ModelSettings, ProviderSettings
 
 #: OpenAI's own limits: the API reference of "Create embeddings".
 _OPENAI_MAX_INPUTS = 2048
@@ -108,9 +108,9 @@ class ConfiguredEmbedders:
         own = self._settings.providers.get(provider)
         if own is None:
             return listed
-        dimension = own.models.get(model)
-        if dimension is not None and (listed is None or listed.default_dimension != dimension):
-            listed = ModelInfo(provider, model, dimension, None, _UNSTATED_MAX_INPUT_TOKENS, None)
+        stated = own.models.get(model)
+        if stated is not None:
+            listed = _as_stated(provider, model, stated, listed)
         if listed is not None and not own.dimensions_supported:
             return replace(listed, dimensions=(listed.default_dimension,))
         return listed
@@ -205,6 +205,16 @@ def _endpoints(settings: EmbedderSettings) -> list[Endpoint]:
         for name, provider in settings.providers.items()
     ]
     return [builtin, *named]
+
+
+def _as_stated(
+    provider: str, model: str, stated: ModelSettings, listed: ModelInfo | None
+) -> ModelInfo:
+    """What the settings say, and the catalogue's word on the rest if it means the same model."""
+    if listed is None or listed.default_dimension != stated.dimension:
+        most = _UNSTATED_MAX_INPUT_TOKENS
+        listed = ModelInfo(provider, model, stated.dimension, None, most, None)
+    return replace(listed, max_input_tokens=stated.max_input_tokens or listed.max_input_tokens)
 
 
 def _offer(info: ModelInfo) -> str:

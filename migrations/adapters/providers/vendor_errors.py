@@ -6,6 +6,7 @@ quoted for people and decide nothing: they may repeat an input that speaks of mo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from migrations.model.errors import (
     ProviderUnavailable,
     ReembedError,
     TextRefused,
+    TextTooLong,
     UnknownModel,
 )
 
@@ -38,6 +40,8 @@ _MODEL_CODES = frozenset({
     *("model_not_found", "modelnotfound", "invalid_model", "unknown_model"),
     "deploymentnotfound",
 })  # fmt: skip
+_LENGTH_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
+_LENGTH = re.compile(r"\b(tokens?|length|longer|too long|too large)\b", re.IGNORECASE)
 #: Of a server that was too slow, or of the proxy before it.
 _TOO_SLOW = frozenset({408, 504, 524})
 #: "Not now" among the statuses that mean the request.
@@ -93,6 +97,8 @@ def refusal(
         status = said.status or status
     details: dict[str, Any] = {"provider": ref.provider, "status": status}
     kind, sentence = _meaning(status, said, ref)
+    if kind is TextRefused and _speaks_of_length(status, said, words):
+        kind = TextTooLong
     message = f"{sentence}: {words}" if words else f"{sentence}."
     if issubclass(kind, ProviderUnavailable | ProviderRateLimited):
         return kind(message, retry_after_seconds=retry_after, **details)
@@ -117,6 +123,11 @@ def _meaning(status: int, said: Said, ref: EmbeddingRef) -> tuple[type[ReembedEr
     if status == 429:
         return ProviderRateLimited, f"{provider} asks to slow down"
     return _of_request(status, provider)
+
+
+def _speaks_of_length(status: int, said: Said, words: str) -> bool:
+    """A hint only: it is true if a shorter text is taken. In most dialects words alone give it."""
+    return status == 413 or bool(said.codes & _LENGTH_CODES) or bool(_LENGTH.search(words))
 
 
 def _of_request(status: int, provider: str) -> tuple[type[ReembedError], str]:
