@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from migrations.model.config import OverLong
-from migrations.model.errors import InvalidVectors, TextRefused
+from migrations.model.errors import InvalidVectors, TextTooLong
 
 CountTokens = Callable[[str], int]
 
@@ -55,11 +55,11 @@ class Policy:
         return is_over_long(text, self.limit, self.count_tokens)
 
     def parts(self, text: str) -> Parts:
-        """Raises TextRefused for an over-long text when those are refused."""
+        """Raises TextTooLong for an over-long text when those are refused."""
         if self.limit is None or not self.is_over_long(text):
             return Parts((text,))
         if self.over_long is OverLong.REFUSE:
-            raise TextRefused(
+            raise TextTooLong(
                 f"The text is longer than the {self.limit} tokens the model takes; "
                 "shorten it, or start with over_long 'truncate' or 'split'."
             )

@@ -370,7 +370,9 @@ class TextRefused(PermanentError):
 
 
 class TextTooLong(TextRefused):
-    """The provider refuses this text and says something of its length; else as text-refused."""
+    """The text is longer than the model takes, as is known or as the provider says."""
+
+    code = "text-too-long"
 
 
 class ValidationFailed(PermanentError):

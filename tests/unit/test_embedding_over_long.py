@@ -55,7 +55,7 @@ def test_a_refused_text_is_recorded_and_never_sent_when_failures_are_allowed() -
     migration = world.complete(max_failed_ratio=0.5)
     assert Status.COMPLETED == migration.status
     assert {"k000": "short", "k002": "other"} == world.texts_of(migration.target_collection)
-    assert ["text-refused"] == [c.code for c in world.store.failed_chunks(migration.id, 10)]
+    assert ["text-too-long"] == [c.code for c in world.store.failed_chunks(migration.id, 10)]
     assert 0 == world.embedders.embedded[LARGE.model, LONG]
 
 
