@@ -12,7 +12,7 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
-from migrations.proof.preflight import examine
+from migrations.proof.preflight import Haste, examine
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -37,7 +37,9 @@ class EmbeddingCompatibilityManager:
         target = self._system.target_of(errand, provider, model, dimension)
         if target == bot.live.embedding:
             raise SameModel(f"The bot uses {target} already; name another model or dimension.")
-        return ChangeValidation(bot, target, examine(errand, bot, target))
+        settings = self._services.settings
+        haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
+        return ChangeValidation(bot, target, examine(errand, bot, target, haste=haste))
 
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)

@@ -85,12 +85,19 @@ class MigrationEstimateResponse(ResponseBody):
     target: EmbeddingItem = Field(description="What it would go to.", examples=[_TARGET])
     chunks: int = Field(description="Chunks to embed.", examples=[20000])
     batches: int = Field(description="Batches they make.", examples=[400])
-    tokens: int = Field(description="Tokens they have together.", examples=[5200000])
+    tokens: int = Field(
+        description="Tokens that are sent: of all chunks, and of what validation and verification "
+        "embed beside them.",
+        examples=[5200000],
+    )
     cost_usd: float | None = Field(
-        description="US dollars by the catalogue's price; null for a model it does not know.",
+        description="US dollars by the catalogue's prices; null for a model it does not know.",
         examples=[0.68],
     )
-    duration_seconds: float = Field(description="Seconds it would take.", examples=[840.0])
+    duration_seconds: float = Field(
+        description="Seconds it would take, with the provider's limits as far as they are known.",
+        examples=[840.0],
+    )
     vector_bytes: int = Field(
         description="Bytes of the new vectors alone: chunks x dimension x 4.", examples=[245760000]
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from migrations.embedding.embed import embed_texts
+from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
@@ -14,6 +16,8 @@ from migrations.process.services import Services
 
 #: Chunks whose texts are counted in tokens.
 SAMPLE = 500
+#: Chunks that validation embeds with the present model.
+FIDELITY_SAMPLE = 50
 #: Texts embedded to measure the provider's pace; paid for like any others.
 PROBE_TEXTS = 20
 #: How often a run reads a whole collection while nobody writes: validation, planning, catching
@@ -34,23 +38,34 @@ def estimate(work: Work, bot: Bot, target: EmbeddingRef, batch_size: int) -> Est
     sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))
     reading = _reading_seconds(services.clock.monotonic() - begun, len(sample), chunks)
     texts = [bot.recipe.text_of(chunk.fields) for chunk in sample]
-    tokens = _tokens(services, target, texts, chunks)
-    seconds, how = _seconds(work, target, texts, chunks, batch_size)
-    cost, cost_how = _cost(services, target, tokens)
+    verified = min(chunks, services.settings.verify_sample)
+    validated = min(chunks, FIDELITY_SAMPLE)
+    tokens = _tokens(services, target, texts, chunks + verified)
+    old = bot.live.embedding
+    old_tokens = _tokens(services, old, texts, validated)
+    seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
+    cost, cost_how = _cost(services, [(target, tokens), (old, old_tokens)])
     return Estimate(
         chunks=chunks,
         batches=-(-chunks // batch_size),
-        tokens=tokens,
+        tokens=tokens + old_tokens,
         cost_usd=cost,
         duration_seconds=round(seconds + reading, 1),
         vector_bytes=chunks * target.dimension * 4,
         sampled_chunks=len(sample),
         basis=[
-            f"Tokens: {len(sample)} chunks counted, scaled to {chunks}.",
+            _tokens_basis(len(sample), chunks, verified, validated),
             how,
             _reading_basis(reading, len(sample)),
             cost_how,
         ],
+    )
+
+
+def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int) -> str:
+    return (
+        f"Tokens: {sampled} chunks counted, scaled to {chunks}; {verified} more for verification, "
+        f"and {validated} by the present model for validation."
     )
 
 
@@ -75,35 +90,49 @@ def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: 
 
 
 def _seconds(
-    work: Work, target: EmbeddingRef, texts: list[str], chunks: int, batch_size: int
+    work: Work,
+    target: EmbeddingRef,
+    texts: list[str],
+    chunks: int,
+    verified: int,
+    tokens: int,
+    batch_size: int,
 ) -> tuple[float, str]:
-    """One timed request, scaled: all batches, divided by the batches in flight."""
+    """By one timed request, and by the provider's limit."""
+    services = work.services
     probe = [text for text in texts if text][:PROBE_TEXTS]
     if not probe:
         return 0.0, "Time: there is nothing to embed."
     try:
         answers = embed_texts(work, target, probe, "estimate")
         answers.of(probe[0])
+        requests = sum(
+            requests_of(services, target, texts, many, batch_size) for many in (chunks, verified)
+        )
     except PROVIDER_FAULTS as error:
         return 0.0, f"Time: unknown, because the model did not answer ({error.message})."
-    per_request = answers.seconds
-    requests = -(-chunks // batch_size)
-    in_flight = min(work.services.settings.provider_concurrency, max(1, requests))
-    return (
-        requests * per_request / in_flight,
-        (
-            f"Time: one request of {len(probe)} texts took {per_request:.3f} s; {requests} "
-            f"requests, {in_flight} at a time."
-        ),
+    amount = Amount(requests, tokens)
+    seconds, decides = seconds_for(services, target, amount, answers.seconds)
+    return seconds, (
+        f"Time: one request of {len(probe)} texts took {answers.seconds:.3f} s; {decides}."
     )
 
 
-def _cost(services: Services, target: EmbeddingRef, tokens: int) -> tuple[float | None, str]:
-    info = services.embedders.known(target.provider, target.model)
-    if info is None or info.price_per_million_tokens_usd is None:
+def _cost(
+    services: Services, tokens: Sequence[tuple[EmbeddingRef, int]]
+) -> tuple[float | None, str]:
+    """Of the target's model, and of the present one if the catalogue knows its price as well."""
+    known = [(services.embedders.known(ref.provider, ref.model), many) for ref, many in tokens]
+    priced = [
+        (info.model, info.price_per_million_tokens_usd, many)
+        for info, many in known
+        if info is not None and info.price_per_million_tokens_usd is not None
+    ]
+    target = tokens[0][0]
+    if target.model not in [model for model, _, _ in priced]:
         return None, "Money: the catalogue has no price for this model."
-    price = info.price_per_million_tokens_usd
+    prices = ", ".join(dict.fromkeys(f"${price} for {model}" for model, price, _ in priced))
     return (
-        round(tokens * price / 1e6, 4),
-        f"Money: ${price} per million tokens by the catalogue; your contract may differ.",
+        round(sum(price * many for _, price, many in priced) / 1e6, 4),
+        f"Money: per million tokens {prices}, by the catalogue; your contract may differ.",
     )

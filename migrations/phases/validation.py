@@ -6,7 +6,7 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import examine
+from migrations.proof.preflight import Haste, examine
 from migrations.run.run import Run
 
 
@@ -28,6 +28,7 @@ def execute(run: Run) -> Validated:
             max_failed_ratio=config.max_failed_ratio,
             over_long=config.over_long,
             duplicate_keys=config.duplicate_keys,
+            haste=_haste(run),
             beforehand=False,
         )
     )
@@ -39,6 +40,14 @@ def execute(run: Run) -> Validated:
             checks=[check.model_dump() for check in report.checks],
         )
     return Validated(report=report, warnings=[check.message for check in report.warnings])
+
+
+def _haste(run: Run) -> Haste | None:
+    """None for a run to a target that holds chunks already: how many are left is seen later."""
+    config = run.migration.config
+    if run.migration.target_adopted:
+        return None
+    return Haste(config.timeout_seconds, config.batch_size)
 
 
 def _examine_way_back(run: Run, report: Report) -> None:

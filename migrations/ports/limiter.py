@@ -67,6 +67,10 @@ class RateLimiter(Protocol):
         """The call was made and took ``tokens`` (the provider's usage)."""
         ...
 
+    def limits(self, provider: str) -> Mapping[Kind, float]:
+        """Per minute, as set by hand or else announced to any process; only those known here."""
+        ...
+
     def learn(self, provider: str, headers: Mapping[str, str]) -> None:
         """Limits and what is left of them, from the headers of an answer."""
         ...

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
 from migrations.embedding.embed import embed_texts
+from migrations.embedding.estimate import FIDELITY_SAMPLE
 from migrations.embedding.over_long import is_over_long
+from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema, Content, Key, content_of
@@ -32,8 +34,13 @@ from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
 
-#: Chunks embedded again to see whether the old model reproduces the stored vectors.
-FIDELITY_SAMPLE = 50
+
+@dataclass(frozen=True)
+class Haste:
+    """How fast a run has to be."""
+
+    timeout_seconds: float
+    batch_size: int
 
 
 @dataclass
@@ -46,12 +53,17 @@ class Examination:
     max_failed_ratio: float
     over_long: OverLong
     duplicate_keys: DuplicateKeys
+    #: Seconds until the switch and the chunks of a batch; None where nothing is embedded.
+    haste: Haste | None
     beforehand: bool
     report: Report
     #: Of all reads: each would wait for one of its own.
     now: Moment
     #: Of the chunks that have a text, for the fidelity check.
     sample: Reservoir = field(default_factory=lambda: Reservoir(FIDELITY_SAMPLE))
+    chunks: int = 0
+    #: That the target's model took for one request.
+    seconds_per_request: float = 0.0
 
     @property
     def services(self) -> Services:
@@ -79,6 +91,7 @@ def examine(
     max_failed_ratio: float = 0.0,
     over_long: OverLong = OverLong.REFUSE,
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE,
+    haste: Haste | None = None,
     beforehand: bool = True,
 ) -> Report:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
@@ -98,6 +111,7 @@ def examine(
         max_failed_ratio,
         over_long,
         duplicate_keys,
+        haste,
         beforehand,
         Report(),
         now,
@@ -110,6 +124,7 @@ def examine(
         schema = work.services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
+        exam.guarded("deadline", lambda: _check_deadline(exam, schema))
     return exam.report
 
 
@@ -166,6 +181,7 @@ def _check_target_model(exam: Examination) -> None:
     except (ProviderRateLimited, ProviderUnavailable) as error:
         raise PermanentError(error.message) from error
     vector, _ = (answers.of(text) for text in OWN_TEXTS)
+    exam.seconds_per_request = answers.seconds
     exam.report.add(
         "target_model",
         len(vector) == exam.target.dimension,
@@ -223,6 +239,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
             else:
                 exam.sample.add(chunk.key)
                 too_long += is_over_long(text, limit, exam.count_tokens)
+    exam.chunks = content.chunks
     unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
     exam.report.add(
         "texts",
@@ -311,4 +328,32 @@ def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
         median_cosine=verdict.median,
         chunks=judged,
         below=below,
+    )
+
+
+def _check_deadline(exam: Examination, schema: CollectionSchema) -> None:
+    """Is there time enough to embed everything, by the pace and the limits known by now?"""
+    if exam.haste is None or not exam.sample.keys:
+        return
+    services, target, haste = exam.services, exam.target, exam.haste
+    sample = services.vectors.fetch(schema, exam.sample.keys, as_of=exam.now)
+    texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in sample]
+    tokens = round(sum(map(exam.count_tokens, texts)) * exam.chunks / max(1, len(texts)))
+    requests = requests_of(services, target, texts, exam.chunks, haste.batch_size)
+    amount = Amount(requests, tokens)
+    seconds, decides = seconds_for(services, target, amount, exam.seconds_per_request)
+    in_time = seconds <= haste.timeout_seconds
+    exam.report.add(
+        "deadline",
+        in_time,
+        f"Embedding takes about {seconds:,.0f} s ({decides}), and the migration has "
+        f"{haste.timeout_seconds:,.0f} s"
+        + (
+            "."
+            if in_time
+            else ": start it with a larger timeout_seconds, or it is taken back when that is over."
+        ),
+        severity="warning",
+        seconds=round(seconds, 1),
+        timeout_seconds=haste.timeout_seconds,
     )

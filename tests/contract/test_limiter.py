@@ -294,3 +294,23 @@ def test_a_restarted_redis_shares_pauses_at_once(volatile: VolatileRedis) -> Non
     limiter.pause("openai", 60)
 
     assert 50 < asked(elsewhere, "openai") <= 60
+
+
+# --- what is known of a limit -----------------------------------------------------
+
+
+def test_a_limit_that_is_set_by_hand_is_known(limited: Limited) -> None:
+    world = limited(Rules(requests=60))
+    assert {"requests": 60} == world.limiter.limits(world.provider)
+    assert {} == world.limiter.limits("another")
+
+
+def test_a_limit_that_was_announced_is_known_to_whoever_has_made_a_call(shared: Limited) -> None:
+    world = shared(Rules(tokens=900))
+    world.limiter.learn(
+        world.provider, {"x-ratelimit-limit-requests": "60", "x-ratelimit-limit-tokens": "5000"}
+    )
+    known = {"requests": 60, "tokens": 900}
+    assert known == world.limiter.limits(world.provider), "what is set by hand wins"
+    assert 0 == world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1))
+    assert known == world.elsewhere.limits(world.provider)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from migrations.adapters.limiter.alone import PlainBuckets
 from migrations.ports.clock import Clock
-from migrations.ports.limiter import Purpose, Rules, Ticket
+from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
 
 
 class CalledOutOfTurn(BaseException):
@@ -27,11 +27,17 @@ class FakeRateLimiter:
         self._open: Counter[str] = Counter()
         self._clock = clock
         self._buckets: dict[str, PlainBuckets] = {}
+        self._limits: dict[str, dict[Kind, float]] = {}
         self._paused_until: dict[str, float] = {}
         self._ratios: dict[str, float] = {}
 
     def limit(self, provider: str, rules: Rules) -> None:
         self._buckets[provider] = PlainBuckets(rules, self._clock.monotonic())
+        by_hand = {"requests": rules.requests, "tokens": rules.tokens}
+        self._limits[provider] = {kind: by_hand[kind] for kind in KINDS if by_hand[kind]}
+
+    def limits(self, provider: str) -> Mapping[Kind, float]:
+        return self._limits.get(provider, {})
 
     def ticket(
         self,

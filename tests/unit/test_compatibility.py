@@ -9,6 +9,7 @@ from migrations.model.bots import Caller
 from migrations.model.errors import BotNotFound, ProviderUnavailable, SameModel, UnknownModel
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.model.states import Status
+from migrations.ports.limiter import Rules
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -63,7 +64,9 @@ def test_an_estimate_counts_chunks_batches_tokens_bytes_and_money() -> None:
     )
     estimate = answer.estimate
     assert (LARGE, 101, 3) == (answer.target, estimate.chunks, estimate.batches)
-    assert 90 * 1 + 11 * 2 == estimate.tokens
+    in_mean = (90 * 1 + 11 * 2) / 101
+    assert round(in_mean * 2 * 101) + round(in_mean * 50) == estimate.tokens
+    assert "101 more for verification, and 50 by the present model" in estimate.basis[0]
     assert 101 * LARGE.dimension * 4 == estimate.vector_bytes
     assert 0.0 == estimate.cost_usd
     assert 4 == len(estimate.basis)
@@ -74,7 +77,51 @@ def test_an_estimate_times_one_request_and_scales_it() -> None:
     world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
     wish = EstimateRequest("bot", "fake", "large", batch_size=10)
     duration = world.manager.estimate_migration_time(OWNER, wish).estimate.duration_seconds
-    assert 4 * 0.5 / 2 == pytest.approx(duration)
+    assert 2 * 4 * 0.5 / 2 == pytest.approx(duration), "to fill it and to verify all of it"
+
+
+def test_an_estimate_knows_that_a_batch_may_be_several_requests() -> None:
+    world = World(40, settings={"provider_concurrency": 2, "verify_sample": 1})
+    world.embedders.max_inputs_per_request = 4
+    world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
+    wish = EstimateRequest("bot", "fake", "large", batch_size=10)
+    estimate = world.manager.estimate_migration_time(OWNER, wish).estimate
+    probe = 5 * 0.5  # twenty texts, in requests of four
+    assert (4 * 3 + 1) * probe / 2 == pytest.approx(estimate.duration_seconds, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "seconds", "which"),
+    [
+        (Rules(requests=6), 60 * 5 / 6, "requests"),
+        (Rules(tokens=60), 60 * 82 / 60, "tokens"),
+        (Rules(requests=6000, tokens=60_000), 0.5, None),
+    ],
+)
+def test_an_estimate_keeps_to_the_providers_limit(
+    rules: Rules, seconds: float, which: str | None
+) -> None:
+    world = World(["12345678"] * 40, settings={"verify_sample": 1})
+    world.limiter.limit("fake", rules)
+    world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
+    wish = EstimateRequest("bot", "fake", "large", batch_size=10)
+    estimate = world.manager.estimate_migration_time(OWNER, wish).estimate
+    assert seconds == pytest.approx(estimate.duration_seconds, abs=1)
+    assert (which is not None) == ("decides" in estimate.basis[1])
+    assert (which or "") in estimate.basis[1]
+
+
+def test_a_change_that_cannot_be_made_in_time_is_told_so() -> None:
+    world = World(120)
+    world.limiter.limit("fake", Rules(requests=2, burst_seconds=100))
+    validation = world.manager.validate_change(OWNER, "bot", "fake", "large")
+    assert [] == [check.name for check in validation.report.warnings]
+    world.limiter.limit("fake", Rules(requests=2, tokens=3, burst_seconds=100))
+    report = world.manager.validate_change(OWNER, "bot", "fake", "large").report
+    (told,) = [check for check in report.warnings if check.name == "deadline"]
+    assert "limit of 3 tokens a minute" in told.message
+    assert "larger timeout_seconds" in told.message
+    assert report.passed
 
 
 def test_an_estimate_counts_the_time_of_reading_the_collections() -> None:
@@ -88,7 +135,8 @@ def test_an_estimate_counts_the_time_of_reading_the_collections() -> None:
 def test_an_estimate_with_the_catalogues_price_is_money() -> None:
     world = World(["x" * 4_000_000])
     wish = EstimateRequest("bot", "openai", "text-embedding-3-small")
-    assert 0.02 == world.manager.estimate_migration_time(OWNER, wish).estimate.cost_usd
+    cost = world.manager.estimate_migration_time(OWNER, wish).estimate.cost_usd
+    assert 2 * 0.02 == cost, "the one chunk is embedded again for verification"
 
 
 def test_an_estimate_without_a_model_is_for_the_present_one() -> None:

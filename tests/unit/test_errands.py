@@ -278,8 +278,9 @@ def test_an_estimates_pace_is_that_of_the_call_without_waiting_for_the_turn() ->
     world.embedders.on_embed = lambda texts: world.clock.sleep(0.5)
     limited(world, Rules(requests=30))
     wish = EstimateRequest("bot", "fake", "large", batch_size=10)
-    duration = world.manager.estimate_migration_time(OWNER, wish).estimate.duration_seconds
-    assert 4 * 0.5 / 2 == pytest.approx(duration)
+    estimate = world.manager.estimate_migration_time(OWNER, wish).estimate
+    assert "one request of 20 texts took 0.500 s" in estimate.basis[1]
+    assert (4 + 4) * 60 / 30 == pytest.approx(estimate.duration_seconds), "to fill and to verify it"
 
 
 # --- a run's own -------------------------------------------------------------------------

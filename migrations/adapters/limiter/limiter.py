@@ -152,6 +152,12 @@ class RedisRateLimiter:
         elif tokens != ticket.tokens:
             self._run(self._settle, ticket.provider, ticket.tokens - tokens, ticket.purpose)
 
+    def limits(self, provider: str) -> Mapping[Kind, float]:
+        known = self._of(provider)
+        by_hand = {"requests": known.rules.requests, "tokens": known.rules.tokens}
+        found = {kind: by_hand[kind] or known.learned.get(kind) for kind in KINDS}
+        return {kind: limit for kind, limit in found.items() if limit}
+
     # --- what the provider says ------------------------------------------
 
     def learn(self, provider: str, headers: Mapping[str, str]) -> None:
