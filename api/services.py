@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
@@ -41,8 +42,8 @@ class ApiServices(Protocol):
     @property
     def turns(self) -> Turns: ...
 
-    def readiness(self) -> dict[str, str | None]:
-        """Each dependency by name: None when it answers, else the reason it cannot be used."""
+    def readiness(self) -> Found:
+        """Whether each dependency answers, and what is wrong although it does."""
         ...
 
 

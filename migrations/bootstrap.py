@@ -20,13 +20,13 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
-from migrations.ports.checkpoints import Checkpoints
+from migrations.ports.checkpoints import Checkpoints, evicting
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
-from migrations.process.briefly import Readiness
+from migrations.process.briefly import Found, Readiness
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
@@ -130,8 +130,8 @@ class Assembly:
             if isinstance(service, Late):
                 service.made()
 
-    def readiness(self) -> dict[str, str | None]:
-        """Each dependency, and None or why it does not answer."""
+    def readiness(self) -> Found:
+        """Whether each dependency answers, and what is wrong although it does."""
         return self._readiness.found()
 
     @cached_property
@@ -140,8 +140,11 @@ class Assembly:
         return Readiness(
             {
                 "postgresql": (services.postgresql_briefly, lambda: services.store.ping()),
-                "redis": (services.redis_briefly, lambda: services.checkpoints.ping()),
-                "milvus": (services.milvus_briefly, lambda: services.vectors.ping()),
+                "redis": (
+                    services.redis_briefly,
+                    lambda: evicting(services.checkpoints.eviction_policy()),
+                ),
+                "milvus": (services.milvus_briefly, lambda: services.vectors.ping() and None),
             }
         )
 

@@ -36,9 +36,12 @@ def healthz() -> Response:
 def readyz() -> Response:
     """Say whether everything the API needs answers"""
     found = services().readiness()
-    if any(reason is not None for reason in found.values()):
-        raise NotReady(dependencies=found)
-    return answer(ReadinessResponse(status="ready", dependencies=dict.fromkeys(found)))
+    if any(reason is not None for reason in found.dependencies.values()):
+        raise NotReady(dependencies=found.dependencies)
+    asked = dict.fromkeys(found.dependencies)
+    return answer(
+        ReadinessResponse(status="ready", dependencies=asked, warnings=list(found.warnings))
+    )
 
 
 @health.get(

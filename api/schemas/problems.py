@@ -76,3 +76,7 @@ class ReadinessResponse(ResponseBody):
         description="What was asked; null says that it is fine.",
         examples=[{"postgresql": None, "redis": None, "milvus": None}],
     )
+    warnings: list[str] = Field(
+        description="What is wrong although everything answers: a Redis that may evict keys.",
+        examples=[[]],
+    )

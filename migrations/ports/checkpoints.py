@@ -45,6 +45,16 @@ class Snapshot:
 NOTHING = Content()
 
 
+def evicting(policy: str | None) -> str | None:
+    """What is wrong with a Redis of this :meth:`Checkpoints.eviction_policy`, if anything is."""
+    if policy is None:
+        return None
+    return (
+        f"Redis may evict keys (maxmemory-policy {policy}): set it to noeviction, or "
+        "messages and checkpoints are lost when its memory is short."
+    )
+
+
 class Checkpoints(Protocol):
     """Redis: what a run needs to go on, and nothing that cannot be found out again.
 

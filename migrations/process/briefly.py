@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from migrations.model.errors import NoAnswer, ReembedError
@@ -78,28 +79,41 @@ def _settle(asked: Future[T], question: Callable[[], T]) -> None:
         asked.set_exception(error)  # for whoever waits
 
 
-class Readiness:
-    """Whether services answer, found out together and told to all who ask within a second."""
+@dataclass
+class Found:
+    """What became of asking each service."""
 
-    def __init__(self, probes: Mapping[str, tuple[Briefly, Callable[[], object]]]) -> None:
+    #: None, or why it does not answer.
+    dependencies: dict[str, str | None] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, name: str, answer: Callable[[], str | None]) -> None:
+        self.dependencies[name] = None
+        try:
+            if warning := answer():
+                self.warnings.append(warning)
+        except ReembedError as error:
+            self.dependencies[name] = error.message
+
+
+class Readiness:
+    """Whether services answer, found out together and told to all who ask within a second.
+
+    A probe answers with what is wrong although the service answers, or with None.
+    """
+
+    def __init__(self, probes: Mapping[str, tuple[Briefly, Callable[[], str | None]]]) -> None:
         self._probes = probes
         self._lock = threading.Lock()
-        self._found: dict[str, str | None] = {}
+        self._found = Found()
         self._fresh_until = -1.0
 
-    def found(self) -> dict[str, str | None]:
-        """Each service, and None or why it does not answer."""
+    def found(self) -> Found:
         with self._lock:  # who asks meanwhile is told the same
             if time.monotonic() >= self._fresh_until:
                 answers = {n: service.begin(probe) for n, (service, probe) in self._probes.items()}
-                self._found = {name: _reason(answer) for name, answer in answers.items()}
+                self._found = Found()
+                for name, answer in answers.items():
+                    self._found.add(name, answer)
                 self._fresh_until = time.monotonic() + FRESH_SECONDS
-            return dict(self._found)
-
-
-def _reason(answer: Callable[[], object]) -> str | None:
-    try:
-        answer()
-    except ReembedError as error:
-        return error.message
-    return None
+            return self._found

@@ -27,6 +27,7 @@ from migrations.model.errors import (
     TimedOut,
 )
 from migrations.model.report import Report
+from migrations.ports.checkpoints import evicting
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
@@ -209,14 +210,9 @@ def _check_redis(exam: Examination) -> None:
     services = exam.services
     with suppress(CheckpointsUnavailable, NoAnswer):
         policy = services.redis_briefly.ask(lambda: services.checkpoints.eviction_policy())
+        wrong = evicting(policy)
         exam.report.add(
-            "redis",
-            policy is None,
-            "Redis keeps what it is given."
-            if policy is None
-            else f"Redis may evict keys (maxmemory-policy {policy}): set it to noeviction, or "
-            "messages and checkpoints are lost when its memory is short.",
-            severity="warning",
+            "redis", wrong is None, wrong or "Redis keeps what it is given.", severity="warning"
         )
 
 

@@ -22,6 +22,7 @@ from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
@@ -62,10 +63,10 @@ class FakeServices:
         self.trail = Trail(world.services)
         self.settings = world.services.settings
         self.turns = Turns(8, 4)
-        self.dependencies: dict[str, str | None] = {"postgresql": None, "redis": None}
+        self.found = Found({"postgresql": None, "redis": None})
 
-    def readiness(self) -> dict[str, str | None]:
-        return self.dependencies
+    def readiness(self) -> Found:
+        return self.found
 
 
 @cache

@@ -116,7 +116,7 @@ def test_a_fault_that_passes_is_logged_without_a_stack_and_one_that_lasts_with_i
 
 @pytest.mark.parametrize(("reason", "level"), [(None, "debug"), ("Down.", "info")])
 def test_a_probe_is_noted_only_when_it_fails(api: Api, reason: str | None, level: str) -> None:
-    api.services.dependencies["redis"] = reason
+    api.services.found.dependencies["redis"] = reason
     with capture_logs() as lines:
         api.get("/readyz", None)
     assert level == lines[-1]["log_level"]

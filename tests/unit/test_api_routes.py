@@ -507,7 +507,7 @@ def test_a_timeout_beyond_what_is_allowed_is_refused_with_what_is(api: Api) -> N
 
 
 def test_the_process_is_alive_whatever_its_dependencies_do(api: Api) -> None:
-    api.services.dependencies["redis"] = "Redis does not answer."
+    api.services.found.dependencies["redis"] = "Redis does not answer."
     answer = api.get("/healthz", None)
     assert (200, {"status": "alive"}) == (answer.status_code, answer.json)
 
@@ -516,10 +516,17 @@ def test_the_process_is_ready_when_every_dependency_answers(api: Api) -> None:
     answer = api.get("/readyz", None)
     assert 200 == answer.status_code
     assert {"postgresql": None, "redis": None} == answer.json["dependencies"]
+    assert [] == answer.json["warnings"]
+
+
+def test_what_is_wrong_with_a_service_that_answers_is_told_by_readyz(api: Api) -> None:
+    api.services.found.warnings.append("Redis may evict keys.")
+    answer = api.get("/readyz", None)
+    assert (200, ["Redis may evict keys."]) == (answer.status_code, answer.json["warnings"])
 
 
 def test_a_silent_dependency_is_named_with_its_reason(api: Api) -> None:
-    api.services.dependencies["redis"] = "Redis does not answer."
+    api.services.found.dependencies["redis"] = "Redis does not answer."
     answer = api.get("/readyz", None)
     assert (503, "/problems/not-ready") == (answer.status_code, answer.json["type"])
     assert {"postgresql": None, "redis": "Redis does not answer."} == answer.json["dependencies"]
