@@ -22,8 +22,8 @@ def report_duplicates(report: Report, keys: Sequence[Key], asked: DuplicateKeys)
     report.add(
         "duplicate_keys",
         False,
-        f"{len(keys)} keys stand more than once, as after an insert where an upsert was meant: "
-        f"{shown}. "
+        f"{len(keys)} {'key stands' if len(keys) == 1 else 'keys stand'} more than once, as after "
+        f"an insert where an upsert was meant: {shown}. "
         + (
             "One row of each is carried: the newest where Milvus lets it be told, otherwise the "
             "one that Milvus shows."

@@ -67,7 +67,7 @@ def test_a_key_that_is_doubled_during_the_run_is_refused_before_the_switch() -> 
     world.double("k003", "newer", collection=SOURCE)
     world.settle()
     assert Status.ROLLED_BACK == world.now(migration).status
-    assert "1 keys stand more than once" in error_of(world, migration)
+    assert "1 key stands more than once" in error_of(world, migration)
     assert SOURCE == world.bot.live.collection
 
 
