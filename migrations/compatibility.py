@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from migrations.bots.embedded_text import Candidate, diagnose
 from migrations.embedding.estimate import estimate
 from migrations.embedding.work import Errand
-from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, Started
+from migrations.model.answers import (
+    BotEstimate,
+    ChangeValidation,
+    DimensionInfo,
+    Started,
+    TextCandidate,
+    TextDiagnosis,
+)
 from migrations.model.bots import Caller
 from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
@@ -40,6 +48,18 @@ class EmbeddingCompatibilityManager:
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
         return ChangeValidation(bot, target, examine(errand, bot, target, haste=haste))
+
+    def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
+        """Which text of its rows the bot's model turns into the stored vectors.
+
+        Raises:
+            BotNotFound, InvalidConfiguration: the model cannot be asked.
+        """
+        bot = self._system.bot(caller, bot_id)
+        schema = self._services.vectors.describe(bot.live.collection)
+        found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
+        told = tuple(_told(candidate) for candidate in found.candidates)
+        return TextDiagnosis(bot, len(found.rows), told)
 
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
@@ -79,3 +99,14 @@ class EmbeddingCompatibilityManager:
 
     def rollback_migration(self, caller: Caller, migration_id: UUID) -> Started:
         return self._system.rollback(caller, migration_id)
+
+
+def _told(candidate: Candidate) -> TextCandidate:
+    cosines = candidate.verdict.cosines.values()
+    return TextCandidate(
+        recipe=candidate.recipe,
+        fits=candidate.fits,
+        judged=len(cosines),
+        median_cosine=round(candidate.verdict.median, 6) if cosines else None,
+        lowest_cosine=round(min(cosines), 6) if cosines else None,
+    )

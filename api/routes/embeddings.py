@@ -20,6 +20,7 @@ from api.schemas import (
     MigrationEstimateResponse,
     MigrationStartRequest,
     MigrationStatusResponse,
+    TextDiagnosisResponse,
 )
 from api.services import services
 from api.turns import turn
@@ -58,6 +59,21 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
             current_caller(), path.bot_id, body.provider, body.model, body.dimension
         )
     return answer(EmbeddingValidationResponse.of(found))
+
+
+@embeddings.post(
+    "/bots/<bot_id>/embeddings/diagnose",
+    responses={200: TextDiagnosisResponse, **refusals(*_TARGET_REFUSALS)},
+)
+def diagnose(path: BotPath) -> Response:
+    """Find out which text was embedded
+
+    Embeds texts of up to a hundred rows with the bot's model, for each way of making a text
+    that the rows suggest, and compares the vectors with the stored ones. Changes nothing.
+    """
+    with turn():
+        found = services().compatibility.diagnose(current_caller(), path.bot_id)
+    return answer(TextDiagnosisResponse.of(found))
 
 
 @embeddings.post(

@@ -22,6 +22,7 @@ from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     MigrationEstimateResponse,
+    TextDiagnosisResponse,
 )
 from api.schemas.migrations import MigrationActionResponse, MigrationStatusResponse
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
@@ -76,6 +77,7 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "TextDiagnosisResponse",
     "TokenIssueRequest",
     "TokenIssuedResponse",
     "TokenItem",
@@ -116,5 +118,6 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     ReadinessResponse,
     TokenIssuedResponse,
     TokenListResponse,
+    TextDiagnosisResponse,
     TrailResponse,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from flask import url_for
 from pydantic import Field
@@ -11,6 +12,7 @@ from pydantic import Field
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
+from migrations.model.texts import FieldRecipe
 
 
 class PreviousItem(ResponseBody):
@@ -54,7 +56,14 @@ class BotResponse(ResponseBody):
     )
     generation: int = Field(description="Counts the switches, forth and back.", examples=[2])
     key_field: str = Field(description="The collection's primary key.", examples=["id"])
-    text_field: str = Field(description="The field that is embedded.", examples=["text"])
+    text_field: str | None = Field(
+        description="The field that is embedded; null where the text is made otherwise.",
+        examples=["text"],
+    )
+    text: dict[str, Any] = Field(
+        description="How the text that is embedded is made, in the form of a registration.",
+        examples=[{"field": "text"}],
+    )
     vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
     drop_originals: bool = Field(
         description="Whether collections that reembed did not make may be dropped when the bot has "
@@ -86,7 +95,8 @@ class BotResponse(ResponseBody):
             embedding=EmbeddingItem.of(bot.live.embedding),
             generation=bot.live.generation,
             key_field=bot.key_field,
-            text_field=bot.text_field,
+            text_field=bot.recipe.field if isinstance(bot.recipe, FieldRecipe) else None,
+            text=bot.recipe.model_dump(mode="json"),
             vector_field=bot.vector_field,
             drop_originals=bot.drop_originals,
             previous=PreviousItem.of(bot.previous) if bot.previous else None,

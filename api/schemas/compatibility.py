@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
-from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo
+from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, TextDiagnosis
 from migrations.model.known_models import ModelInfo
 from migrations.model.report import Check, Report
 
@@ -75,6 +75,56 @@ class EmbeddingValidationResponse(ResponseBody):
             checks=CheckItem.all_of(found.report),
             errors=[check.message for check in found.report.errors],
             warnings=[check.message for check in found.report.warnings],
+        )
+
+
+class TextCandidateItem(ResponseBody):
+    """A way of making a text of a row, and what the bot's model makes of it."""
+
+    text: dict[str, Any] = Field(
+        description="In the form of a registration.", examples=[{"field": "text"}]
+    )
+    fits: bool = Field(
+        description="Whether it gives the stored vectors, at the median.", examples=[True]
+    )
+    judged: int = Field(description="Texts that were embedded for it.", examples=[100])
+    median_cosine: float | None = Field(
+        description="Between their vectors and the stored ones; null where none was embedded.",
+        examples=[1.0],
+    )
+    lowest_cosine: float | None = Field(description="The lowest of them.", examples=[0.9998])
+
+
+class TextDiagnosisResponse(ResponseBody):
+    """Which text of its rows a bot's model turns into the stored vectors."""
+
+    bot_id: str = Field(description="The bot that was looked at.", examples=["support-bot"])
+    text: dict[str, Any] = Field(
+        description="What the bot is registered with.", examples=[{"field": "text"}]
+    )
+    rows: int = Field(
+        description="Rows that were looked at, from all over the collection.", examples=[100]
+    )
+    candidates: list[TextCandidateItem] = Field(
+        description="Everything that was tried, the likeliest first.", examples=[[]]
+    )
+
+    @classmethod
+    def of(cls, found: TextDiagnosis) -> TextDiagnosisResponse:
+        return cls(
+            bot_id=found.bot.bot_id,
+            text=found.bot.recipe.model_dump(mode="json"),
+            rows=found.rows,
+            candidates=[
+                TextCandidateItem(
+                    text=one.recipe.model_dump(mode="json"),
+                    fits=one.fits,
+                    judged=one.judged,
+                    median_cosine=one.median_cosine,
+                    lowest_cosine=one.lowest_cosine,
+                )
+                for one in found.candidates
+            ],
         )
 
 

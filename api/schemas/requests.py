@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -17,6 +17,7 @@ from api.schemas.parts import (
 )
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
+from migrations.model.texts import FieldRecipe, Recipe
 
 #: A bot is a row; a migration's progress is asked for one by one.
 MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
@@ -107,7 +108,36 @@ class IdempotencyHeader(RequestPart):
     )
 
 
-class BotRegistrationRequest(RequestBody):
+class _WithText(RequestBody):
+    text_field: VisibleText | None = Field(
+        default=None,
+        description="The field with the text that was embedded: short for text: {'field': ...}.",
+        examples=["text"],
+    )
+    text: Recipe | None = Field(
+        default=None,
+        description=(
+            "How the text that was embedded is made of a row: of a field, which is a column, a "
+            "member of the dynamic field or a path into JSON (metadata.text); of a template over "
+            "fields; or in the way of a framework, which embeds metadata as well. Left out at "
+            "registration, it is found by embedding a sample with the bot's model and comparing "
+            "it with the stored vectors; changed, it has to give those vectors."
+        ),
+        examples=[{"template": "{title}\n{text}"}],
+    )
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if self.text_field is not None and self.text is not None:
+            raise ValueError("'text_field' is short for 'text'; say one of them")
+        return self
+
+    @property
+    def recipe(self) -> Recipe | None:
+        return self.text if self.text_field is None else FieldRecipe(field=self.text_field)
+
+
+class BotRegistrationRequest(_WithText):
     """An existing Milvus collection, to be looked after as a bot."""
 
     bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
@@ -136,11 +166,6 @@ class BotRegistrationRequest(RequestBody):
         ),
         examples=["support_docs_live"],
     )
-    text_field: VisibleText | None = Field(
-        default=None,
-        description="The field with the text that was embedded; found by itself where it can be.",
-        examples=["text"],
-    )
     vector_field: VisibleText | None = Field(
         default=None,
         description="The field with the vectors; found by itself where there is only one.",
@@ -149,20 +174,15 @@ class BotRegistrationRequest(RequestBody):
     drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
 
     def registration(self) -> BotRegistration:
-        return BotRegistration(**self.model_dump())
+        others = self.model_dump(exclude={"text", "text_field"})
+        return BotRegistration(**others, recipe=self.recipe)
 
 
-class BotChangeRequest(RequestBody):
+class BotChangeRequest(_WithText):
     """What is to be otherwise; what is left out stays as it is."""
 
     owner: PersonName | None = Field(
         default=None, description="Whose it shall be; for an admin to say.", examples=["acme"]
-    )
-    text_field: VisibleText | None = Field(
-        default=None,
-        description="The field with the text that was embedded; the bot's model must give the "
-        "stored vectors for its texts.",
-        examples=["text"],
     )
     key_field: VisibleText | None = Field(
         default=None,
@@ -177,7 +197,8 @@ class BotChangeRequest(RequestBody):
     drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
 
     def change(self) -> BotChange:
-        return BotChange(**self.model_dump())
+        others = self.model_dump(exclude={"text", "text_field"})
+        return BotChange(**others, recipe=self.recipe)
 
 
 class _Target(RequestBody):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from migrations.bots.embedded_text import prove_recipe
 from migrations.bots.registration import require_vector_field
-from migrations.bots.text_field import prove_text_field
 from migrations.embedding.work import Errand
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
@@ -38,9 +38,8 @@ def _check_fields(services: Services, bot: Bot, wish: BotChange) -> None:
         _require_key_field(schema, wish.key_field)
     if wish.vector_field is not None:
         require_vector_field(schema, wish.vector_field)
-    if wish.text_field not in {None, bot.text_field}:
-        errand = Errand.of(services, bot)
-        prove_text_field(errand, bot.live.embedding, schema, str(wish.text_field))
+    if wish.recipe not in {None, bot.recipe}:
+        prove_recipe(Errand.of(services, bot), bot.live.embedding, schema, wish.recipe)
 
 
 def _require_key_field(schema: CollectionSchema, name: str) -> None:

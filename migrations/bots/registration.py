@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from migrations.bots.embedded_text import find_recipe, require_fields
 from migrations.bots.grants import require_grant
-from migrations.bots.text_field import find_text_field, require_candidate
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
 from migrations.model.requests import BotRegistration
+from migrations.model.texts import Recipe
 from migrations.process.services import Services
 
 
@@ -41,7 +42,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             live=LivePair(collection=schema.name, embedding=embedding, generation=1),
             key_field=schema.key_field,
             vector_field=_vector_field(wish, schema),
-            text_field=_text_field(errand, wish, schema, embedding),
+            recipe=_recipe(errand, wish, schema, embedding),
             previous=None,
             created_at=now,
             updated_at=now,
@@ -115,14 +116,14 @@ def _check_new_alias(services: Services, alias: str) -> None:
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
 
 
-def _text_field(
+def _recipe(
     errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
-) -> str:
+) -> Recipe:
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
-    if wish.text_field is None:
-        return find_text_field(errand, embedding, schema)
-    require_candidate(schema, wish.text_field)
-    return wish.text_field
+    if wish.recipe is None:
+        return find_recipe(errand, embedding, schema)
+    require_fields(schema, wish.recipe)
+    return wish.recipe
 
 
 def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:

@@ -12,6 +12,7 @@ from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import KeptCollection
 from migrations.model.report import Estimate, Report
 from migrations.model.runs import Migration
+from migrations.model.texts import Recipe
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,29 @@ class RemovedBot:
 
     bot: Bot
     stays: tuple[StayingCollection, ...]
+
+
+@dataclass(frozen=True)
+class TextCandidate:
+    """A way of making texts, and how near their vectors are to the stored ones.
+
+    ``judged`` texts were embedded; the cosines are None where none were.
+    """
+
+    recipe: Recipe
+    fits: bool
+    judged: int
+    median_cosine: float | None
+    lowest_cosine: float | None
+
+
+@dataclass(frozen=True)
+class TextDiagnosis:
+    """What a bot's model says was embedded, the likeliest first, from ``rows`` of its rows."""
+
+    bot: Bot
+    rows: int
+    candidates: tuple[TextCandidate, ...]
 
 
 @dataclass(frozen=True)

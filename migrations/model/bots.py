@@ -67,15 +67,11 @@ class Bot:
     alias: str
     live: LivePair
     key_field: str
-    text_field: str
+    #: How the text of a chunk that is embedded is made.
+    recipe: Recipe
     vector_field: str
     previous: PreviousPair | None
     created_at: datetime
     updated_at: datetime
     #: Whether collections that no run of ours has made may be dropped when their time is over.
     drop_originals: bool = False
-
-    @property
-    def recipe(self) -> Recipe:
-        """How the text of a chunk that is embedded is found."""
-        return Recipe(self.text_field)

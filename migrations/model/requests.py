@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from migrations.model.bots import Bot
 from migrations.model.config import DuplicateKeys, OverLong
+from migrations.model.texts import Recipe
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class BotRegistration:
     model: str
     dimension: int | None = None
     alias: str | None = None
-    text_field: str | None = None
+    recipe: Recipe | None = None
     vector_field: str | None = None
     #: Whether the collection may be dropped once the bot has left it and cannot go back.
     drop_originals: bool = False
@@ -35,19 +36,19 @@ class BotChange:
     """What is to be otherwise with a bot; None leaves it as it is."""
 
     owner: str | None = None
-    text_field: str | None = None
+    recipe: Recipe | None = None
     key_field: str | None = None
     vector_field: str | None = None
     drop_originals: bool | None = None
 
     def values(self, bot: Bot) -> dict[str, Any]:
         """The fields of ``bot`` that become others."""
-        asked = asdict(self).items()
-        return {name: v for name, v in asked if v is not None and v != getattr(bot, name)}
+        asked = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {n: v for n, v in asked.items() if v is not None and v != getattr(bot, n)}
 
 
 #: What a run that is on its way has read already.
-READ_BY_RUNS = frozenset({"text_field", "key_field", "vector_field"})
+READ_BY_RUNS = frozenset({"recipe", "key_field", "vector_field"})
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,228 @@
-"""Which text of a chunk is embedded: the only place that knows."""
+"""Which text of a chunk is embedded: the only place that knows.
+
+A recipe is one of three: a field, a template over fields, or the way of a framework, which
+embeds more than the text it stores. A field is a column, a member of the dynamic field, or
+a path into a JSON column: ``metadata.text`` is the member ``text`` of the column ``metadata``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from string import Formatter
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+Fields = Mapping[str, Any]
+_FORMATTER = Formatter()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the text that is embedded is made of a chunk's fields: it is one of them."""
+class Missing(StrEnum):
+    """What a template makes of a row that lacks one of its fields."""
 
-    column: str
+    #: Nothing stands in its place.
+    EMPTY = "empty"
+    #: The row has no text.
+    NO_TEXT = "no_text"
 
-    def __str__(self) -> str:
-        return f"the text field {self.column!r}"
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
     def fields(self) -> list[str]:
-        """Names of the fields that the text is made of."""
-        return [self.column]
+        """Names of what the text is made of, as Milvus knows them."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self._names()))
 
-    def text_of(self, fields: Mapping[str, Any]) -> str:
+    def text_of(self, fields: Fields) -> str:
         """The text of a chunk with these fields, "" where it has none."""
-        return str(fields.get(self.column) or "")
+        raise NotImplementedError
+
+    def _names(self) -> Iterator[str]:
+        raise NotImplementedError
+
+
+class FieldRecipe(_Recipe):
+    """The text is what stands in one field."""
+
+    field: str = Field(
+        min_length=1,
+        description="A column, a member of the dynamic field, or a path into JSON.",
+        examples=["metadata.text"],
+    )
+
+    def __str__(self) -> str:
+        return f"the text field {self.field!r}"
+
+    def text_of(self, fields: Fields) -> str:
+        return text_at(fields, self.field)
+
+    def _names(self) -> Iterator[str]:
+        yield self.field
+
+
+class TemplateRecipe(_Recipe):
+    """The text is put together from several fields: ``{title}\\n{text}``."""
+
+    template: str = Field(
+        min_length=1,
+        description="Fields in braces, and what stands between them; {{ and }} are braces.",
+        examples=["{title}\n{text}"],
+    )
+    missing: Missing = Field(
+        default=Missing.EMPTY,
+        description="Of a row that lacks one of the fields: 'empty' puts nothing in its place, "
+        "'no_text' makes no text of it.",
+        examples=["empty"],
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _names_fields(cls, template: str) -> str:
+        try:
+            parts = list(_FORMATTER.parse(template))
+        except ValueError as error:
+            raise ValueError(f"it is no template ({error})") from error
+        if any(spec or conversion for _, _, spec, conversion in parts):
+            raise ValueError("it may hold names in braces only, such as {title}")
+        if not any(name for _, name, _, _ in parts):
+            raise ValueError("it names no field; one stands in braces, such as {title}")
+        if any(name == "" for _, name, _, _ in parts):
+            raise ValueError("it has braces without a name; write {{}} for braces themselves")
+        return template
+
+    def __str__(self) -> str:
+        return f"the template {self.template!r}"
+
+    def text_of(self, fields: Fields) -> str:
+        text, found, missing = "", 0, 0
+        for literal, name, _, _ in _FORMATTER.parse(self.template):
+            text += literal
+            if name:
+                part = text_at(fields, name)
+                text, found, missing = text + part, found + bool(part), missing + (not part)
+        if not found or (missing and self.missing is Missing.NO_TEXT):
+            return ""
+        return text
+
+    def _names(self) -> Iterator[str]:
+        yield from (name for _, name, _, _ in _FORMATTER.parse(self.template) if name)
+
+
+class LlamaIndexRecipe(_Recipe):
+    """LlamaIndex embeds metadata lines and the text, as ``_node_content`` says of each row.
+
+    Source: ``TextNode.get_content`` and ``get_metadata_str`` of llama-index-core with the mode
+    EMBED; the template, the separator and the excluded keys are the node's own.
+    """
+
+    framework: Literal["llama-index"] = Field(
+        description="Metadata and text as the node says.", examples=["llama-index"]
+    )
+    field: str = Field(
+        default="text", description="Where the node's own text stands.", examples=["text"]
+    )
+
+    def __str__(self) -> str:
+        return f"LlamaIndex' text of {self.field!r} and its metadata"
+
+    def text_of(self, fields: Fields) -> str:
+        text, node = text_at(fields, self.field), _json_object(fields.get("_node_content"))
+        if node is None:
+            return ""  # whether it has metadata is not known, and half a text is none
+        metadata = node.get("metadata") or {}
+        excluded = set(node.get("excluded_embed_metadata_keys") or ())
+        line = node.get("metadata_template") or "{key}: {value}"
+        separator = node.get("metadata_separator", node.get("metadata_seperator", "\n"))
+        lines = [
+            _filled(line, key=str(key), value=str(value))
+            for key, value in metadata.items()
+            if key not in excluded
+        ]
+        said = str(separator).join(lines).strip()
+        if not said:
+            return text
+        whole = node.get("text_template") or "{metadata_str}\n\n{content}"
+        return _filled(whole, metadata_str=said, content=text).strip()
+
+    def _names(self) -> Iterator[str]:
+        yield from (self.field, "_node_content")
+
+
+class SpringAiRecipe(_Recipe):
+    """Spring AI embeds lines ``key: value`` of the metadata, an empty line, and the text.
+
+    Source: ``DefaultContentFormatter`` of Spring AI with the mode EMBED; values are written
+    as Java writes them.
+    """
+
+    framework: Literal["spring-ai"] = Field(
+        description="Metadata in lines, an empty line, the text.", examples=["spring-ai"]
+    )
+    field: str = Field(
+        default="content", description="Where the text stands.", examples=["content"]
+    )
+    metadata: str = Field(
+        default="metadata", description="The column with the metadata.", examples=["metadata"]
+    )
+
+    def __str__(self) -> str:
+        return f"Spring AI's text of {self.field!r} and {self.metadata!r}"
+
+    def text_of(self, fields: Fields) -> str:
+        text, metadata = text_at(fields, self.field), _json_object(fields.get(self.metadata))
+        if not text:
+            return ""
+        lines = [f"{key}: {_as_java(value)}" for key, value in (metadata or {}).items()]
+        return "\n".join(lines) + f"\n\n{text}"
+
+    def _names(self) -> Iterator[str]:
+        yield from (self.field, self.metadata)
+
+
+Recipe = FieldRecipe | TemplateRecipe | LlamaIndexRecipe | SpringAiRecipe
+_RECIPES: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+def recipe_of(given: Any) -> Recipe:
+    """From JSON. Raises pydantic.ValidationError."""
+    return _RECIPES.validate_python(given)
+
+
+def value_at(fields: Fields, name: str) -> Any:
+    """What stands under a name or a path; None where nothing does."""
+    if name in fields:
+        return fields[name]
+    head, _, rest = name.partition(".")
+    inner = fields.get(head) if rest else None
+    return value_at(inner, rest) if isinstance(inner, Mapping) else None
+
+
+def text_at(fields: Fields, name: str) -> str:
+    """The same as text; objects and lists are none."""
+    value = value_at(fields, name)
+    return "" if value is None or isinstance(value, Mapping | list) else str(value)
+
+
+def _filled(template: str, **values: str) -> str:
+    """What stands in braces and is named, replaced; what the values hold stays as it is."""
+    return re.sub(r"\{(\w+)\}", lambda m: values.get(m.group(1), m.group()), str(template))
+
+
+def _json_object(value: Any) -> Fields | None:
+    """An object, also where it is stored as its text."""
+    if isinstance(value, str | bytes):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+    return value if isinstance(value, Mapping) else None
+
+
+def _as_java(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

@@ -15,7 +15,14 @@ from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.states import LIVE, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import has_status, lock_collection, may_idle, now
-from migrations.store.records import BotRecord, KeptRecord, MigrationRecord, as_bot, pair_columns
+from migrations.store.records import (
+    BotRecord,
+    KeptRecord,
+    MigrationRecord,
+    as_bot,
+    pair_columns,
+    recipe_columns,
+)
 
 #: Live migrations that still mean to use their collections; one that rolls back
 #: gives its target up.
@@ -38,7 +45,7 @@ class SqlBots:
                 owner=bot.owner,
                 alias=bot.alias,
                 key_field=bot.key_field,
-                text_field=bot.text_field,
+                **recipe_columns(bot.recipe),
                 vector_field=bot.vector_field,
                 drop_originals=bot.drop_originals,
                 **pair_columns(bot),
@@ -82,9 +89,11 @@ class SqlBots:
                 _reconsider_kept(session, bot_id, values["drop_originals"])
             if "owner" in values:
                 _hand_over_runs(session, bot_id, values["owner"])
-            for name, value in values.items():
+            recipe = values.pop("recipe", None)
+            columns = {**values, **(recipe_columns(recipe) if recipe else {})}
+            for name, value in columns.items():
                 setattr(row, name, value)
-            if values:
+            if columns:
                 row.updated_at = now(session)
             return as_bot(row)
 

@@ -32,6 +32,7 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
+from migrations.model.texts import FieldRecipe, Recipe, recipe_of
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
 ONE_KEY_PER_BOT = "idempotency_key_per_bot"
@@ -86,7 +87,10 @@ class BotRecord(Record):
     dimension: Mapped[int]
     generation: Mapped[int]
     key_field: Mapped[str]
+    #: What workers of before embed: a field's name, or words that name none.
     text_field: Mapped[str]
+    #: None in rows of before, where the text is what stands in the text_field.
+    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     vector_field: Mapped[str]
     previous_collection: Mapped[str | None]
     previous_provider: Mapped[str | None]
@@ -388,7 +392,7 @@ def as_bot(row: BotRecord) -> Bot:
             generation=row.generation,
         ),
         key_field=row.key_field,
-        text_field=row.text_field,
+        recipe=recipe_of(row.recipe or {"field": row.text_field}),
         vector_field=row.vector_field,
         previous=_previous(row),
         created_at=row.created_at,
@@ -429,6 +433,12 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         "previous_dimension": previous.embedding.dimension if previous else None,
         "previous_expires_at": previous.expires_at if previous else None,
     }
+
+
+def recipe_columns(recipe: Recipe) -> dict[str, Any]:
+    """Under text_field, workers of before find no text where it is not simply a field's."""
+    told = recipe.field if isinstance(recipe, FieldRecipe) else str(recipe)
+    return {"text_field": told, "recipe": recipe.model_dump(mode="json")}
 
 
 def as_migration(row: MigrationRecord) -> Migration:

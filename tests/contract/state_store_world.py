@@ -16,6 +16,7 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import PermanentError
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind, Phase, Status
+from migrations.model.texts import FieldRecipe
 from migrations.ports.state_store import MigrationStore
 from migrations.store import SqlMigrationStore
 from migrations.store.records import Record
@@ -160,7 +161,7 @@ def a_bot(bot_id: str, previous: PreviousPair | None = None) -> Bot:
         alias=f"{bot_id}_live",
         live=LivePair(collection=f"{bot_id}_g1", embedding=OLD, generation=1),
         key_field="id",
-        text_field="text",
+        recipe=FieldRecipe(field="text"),
         vector_field="vector",
         previous=previous,
         created_at=anything,

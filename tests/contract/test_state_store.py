@@ -21,6 +21,14 @@ from migrations.model.left_behind import End
 from migrations.model.requests import BotChange
 from migrations.model.runs import Due, FailedChunk, Round, Watched
 from migrations.model.states import LIVE, Phase, Status
+from migrations.model.texts import (
+    FieldRecipe,
+    LlamaIndexRecipe,
+    Missing,
+    Recipe,
+    SpringAiRecipe,
+    TemplateRecipe,
+)
 from tests.contract.state_store_world import (
     OLD,
     ONCE,
@@ -129,7 +137,7 @@ def test_refusals_name_nothing_but_what_was_asked_for(state: World) -> None:
 
 def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
     before = state.bot()
-    change = BotChange("you", "body", "pk", "embedding", True)
+    change = BotChange("you", FieldRecipe(field="body"), "pk", "embedding", True)
     changed = state.store.change_bot("bot", change)
     assert changed == state.store.bot("bot")
     assert replace(before, **asdict(change), updated_at=changed.updated_at) == changed
@@ -138,6 +146,21 @@ def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
     assert changed == state.store.change_bot("bot", BotChange())
     with pytest.raises(BotNotFound):
         state.store.change_bot("nobody", change)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        FieldRecipe(field="data.text"),
+        TemplateRecipe(template="{title}\n{text}", missing=Missing.NO_TEXT),
+        LlamaIndexRecipe(framework="llama-index", field="body"),
+        SpringAiRecipe(framework="spring-ai"),
+    ],
+)
+def test_how_a_text_is_made_is_kept_as_it_is(state: World, recipe: Recipe) -> None:
+    state.bot()
+    assert recipe == state.store.change_bot("bot", BotChange(recipe=recipe)).recipe
+    assert recipe == state.store.bot("bot").recipe
 
 
 def test_runs_go_to_the_new_owner_with_their_bot(state: World) -> None:
@@ -154,7 +177,7 @@ def test_fields_are_changed_and_bots_removed_only_without_a_live_run(
     migration = state.reach(status)
     bot_id = migration.bot_id
     changes = (
-        lambda: state.store.change_bot(bot_id, BotChange(text_field="body")),
+        lambda: state.store.change_bot(bot_id, BotChange(recipe=FieldRecipe(field="body"))),
         lambda: state.store.remove_bot(bot_id),
     )
     for act in changes:
@@ -162,7 +185,7 @@ def test_fields_are_changed_and_bots_removed_only_without_a_live_run(
             with pytest.raises(MigrationInProgress) as refused:
                 act()
             assert str(migration.id) == refused.value.details["migration_id"]
-            assert "text" == state.store.bot(bot_id).text_field
+            assert FieldRecipe(field="text") == state.store.bot(bot_id).recipe
         else:
             act()
     assert (status in LIVE) is (bot_id in [bot.bot_id for bot in state.store.bots()])

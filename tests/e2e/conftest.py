@@ -7,10 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.milvus_lite import MilvusLiteServer
+from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
 from tests.harness.world import Servers, World
 from tests.services.databases import fresh_database, fresh_redis
+
+#: Of the real Milvus: larger targets wait for their index before they are loaded.
+UNINDEXED_ROWS = 1_000
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +39,20 @@ def world(running_world: World) -> Iterator[World]:
     """The running system, quiet before and after; a test brings a bot of its own."""
     yield running_world
     running_world.settle()
+
+
+@pytest.fixture(scope="session")
+def standalone_world(
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+    milvus_standalone_server: MilvusStandaloneServer,
+    database_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """API and workers on the real Milvus, without failpoints, as in production."""
+    settings = {"REEMBED_UNINDEXED_ROWS": str(UNINDEXED_ROWS), "REEMBED_WAVE_SIZE": "64"}
+    with fresh_database(postgres_server, database_template) as database:
+        servers = Servers(fresh_redis(redis_server), database, milvus_standalone_server.url)
+        folder = tmp_path_factory.mktemp("standalone")
+        with World(servers, folder, settings, with_failpoints=False) as world:
+            yield world

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from pymilvus.client.types import LoadState
 
-from devstack.milvus_standalone import MilvusStandaloneServer
-from devstack.postgres import PostgresServer
-from devstack.redis import RedisServer
 from tests.harness import rows
 from tests.harness.oracle import wrongly_embedded
-from tests.harness.world import LARGE, SMALL, Servers, World
-from tests.services.databases import fresh_database, fresh_redis
+from tests.harness.world import LARGE, SMALL, World
 
 #: Enough for an index: Milvus makes none below 1,024 rows.
 CHUNKS = 3_000
-#: Larger targets wait for their index before they are loaded.
-UNINDEXED_ROWS = 1_000
+#: So few may be searched without one.
+FEW_CHUNKS = 250
 
 
-@pytest.fixture(scope="module")
-def world(
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    milvus_standalone_server: MilvusStandaloneServer,
-    database_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    """Without failpoints, as in production."""
-    settings = {"REEMBED_UNINDEXED_ROWS": str(UNINDEXED_ROWS), "REEMBED_WAVE_SIZE": "64"}
-    with fresh_database(postgres_server, database_template) as database:
-        servers = Servers(fresh_redis(redis_server), database, milvus_standalone_server.url)
-        folder = tmp_path_factory.mktemp("standalone")
-        with World(servers, folder, settings, with_failpoints=False) as world:
-            yield world
+@pytest.fixture
+def world(standalone_world: World) -> World:
+    return standalone_world
 
 
 def test_thousands_of_chunks_go_to_another_model_and_back_without_a_trace_though_a_worker_dies(
@@ -80,7 +62,7 @@ def test_thousands_of_chunks_go_to_another_model_and_back_without_a_trace_though
 
 
 def test_a_target_that_may_be_searched_unindexed_is_moved_to_at_once(world: World) -> None:
-    bot = world.seed_bot(UNINDEXED_ROWS // 4)
+    bot = world.seed_bot(FEW_CHUNKS)
     world.provider.latency_seconds = 3
     run = bot.start(LARGE, batch_size=5)
     run.wait_for(lambda seen: seen["processed_chunks"] > 0)

@@ -479,7 +479,10 @@ def _schema_of(name: str, dimension: int, key_is_string: bool) -> CollectionSche
         dimension=dimension,
         metric="COSINE",
         text_candidates=(TEXT_FIELD,),
-        description={"enable_dynamic_field": True, "fields": [KEY_FIELD, TEXT_FIELD, VECTOR_FIELD]},
+        description={
+            "enable_dynamic_field": True,
+            "fields": [{"name": name} for name in (KEY_FIELD, TEXT_FIELD, VECTOR_FIELD)],
+        },
     )
 
 

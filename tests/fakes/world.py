@@ -32,6 +32,7 @@ from migrations.model.errors import PutDown
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import DRIVEN, Phase, Status
+from migrations.model.texts import FieldRecipe
 from migrations.process import failpoints
 from migrations.process.call_slots import CallSlots
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS
@@ -156,7 +157,9 @@ class World:
         texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
         rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
         self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
-        wish = BotRegistration("bot", ALIAS, SMALL.provider, SMALL.model, text_field=TEXT_FIELD)
+        wish = BotRegistration(
+            "bot", ALIAS, SMALL.provider, SMALL.model, recipe=FieldRecipe(field=TEXT_FIELD)
+        )
         wish = replace(wish, drop_originals=self.drop_originals)
         self.system.register_bot(OWNER, wish)
 

@@ -145,7 +145,8 @@ def test_connections_that_the_server_has_cut_are_replaced_without_an_error(
     with cut.connect() as connection:
         connection.execute(
             text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                # With a time it is waited for: before, the next query may be what is cut.
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )

@@ -23,6 +23,7 @@ from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import ReembedError
 from migrations.model.runs import NewMigration
 from migrations.model.states import Kind, Phase
+from migrations.model.texts import FieldRecipe
 from migrations.process.services import Services
 from migrations.store import SqlMigrationStore
 from migrations.target.alias import reconcile
@@ -204,7 +205,7 @@ def _bot(name: str) -> Bot:
         alias=f"{name}_live",
         live=LivePair(collection=f"{name}_small", embedding=SMALL, generation=1),
         key_field="id",
-        text_field="text",
+        recipe=FieldRecipe(field="text"),
         vector_field="vector",
         previous=None,
         created_at=now,

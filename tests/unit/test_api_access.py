@@ -56,6 +56,7 @@ TABLE = {
     "PATCH /bots/<bot_id>": of_a_bot(200, {}),
     "DELETE /bots/<bot_id>": of_a_bot(409),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
+    "POST /bots/<bot_id>/embeddings/diagnose": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),
     "POST /bots/<bot_id>/embeddings/start-migration": of_a_bot(202, TARGET),
     "GET /bots/<bot_id>/embeddings/migration-status": of_a_bot(200),

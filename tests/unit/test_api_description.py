@@ -21,6 +21,7 @@ OPERATIONS = {
     "PATCH /bots/{bot_id}": 200,
     "DELETE /bots/{bot_id}": 200,
     "POST /bots/{bot_id}/embeddings/validate-change": 200,
+    "POST /bots/{bot_id}/embeddings/diagnose": 200,
     "POST /bots/{bot_id}/embeddings/estimate-migration": 200,
     "POST /bots/{bot_id}/embeddings/start-migration": 202,
     "GET /bots/{bot_id}/embeddings/migration-status": 200,

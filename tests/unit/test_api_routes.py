@@ -168,6 +168,17 @@ def test_a_possible_change_is_compatible_with_its_warnings(api: Api) -> None:
     assert {"target_model", "texts"} < {check["name"] for check in answer.json["checks"]}
 
 
+def test_a_diagnosis_shows_what_was_tried_the_likeliest_first(api: Api) -> None:
+    answer = api.post("/bots/support/embeddings/diagnose")
+    assert 200 == answer.status_code
+    assert {"field": "text"} == answer.json["text"]
+    first, *others = answer.json["candidates"]
+    assert ({"field": "text"}, True) == (first["text"], first["fits"])
+    assert first["judged"] > 0
+    assert first["median_cosine"] >= 0.999
+    assert [] == [other for other in others if other["fits"]]
+
+
 def test_an_impossible_change_is_an_answer_and_not_a_problem(api: Api) -> None:
     api.world.write("k020", "", collection="support_docs")
     answer = api.post("/bots/support/embeddings/validate-change", json=TARGET)
@@ -302,6 +313,7 @@ def test_the_status_is_answered_while_milvus_is_away_and_says_what_is_missing(
 SLOW = [
     ("POST", "/bots", BOT),
     ("POST", "/bots/support/embeddings/validate-change", TARGET),
+    ("POST", "/bots/support/embeddings/diagnose", None),
     ("POST", "/bots/support/embeddings/estimate-migration", TARGET),
     ("POST", "/bots/support/embeddings/start-migration", TARGET),
     ("GET", "/bots/support/embeddings/dimension-info", None),

@@ -74,12 +74,23 @@ def test_a_text_field_that_does_not_prove_itself_is_refused(api: Api) -> None:
     patched(api, text_field="body")
     told = patched(api, text_field="text", status=422)
     assert "/problems/invalid-configuration" == told["type"]
-    assert "does not give the stored vectors for 'text' (median cosine" in told["detail"]
+    assert "does not give the stored vectors for the text field 'text' (med" in told["detail"]
     assert "(no text in the sample)" in patched(api, text_field="title", status=422)["detail"]
-    assert "it has: text, body, title." in patched(api, text_field="pages", status=422)["detail"]
+    assert "(no text in the sample)" in patched(api, text_field="pages", status=422)["detail"]
     api.world.embedders.fail(ProviderUnavailable("It is gone."), times=None)
     assert "It is gone." in patched(api, text_field="text", status=422)["detail"]
     assert "body" == api.get(BOT_PATH).json["text_field"]
+
+
+def test_a_text_is_corrected_to_a_recipe_that_proves_itself(api: Api) -> None:
+    two_texts(api)
+    answer = patched(api, text={"template": "{body}"})
+    assert (None, "{body}") == (answer["text_field"], answer["text"]["template"])
+    assert answer["text"] == api.get(BOT_PATH).json["text"]
+    patched(api, text={"template": "{title} {body}"}, status=422)
+    told = patched(api, text={"template": "none"}, status=422)
+    assert "names no field" in str(told)
+    patched(api, text={"field": "body"}, text_field="body", status=422)
 
 
 def test_in_an_empty_collection_any_text_field_will_do(api: Api) -> None:

@@ -16,6 +16,7 @@ from migrations.model.errors import (
 from migrations.model.left_behind import HoldReason
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Due, Migration
+from migrations.model.texts import FieldRecipe
 from migrations.way_back.kept import drop_kept, retire
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, World
@@ -385,7 +386,14 @@ def another_bot_switched(world: World) -> str:
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
     world.system.register_bot(
         OWNER,
-        BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text", drop_originals=True),
+        BotRegistration(
+            "zoo",
+            "zoo_live",
+            "fake",
+            "small",
+            recipe=FieldRecipe(field="text"),
+            drop_originals=True,
+        ),
     )
     world.system.start_migration(OWNER, StartRequest("zoo", LARGE.provider, LARGE.model))
     world.deliver()

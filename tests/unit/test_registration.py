@@ -16,6 +16,7 @@ from migrations.model.errors import (
     UnknownProvider,
 )
 from migrations.model.requests import BotRegistration
+from migrations.model.texts import FieldRecipe, TemplateRecipe
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 
@@ -27,6 +28,13 @@ def register(world: World, collection: str = "zoo", **wish: Any) -> Bot:
     return world.system.register_bot(OWNER, BotRegistration("zoo", collection, **wish))
 
 
+TITLE = FieldRecipe(field="title")
+COLUMNS_ONLY = {
+    "enable_dynamic_field": False,
+    "fields": [{"name": name} for name in ("pk", "text", "vector")],
+}
+
+
 def with_zoo(alias: str | None = None, **schema: Any) -> World:
     world = World()
     world.vectors.seed("zoo", ROWS, SMALL.dimension, alias, **schema)
@@ -35,9 +43,9 @@ def with_zoo(alias: str | None = None, **schema: Any) -> World:
 
 def test_fields_and_dimension_are_found_by_introspection() -> None:
     bot = register(with_zoo())
-    assert ("pk", "text", "vector", SMALL, 1) == (
+    assert ("pk", "the text field 'text'", "vector", SMALL, 1) == (
         bot.key_field,
-        bot.text_field,
+        str(bot.recipe),
         bot.vector_field,
         bot.live.embedding,
         bot.live.generation,
@@ -73,12 +81,14 @@ def test_an_alias_of_ones_own_can_be_asked_for() -> None:
         ({"alias": "a" * 256}, "cannot be made an alias"),
         ({"alias": "live\n"}, "cannot be made an alias"),
         ({"dimension": 9}, "holds 8 dimensions, not 9"),
-        ({"text_field": "title"}, "no text field 'title'; it has: text. Only a VARCHAR field"),
+        ({"recipe": FieldRecipe(field="title")}, "no text field 'title'; it has: text"),
+        ({"recipe": FieldRecipe(field="meta.text")}, "no text field 'meta'; it has: text"),
+        ({"recipe": TemplateRecipe(template="{text} {x}")}, "no text field 'x'"),
         ({"vector_field": "other"}, "no float vector field 'other'; it has 'vector'"),
     ],
 )
 def test_a_wish_the_collection_contradicts_is_refused(wish: dict[str, Any], sentence: str) -> None:
-    world = with_zoo()
+    world = with_zoo(description=COLUMNS_ONLY)
     with pytest.raises(InvalidConfiguration, match=sentence):
         register(world, **wish)
     assert ["bot"] == [bot.bot_id for bot in world.store.bots()]
@@ -113,11 +123,16 @@ def test_an_unsupported_collection_is_refused_with_its_reasons() -> None:
         register(with_zoo(unsupported=("It has two vector fields.",)))
 
 
-def test_a_collection_without_a_text_field_is_refused() -> None:
-    with pytest.raises(InvalidConfiguration, match="no VARCHAR field"):
-        register(with_zoo(text_candidates=()))
-    with pytest.raises(InvalidConfiguration, match="no text field 'text'; it has: none"):
-        register(with_zoo(text_candidates=()), text_field="text")
+def test_a_collection_without_any_text_is_refused() -> None:
+    world = World()
+    rows = [{"pk": f"k{i}", "text": None, "page": i} for i in range(12)]
+    world.vectors.seed("zoo", rows, SMALL.dimension, text_candidates=())
+    with pytest.raises(InvalidConfiguration, match="No row of the collection holds a text"):
+        register(world)
+
+
+def test_a_member_of_the_dynamic_field_can_be_stated() -> None:
+    assert "the text field 'title'" == str(register(with_zoo(), recipe=TITLE).recipe)
 
 
 def test_an_unknown_provider_is_refused_and_the_known_are_named() -> None:

@@ -17,6 +17,7 @@ from migrations.model.errors import (
 from migrations.model.requests import BotRegistration
 from migrations.model.runs import Round
 from migrations.model.states import Phase, Status
+from migrations.model.texts import FieldRecipe
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS, resend, send_of
 from migrations.target.alias import reconcile
 from tests.contract.state_store_world import World as StateWorld
@@ -292,7 +293,7 @@ def test_one_bots_alias_that_cannot_be_set_does_not_keep_the_others_from_theirs(
     world = World()
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
     world.system.register_bot(
-        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", recipe=FieldRecipe(field="text"))
     )
     world.vectors.drop(SOURCE)
     world.vectors.drop_alias(ALIAS)
@@ -308,7 +309,7 @@ def test_the_bots_take_turns_when_there_are_more_than_a_slice(
     world = World()
     world.vectors.seed("zoo", [{"pk": "a", "text": "ape"}], SMALL.dimension, "zoo_live")
     world.system.register_bot(
-        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", text_field="text")
+        OWNER, BotRegistration("zoo", "zoo_live", "fake", "small", recipe=FieldRecipe(field="text"))
     )
     world.vectors.drop_alias(ALIAS)
     world.vectors.drop_alias("zoo_live")

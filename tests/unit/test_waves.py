@@ -11,6 +11,7 @@ from migrations.model import task_names as names
 from migrations.model.errors import CheckpointsUnavailable
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.states import Phase, Status
+from migrations.model.texts import FieldRecipe
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -62,7 +63,7 @@ def test_migrations_that_run_at_the_same_time_have_places_of_their_own(
     monkeypatch.setattr(world.dispatcher, "send", note)
     world.vectors.seed("other", [{"pk": "a", "text": "one"}], SMALL.dimension)
     world.system.register_bot(
-        OWNER, BotRegistration("other", "other", "fake", "small", text_field="text")
+        OWNER, BotRegistration("other", "other", "fake", "small", recipe=FieldRecipe(field="text"))
     )
     first = world.start()
     second = world.system.start_migration(OWNER, StartRequest("other", "fake", "large")).migration

@@ -1,0 +1,295 @@
+"""Which text of a row was embedded: found by its vectors, never guessed.
+
+Every way to make a text that a collection's rows suggest is a candidate: each field that
+holds text, wherever it stands, titles before texts, and the ways of frameworks. The bot's
+model embeds the texts of some rows for each; what gives the stored vectors again was
+embedded. Where several do, or none, whoever registers the bot is asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from migrations.embedding.work import Work
+from migrations.model.chunks import Chunk, CollectionSchema
+from migrations.model.config import EmbeddingRef
+from migrations.model.errors import InvalidConfiguration
+from migrations.model.texts import (
+    FieldRecipe,
+    LlamaIndexRecipe,
+    Recipe,
+    SpringAiRecipe,
+    TemplateRecipe,
+)
+from migrations.ports.embedders import PROVIDER_FAULTS
+from migrations.ports.vector_store import VectorStore
+from migrations.proof.fidelity import Verdict, judge_found
+
+#: Names that say text, and such as often stand before it, in lower case without underscores.
+SAY_TEXT = frozenset(
+    {
+        *("text", "content", "pagecontent", "textcontent", "langchaintext", "rawtext", "data"),
+        *("chunk", "chunktext", "chunkcontent", "document", "documenttext", "doc"),
+        *("body", "passage", "paragraph"),
+    }
+)
+SAY_TITLE = frozenset({"title", "heading", "header", "headline", "subject", "name", "filename"})
+#: What stands between a title and its text.
+BETWEEN = ("\n", "\n\n", " ", ": ")
+#: Rows whose texts are embedded for each candidate, and for each that may be the one.
+GLANCE, SAMPLE = 10, 100
+#: A candidate whose median cosine is so far below the best one's after a glance is left aside.
+BEHIND = 0.05
+MOST_CANDIDATES, MOST_FINALISTS = 60, 8
+#: JSON within JSON is looked into so deep.
+_DEEPEST = 3
+#: What directions are multiplied with, to lie far outside of vectors of length one or ten.
+_FAR = np.float32(100)
+#: Rows looked at near each direction, so that enough of them have a text.
+_NEAREST = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe, and how near the vectors of its texts are to the stored ones."""
+
+    recipe: Recipe
+    verdict: Verdict
+
+    @property
+    def fits(self) -> bool:
+        return bool(self.verdict.cosines) and self.verdict.passed
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All candidates, the best first. ``rows`` were looked at; none in an empty collection."""
+
+    rows: Sequence[Chunk]
+    candidates: Sequence[Candidate]
+
+    @property
+    def fitting(self) -> list[Candidate]:
+        """Each once of those whose texts differ in white space alone, which models overlook."""
+        by_words: dict[tuple[tuple[str, ...], ...], Candidate] = {}
+        fields: list[Candidate] = []
+        for candidate in self.candidates:
+            if candidate.fits and isinstance(candidate.recipe, FieldRecipe):
+                fields.append(candidate)
+            elif candidate.fits:
+                texts = (candidate.recipe.text_of(row.fields) for row in self.rows)
+                by_words.setdefault(tuple(tuple(text.split()) for text in texts), candidate)
+        return [*fields, *by_words.values()]
+
+
+def diagnose(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> Diagnosis:
+    """Ask the model which text gives the stored vectors.
+
+    Raises:
+        InvalidConfiguration: the model cannot be asked.
+        VectorStoreUnavailable: among others because the collection is not loaded.
+    """
+    vectors = work.services.vectors
+    if not vectors.count(schema.name):
+        return Diagnosis([], [])
+    rows = _all_over(vectors, schema)
+    suggested = candidates(schema, rows)
+    is_short = len(suggested) == 1 or len(rows) <= GLANCE
+    glance = SAMPLE if is_short else GLANCE
+    glanced = [_judged(work, embedding, rows, recipe, glance) for recipe in suggested]
+    if is_short:
+        return Diagnosis(rows, sorted(glanced, key=_nearness, reverse=True))
+    best = max((c.verdict.median for c in glanced if c.verdict.cosines), default=0.0)
+    near = [c for c in glanced if c.verdict.cosines and c.verdict.median > best - BEHIND]
+    finalists = sorted(near, key=_nearness, reverse=True)[:MOST_FINALISTS]
+    judged = [_judged(work, embedding, rows, c.recipe, SAMPLE) for c in finalists]
+    others = [candidate for candidate in glanced if candidate not in finalists]
+    return Diagnosis(rows, sorted([*judged, *others], key=_nearness, reverse=True))
+
+
+def find_recipe(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> Recipe:
+    """The one way of making a text that the model turns into the stored vectors.
+
+    In an empty collection the only column whose name says text will do.
+
+    Raises:
+        InvalidConfiguration: there is not exactly one, or the model cannot be asked.
+        VectorStoreUnavailable: among others because the collection is not loaded.
+    """
+    found = diagnose(work, embedding, schema)
+    if not found.rows:
+        named = [name for name in schema.text_candidates if _says(SAY_TEXT, name)]
+        if len(named) == 1:
+            return FieldRecipe(field=named[0])
+        raise InvalidConfiguration(
+            f"The collection is empty, so nothing proves which field is embedded. {_asked(schema)}"
+        )
+    fitting = found.fitting
+    if len(fitting) == 1:
+        return fitting[0].recipe
+    if fitting:
+        names = ", ".join(str(candidate.recipe) for candidate in fitting)
+        raise InvalidConfiguration(
+            f"{embedding} gives the stored vectors for several texts: {names}. State the one that "
+            "was embedded as text."
+        )
+    raise InvalidConfiguration(_nothing_fits(embedding, schema, found.candidates))
+
+
+def prove_recipe(
+    work: Work, embedding: EmbeddingRef, schema: CollectionSchema, recipe: Recipe
+) -> None:
+    """``recipe``, which somebody states, must make texts that have the stored vectors.
+
+    In an empty collection there is nothing to prove.
+
+    Raises:
+        InvalidConfiguration: it does not, or the model cannot be asked.
+        VectorStoreUnavailable: among others because the collection is not loaded.
+    """
+    require_fields(schema, recipe)
+    vectors = work.services.vectors
+    if not vectors.count(schema.name):
+        return
+    judged = _judged(work, embedding, _all_over(vectors, schema), recipe, SAMPLE)
+    if not judged.fits:
+        raise InvalidConfiguration(_nothing_fits(embedding, schema, [judged]))
+
+
+def require_fields(schema: CollectionSchema, recipe: Recipe) -> None:
+    """Where nothing is dynamic, a text can only be made of columns. Raises InvalidConfiguration."""
+    columns = {field["name"] for field in schema.description["fields"]}
+    strangers = [name for name in recipe.fields if name not in columns]
+    if strangers and not schema.description["enable_dynamic_field"]:
+        raise InvalidConfiguration(
+            f"The collection has no text field {strangers[0]!r}; it has: "
+            f"{', '.join(schema.text_candidates) or 'none'}."
+        )
+
+
+# --- candidates -------------------------------------------------------------------
+
+
+def candidates(schema: CollectionSchema, rows: Sequence[Chunk]) -> list[Recipe]:
+    """What these rows suggest, the likelier first; texts that are equal in each row are one."""
+    names = _names_of_texts(schema, rows)
+    texts = [name for name in names if _says(SAY_TEXT, name)]
+    fields = [FieldRecipe(field=name) for name in [*texts, *(n for n in names if n not in texts)]]
+    titles = [name for name in names if _says(SAY_TITLE, name)]
+    found: list[Recipe] = [*fields, *_of_frameworks(rows, texts)]
+    found += (
+        TemplateRecipe(template=f"{{{title}}}{between}{{{text}}}")
+        for title in titles
+        for text in texts
+        if title != text
+        for between in BETWEEN
+    )
+    return _distinct(rows, found)[:MOST_CANDIDATES]
+
+
+def _names_of_texts(schema: CollectionSchema, rows: Sequence[Chunk]) -> list[str]:
+    """Of whatever holds text in at least half of the rows, wherever it stands."""
+    seen = Counter(name for row in rows for name in _names_in(row.fields))
+    return [n for n, times in seen.items() if 2 * times >= len(rows) and n != schema.key_field]
+
+
+def _names_in(fields: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
+    for name, value in fields.items():
+        if isinstance(value, str) and value.strip():
+            yield f"{before}{name}"
+        elif isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from _names_in(value, f"{before}{name}.", depth + 1)
+
+
+def _of_frameworks(rows: Sequence[Chunk], texts: Sequence[str]) -> Iterator[Recipe]:
+    if any("_node_content" in row.fields for row in rows):
+        yield from (LlamaIndexRecipe(framework="llama-index", field=text) for text in texts)
+    objects = {n for row in rows for n, value in row.fields.items() if isinstance(value, Mapping)}
+    for text in texts:
+        if "." not in text:
+            for name in sorted(objects):
+                yield SpringAiRecipe(framework="spring-ai", field=text, metadata=name)
+
+
+def _distinct(rows: Sequence[Chunk], found: Sequence[Recipe]) -> list[Recipe]:
+    """All fields; of the others only what makes other texts than those before it."""
+    distinct: list[Recipe] = []
+    made: set[tuple[str, ...]] = set()
+    for recipe in found:
+        texts = tuple(recipe.text_of(row.fields) for row in rows)
+        if any(texts) and (isinstance(recipe, FieldRecipe) or texts not in made):
+            distinct.append(recipe)
+            made.add(texts)
+    return distinct
+
+
+def _says(names: frozenset[str], name: str) -> bool:
+    return name.rpartition(".")[2].lower().replace("_", "") in names
+
+
+# --- judging ----------------------------------------------------------------------
+
+
+def _all_over(vectors: VectorStore, schema: CollectionSchema) -> list[Chunk]:
+    """Rows from all over the collection: those nearest to directions that are drawn by lot.
+
+    One search, however many rows there are; keys in order would have to be read to the
+    end. Searched from far outside, every metric means the direction, if lengths differ by
+    little: from nearby, the shortest vectors would be nearest to most by L2.
+    """
+    drawn = np.random.default_rng(0).standard_normal((SAMPLE, schema.dimension), dtype=np.float32)
+    now = vectors.moment()
+    answers = vectors.search(schema, _FAR * drawn, limit=_NEAREST, output_fields=[], as_of=now)
+    by_rank = (hit for rank in zip_longest(*answers) for hit in rank if hit is not None)
+    keys = list(dict.fromkeys(hit.key for hit in by_rank))
+    found = {c.key: c for c in vectors.fetch(schema, keys, with_vectors=True, as_of=now)}
+    return [found[key] for key in keys if key in found]
+
+
+def _judged(
+    work: Work, embedding: EmbeddingRef, rows: Sequence[Chunk], recipe: Recipe, most: int
+) -> Candidate:
+    some = [row for row in rows if recipe.text_of(row.fields)][:most]
+    try:
+        return Candidate(recipe, judge_found(work, embedding, some, recipe, "registration"))
+    except PROVIDER_FAULTS as error:
+        raise InvalidConfiguration(
+            f"{embedding} cannot be asked which text was embedded ({error.message}). State it as "
+            "text or text_field."
+        ) from error
+
+
+def _nearness(candidate: Candidate) -> tuple[bool, float]:
+    return bool(candidate.verdict.cosines), candidate.verdict.median
+
+
+# --- sentences --------------------------------------------------------------------
+
+
+def _asked(schema: CollectionSchema) -> str:
+    names = ", ".join(schema.text_candidates)
+    columns = f"; its VARCHAR columns are: {names}" if names else ""
+    return f"State the one that was embedded as text_field{columns}."
+
+
+def _nothing_fits(
+    embedding: EmbeddingRef, schema: CollectionSchema, told: Sequence[Candidate]
+) -> str:
+    tried = ", ".join(
+        f"{candidate.recipe} (median cosine {candidate.verdict.median:.4f})"
+        if candidate.verdict.cosines
+        else f"{candidate.recipe} (no text in the sample)"
+        for candidate in told[:10]
+    )
+    if not tried:
+        return "No row of the collection holds a text that could have been embedded."
+    return (
+        f"{embedding} does not give the stored vectors for {tried}: another text, the text with "
+        f"something else, or by another model was embedded. {_asked(schema)}"
+    )

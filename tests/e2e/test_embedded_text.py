@@ -1,0 +1,277 @@
+"""Collections as applications lay them out, and the text that a bot gets for them.
+
+The model is the local one and the texts are real, so that a wrong field is as far from
+the stored vectors as it is in life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from pymilvus import DataType
+
+from devstack.corpus import python_corpus
+from tests.fakes.embedders import LOCAL_64, LOCAL_256
+from tests.harness import rows
+from tests.harness.bots import BotHandle, expect
+from tests.harness.world import World
+from tests.harness.writers import History
+from tests.services.databases import unique_name
+
+TEXTS = [passage.text for passage in islice(python_corpus(), 0, 1200, 20)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An application's collection: its columns besides the vector, and rows for the texts."""
+
+    columns: dict[str, dict[str, Any]]
+    row: Callable[[int, str], dict[str, Any]]
+    dynamic: bool = False
+    #: What is embedded of the i-th text.
+    embedded: Callable[[int, str], str] = lambda i, text: text
+
+
+def varchar(length: int, **more: Any) -> dict[str, Any]:
+    return {"datatype": DataType.VARCHAR, "max_length": length, **more}
+
+
+INT_KEY = {"datatype": DataType.INT64, "is_primary": True}
+FASTGPT = {
+    "id": INT_KEY,
+    "teamId": varchar(64),
+    "datasetId": varchar(64),
+    "collectionId": varchar(64),
+    "createTime": {"datatype": DataType.INT64},
+}
+
+
+def fastgpt(i: int, text: str) -> dict[str, Any]:
+    ids = {
+        "teamId": f"team{i % 2:060}",
+        "datasetId": f"set{i % 4:060}",
+        "collectionId": f"c{i:060}",
+    }
+    return {"id": i, **ids, "createTime": 1_700_000_000 + i}
+
+
+FASTGPT_LAYOUT = Layout(FASTGPT, fastgpt)
+FASTGPT_DYNAMIC = Layout(FASTGPT, lambda i, text: {**fastgpt(i, text), "text": text}, dynamic=True)
+LLAMA_INDEX = Layout(
+    {"id": varchar(128, is_primary=True), "doc_id": varchar(65535)},
+    lambda i, text: {"id": f"node-{i:04}", "doc_id": f"doc-{i // 3}", "text": text},
+    dynamic=True,
+)
+LANGCHAIN = Layout(
+    {
+        "pk": varchar(128, is_primary=True),
+        "source": varchar(65535),
+        "langchain_text": varchar(4096),
+    },
+    lambda i, text: {"pk": f"{i:04}", "source": f"page {i}", "langchain_text": text},
+)
+PREFIXED = Layout(
+    LANGCHAIN.columns,
+    LANGCHAIN.row,
+    embedded=lambda i, text: f"Title: the Python library\n\n{text}",
+)
+JSON = {"datatype": DataType.JSON}
+HNSW = {"M": 16, "efConstruction": 64}
+LLAMA_INDEX_AS_IT_COMES = Layout(
+    {"id": varchar(65535, is_primary=True), "text": varchar(65535), "doc_id": varchar(65535)},
+    lambda i, text: {"id": f"node-{i:04}", "doc_id": "None", "text": text, **node(i)},
+    dynamic=True,
+    embedded=lambda i, text: f"product: P {i}\nlanguage: en\n\n{text}",
+)
+SPRING_AI = Layout(
+    {"doc_id": varchar(36, is_primary=True), "content": varchar(65535), "metadata": JSON},
+    lambda i, text: {"doc_id": f"{i:04}", "content": text, "metadata": {"source": "a", "page": i}},
+    embedded=lambda i, text: f"source: a\npage: {i}\n\n{text}",
+)
+OPEN_WEBUI = Layout(
+    {"id": varchar(65535, is_primary=True), "data": JSON, "metadata": JSON},
+    lambda i, text: {"id": f"{i:04}", "data": {"text": text}, "metadata": {"name": f"file {i}"}},
+    dynamic=True,
+)
+ANYTHING_LLM = Layout(
+    {"id": varchar(255, is_primary=True), "metadata": JSON},
+    lambda i, text: {"id": f"{i:04}", "metadata": {"text": text, "title": f"page {i}"}},
+)
+CAMEL = Layout(
+    {"id": varchar(65535, is_primary=True), "payload": JSON},
+    lambda i, text: {"id": f"{i:04}", "payload": {"text": text, "page": i}},
+    dynamic=True,
+)
+MEM0 = Layout(
+    {"id": varchar(512, is_primary=True), "metadata": JSON},
+    lambda i, text: {"id": f"{i:04}", "metadata": {"data": text, "user_id": "u", "hash": f"h{i}"}},
+    dynamic=True,
+)
+PYMILVUS = Layout(
+    {"id": INT_KEY},
+    lambda i, text: {"id": i, "subject": f"history {i}", "my_words": text},
+    dynamic=True,
+)
+TITLED = Layout(
+    {"id": INT_KEY, "title": varchar(512), "text": varchar(65535)},
+    lambda i, text: {"id": i, "title": f"Page {i} of the library", "text": text},
+    embedded=lambda i, text: f"Page {i} of the library\n{text}",
+)
+
+
+def node(i: int) -> dict[str, Any]:
+    """What LlamaIndex writes beside a node's text."""
+    metadata = {"product": f"P {i}", "page": i, "language": "en"}
+    said = {
+        "metadata": metadata,
+        "excluded_embed_metadata_keys": ["page"],
+        "metadata_template": "{key}: {value}",
+        "metadata_separator": "\n",
+        "text_template": "{metadata_str}\n\n{content}",
+        "class_name": "TextNode",
+    }
+    return {"_node_content": orjson.dumps(said).decode(), "_node_type": "TextNode", **metadata}
+
+
+def seeded(world: World, layout: Layout) -> str:
+    """The name of a new collection, filled and loaded."""
+    name, milvus = unique_name("c"), world.milvus
+    schema = milvus.create_schema(auto_id=False, enable_dynamic_field=layout.dynamic)
+    for column, options in layout.columns.items():
+        schema.add_field(column, **options)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=LOCAL_64.dimension)
+    index = milvus.prepare_index_params()
+    index.add_index("vector", index_type="HNSW", metric_type="IP", params=HNSW)
+    milvus.create_collection(name, schema=schema, index_params=index)
+    milvus.upsert(name, rows_of(layout, TEXTS))
+    milvus.flush(name)
+    return name
+
+
+def rows_of(layout: Layout, texts: Sequence[str]) -> list[dict[str, Any]]:
+    vectors = rows.embedded(LOCAL_64, [layout.embedded(i, text) for i, text in enumerate(texts)])
+    return [
+        {**layout.row(i, text), "vector": vector}
+        for i, (text, vector) in enumerate(zip(texts, vectors, strict=True))
+    ]
+
+
+def wish_for(name: str, **more: str) -> dict[str, Any]:
+    return {"bot_id": unique_name("bot"), "collection": name, **LOCAL_64.model_dump(), **more}
+
+
+def bot_of(world: World, wish: dict[str, Any]) -> BotHandle:
+    made = expect(201, world.owner.post("/bots", wish))
+    name = wish["collection"]
+    return BotHandle(world.owner, made["bot_id"], made["alias"], name, LOCAL_64, History({}))
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (FASTGPT_LAYOUT, ["teamId, datasetId, collectionId", "(median cosine"]),
+        (PREFIXED, ["source, langchain_text", "'langchain_text' (median cosine"]),
+    ],
+    ids=["fastgpt", "prefix"],
+)
+def test_no_text_is_taken_that_was_not_embedded(
+    world: World, layout: Layout, words: list[str]
+) -> None:
+    name = seeded(world, layout)
+    problem = expect(422, world.owner.post("/bots", wish_for(name)))
+    assert "/problems/invalid-configuration" == problem["type"]
+    assert [] == [word for word in (*words, "text_field") if word not in problem["detail"]], problem
+    assert name not in [bot["collection"] for bot in world.owner.get("/bots").body["bots"]]
+
+
+@pytest.mark.parametrize(
+    ("layout", "stated"),
+    [
+        (FASTGPT_LAYOUT, "teamId"),
+        (FASTGPT_LAYOUT, "collectionId"),
+        (LLAMA_INDEX, "doc_id"),
+        (PREFIXED, "langchain_text"),
+    ],
+    ids=["fastgpt-team", "fastgpt-collection", "llamaindex", "prefix"],
+)
+def test_a_stated_field_that_was_not_embedded_ends_at_validation_and_nothing_is_switched(
+    world: World, layout: Layout, stated: str
+) -> None:
+    bot = bot_of(world, wish_for(seeded(world, layout), text_field=stated))
+    before = bot.row()
+    found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.model_dump()))
+    assert (False, 1) == (found["compatible"], len(found["errors"]))
+    (error,) = bot.start(LOCAL_256).ends("rolled_back")["errors"]
+    assert "validation-failed" == error["code"]
+    assert f"{stated!r} may not be the text that was embedded" in error["message"]
+    assert before == bot.row()
+    assert bot.collection == rows.points_to(world.milvus, bot.alias)
+    assert [] == [name for name in world.milvus.list_collections() if f"{bot.alias}__g" in name]
+
+
+FOUND: dict[str, tuple[Layout, dict[str, Any]]] = {
+    "langchain": (LANGCHAIN, {"field": "langchain_text"}),
+    "fastgpt with its text": (FASTGPT_DYNAMIC, {"field": "text"}),
+    "llamaindex without metadata": (LLAMA_INDEX, {"field": "text"}),
+    "llamaindex": (LLAMA_INDEX_AS_IT_COMES, {"framework": "llama-index", "field": "text"}),
+    "spring ai": (
+        SPRING_AI,
+        {"framework": "spring-ai", "field": "content", "metadata": "metadata"},
+    ),
+    "open webui": (OPEN_WEBUI, {"field": "data.text"}),
+    "anythingllm": (ANYTHING_LLM, {"field": "metadata.text"}),
+    "camel": (CAMEL, {"field": "payload.text"}),
+    "mem0": (MEM0, {"field": "metadata.data"}),
+    "quick set-up of pymilvus": (PYMILVUS, {"field": "my_words"}),
+    "title and text": (TITLED, {"template": "{title}\n{text}", "missing": "empty"}),
+}
+
+
+@pytest.mark.parametrize("application", FOUND)
+def test_what_was_embedded_is_found_and_goes_there_and_back(world: World, application: str) -> None:
+    there_and_back(world, *FOUND[application])
+
+
+@pytest.mark.parametrize("application", ["llamaindex", "spring ai", "quick set-up of pymilvus"])
+def test_what_was_embedded_is_found_on_the_real_milvus(
+    standalone_world: World, application: str
+) -> None:
+    there_and_back(standalone_world, *FOUND[application])
+
+
+def there_and_back(world: World, layout: Layout, recipe: dict[str, Any]) -> None:
+    bot = bot_of(world, wish_for(seeded(world, layout)))
+    assert recipe == expect(200, world.owner.get(f"/bots/{bot.bot_id}"))["text"]
+    untouched = contents(world, layout, bot.collection)
+    run = bot.migrate(LOCAL_256)
+    new, model = bot.pair()
+    assert LOCAL_256 == model
+    moved = contents(world, layout, new)
+    assert [fields for fields, _ in untouched] == [fields for fields, _ in moved]
+    embedded = [layout.embedded(i, text) for i, text in enumerate(TEXTS)]
+    vectors = np.array([vector for _, vector in moved])
+    assert np.allclose(vectors, rows.embedded(LOCAL_256, embedded), atol=1e-6)
+    run.roll_back().ends("completed")
+    assert (bot.collection, LOCAL_64) == bot.pair()
+    assert untouched == contents(world, layout, bot.collection)
+
+
+def contents(world: World, layout: Layout, name: str) -> list[tuple[dict[str, Any], list[float]]]:
+    """Fields and vector of each row, in the order of the keys."""
+    key = next(iter(layout.columns))
+    everything = f'{key} >= ""' if key_is_string(layout) else f"{key} >= 0"
+    found = world.milvus.query(
+        name, filter=everything, output_fields=["*"], limit=1000, consistency_level="Strong"
+    )
+    found = sorted(({**row} for row in found), key=lambda row: row[key])
+    return [(row, list(row.pop("vector"))) for row in found]
+
+
+def key_is_string(layout: Layout) -> bool:
+    return next(iter(layout.columns.values()))["datatype"] == DataType.VARCHAR
