@@ -196,6 +196,7 @@ class EmbeddingMigrationSystem:
             max_failed_ratio=request.max_failed_ratio,
             over_long=request.over_long,
             duplicate_keys=request.duplicate_keys,
+            unproven_text=request.unproven_text,
         )
 
     def _timeout(self, request: StartRequest) -> int:

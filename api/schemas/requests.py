@@ -287,6 +287,13 @@ class MigrationStartRequest(_Target):
         examples=["refuse"],
     )
 
+    unproven_text: bool = Field(
+        default=False,
+        description="Go on although the bot's model does not answer, so that nothing shows that "
+        "the bot's text is what was embedded. Whoever says so answers for it.",
+        examples=[False],
+    )
+
     def start(self, bot_id: str) -> StartRequest:
         return StartRequest(bot_id=bot_id, **self.model_dump())
 

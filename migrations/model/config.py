@@ -76,6 +76,8 @@ class MigrationConfig(BaseModel):
     max_failed_ratio: float = Field(default=0.0, ge=0, le=1)
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    #: Whether it may go on although the old model cannot show which text was embedded.
+    unproven_text: bool = False
 
     @property
     def source(self) -> EmbeddingRef:

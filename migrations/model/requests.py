@@ -68,6 +68,7 @@ class StartRequest:
     max_failed_ratio: float = 0.0
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    unproven_text: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Haste, examine
+from migrations.proof.preflight import Agreed, Haste, examine
 from migrations.run.run import Run
 
 
@@ -25,9 +25,7 @@ def execute(run: Run) -> Validated:
             run,
             run.bot,
             config.target,
-            max_failed_ratio=config.max_failed_ratio,
-            over_long=config.over_long,
-            duplicate_keys=config.duplicate_keys,
+            agreed=Agreed.by(config),
             haste=_haste(run),
             beforehand=False,
         )

@@ -14,7 +14,7 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema, Content, Key, content_of
-from migrations.model.config import DuplicateKeys, EmbeddingRef, OverLong
+from migrations.model.config import DuplicateKeys, EmbeddingRef, MigrationConfig, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -37,11 +37,31 @@ from migrations.proof.reservoir import Reservoir
 
 
 @dataclass(frozen=True)
+class Agreed:
+    """What whoever starts the run has agreed to: nothing, as it comes."""
+
+    max_failed_ratio: float = 0.0
+    over_long: OverLong = OverLong.REFUSE
+    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    #: That nothing shows that the bot's text is what was embedded.
+    unproven_text: bool = False
+
+    @classmethod
+    def by(cls, config: MigrationConfig) -> Agreed:
+        return cls(
+            config.max_failed_ratio, config.over_long, config.duplicate_keys, config.unproven_text
+        )
+
+
+@dataclass(frozen=True)
 class Haste:
     """How fast a run has to be."""
 
     timeout_seconds: float
     batch_size: int
+
+
+NOTHING_AGREED = Agreed()
 
 
 @dataclass
@@ -51,9 +71,7 @@ class Examination:
     work: Work
     bot: Bot
     target: EmbeddingRef
-    max_failed_ratio: float
-    over_long: OverLong
-    duplicate_keys: DuplicateKeys
+    agreed: Agreed
     #: Seconds until the switch and the chunks of a batch; None where nothing is embedded.
     haste: Haste | None
     beforehand: bool
@@ -89,9 +107,7 @@ def examine(
     bot: Bot,
     target: EmbeddingRef,
     *,
-    max_failed_ratio: float = 0.0,
-    over_long: OverLong = OverLong.REFUSE,
-    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE,
+    agreed: Agreed = NOTHING_AGREED,
     haste: Haste | None = None,
     beforehand: bool = True,
 ) -> Report:
@@ -105,18 +121,7 @@ def examine(
         What ends the work.
     """
     now = work.services.vectors.moment()
-    exam = Examination(
-        work,
-        bot,
-        target,
-        max_failed_ratio,
-        over_long,
-        duplicate_keys,
-        haste,
-        beforehand,
-        Report(),
-        now,
-    )
+    exam = Examination(work, bot, target, agreed, haste, beforehand, Report(), now)
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -236,10 +241,10 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
                 exam.sample.add(chunk.key)
                 too_long += is_over_long(text, limit, exam.count_tokens)
     exam.chunks = content.chunks
-    unusable = empty + (too_long if exam.over_long is OverLong.REFUSE else 0)
+    unusable = empty + (too_long if exam.agreed.over_long is OverLong.REFUSE else 0)
     exam.report.add(
         "texts",
-        unusable <= exam.max_failed_ratio * content.chunks,
+        unusable <= exam.agreed.max_failed_ratio * content.chunks,
         f"{content.chunks} texts: {empty} empty, {too_long} longer than the model takes"
         + (
             "."
@@ -251,8 +256,8 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         chunks=content.chunks,
         content_digest=content.hex,
     )
-    report_duplicates(exam.report, duplicates, exam.duplicate_keys)
-    if too_long and exam.over_long is not OverLong.REFUSE:
+    report_duplicates(exam.report, duplicates, exam.agreed.duplicate_keys)
+    if too_long and exam.agreed.over_long is not OverLong.REFUSE:
         _warn_of_shortened(exam, too_long, limit)
 
 
@@ -265,7 +270,7 @@ def _warn_of_shortened(exam: Examination, too_long: int, limit: int | None) -> N
         "over_long",
         False,
         f"{too_long} texts are longer than the {limit} tokens the model takes; "
-        f"{done[exam.over_long]}.",
+        f"{done[exam.agreed.over_long]}.",
         severity="warning",
         too_long=too_long,
     )
@@ -279,8 +284,9 @@ def _max_input_tokens(exam: Examination) -> int | None:
 def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     """Does the old model, given the texts we read, reproduce the vectors that are stored?
 
-    It also shows whether a rollback could embed with the old model: one that does not
-    answer is a warning only, because it may be gone for good, which is a reason to migrate.
+    It also shows whether a rollback could embed with the old model. One that does not
+    answer may be gone for good, which is a reason to migrate: then whoever starts the run
+    has to answer for the text.
     """
     sample = exam.services.vectors.fetch(
         schema, exam.sample.keys, with_vectors=True, as_of=exam.now
@@ -291,23 +297,37 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     except DimensionMismatch:
         raise  # it answers, and cannot have made these vectors
     except PROVIDER_FAULTS as error:
-        message = (
-            f"The old model does not answer ({error.message}); "
-            "rolling back later cannot embed new writes."
+        _report_unproven(
+            exam,
+            f"The old model does not answer ({error.message}), and rolling back later cannot embed "
+            "new writes.",
+            code=error.code,
         )
-        exam.report.add("fidelity", False, message, severity="warning", code=error.code)
         return
     _report_fidelity(exam, verdict)
+
+
+def _report_unproven(exam: Examination, why: str, **details: str) -> None:
+    """An error until somebody answers for it: a wrong text would pass every later check."""
+    recipe, agreed = exam.bot.recipe, exam.agreed.unproven_text
+    exam.report.add(
+        "fidelity",
+        False,
+        f"{why} Nothing shows that {recipe} is what was embedded"
+        + (
+            "; it was started with unproven_text."
+            if agreed
+            else ": if it is, start with unproven_text true."
+        ),
+        severity="warning" if agreed else "error",
+        **details,
+    )
 
 
 def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
     judged, below = len(verdict.cosines), len(verdict.strangers)
     if exam.sample.keys and not judged:
-        message = (
-            "Every text of the sample is longer than the old model takes; "
-            "nothing shows whether the text field was embedded."
-        )
-        exam.report.add("fidelity", False, message, severity="warning")
+        _report_unproven(exam, "Every text of the sample is longer than the old model takes.")
         return
     exam.report.add(
         "fidelity",

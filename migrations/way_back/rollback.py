@@ -225,7 +225,8 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "to_model": config.from_model,
             "to_dimension": config.from_dimension,
             "enable_rollback": True,
-            # What a writer has doubled meanwhile is no reason to stay.
+            # What a writer has doubled meanwhile, or a model that is gone, is no reason to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
+            "unproven_text": True,
         }
     )

@@ -254,7 +254,7 @@ def test_a_poison_chunk_is_found_by_halving_and_its_neighbours_migrate() -> None
 def test_a_batch_of_nothing_but_poison_ends_normally() -> None:
     world = World(["poison 1", "poison 2", "poison 3"])
     world.embedders.refuse("poison")
-    migration = planned(world)
+    migration = planned(world, unproven_text=True)  # the old model refuses them as well
     outcome = world.conductor.run_batch(migration.id, 1, 0, FIRST)
     assert ("done", 0, 3) == (outcome["outcome"], outcome["processed"], outcome["failed"])
     assert 3 == world.store.count_failed_chunks(migration.id)

@@ -116,7 +116,7 @@ def test_a_change_that_cannot_be_made_in_time_is_told_so() -> None:
     world.limiter.limit("fake", Rules(requests=2, burst_seconds=100))
     validation = world.manager.validate_change(OWNER, "bot", "fake", "large")
     assert [] == [check.name for check in validation.report.warnings]
-    world.limiter.limit("fake", Rules(requests=2, tokens=3, burst_seconds=100))
+    world.limiter.limit("fake", Rules(tokens=3, burst_seconds=7200))
     report = world.manager.validate_change(OWNER, "bot", "fake", "large").report
     (told,) = [check for check in report.warnings if check.name == "deadline"]
     assert "limit of 3 tokens a minute" in told.message

@@ -297,7 +297,7 @@ def test_a_run_waits_for_turns_of_its_old_model_however_long() -> None:
 @pytest.mark.parametrize("hours", [0, 1])
 def test_a_run_gives_up_an_old_model_that_does_not_answer(hours: int) -> None:
     world = World()
-    migration = world.start(retry_delay=0.5)
+    migration = world.start(retry_delay=0.5, unproven_text=True)
     gone = ProviderUnavailable("It is gone.", retry_after_seconds=3600.0 * hours or None)
     world.embedders.fail(gone, times=None, model="small")
     (warning,) = validation.execute(world.run_of(migration)).warnings
@@ -314,7 +314,7 @@ def test_a_hiccup_of_the_old_model_does_not_leave_the_vectors_unjudged() -> None
 
 def test_nonsense_of_the_old_model_is_not_asked_for_again() -> None:
     world = World()
-    migration = world.start(max_retries=3)
+    migration = world.start(max_retries=3, unproven_text=True)
     world.embedders.fail(InvalidVectors("All zero."), times=None, model="small")
     (warning,) = validation.execute(world.run_of(migration)).warnings
     assert "The old model does not answer (All zero.)" in warning

@@ -244,9 +244,9 @@ def test_a_text_that_the_old_model_refuses_does_not_hide_the_others() -> None:
 
 def test_texts_that_are_all_longer_than_the_old_model_takes_prove_nothing() -> None:
     world = World(["x" * (4 * 8192 + 1), "y" * (4 * 8192 + 1)])
-    migration = world.start(over_long="truncate")
+    migration = world.start(over_long="truncate", unproven_text=True)
     _, warning = validation.execute(world.run_of(migration)).warnings
-    assert "longer than the old model takes; nothing shows" in warning
+    assert "longer than the old model takes. Nothing shows" in warning
 
 
 def test_an_old_model_that_answers_with_another_dimension_is_refused() -> None:
@@ -268,7 +268,7 @@ def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
     world.embedders.fail(limited, times=None, model="small")
     report = examine(world.errand(), world.bot, LARGE)
     assert ["The old model does not answer (Too many requests.)"] == [
-        check.message.split(";")[0] for check in report.warnings
+        check.message.split(",")[0] for check in report.errors
     ]
 
 
@@ -278,15 +278,29 @@ def test_a_milvus_that_does_not_answer_is_not_taken_for_a_silent_old_model() -> 
     assert [] == warnings(world)
 
 
-def test_an_old_model_that_does_not_answer_is_a_warning() -> None:
+def test_without_an_old_model_somebody_has_to_answer_for_the_text() -> None:
     world = World()
-    migration = world.start()
     gone = ProviderUnavailable("The old one is gone.")
     world.embedders.fail(gone, times=None, model="small")
-    found = validation.execute(world.run_of(migration)).warnings
-    assert ["The old model does not answer (The old one is gone.)"] == [
-        warning.split(";")[0] for warning in found
-    ]
+    refused = world.complete()
+    assert Status.ROLLED_BACK == refused.status
+    told = (refused.error or {})["message"]
+    assert "The old model does not answer (The old one is gone.)" in told
+    assert "Nothing shows that the text field 'text' is what was embedded" in told
+    assert "start with unproven_text true" in told
+    agreed = world.complete(unproven_text=True)
+    assert Status.COMPLETED == agreed.status
+    (warning,) = agreed.warnings
+    assert "it was started with unproven_text" in warning
+
+
+def test_a_way_back_needs_nobody_to_answer_for_the_text() -> None:
+    world = World()
+    migration = world.complete()
+    world.embedders.fail(ProviderUnavailable("It is gone."), times=None, model="large")
+    back = world.system.rollback(OWNER, migration.id).migration
+    world.settle()
+    assert Status.COMPLETED == world.now(back).status
 
 
 def test_vectors_that_nearly_agree_are_faithful() -> None:
