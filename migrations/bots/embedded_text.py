@@ -19,7 +19,7 @@ import numpy as np
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import InvalidConfiguration
+from migrations.model.errors import CollectionNotLoaded, InvalidConfiguration
 from migrations.model.texts import (
     FieldRecipe,
     LlamaIndexRecipe,
@@ -160,6 +160,25 @@ def prove_recipe(
     judged = _judged(work, embedding, _all_over(vectors, schema), recipe, SAMPLE)
     if not judged.fits:
         raise InvalidConfiguration(_nothing_fits(embedding, schema, [judged]))
+
+
+def require_texts(vectors: VectorStore, schema: CollectionSchema, recipe: Recipe) -> None:
+    """``recipe``, which somebody states, must make a text of some row; nothing is embedded for it.
+
+    A collection that is empty or not loaded contradicts nobody.
+
+    Raises:
+        InvalidConfiguration, VectorStoreUnavailable.
+    """
+    require_fields(schema, recipe)
+    try:
+        rows = _all_over(vectors, schema) if vectors.count(schema.name) else []
+    except CollectionNotLoaded:
+        return
+    if rows and not any(recipe.text_of(row.fields) for row in rows):
+        raise InvalidConfiguration(
+            f"None of {len(rows)} rows from all over the collection has {recipe}. {_asked(schema)}"
+        )
 
 
 def require_fields(schema: CollectionSchema, recipe: Recipe) -> None:

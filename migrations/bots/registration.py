@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from migrations.bots.embedded_text import find_recipe, require_fields
+from migrations.bots.embedded_text import find_recipe, require_texts
 from migrations.bots.grants import require_grant
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
@@ -122,7 +122,7 @@ def _recipe(
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
     if wish.recipe is None:
         return find_recipe(errand, embedding, schema)
-    require_fields(schema, wish.recipe)
+    require_texts(errand.services.vectors, schema, wish.recipe)
     return wish.recipe
 
 

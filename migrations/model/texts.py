@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from string import Formatter
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator
 
 Fields = Mapping[str, Any]
 _FORMATTER = Formatter()
@@ -31,6 +31,7 @@ class Missing(StrEnum):
 
 class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]
 
     @property
     def fields(self) -> list[str]:
@@ -48,6 +49,7 @@ class _Recipe(BaseModel):
 class FieldRecipe(_Recipe):
     """The text is what stands in one field."""
 
+    kind = "field"
     field: str = Field(
         min_length=1,
         description="A column, a member of the dynamic field, or a path into JSON.",
@@ -67,6 +69,7 @@ class FieldRecipe(_Recipe):
 class TemplateRecipe(_Recipe):
     """The text is put together from several fields: ``{title}\\n{text}``."""
 
+    kind = "template"
     template: str = Field(
         min_length=1,
         description="Fields in braces, and what stands between them; {{ and }} are braces.",
@@ -119,6 +122,7 @@ class LlamaIndexRecipe(_Recipe):
     EMBED; the template, the separator and the excluded keys are the node's own.
     """
 
+    kind = "llama-index"
     framework: Literal["llama-index"] = Field(
         description="Metadata and text as the node says.", examples=["llama-index"]
     )
@@ -159,6 +163,7 @@ class SpringAiRecipe(_Recipe):
     as Java writes them.
     """
 
+    kind = "spring-ai"
     framework: Literal["spring-ai"] = Field(
         description="Metadata in lines, an empty line, the text.", examples=["spring-ai"]
     )
@@ -183,7 +188,29 @@ class SpringAiRecipe(_Recipe):
         yield from (self.field, self.metadata)
 
 
-Recipe = FieldRecipe | TemplateRecipe | LlamaIndexRecipe | SpringAiRecipe
+def _kind(given: Any) -> str | None:
+    """By which model it is read, so that what is wrong with it is said once."""
+    if not isinstance(given, Mapping):
+        return given.kind if isinstance(given, _Recipe) else None
+    if "framework" in given:
+        framework = given["framework"]
+        return framework if isinstance(framework, str) else None
+    return next((kind for kind in ("template", "field") if kind in given), None)
+
+
+Recipe = Annotated[
+    Annotated[FieldRecipe, Tag("field")]
+    | Annotated[TemplateRecipe, Tag("template")]
+    | Annotated[LlamaIndexRecipe, Tag("llama-index")]
+    | Annotated[SpringAiRecipe, Tag("spring-ai")],
+    Discriminator(
+        _kind,
+        custom_error_type="no_recipe",
+        custom_error_message=(
+            "it needs a 'field', a 'template', or the 'framework' 'llama-index' or 'spring-ai'"
+        ),
+    ),
+]
 _RECIPES: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 

@@ -211,7 +211,8 @@ def test_a_collection_that_cannot_be_looked_after_is_not_registered(world: World
         ({"collection": "nonesuch"}, "collection-not-found", "nonesuch"),
         ({"provider": "nobody"}, "unknown-provider", "nobody"),
         ({"dimension": SMALL.dimension + 1}, "invalid-configuration", "16"),
-        ({"text_field": "body"}, "invalid-configuration", "body"),
+        ({"text": {"template": "no field"}}, "request-invalid", "names no field"),
+        ({"text": {"field": "a"}, "text_field": "b"}, "request-invalid", "say one of them"),
         ({"vector_field": "embedding"}, "invalid-configuration", "embedding"),
         ({"bot_id": "a b"}, "request-invalid", "$.bot_id"),
     ]

@@ -132,7 +132,20 @@ def test_a_collection_without_any_text_is_refused() -> None:
 
 
 def test_a_member_of_the_dynamic_field_can_be_stated() -> None:
-    assert "the text field 'title'" == str(register(with_zoo(), recipe=TITLE).recipe)
+    world = World()
+    rows = [{"pk": f"k{i}", "text": "x", "title": f"title {i}"} for i in range(12)]
+    world.vectors.seed("zoo", rows, SMALL.dimension)
+    calls = world.embedders.calls
+    assert "the text field 'title'" == str(register(world, recipe=TITLE).recipe)
+    assert calls == world.embedders.calls, "whether it was embedded is validation's to say"
+
+
+def test_a_text_that_no_row_has_is_refused_where_rows_can_be_read() -> None:
+    world = with_zoo()
+    with pytest.raises(InvalidConfiguration, match="rows from all over the collection has the te"):
+        register(world, recipe=TITLE)
+    world.vectors.release("zoo")
+    assert TITLE == register(world, recipe=TITLE).recipe
 
 
 def test_an_unknown_provider_is_refused_and_the_known_are_named() -> None:
