@@ -46,8 +46,12 @@ def compare_content(run: Run) -> Findings:
 
 
 def _may_differ(run: Run, found: Findings) -> bool:
-    """Somebody has written, or what differs catching up had written, which did not last then."""
-    if is_written_to(run, found.source):
+    """Somebody has written, or what differs stands twice, or catching up had written it.
+
+    A key that stands twice in the target is nobody's wish, and what catching up wrote did
+    not last then: both are written once more, and looked at again.
+    """
+    if is_written_to(run, found.source) or found.differing.keys() <= found.twice:
         return True
     written = run.services.store.written_rows(run.migration.id, MOST_REMEMBERED)
     return bool(written) and found.differing.keys() <= {row.key for row in written}
@@ -160,6 +164,8 @@ class Findings:
         self.source = Content()
         self.differing: dict[Key, bytes | None] = {}
         self.examples: list[str] = []
+        #: Keys that stand more than once in the target.
+        self.twice: set[Key] = set()
         #: Keys that stand more than once in the source.
         self.duplicates: list[Key] = []
         self._before = before
@@ -175,6 +181,7 @@ class Findings:
         # Of those another row may have been shown only now: the last catching up carries it.
         self.written_meanwhile += len(difference.changed) - len(changed)
         differing = [*changed, *difference.doubled]
+        self.twice |= {ours.key for ours, _ in difference.doubled}
         self.in_target += difference.in_target
         self.missing += self._faults({chunk.key: chunk.digest() for chunk in difference.missing})
         self.changed += self._faults({ours.key: ours.digest() for ours, _ in differing})

@@ -79,6 +79,31 @@ def test_what_is_planted_is_found_and_nothing_is_switched(what: str) -> None:
     assert SOURCE == world.bot.live.collection
 
 
+@pytest.mark.parametrize("shows_one", [True, False])
+def test_a_key_that_stands_twice_in_the_target_is_mended(shows_one: bool) -> None:
+    """Milvus may forget a deletion it had shown; what it brings back is no reason to go back."""
+
+    def plant(world: World, target: str) -> None:
+        world.vectors.shows_one = shows_one
+        for key in ("k003", "k005"):
+            world.double(key, "what was replaced", collection=target)
+
+    world = World()
+    assert Status.COMPLETED == verified(world, plant).status
+    live = world.bot.live.collection
+    assert 12 == world.vectors.count(live) == len(world.texts_of(live))
+    assert "text 3" == world.texts_of(live)["k003"]
+
+
+def test_a_key_that_stands_twice_does_not_excuse_another_that_differs() -> None:
+    def plant(world: World, target: str) -> None:
+        world.double("k003", "what was replaced", collection=target)
+        world.vectors.remove(target, "k005")
+
+    world = World()
+    assert Status.ROLLED_BACK == verified(world, plant).status
+
+
 def test_a_whole_target_is_verified_with_figures() -> None:
     world = World()
     migration = verified(world, lambda w, t: None)
