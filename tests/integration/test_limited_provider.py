@@ -89,6 +89,11 @@ class Workers:
         return [call for call in self.calls if call[0] >= begun + seconds]
 
 
+#: Of three seconds of a limit of sixty calls each: after a moment in which a busy machine stood
+#: still, half a second's burst may come on top, and eight threads end the calls they are at.
+MOST = 1 + (0.5 * 60 + 8) / (3 * 60)
+
+
 @pytest.mark.parametrize("by_hand", [False, True], ids=["learned", "by hand"])
 def test_requests_keep_to_the_limit_and_use_most_of_it(redis_url: str, by_hand: bool) -> None:
     with StubProvider({"small": 8}) as provider:
@@ -99,7 +104,7 @@ def test_requests_keep_to_the_limit_and_use_most_of_it(redis_url: str, by_hand: 
         workers.run({uuid4(): 8}, 4.0)
         statuses = provider.stats()["statuses"]
     taken = len(workers.after(1.0)) / 3 / 60
-    assert 0.5 <= taken <= 1.1, "of the limit; a busy machine takes less, none may take more"
+    assert 0.5 <= taken <= MOST, "of the limit; a busy machine takes less, none may take more"
     assert statuses.get("429", 0) <= 0.02 * statuses["200"]
 
 
@@ -112,7 +117,7 @@ def test_tokens_keep_to_the_limit_though_estimates_are_wrong(redis_url: str) -> 
         stats = provider.stats()
     per_call = stats["tokens"] / (stats["statuses"]["200"])
     taken = len(workers.after(1.0)) * per_call / 3 / 6000
-    assert 0.5 <= taken <= 1.1
+    assert 0.5 <= taken <= MOST
     assert stats["statuses"].get("429", 0) <= 0.02 * stats["statuses"]["200"]
 
 
