@@ -41,7 +41,7 @@ def world(running_world: World) -> Iterator[World]:
     running_world.settle()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def standalone_world(
     redis_server: RedisServer,
     postgres_server: PostgresServer,
@@ -49,7 +49,10 @@ def standalone_world(
     database_template: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
-    """API and workers on the real Milvus, without failpoints, as in production."""
+    """API and workers on the real Milvus, without failpoints, as in production.
+
+    Of a module: left running until all tests have ended, they would cost processor time idly.
+    """
     settings = {"REEMBED_UNINDEXED_ROWS": str(UNINDEXED_ROWS), "REEMBED_WAVE_SIZE": "64"}
     with fresh_database(postgres_server, database_template) as database:
         servers = Servers(fresh_redis(redis_server), database, milvus_standalone_server.url)
