@@ -20,7 +20,7 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
-from migrations.proof.preflight import Haste, examine
+from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -83,7 +83,7 @@ class EmbeddingCompatibilityManager:
                 request.dimension,
             )
         batch_size = request.batch_size or self._services.settings.default_batch_size
-        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size))
+        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size, FIDELITY_SAMPLE))
 
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from flask import url_for
 from pydantic import Field
@@ -12,7 +11,7 @@ from pydantic import Field
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
-from migrations.model.texts import FieldRecipe
+from migrations.model.texts import FieldRecipe, Recipe
 
 
 class PreviousItem(ResponseBody):
@@ -60,7 +59,7 @@ class BotResponse(ResponseBody):
         description="The field that is embedded; null where the text is made otherwise.",
         examples=["text"],
     )
-    text: dict[str, Any] = Field(
+    text: Recipe = Field(
         description="How the text that is embedded is made, in the form of a registration.",
         examples=[{"field": "text"}],
     )
@@ -96,7 +95,7 @@ class BotResponse(ResponseBody):
             generation=bot.live.generation,
             key_field=bot.key_field,
             text_field=bot.recipe.field if isinstance(bot.recipe, FieldRecipe) else None,
-            text=bot.recipe.model_dump(mode="json"),
+            text=bot.recipe,
             vector_field=bot.vector_field,
             drop_originals=bot.drop_originals,
             previous=PreviousItem.of(bot.previous) if bot.previous else None,

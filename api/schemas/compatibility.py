@@ -10,6 +10,7 @@ from api.schemas.parts import EmbeddingItem, ResponseBody
 from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, TextDiagnosis
 from migrations.model.known_models import ModelInfo
 from migrations.model.report import Check, Report
+from migrations.model.texts import Recipe
 
 _CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
 _TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
@@ -81,9 +82,7 @@ class EmbeddingValidationResponse(ResponseBody):
 class TextCandidateItem(ResponseBody):
     """A way of making a text of a row, and what the bot's model makes of it."""
 
-    text: dict[str, Any] = Field(
-        description="In the form of a registration.", examples=[{"field": "text"}]
-    )
+    text: Recipe = Field(description="In the form of a registration.", examples=[{"field": "text"}])
     fits: bool = Field(
         description="Whether it gives the stored vectors, at the median.", examples=[True]
     )
@@ -99,7 +98,7 @@ class TextDiagnosisResponse(ResponseBody):
     """Which text of its rows a bot's model turns into the stored vectors."""
 
     bot_id: str = Field(description="The bot that was looked at.", examples=["support-bot"])
-    text: dict[str, Any] = Field(
+    text: Recipe = Field(
         description="What the bot is registered with.", examples=[{"field": "text"}]
     )
     rows: int = Field(
@@ -113,11 +112,11 @@ class TextDiagnosisResponse(ResponseBody):
     def of(cls, found: TextDiagnosis) -> TextDiagnosisResponse:
         return cls(
             bot_id=found.bot.bot_id,
-            text=found.bot.recipe.model_dump(mode="json"),
+            text=found.bot.recipe,
             rows=found.rows,
             candidates=[
                 TextCandidateItem(
-                    text=one.recipe.model_dump(mode="json"),
+                    text=one.recipe,
                     fits=one.fits,
                     judged=one.judged,
                     median_cosine=one.median_cosine,

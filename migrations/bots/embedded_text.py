@@ -19,7 +19,7 @@ import numpy as np
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import CollectionNotLoaded, InvalidConfiguration
+from migrations.model.errors import CollectionNotLoaded, InvalidConfiguration, TextRefused
 from migrations.model.texts import (
     FieldRecipe,
     LlamaIndexRecipe,
@@ -277,6 +277,8 @@ def _judged(
     some = [row for row in rows if recipe.text_of(row.fields)][:most]
     try:
         return Candidate(recipe, judge_found(work, embedding, some, recipe, "registration"))
+    except TextRefused:  # says something of these texts, and nothing of other candidates'
+        return Candidate(recipe, Verdict({}, made=False))
     except PROVIDER_FAULTS as error:
         raise InvalidConfiguration(
             f"{embedding} cannot be asked which text was embedded ({error.message}). State it as "
@@ -303,7 +305,7 @@ def _nothing_fits(
     tried = ", ".join(
         f"{candidate.recipe} (median cosine {candidate.verdict.median:.4f})"
         if candidate.verdict.cosines
-        else f"{candidate.recipe} (no text in the sample)"
+        else f"{candidate.recipe} (no text in the sample that the model takes)"
         for candidate in told[:10]
     )
     if not tried:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from migrations.copying.difference import Difference, compared
-from migrations.copying.doubled import settled
+from migrations.copying.doubled import Replaced, settled
 from migrations.embedding.embed import embed
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -86,11 +86,11 @@ def differences(
     What the run that is taken back was permitted to leave out (max_failed_ratio) never
     came to be in its target: on the way back its absence there is no deletion.
     """
-    left_out = keys_left_out(run)
+    left_out, replaced = keys_left_out(run), Replaced(run)
     threads = run.services.settings.compare_concurrency
     vectors = run.services.vectors
     for found in compare(vectors, run.source, run.target, within, threads, as_of):
-        yield settled(run, _permitting(found, left_out), as_of)
+        yield settled(run, _permitting(found, left_out), replaced, as_of)
 
 
 def difference_of(run: Run, keys: Sequence[Key]) -> Difference:
@@ -99,7 +99,7 @@ def difference_of(run: Run, keys: Sequence[Key]) -> Difference:
     ours = once_each(vectors.fetch_rows(run.source, keys, as_of=now))
     theirs = vectors.fetch_rows(run.target, keys, as_of=now)
     found = _permitting(compared(ALL_KEYS, ours, theirs), keys_left_out(run))
-    return settled(run, found, now)
+    return settled(run, found, Replaced(run), now)
 
 
 def _permitting(found: Difference, left_out: set[str]) -> Difference:

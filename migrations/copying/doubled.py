@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from migrations.copying.difference import Difference
 from migrations.model.chunks import Chunk, Key
@@ -18,15 +19,38 @@ from migrations.model.snapshot import content_hash
 from migrations.ports.vector_store import Moment
 from migrations.run.run import Run
 
-#: How often the source is asked for a row that was not shown. Where both are shown in turn,
-#: as many queries showed the same one in 1 of 250 cases.
+#: How often the source is asked for a row that was not shown. Where one of two is drawn for each
+#: query, so many show the same one in 2 of 2^8 cases.
 LOOKS = 8
 #: Notes of what was written that are asked for; of any earlier ones the next pass decides anew.
 MOST_NOTES = 20_000
 
 
-def settled(run: Run, difference: Difference, as_of: Moment | None = None) -> Difference:
-    """The difference without what is one row of several, and with what is newer in the source."""
+class Replaced:
+    """What this run has replaced in the target; its notes are read once, if at all."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @cached_property
+    def _notes(self) -> dict[tuple[Key, bytes | None], frozenset[bytes]]:
+        store, migration_id = self._run.services.store, self._run.migration.id
+        notes = store.written_rows(migration_id, MOST_NOTES)
+        return {(note.key, note.now): note.was for note in notes}
+
+    def known_of(self, theirs: Chunk) -> set[bytes]:
+        """Contents of a key that are no reason to write: the target's, and what it replaced."""
+        held = content_hash(theirs)
+        return {held, *self._notes.get((theirs.key, held), ())}
+
+
+def settled(
+    run: Run, difference: Difference, replaced: Replaced, as_of: Moment | None = None
+) -> Difference:
+    """The difference without what is one row of several, and with what is newer in the source.
+
+    ``replaced`` may be as of the beginning of a pass: it meets each key once.
+    """
     doubled = {chunk.key: chunk for chunk in difference.page if chunk.rows > 1}
     for chunk in [*difference.missing, *(ours for ours, _ in difference.doubled)]:
         doubled.pop(chunk.key, None)  # written in any case
@@ -34,7 +58,7 @@ def settled(run: Run, difference: Difference, as_of: Moment | None = None) -> Di
         return difference
     other = {ours.key: row for ours, row in difference.changed if ours.key in doubled}
     theirs = doubled | other
-    known = _not_newer(run, theirs)
+    known = {key: replaced.known_of(chunk) for key, chunk in theirs.items()}
     newer = {key: c for key, c in doubled.items() if content_hash(c) not in known[key]}
     newer |= other_rows(run, {key: known[key] for key in doubled.keys() - newer.keys()}, as_of)
     single = [pair for pair in difference.changed if pair[0].key not in doubled]
@@ -58,14 +82,3 @@ def other_rows(
             if content_hash(row) not in known[row.key]:
                 found[row.key] = row
     return found
-
-
-def _not_newer(run: Run, theirs: Mapping[Key, Chunk]) -> dict[Key, set[bytes]]:
-    """Contents of each key that are no reason to write: the target's, and what it replaced."""
-    notes = run.services.store.written_rows(run.migration.id, MOST_NOTES)
-    replaced = {(note.key, note.now): note.was for note in notes}
-    known: dict[Key, set[bytes]] = {}
-    for key, chunk in theirs.items():
-        held = content_hash(chunk)
-        known[key] = {held, *replaced.get((key, held), ())}
-    return known

@@ -58,8 +58,9 @@ def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
     answers = embed_texts(run, config.target, texts, purpose, over_long=config.over_long)
     if answers.shortened:
         _tell_of_shortened(run, config.over_long, answers.shortened)
-        if (learned := standing.longest_input) is not None:  # before anything of it is stored
-            store, of = run.services.store, run.migration
+        learned = standing.longest_input
+        if learned is not None and learned != totals.get(LONGEST_INPUT):
+            store, of = run.services.store, run.migration  # before anything of it is stored
             run.patiently(lambda: store.learn_longest_input(of.id, of.epoch, learned))
     kept = [i for i, text in enumerate(texts) if text in answers.vectors]
     vectors = np.empty((len(kept), config.to_dimension), dtype=np.float32)

@@ -16,8 +16,6 @@ from migrations.process.services import Services
 
 #: Chunks whose texts are counted in tokens.
 SAMPLE = 500
-#: Chunks that validation embeds with the present model.
-FIDELITY_SAMPLE = 50
 #: Texts embedded to measure the provider's pace; paid for like any others.
 PROBE_TEXTS = 20
 #: How often a run reads a whole collection while nobody writes: validation, planning, catching
@@ -25,8 +23,12 @@ PROBE_TEXTS = 20
 READINGS = 7
 
 
-def estimate(work: Work, bot: Bot, target: EmbeddingRef, batch_size: int) -> Estimate:
+def estimate(
+    work: Work, bot: Bot, target: EmbeddingRef, batch_size: int, validated: int
+) -> Estimate:
     """Estimate re-embedding the bot's collection with ``target`` in batches of ``batch_size``.
+
+    ``validated``: chunks that validation embeds with the present model, if there are so many.
 
     Raises:
         VectorStoreUnavailable, CollectionNotFound, StateStoreUnavailable.
@@ -39,7 +41,7 @@ def estimate(work: Work, bot: Bot, target: EmbeddingRef, batch_size: int) -> Est
     reading = _reading_seconds(services.clock.monotonic() - begun, len(sample), chunks)
     texts = [bot.recipe.text_of(chunk.fields) for chunk in sample]
     verified = min(chunks, services.settings.verify_sample)
-    validated = min(chunks, FIDELITY_SAMPLE)
+    validated = min(chunks, validated)
     tokens = _tokens(services, target, texts, chunks + verified)
     old = bot.live.embedding
     old_tokens = _tokens(services, old, texts, validated)

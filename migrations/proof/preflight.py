@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
 from migrations.embedding.embed import embed_texts
-from migrations.embedding.estimate import FIDELITY_SAMPLE
 from migrations.embedding.over_long import is_over_long
 from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
-from migrations.model.chunks import CollectionSchema, Content, Key, content_of
+from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
 from migrations.model.config import DuplicateKeys, EmbeddingRef, MigrationConfig, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
@@ -34,6 +33,9 @@ from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
+
+#: Chunks embedded again to see whether the old model reproduces the stored vectors.
+FIDELITY_SAMPLE = 50
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Examination:
     now: Moment
     #: Of the chunks that have a text, for the fidelity check.
     sample: Reservoir = field(default_factory=lambda: Reservoir(FIDELITY_SAMPLE))
+    #: Those, once they were fetched.
+    sampled: Sequence[Chunk] = ()
     chunks: int = 0
     #: That the target's model took for one request.
     seconds_per_request: float = 0.0
@@ -130,7 +134,7 @@ def examine(
         schema = work.services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
-        exam.guarded("deadline", lambda: _check_deadline(exam, schema))
+        exam.guarded("deadline", lambda: _check_deadline(exam))
     return exam.report
 
 
@@ -288,12 +292,12 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     answer may be gone for good, which is a reason to migrate: then whoever starts the run
     has to answer for the text.
     """
-    sample = exam.services.vectors.fetch(
+    exam.sampled = exam.services.vectors.fetch(
         schema, exam.sample.keys, with_vectors=True, as_of=exam.now
     )
     try:
         live = exam.bot.live.embedding
-        verdict = judge_found(exam.work, live, sample, exam.bot.recipe, "validation")
+        verdict = judge_found(exam.work, live, exam.sampled, exam.bot.recipe, "validation")
     except DimensionMismatch:
         raise  # it answers, and cannot have made these vectors
     except PROVIDER_FAULTS as error:
@@ -347,14 +351,13 @@ def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
     )
 
 
-def _check_deadline(exam: Examination, schema: CollectionSchema) -> None:
+def _check_deadline(exam: Examination) -> None:
     """Is there time enough to embed everything, by the pace and the limits known by now?"""
-    if exam.haste is None or not exam.sample.keys:
+    if exam.haste is None or not exam.sampled:
         return
     services, target, haste = exam.services, exam.target, exam.haste
-    sample = services.vectors.fetch(schema, exam.sample.keys, as_of=exam.now)
-    texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in sample]
-    tokens = round(sum(map(exam.count_tokens, texts)) * exam.chunks / max(1, len(texts)))
+    texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in exam.sampled]
+    tokens = round(sum(map(exam.count_tokens, texts)) * exam.chunks / len(texts))
     requests = requests_of(services, target, texts, exam.chunks, haste.batch_size)
     amount = Amount(requests, tokens)
     seconds, decides = seconds_for(services, target, amount, exam.seconds_per_request)

@@ -462,8 +462,8 @@ def test_a_compacted_segment_counts_as_indexed_before_it_has_an_index_of_its_own
 ) -> None:
     """With the deletions that upserts write, Milvus makes every segment of a large fill anew.
 
-    It is asked to, and also does so by itself, at a time of its own choosing: usually within
-    half a minute, sometimes only at the third time of asking.
+    It is asked to, and also does so by itself, at a time of its own choosing: seen within half
+    a minute, and on a busy machine not within one.
     """
     world, client, made = standalone, standalone.client, standalone.collection()
     assert client is not None

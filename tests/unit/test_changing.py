@@ -75,8 +75,14 @@ def test_a_text_field_that_does_not_prove_itself_is_refused(api: Api) -> None:
     told = patched(api, text_field="text", status=422)
     assert "/problems/invalid-configuration" == told["type"]
     assert "does not give the stored vectors for the text field 'text' (med" in told["detail"]
-    assert "(no text in the sample)" in patched(api, text_field="title", status=422)["detail"]
-    assert "(no text in the sample)" in patched(api, text_field="pages", status=422)["detail"]
+    assert (
+        "(no text in the sample that the model takes)"
+        in patched(api, text_field="title", status=422)["detail"]
+    )
+    assert (
+        "(no text in the sample that the model takes)"
+        in patched(api, text_field="pages", status=422)["detail"]
+    )
     api.world.embedders.fail(ProviderUnavailable("It is gone."), times=None)
     assert "It is gone." in patched(api, text_field="text", status=422)["detail"]
     assert "body" == api.get(BOT_PATH).json["text_field"]

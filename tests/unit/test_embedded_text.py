@@ -160,7 +160,6 @@ def test_rows_from_all_over_prove_a_field_also_where_vectors_differ_in_length() 
             "It is off.",
         ),
         (lambda e: e.without_key("fake"), "The key of fake is not set."),
-        (lambda e: e.refuse("text"), "The model refuses every text"),
     ],
 )
 def test_a_model_that_cannot_be_asked_leaves_it_to_the_caller(fault: Any, words: str) -> None:
@@ -207,6 +206,19 @@ def test_ten_texts_are_paid_for_each_candidate_and_a_hundred_for_the_likely_one(
     assert "text" == register(world)
     assert world.embedders.texts <= 21 * GLANCE + SAMPLE
     assert SAMPLE <= world.embedders.embedded.total()
+
+
+def test_a_candidate_of_which_the_model_takes_no_text_does_not_end_the_search() -> None:
+    rows = [row(i, text="text {}", blob="poison {}") for i in range(12)]
+    world = world_with(["blob", "text"], rows)
+    world.embedders.refuse("poison")
+    assert "text" == register(world)
+
+
+def test_where_the_model_takes_no_text_of_any_candidate_that_is_said() -> None:
+    world = world_with(["text"], [row(i, text="text {}") for i in range(12)])
+    world.embedders.refuse("text")
+    assert "'text' (no text in the sample that the model takes)" in refusal(world)
 
 
 def test_a_text_that_the_model_refuses_is_left_out_of_the_proof() -> None:

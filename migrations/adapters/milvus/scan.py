@@ -87,15 +87,18 @@ def proven_pages(source: Source[Row], within: KeyRange, page_size: int) -> Itera
 
 
 def _cut(page: _Page[Row], size: int) -> Iterator[list[Row]]:
+    """In pages of so many keys; one that was read again may hold more."""
     begun, begins_at = 0, 0
+    if len(page.rows) <= size:
+        yield from [page.rows] if page.rows else []
+        return
     for place, key in enumerate(page.keys):
         if place and key != page.keys[place - 1]:
             begun += 1
             if begun == size:
                 yield page.rows[begins_at:place]
                 begun, begins_at = 0, place
-    if page.rows:
-        yield page.rows[begins_at:]
+    yield page.rows[begins_at:]
 
 
 def _look(source: Source[Row], span: KeyRange, size: int) -> _Page[Row]:
