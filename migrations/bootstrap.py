@@ -151,9 +151,10 @@ class Assembly:
 
 def build_services(settings: Settings, app: Celery) -> Services:
     limiter = late(lambda: _limiter(settings))
+    store = late(lambda: _store(settings))
     return Services(
-        store=late(lambda: _store(settings)),
-        vectors=late(lambda: _vectors(settings)),
+        store=store,
+        vectors=late(lambda: _vectors(settings, store)),
         embedders=late(lambda: _embedders(settings, limiter)),
         checkpoints=late(lambda: _checkpoints(settings)),
         limiter=limiter,
@@ -171,15 +172,17 @@ def _store(settings: Settings) -> MigrationStore:
     return SqlMigrationStore(settings.database_url.get_secret_value())
 
 
-def _vectors(settings: Settings) -> VectorStore:
+def _vectors(settings: Settings, store: MigrationStore) -> VectorStore:
     from migrations.adapters.milvus import MilvusVectorStore
+    from migrations.copying.keyed import KeyedVectors
 
-    return MilvusVectorStore(
+    milvus = MilvusVectorStore(
         settings.milvus_uri,
         token=settings.milvus_token.get_secret_value() if settings.milvus_token else "",
         database=settings.milvus_db,
         timeout_seconds=settings.milvus_timeout_seconds,
     )
+    return cast("VectorStore", KeyedVectors(milvus, store))
 
 
 def _embedders(settings: Settings, limiter: RateLimiter) -> Embedders:

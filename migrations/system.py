@@ -196,6 +196,7 @@ class EmbeddingMigrationSystem:
             max_failed_ratio=request.max_failed_ratio,
             over_long=request.over_long,
             duplicate_keys=request.duplicate_keys,
+            keys=request.keys,
             unproven_text=request.unproven_text,
         )
 
@@ -238,6 +239,17 @@ class EmbeddingMigrationSystem:
 
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))
+
+    def key_map(
+        self, caller: Caller, migration_id: UUID, *, after: int | None = None, limit: int
+    ) -> list[tuple[int, int]]:
+        """(old, new) keys of the chunks, by the old one: those after ``after``.
+
+        None where keys are kept, and after the way back was closed. Raises MigrationNotFound.
+        """
+        migration = self.migration(caller, migration_id)
+        old, new = migration.source_collection, migration.target_collection
+        return self._services.store.key_map(old, new, after, limit)
 
     def active(
         self, caller: Caller, *, after: UUID | None = None, limit: int | None = None

@@ -11,6 +11,8 @@ from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     ActiveMigrationsResponse,
     ActivePageQuery,
+    KeyMapResponse,
+    KeyPageQuery,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationPath,
@@ -33,6 +35,22 @@ def get_progress(path: MigrationPath) -> Response:
     """See how far a migration is"""
     found = services().system.progress(current_caller(), path.migration_id)
     return answer(MigrationProgressResponse.of(found))
+
+
+@migrations.get(
+    "/embeddings/migration/<migration_id>/keys",
+    endpoint="key_map",
+    responses={200: KeyMapResponse, **refusals(errors.MigrationNotFound)},
+)
+def get_key_map(path: MigrationPath, query: KeyPageQuery) -> Response:
+    """Tell which keys belong together where Milvus gives them
+
+    The new collection of a migration with `keys: reassign` has other keys than the old one.
+    """
+    system, caller = services().system, current_caller()
+    migration = system.migration(caller, path.migration_id)
+    found = system.key_map(caller, path.migration_id, after=query.after, limit=query.limit + 1)
+    return answer(KeyMapResponse.of(migration, found, query.limit))
 
 
 @migrations.post(

@@ -24,7 +24,11 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
-from api.schemas.migrations import MigrationActionResponse, MigrationStatusResponse
+from api.schemas.migrations import (
+    KeyMapResponse,
+    MigrationActionResponse,
+    MigrationStatusResponse,
+)
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
@@ -36,6 +40,7 @@ from api.schemas.requests import (
     BotRegistrationRequest,
     EmbeddingValidationRequest,
     IdempotencyHeader,
+    KeyPageQuery,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationPath,
@@ -62,6 +67,8 @@ __all__ = [
     "GrantPath",
     "GrantRequest",
     "IdempotencyHeader",
+    "KeyMapResponse",
+    "KeyPageQuery",
     "LivenessResponse",
     "MigrationActionRequest",
     "MigrationActionResponse",
@@ -109,6 +116,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     EmbeddingValidationResponse,
     GrantItem,
     GrantListResponse,
+    KeyMapResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,

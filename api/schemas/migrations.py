@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -189,6 +190,45 @@ class HeldCollectionItem(ResponseBody):
             stays=held.stays,
             drop_after=None if held.stays else held.drop_after,
             note=STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
+        )
+
+
+class KeyPairItem(ResponseBody):
+    """One chunk's keys."""
+
+    old: int = Field(description="In the collection that was left.", examples=[449500000000000001])
+    new: int = Field(description="In the new one.", examples=[449600000000000042])
+
+
+class KeyMapResponse(ResponseBody):
+    """Which keys belong together, where Milvus gives them."""
+
+    old_collection: str = Field(
+        description="The collection that was left.", examples=["support_docs"]
+    )
+    new_collection: str = Field(
+        description="The one that was filled.", examples=["support_docs_live__g2_6f1f4a52"]
+    )
+    keys: list[KeyPairItem] = Field(
+        description="By the old key; none where keys are kept, and none any more once the way "
+        "back is closed. Chunks that were deleted since may be among them.",
+        examples=[[{"old": 449500000000000001, "new": 449600000000000042}]],
+    )
+    next_after: int | None = Field(
+        description="Ask for more with this as `after`; null when that was all.", examples=[None]
+    )
+
+    @classmethod
+    def of(
+        cls, migration: Migration, found: Sequence[tuple[int, int]], limit: int
+    ) -> KeyMapResponse:
+        """``found`` may be one more than ``limit``, which tells that there are more."""
+        shown = found[:limit]
+        return cls(
+            old_collection=migration.source_collection,
+            new_collection=migration.target_collection,
+            keys=[KeyPairItem(old=old, new=new) for old, new in shown],
+            next_after=shown[-1][0] if len(found) > limit else None,
         )
 
 

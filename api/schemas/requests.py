@@ -15,12 +15,20 @@ from api.schemas.parts import (
     RequestPart,
     VisibleText,
 )
-from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
+from migrations.model.config import (
+    MAX_BATCH_SIZE,
+    MAX_TIMEOUT_SECONDS,
+    DuplicateKeys,
+    Keys,
+    OverLong,
+)
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
 
 #: A bot is a row; a migration's progress is asked for one by one.
 MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
+#: A pair of keys is two numbers.
+MAX_KEYS_PAGE = 10_000
 
 
 DROP_ORIGINALS = (
@@ -91,6 +99,23 @@ class ActivePageQuery(_PageQuery):
         default=None,
         description="The `next_cursor` of the answer before; left out, from the oldest on.",
         json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
+    )
+
+
+class KeyPageQuery(_PageQuery):
+    limit: int = Field(
+        default=MAX_KEYS_PAGE,
+        ge=1,
+        le=MAX_KEYS_PAGE,
+        description="How many to answer at the most.",
+        json_schema_extra={"example": 10_000},
+    )
+    after: int | None = Field(
+        default=None,
+        ge=-(2**63),
+        lt=2**63,
+        description="The `next_after` of the answer before; left out, from the first on.",
+        json_schema_extra={"example": 449500000000000001},
     )
 
 
@@ -286,7 +311,17 @@ class MigrationStartRequest(_Target):
         ),
         examples=["refuse"],
     )
-
+    keys: Keys = Field(
+        default=Keys.KEEP,
+        strict=False,  # as above
+        description=(
+            "What becomes of keys that Milvus gives by itself (auto_id), which a copy cannot keep: "
+            "'keep' refuses such a collection, 'reassign' lets Milvus give other ones in the new "
+            "collection. Which belong together is told by GET /embeddings/migration/{id}/keys "
+            "until the way back closes."
+        ),
+        examples=["keep"],
+    )
     unproven_text: bool = Field(
         default=False,
         description="Go on although the bot's model does not answer, so that nothing shows that "

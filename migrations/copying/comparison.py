@@ -27,6 +27,7 @@ from migrations.model.chunks import (
     once_each,
     stacked,
 )
+from migrations.model.given_keys import stranger
 from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.ports.vector_store import Moment, VectorStore
 from migrations.process.failpoints import failpoint
@@ -109,12 +110,16 @@ def _permitting(found: Difference, left_out: set[str]) -> Difference:
 
 
 def keys_left_out(run: Run) -> set[str]:
-    """As the state store writes them: of the run that is taken back, none otherwise."""
+    """As the state store writes them: of the run that is taken back, none otherwise.
+
+    What was left out is in no pair of given keys: there it is a stranger.
+    """
     taken_back, store = run.migration.reverses, run.services.store
     if taken_back is None:
         return set()
     count = store.count_failed_chunks(taken_back)
-    return {chunk.key for chunk in store.failed_chunks(taken_back, count)}
+    keys = {chunk.key for chunk in store.failed_chunks(taken_back, count)}
+    return keys if run.target.keyed_as is None else {str(stranger(int(key))) for key in keys}
 
 
 @dataclass

@@ -21,6 +21,7 @@ import structlog
 from migrations.copying.comparison import PassResult, apply, difference_of, keys_left_out
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Key, Vectors, stacked
+from migrations.model.given_keys import STRANGERS, Mapped, digest_of
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.run.run import Run
@@ -111,6 +112,7 @@ def mend_what_came_back(run: Run) -> None:
     A key that stands twice gets the one row that was not there before; what stands alone
     and was to be gone is kept as a conflict, and so is what cannot be told.
     """
+    _remove_nobodys(run)
     doubled: list[Chunk] = []
     hidden: list[WrittenRow] = []
     unclear: list[WrittenRow] = []
@@ -128,6 +130,26 @@ def mend_what_came_back(run: Run) -> None:
         log.warning("rows_came_back", rows=len(unclear), examples=_shown(unclear))
         kept = [Conflict(str(row.key), None, ConflictReason.CAME_BACK) for row in unclear]
         run.services.store.record_conflicts(run.migration.id, kept)
+
+
+def _remove_nobodys(run: Run) -> None:
+    """Rows that a worker of before has inserted too late, where Milvus gives the keys.
+
+    They have the content of a row that was announced and was written by somebody else since.
+    """
+    target, vectors = run.target, run.services.vectors
+    if target.keyed_as is None:
+        return
+    announced = run.services.store.intents(Mapped(target.keyed_as, target.name))
+    digests = {intent.digest for intent in announced}
+    if not digests:
+        return
+    pages = vectors.scan(target, STRANGERS)
+    nobodys = [c.key for page in pages for c in page if digest_of(c, target.key_field) in digests]
+    if nobodys:
+        log.warning("nobodys_rows_removed", collection=target.name, rows=len(nobodys))
+        run.must_go_on()
+        vectors.delete(target, nobodys)
 
 
 def _mend(run: Run, doubled: Sequence[Chunk], vectors: Vectors) -> None:

@@ -146,6 +146,11 @@ class CollectionSchema:
     unsupported: tuple[str, ...] = ()
     #: The adapter's own full description, JSON-able; ``create_like`` builds from it.
     description: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether Milvus gives the keys: a copy of the collection gets others.
+    key_is_given: bool = False
+    #: The collection by whose keys its rows are told, see :mod:`migrations.copying.keyed`;
+    #: None where its own are meant.
+    keyed_as: str | None = None
 
     def differences(self, other: CollectionSchema) -> list[str]:
         """What differs in ``other`` besides its name and dimension, one sentence each."""

@@ -33,6 +33,15 @@ class DuplicateKeys(StrEnum):
     KEEP_ONE = "keep_one"
 
 
+class Keys(StrEnum):
+    """What becomes of keys that Milvus has given."""
+
+    #: A collection whose keys cannot be kept is not migrated.
+    KEEP = "keep"
+    #: Milvus gives others in the new collection; a map tells which belong together.
+    REASSIGN = "reassign"
+
+
 class EmbeddingRef(BaseModel):
     """One embedding: who makes it, with which model, in how many dimensions."""
 
@@ -76,6 +85,7 @@ class MigrationConfig(BaseModel):
     max_failed_ratio: float = Field(default=0.0, ge=0, le=1)
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    keys: Keys = Keys.KEEP
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
 

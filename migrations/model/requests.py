@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, OverLong
+from migrations.model.config import DuplicateKeys, Keys, OverLong
 from migrations.model.texts import Recipe
 
 
@@ -68,6 +68,7 @@ class StartRequest:
     max_failed_ratio: float = 0.0
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    keys: Keys = Keys.KEEP
     unproven_text: bool = False
 
 

@@ -15,6 +15,7 @@ from migrations.ports.bot_store import BotStore
 from migrations.ports.due_store import DueStore
 from migrations.ports.grant_store import GrantStore
 from migrations.ports.kept_store import KeptStore
+from migrations.ports.key_store import KeyStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
 from migrations.ports.ledger import Ledger
@@ -39,6 +40,7 @@ class MigrationStore(
     TrailStore,
     LateWriteStore,
     KeptStore,
+    KeyStore,
     DueStore,
     Protocol,
 ):

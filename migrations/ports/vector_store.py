@@ -210,6 +210,18 @@ class VectorStore(Protocol):
         """Write each chunk's fields with the vector of the same position.
 
         Keys are distinct within one call; ``vectors`` has shape (len(chunks), dimension).
+
+        Raises:
+            VectorStoreRefused: Milvus gives the keys, and by its own keys no row is written again.
+        """
+        ...
+
+    def insert(
+        self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors
+    ) -> list[Key]:
+        """Write the chunks as new rows where Milvus gives the keys, which are returned in order.
+
+        After an error nobody knows whether, or how many of, the rows are there.
         """
         ...
 

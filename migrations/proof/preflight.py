@@ -13,7 +13,7 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
-from migrations.model.config import DuplicateKeys, EmbeddingRef, MigrationConfig, OverLong
+from migrations.model.config import DuplicateKeys, EmbeddingRef, Keys, MigrationConfig, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -45,13 +45,18 @@ class Agreed:
     max_failed_ratio: float = 0.0
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
+    keys: Keys = Keys.KEEP
     #: That nothing shows that the bot's text is what was embedded.
     unproven_text: bool = False
 
     @classmethod
     def by(cls, config: MigrationConfig) -> Agreed:
         return cls(
-            config.max_failed_ratio, config.over_long, config.duplicate_keys, config.unproven_text
+            config.max_failed_ratio,
+            config.over_long,
+            config.duplicate_keys,
+            config.keys,
+            config.unproven_text,
         )
 
 
@@ -153,6 +158,8 @@ def _check_source(exam: Examination) -> None:
         f"The collection holds {schema.dimension} dimensions; "
         f"the bot is registered with {bot.live.embedding.dimension}.",
     )
+    if schema.key_is_given:
+        _report_given_keys(exam, schema)
     loaded = vectors.is_loaded(bot.live.collection)
     if not loaded and not exam.beforehand:
         # A restarted Milvus has forgotten it; whoever runs this has it loaded, and tries again.
@@ -171,6 +178,17 @@ def _check_source(exam: Examination) -> None:
         f"{_until_when(exam)}.",
         chunks=chunks,
         new_vector_bytes=added,
+    )
+
+
+def _report_given_keys(exam: Examination, schema: CollectionSchema) -> None:
+    agreed = exam.agreed.keys is Keys.REASSIGN
+    exam.report.add(
+        "keys",
+        agreed,
+        f"Milvus gives the keys '{schema.key_field}', and will give others in the new collection: "
+        "whoever has stored some elsewhere finds out which belong together from the map of keys."
+        + ("" if agreed else " Start with keys: reassign if that is all right."),
     )
 
 

@@ -12,6 +12,7 @@ from migrations.copying.difference import Difference
 from migrations.copying.lasting import LOOKS
 from migrations.copying.snapshots import keep_as_verified
 from migrations.model.chunks import Content, Key
+from migrations.model.given_keys import is_stranger
 from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.proof.duplicate_keys import report_duplicates
@@ -46,12 +47,13 @@ def compare_content(run: Run) -> Findings:
 
 
 def _may_differ(run: Run, found: Findings) -> bool:
-    """Somebody has written, or what differs stands twice, or catching up had written it.
+    """Somebody has written, or what differs is nobody's wish, or catching up had written it.
 
-    A key that stands twice in the target is nobody's wish, and what catching up wrote did
-    not last then: both are written once more, and looked at again.
+    Nobody wishes that a key stands twice in the target, nor for a row that a worker of before
+    has inserted too late; and what catching up wrote did not last then. All of it is put right
+    once more, and looked at again.
     """
-    if is_written_to(run, found.source) or found.differing.keys() <= found.twice:
+    if is_written_to(run, found.source) or found.differing.keys() <= found.unwanted:
         return True
     written = run.services.store.written_rows(run.migration.id, MOST_REMEMBERED)
     return bool(written) and found.differing.keys() <= {row.key for row in written}
@@ -128,7 +130,8 @@ def _report(report: Report, found: Findings, counted: int) -> None:
 
 def _look(run: Run, before: Differing | None = None) -> Findings:
     permitted = run.services.store.count_failed_chunks(run.migration.id)
-    found = Findings(permitted, KeySample(run), run.services.vectors.moment(), before)
+    is_keyed = run.target.keyed_as is not None
+    found = Findings(permitted, KeySample(run), run.services.vectors.moment(), before, is_keyed)
     parts = 0
     for number, difference in enumerate(differences(run, as_of=found.as_of)):
         run.must_go_on()
@@ -146,6 +149,7 @@ class Findings:
     moment: what was there then is seen, and none waits for Milvus' clock anew.
     ``before``: what differed at the last look; differences that were not there or not
     the same then were written meanwhile and are no fault.
+    ``is_keyed``: whether Milvus gives the keys, see :mod:`migrations.copying.keyed`.
     ``differing``: what to give the next look as that.
     """
 
@@ -155,6 +159,7 @@ class Findings:
         sample: KeySample,
         as_of: Moment,
         before: Differing | None = None,
+        is_keyed: bool = False,
     ) -> None:
         self.permitted = permitted
         self.sample = sample
@@ -164,11 +169,12 @@ class Findings:
         self.source = Content()
         self.differing: dict[Key, bytes | None] = {}
         self.examples: list[str] = []
-        #: Keys that stand more than once in the target.
-        self.twice: set[Key] = set()
+        #: Keys that stand more than once in the target, or that only Milvus has given there.
+        self.unwanted: set[Key] = set()
         #: Keys that stand more than once in the source.
         self.duplicates: list[Key] = []
         self._before = before
+        self._is_keyed = is_keyed
 
     def add(self, difference: Difference) -> None:
         self.source += difference.source
@@ -181,7 +187,9 @@ class Findings:
         # Of those another row may have been shown only now: the last catching up carries it.
         self.written_meanwhile += len(difference.changed) - len(changed)
         differing = [*changed, *difference.doubled]
-        self.twice |= {ours.key for ours, _ in difference.doubled}
+        self.unwanted |= {ours.key for ours, _ in difference.doubled}
+        if self._is_keyed:
+            self.unwanted |= {row.key for row in difference.extra if is_stranger(row.key)}
         self.in_target += difference.in_target
         self.missing += self._faults({chunk.key: chunk.digest() for chunk in difference.missing})
         self.changed += self._faults({ours.key: ours.digest() for ours, _ in differing})

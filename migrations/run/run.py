@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
@@ -67,7 +67,9 @@ class Run:
 
     @property
     def target(self) -> CollectionSchema:
-        return self.schemas.of(self.services.vectors, self.migration.target_collection)
+        """Where Milvus gives the keys, its rows are told by those of the source."""
+        found = self.schemas.of(self.services.vectors, self.migration.target_collection)
+        return replace(found, keyed_as=self.source.name) if found.key_is_given else found
 
     def text_of(self, chunk: Chunk) -> str:
         return self.bot.recipe.text_of(chunk.fields)

@@ -7,6 +7,7 @@ from migrations.store.due import SqlDue
 from migrations.store.engine import Database
 from migrations.store.grants import SqlGrants
 from migrations.store.kept import SqlKept
+from migrations.store.keys import SqlKeys
 from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
 from migrations.store.ledger import SqlLedger
@@ -37,6 +38,7 @@ class SqlMigrationStore(
     SqlTrail,
     SqlLateWrites,
     SqlKept,
+    SqlKeys,
     SqlDue,
 ):
     """Every method is one transaction; safe for threads and across forks.

@@ -338,6 +338,42 @@ class OutboxRecord(Record):
     sent_at: Mapped[datetime | None]
 
 
+class KeyMapRecord(Record):
+    """Two collections whose keys Milvus gave; see :mod:`migrations.model.given_keys`."""
+
+    __tablename__ = "key_maps"
+    __table_args__ = (UniqueConstraint("old_collection", "new_collection"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    old_collection: Mapped[str]
+    new_collection: Mapped[str] = mapped_column(index=True)
+
+
+class KeyPairRecord(Record):
+    __tablename__ = "key_pairs"
+    __table_args__ = (
+        Index(None, "map_id", "old_key", "id"),
+        Index(None, "map_id", "new_key", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    map_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("key_maps.id", ondelete="CASCADE"))
+    old_key: Mapped[int] = mapped_column(BigInteger)
+    new_key: Mapped[int] = mapped_column(BigInteger)
+
+
+class KeyIntentRecord(Record):
+    __tablename__ = "key_intents"
+    __table_args__ = (Index(None, "map_id", "key"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    map_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("key_maps.id", ondelete="CASCADE"))
+    #: Whether the key is one of the old collection, and the row goes to the new one.
+    is_of_old: Mapped[bool]
+    key: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class TokenRecord(Record):
     __tablename__ = "tokens"
     __table_args__ = (CheckConstraint(one_of("role", Role), name="role_known"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from migrations.store.records import (
     BotRecord,
     ErrandSpendRecord,
     KeptRecord,
+    KeyMapRecord,
     MigrationRecord,
     Record,
     SpendRecord,
@@ -101,6 +102,13 @@ def _forget(session: Session, bot_id: str) -> None:
     for table in reversed(Record.metadata.sorted_tables):
         if "migration_id" in table.columns:
             session.execute(delete(table).where(table.c.migration_id.in_(runs)))
+    targets = _targets(bot_id)
+    session.execute(
+        delete(KeyMapRecord).where(
+            or_(KeyMapRecord.old_collection.in_(targets), KeyMapRecord.new_collection.in_(targets))
+        ),
+        execution_options={"synchronize_session": False},
+    )
     for record in (MigrationRecord, BotRecord):
         session.execute(
             delete(record).where(record.bot_id == bot_id),

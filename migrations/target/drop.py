@@ -33,6 +33,7 @@ def drop(services: Services, name: str, tag: str | None = None, chunks: int | No
     if chunks is not None and services.vectors.count(name) != chunks:
         raise ForeignCollection(f"Somebody is writing to {name!r}; kept.")
     services.vectors.drop(name)
+    services.store.forget_keys(name)
     return True
 
 

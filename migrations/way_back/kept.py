@@ -91,6 +91,8 @@ def retire(services: Services, migration_id: UUID) -> bool:
         log.info("retiring_postponed", collection=name, late_writes=result.found)
         return False
     retired = _retired(services, migration_id, content)
+    if retired:
+        store.forget_keys(name)  # they were for the way back
     log.info("retired" if retired else "retiring_refused", collection=name)
     return retired
 

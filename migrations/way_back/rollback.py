@@ -9,7 +9,7 @@ from uuid import uuid4
 from migrations.lifecycle.room import no_room
 from migrations.model.answers import WayBack
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, MigrationConfig
+from migrations.model.config import DuplicateKeys, Keys, MigrationConfig
 from migrations.model.errors import (
     AlreadyRolledBack,
     MigrationInProgress,
@@ -227,6 +227,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "enable_rollback": True,
             # What a writer has doubled meanwhile, or a model that is gone, is no reason to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
+            "keys": Keys.REASSIGN,
             "unproven_text": True,
         }
     )

@@ -354,14 +354,30 @@ def test_two_owners_that_race_for_one_name_do_not_share_it(
     assert [ForeignCollection] == [type(error) for error in errors.values()]
 
 
-def test_an_auto_id_key_is_described_as_unsupported(engine: World) -> None:
+def test_a_copy_gets_keys_of_its_own_where_milvus_gives_them(engine: World) -> None:
     name = engine.name()
     assert engine.client is not None
     engine.client.create_collection(name, dimension=DIMENSION, auto_id=True, timeout=30)
+    source = engine.store.describe(name)
+    assert ((), True) == (source.unsupported, source.key_is_given)
+    target = engine.store.create_like(source, engine.name(), 4, "ours")
+    engine.store.load(target.name)
+    assert target.key_is_given
+    chunks = [Chunk(key, {source.key_field: key, "text": f"text {key}"}) for key in (7, 8, 9)]
 
-    [reason] = engine.store.describe(name).unsupported
+    given = engine.store.insert(target, chunks, vectors(3, 4))
 
-    assert "auto_id" in reason
+    assert 3 == len(set(given)) == engine.store.count(target.name)
+    found = engine.store.fetch(target, given, with_vectors=True)
+    by_key = {chunk.key: chunk for chunk in found}
+    assert ["text 7", "text 8", "text 9"] == [by_key[key].fields["text"] for key in given]
+    assert [set(given)] == [{chunk.fields[source.key_field] for chunk in found}]
+    assert np.allclose(vectors(3, 4), [by_key[key].vector for key in given])
+    with pytest.raises(VectorStoreRefused):
+        engine.store.upsert(target, [by_key[given[0]]], vectors(1, 4))
+    engine.store.delete(target, given[:1])
+    (later,) = engine.store.insert(target, chunks[:1], vectors(1, 4))
+    assert later not in given
 
 
 def test_nullable_columns_and_defaults_keep_their_values_where_the_engine_has_them(

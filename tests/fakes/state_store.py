@@ -44,11 +44,12 @@ from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
 from tests.fakes.state_kept import FakeKept
+from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
 from tests.fakes.state_rows import Row, newest, started_migration
 
 
-class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
+class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------

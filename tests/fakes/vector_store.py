@@ -52,6 +52,8 @@ class _Collection:
     #: As it was at the last flush: what survives a crash, and what a read sees that is
     #: not strong, while ``lagging``.
     flushed: dict[Key, Row] = field(default_factory=dict)
+    #: The key that the next row gets, where Milvus gives them; no two collections share any.
+    next_key: int = 0
 
 
 class FakeVectorStore:
@@ -122,7 +124,7 @@ class FakeVectorStore:
             **schema,
         )
         with self._lock:
-            self._collections[collection] = _Collection(made)
+            self._collections[collection] = _Collection(made, next_key=self._first_key())
             if alias is not None:
                 self._aliases[alias] = collection
         for row in given:
@@ -150,6 +152,16 @@ class FakeVectorStore:
             vector = np.asarray(fields.pop(held.schema.vector_field), dtype=np.float32)
             assert fields[held.schema.key_field] in held.rows
             held.doubles[fields[held.schema.key_field]] = (fields, vector)
+
+    def put_new(self, collection: str, row: Mapping[str, Any]) -> Key:
+        """What a foreign writer does where Milvus gives the keys."""
+        fields = dict(row)
+        with self._lock:
+            held = self._held(collection)
+            return self._given(held, fields, fields.pop(held.schema.vector_field))
+
+    def _first_key(self) -> int:
+        return 100_000 * (len(self._collections) + 1)
 
     def remove(self, collection: str, key: Key) -> None:
         """What a foreign writer does."""
@@ -181,7 +193,9 @@ class FakeVectorStore:
             there = self._collections.get(self._physical(name))
             if there is None:
                 made = replace(source, name=name, dimension=dimension)
-                self._collections[name] = _Collection(made, owner_tag, loaded=False)
+                self._collections[name] = _Collection(
+                    made, owner_tag, loaded=False, next_key=self._first_key()
+                )
                 return made
             if there.owner_tag != owner_tag or there.schema.name != name:
                 raise ForeignCollection(f"'{name}' exists and is not {owner_tag!r}'s.")
@@ -423,6 +437,8 @@ class FakeVectorStore:
 
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         with self._call("upsert"):
+            if schema.key_is_given:
+                raise VectorStoreRefused("Milvus gives the keys.")
             if len({chunk.key for chunk in chunks}) != len(chunks):
                 raise ValueError("The keys of one upsert must be distinct.")
             if vectors.shape != (len(chunks), schema.dimension):
@@ -432,6 +448,24 @@ class FakeVectorStore:
                 fields = {**copy.deepcopy(dict(chunk.fields)), schema.key_field: chunk.key}
                 held.rows[chunk.key] = (fields, np.array(vector, dtype=np.float32))
                 held.doubles.pop(chunk.key, None)
+
+    def insert(
+        self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors
+    ) -> list[Key]:
+        with self._call("insert"):
+            held = self._held(schema.name)
+            return [
+                self._given(held, dict(chunk.fields), vector)
+                for chunk, vector in zip(chunks, vectors, strict=True)
+            ]
+
+    def _given(self, held: _Collection, fields: dict[str, Any], vector: Any) -> Key:
+        assert held.schema.key_is_given
+        key = held.next_key
+        held.next_key += 1
+        fields = {**copy.deepcopy(fields), held.schema.key_field: key}
+        held.rows[key] = (fields, np.array(vector, dtype=np.float32))
+        return key
 
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
         with self._call("delete"):

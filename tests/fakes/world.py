@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import numpy as np
@@ -22,17 +22,19 @@ import numpy as np
 from devstack.provider import vector_for
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
+from migrations.copying.keyed import KeyedVectors
 from migrations.embedding.work import Errand
 from migrations.lifecycle.sequence import Link, canvas_of
 from migrations.model import task_names as names
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.chunks import Key, KeyRange
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef, Keys
 from migrations.model.errors import PutDown
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import DRIVEN, Phase, Status
 from migrations.model.texts import FieldRecipe
+from migrations.ports.vector_store import VectorStore
 from migrations.process import failpoints
 from migrations.process.call_slots import CallSlots
 from migrations.process.outbox import FORGOTTEN_AFTER_SECONDS
@@ -119,6 +121,8 @@ class World:
     embedders: FakeEmbedders = field(default_factory=FakeEmbedders)
     pulse: Pulse = field(default_factory=AttentivePulse)
     key_of: Callable[[int], Key] = "k{:03}".format
+    #: Whether Milvus gives the keys; those of the bot's first chunks are ``key_of``'s all the same.
+    keys_are_given: bool = False
     #: Of the bot: whether its first collection, which no run has made, may be dropped.
     drop_originals: bool = False
 
@@ -131,7 +135,7 @@ class World:
         self.dispatcher = FakeDispatcher()
         self.services = Services(
             store=self.store,
-            vectors=self.vectors,
+            vectors=cast("VectorStore", KeyedVectors(self.vectors, self.store)),
             embedders=self.embedders,
             checkpoints=self.checkpoints,
             limiter=self.limiter,
@@ -153,10 +157,11 @@ class World:
         self._seed()
 
     def _seed(self) -> None:
-        given = self.texts
-        texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
+        wanted = self.texts
+        texts = [f"text {i}" for i in range(wanted)] if isinstance(wanted, int) else wanted
         rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
-        self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
+        given = {"key_is_given": self.keys_are_given}
+        self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS, **given)
         wish = BotRegistration(
             "bot", ALIAS, SMALL.provider, SMALL.model, recipe=FieldRecipe(field=TEXT_FIELD)
         )
@@ -168,8 +173,12 @@ class World:
     def start(self, **changes: Any) -> Migration:
         """A migration of the bot to the model "large", in batches of three, without pauses."""
         wish = {"provider": LARGE.provider, "model": LARGE.model, "batch_size": 3}
-        wish |= {"retry_delay": 0.0, **changes}
+        wish |= {"retry_delay": 0.0, "keys": self._keys, **changes}
         return self.system.start_migration(OWNER, StartRequest("bot", **wish)).migration
+
+    @property
+    def _keys(self) -> Keys:
+        return Keys.REASSIGN if self.keys_are_given else Keys.KEEP
 
     def complete(self, **changes: Any) -> Migration:
         """A migration that has run to its end."""

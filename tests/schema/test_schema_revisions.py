@@ -32,6 +32,7 @@ TABLES = {
     "held_collections",
     "migration_events",
 }
+TABLES |= {"key_intents", "key_maps", "key_pairs"}
 TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "trail", "written_rows"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"

@@ -28,6 +28,7 @@ OPERATIONS = {
     "POST /bots/{bot_id}/embeddings/cancel-migration": 202,
     "GET /bots/{bot_id}/embeddings/dimension-info": 200,
     "GET /embeddings/migration/{migration_id}/progress": 200,
+    "GET /embeddings/migration/{migration_id}/keys": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "GET /embeddings/migrations/active": 200,
     "POST /grants": 201,

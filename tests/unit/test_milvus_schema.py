@@ -108,13 +108,23 @@ def test_the_owner_tag_is_added_to_the_users_properties_and_read_back() -> None:
     assert 16 == next(f for f in request["schema"].fields if f.name == "vec").params["dim"]
 
 
+def test_a_key_that_milvus_gives_is_carried_as_such() -> None:
+    schema = collection_schema(described({**KEY, "auto_id": True}, TEXT, VECTOR), [INDEX])
+    assert ((), True) == (schema.unsupported, schema.key_is_given)
+    made = collection_request(schema, 16, "migration 1")["schema"]
+    assert [True, False, False] == [bool(field.auto_id) for field in made.fields]
+
+
 SPARSE = {"name": "sparse", "type": DataType.SPARSE_FLOAT_VECTOR, "params": {}}
 
 
 @pytest.mark.parametrize(
     ("collection", "word"),
     [
-        (described({**KEY, "auto_id": True}, TEXT, VECTOR), "'pk' is assigned by Milvus"),
+        (
+            described({**KEY, "type": DataType.VARCHAR, "auto_id": True}, TEXT, VECTOR),
+            "'pk' is assigned by Milvus (auto_id) as VARCHAR",
+        ),
         (described({**KEY, "type": DataType.INT32}, TEXT, VECTOR), "'pk' is INT32"),
         (described(KEY, TEXT, VECTOR, {**VECTOR, "name": "vec2"}), "(vec, vec2)"),
         (described(KEY, TEXT, VECTOR, SPARSE), "'sparse' is SPARSE_FLOAT_VECTOR"),

@@ -15,7 +15,7 @@ def collection_request(source: CollectionSchema, dimension: int, owner_tag: str)
     """The arguments of ``create_collection`` besides the name."""
     described = source.description
     schema = MilvusClient.create_schema(
-        auto_id=False,
+        auto_id=source.key_is_given,
         enable_dynamic_field=described["enable_dynamic_field"],
         description=described["description"],
     )
@@ -37,7 +37,7 @@ def _field_options(field: Mapping[str, Any], dimension: int) -> dict[str, Any]:
         options["element_type"] = DataType[field["element_type"]]
     if "default_value" in field:
         options["default_value"] = field["default_value"]
-    for flag in ("is_primary", "nullable"):
+    for flag in ("is_primary", "auto_id", "nullable"):
         if field[flag]:
             options[flag] = True
     return options

@@ -48,6 +48,14 @@ def scalar_fields(schema: CollectionSchema) -> list[Mapping[str, Any]]:
     return [field for field in schema.description["fields"] if "VECTOR" not in field["type"]]
 
 
+def written_fields(schema: CollectionSchema) -> list[Mapping[str, Any]]:
+    """Those of them that are sent: not a key that Milvus gives."""
+    declared = scalar_fields(schema)
+    if not schema.key_is_given:
+        return declared
+    return [field for field in declared if field["name"] != schema.key_field]
+
+
 def output_fields(schema: CollectionSchema, *, with_vectors: bool) -> list[str]:
     """The names to ask for so that every member of a chunk comes back."""
     names = [field["name"] for field in scalar_fields(schema)]
@@ -160,7 +168,7 @@ def packed_request(
 ) -> Any:
     """An UpsertRequest (or InsertRequest) of the same rows, by column."""
     rows = _complete(schema, chunks)
-    declared = scalar_fields(schema)
+    declared = written_fields(schema)
     columns = [_column(field, [row[field["name"]] for row in rows]) for field in declared]
     columns.append(_vector_column(schema, vectors))
     if schema.description["enable_dynamic_field"]:
@@ -170,14 +178,16 @@ def packed_request(
 
 
 def _complete(schema: CollectionSchema, chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
-    """The fields of each chunk, when they are the collection's."""
-    declared = scalar_fields(schema)
+    """What is sent of each chunk's fields, when they are the collection's."""
+    declared = written_fields(schema)
     needed = {field["name"] for field in declared if not _may_lack(field)}
     known = {field["name"] for field in declared}
     dynamic = schema.description["enable_dynamic_field"]
     rows = []
     for chunk in chunks:
         row = {**chunk.fields, schema.key_field: chunk.key}
+        if schema.key_is_given:
+            del row[schema.key_field]
         if not needed <= row.keys():
             missing = sorted(needed - row.keys())
             raise VectorStoreRefused(f"The chunk {chunk.key!r} lacks the columns {missing}.")

@@ -53,6 +53,7 @@ def collection_schema(
         text_candidates=_text_candidates(fields),
         unsupported=tuple(reasons(description, described)),
         description=description,
+        key_is_given=bool(key.get("auto_id")),
     )
 
 

@@ -498,6 +498,11 @@ class MilvusVectorStore:
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         writing.upsert(self._connection, schema, chunks, vectors)
 
+    def insert(
+        self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors
+    ) -> list[Key]:
+        return writing.insert(self._connection, schema, chunks, vectors)
+
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
         for part in _parts(rows.distinct(keys)):
             self._call("delete", schema.name, filter=filters.one_of(schema.key_field, part))

@@ -32,10 +32,10 @@ def _of_the_key(fields: Fields) -> Iterator[str]:
         if not field["is_primary"]:
             continue
         name, kind = field["name"], field["type"]
-        if field["auto_id"]:
+        if field["auto_id"] and kind == "VARCHAR":
             yield (
-                f"The key '{name}' is assigned by Milvus (auto_id) and would change in a copy;"
-                " copy the rows into a collection with keys of your own first."
+                f"The key '{name}' is assigned by Milvus (auto_id) as VARCHAR, which is not"
+                " carried over; one assigned as INT64 is."
             )
         if kind not in _KEY_TYPES:
             yield f"The key '{name}' is {kind}; only INT64 and VARCHAR keys can be ordered."

@@ -10,7 +10,8 @@ from pymilvus.exceptions import MilvusException
 from migrations.adapters.milvus import rows
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.faults import translated
-from migrations.model.chunks import Chunk, CollectionSchema, Vectors
+from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.model.errors import VectorStoreRefused
 
 #: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
 LARGEST_REQUEST_BYTES = 32 * 2**20
@@ -26,16 +27,43 @@ def upsert(
     the old one, members of the dynamic field that are gone included, and its
     insert replaces.
     """
+    if schema.key_is_given:
+        raise VectorStoreRefused(
+            f"Milvus gives the keys of '{schema.name}': a row of it cannot be written again."
+        )
+    _write(connection, schema, chunks, vectors, insert=connection.is_milvus_lite())
+
+
+def insert(
+    connection: Connection, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors
+) -> list[Key]:
+    """Write rows to whom Milvus gives keys; the keys, in the order of the chunks."""
+    given = _write(connection, schema, chunks, vectors, insert=True)
+    if len(given) != len(chunks):
+        raise VectorStoreRefused(f"Milvus gave {len(given)} keys to {len(chunks)} rows.")
+    return given
+
+
+def _write(
+    connection: Connection,
+    schema: CollectionSchema,
+    chunks: Sequence[Chunk],
+    vectors: Vectors,
+    *,
+    insert: bool,
+) -> list[Key]:
+    """The rows' keys, as Milvus answers."""
     if not chunks:
-        return
+        return []
     checked = rows.check_rows(schema, chunks, vectors)
     stub = connection.stub()
     with connection.turn_to_write():
         if stub is None or not rows.can_pack(schema):
-            verb = "insert" if connection.is_milvus_lite() else "upsert"
-            connection.call(verb, schema.name, data=rows.plain_rows(schema, chunks, checked))
-        else:
-            _send(connection, stub, schema, chunks, checked)
+            verb = "insert" if insert else "upsert"
+            sent = rows.plain_rows(schema, chunks, checked)
+            answer = connection.call(verb, schema.name, data=sent)
+            return list(answer.get("ids", ()))
+        return _send(connection, stub, schema, chunks, checked, insert=insert)
 
 
 def _send(
@@ -44,18 +72,19 @@ def _send(
     schema: CollectionSchema,
     chunks: Sequence[Chunk],
     vectors: Vectors,
-) -> None:
-    lite = connection.is_milvus_lite()
-    request = rows.packed_request(schema, chunks, vectors, insert=lite)
+    *,
+    insert: bool,
+) -> list[Key]:
+    request = rows.packed_request(schema, chunks, vectors, insert=insert)
     if request.ByteSize() > LARGEST_REQUEST_BYTES and len(chunks) > 1:
         half = len(chunks) // 2
-        _send(connection, stub, schema, chunks[:half], vectors[:half])
-        _send(connection, stub, schema, chunks[half:], vectors[half:])
-        return
-    with translated("upsert", schema.name):
-        call = stub.Insert if lite else stub.Upsert
+        first = _send(connection, stub, schema, chunks[:half], vectors[:half], insert=insert)
+        return first + _send(connection, stub, schema, chunks[half:], vectors[half:], insert=insert)
+    with translated("insert" if insert else "upsert", schema.name):
+        call = stub.Insert if insert else stub.Upsert
         answer = call(request, timeout=connection.timeout_seconds, metadata=connection.metadata())
         _check(answer.status)
+    return list(answer.IDs.str_id.data if schema.key_is_string else answer.IDs.int_id.data)
 
 
 def _check(status: Any) -> None:
