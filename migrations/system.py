@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from migrations.bots.changing import change
+from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
@@ -74,13 +75,18 @@ class EmbeddingMigrationSystem:
         log.info("bot_changed", bot_id=bot_id, fields=sorted(wish.values(bot)))
         return changed
 
-    def remove_bot(self, caller: Caller, bot_id: str) -> RemovedBot:
+    def remove_bot(self, caller: Caller, bot_id: str, *, with_name: bool = False) -> RemovedBot:
         """Forget a bot and its runs; nothing in Milvus is touched.
 
+        ``with_name``: the live collection is called by the alias from then on.
+
         Raises:
-            BotNotFound, MigrationInProgress.
+            BotNotFound, MigrationInProgress; VectorStoreUnavailable and VectorStoreRefused
+            with ``with_name``.
         """
-        self.bot(caller, bot_id)
+        bot = self.bot(caller, bot_id)
+        if with_name:
+            give_back_name(self._services, bot)
         removed = self._services.store.remove_bot(bot_id)
         log.info("bot_removed", bot_id=bot_id, stays=[s.collection for s in removed.stays])
         return removed

@@ -14,6 +14,7 @@ from api.schemas import (
     BotPageQuery,
     BotPath,
     BotRegistrationRequest,
+    BotRemovalQuery,
     BotRemovalResponse,
     BotResponse,
 )
@@ -47,7 +48,8 @@ bots = guarded_blueprint("bots", __name__, "Collections that are looked after.")
 def register_bot(body: BotRegistrationRequest) -> Response:
     """Register a bot
 
-    The collection is read and never changed; only its alias is made if there is none.
+    The collection is read and never changed; only its alias is made if there is none. With
+    `adopt_name` it is renamed, and the alias gets its name.
     A caller who is no admin needs a grant for the collection's name, and for the alias it
     is given by or gets.
     """
@@ -112,15 +114,23 @@ def change_bot(path: BotPath, body: BotChangeRequest) -> Response:
     endpoint="remove",
     responses={
         200: BotRemovalResponse,
-        **refusals(errors.BotNotFound, errors.MigrationInProgress),
+        **refusals(
+            errors.BotNotFound,
+            errors.MigrationInProgress,
+            errors.VectorStoreUnavailable,
+            errors.TooManyAtOnce,
+        ),
     },
 )
-def remove_bot(path: BotPath) -> Response:
+def remove_bot(path: BotPath, query: BotRemovalQuery) -> Response:
     """Remove a bot
 
     The bot and the history of its migrations are forgotten; what was paid stays in the ledger.
-    Nothing in Milvus is touched: the answer names what stays. Refused while a migration is
-    live. Sent again, it is answered 404.
+    Nothing in Milvus is touched unless it is to give the name back: the answer names what
+    stays. Refused while a migration is live. Sent again, it is answered 404.
     """
-    removed = services().system.remove_bot(current_caller(), path.bot_id)
+    with turn():
+        removed = services().system.remove_bot(
+            current_caller(), path.bot_id, with_name=query.give_back_name
+        )
     return answer(BotRemovalResponse.of(removed))

@@ -87,6 +87,14 @@ class BotPageQuery(_PageQuery):
     )
 
 
+class BotRemovalQuery(_PageQuery):
+    give_back_name: bool = Field(
+        default=False,
+        description="Whether the live collection gets the alias as its name, and the alias goes.",
+        json_schema_extra={"example": True},
+    )
+
+
 class ActivePageQuery(_PageQuery):
     limit: int = Field(
         default=MAX_PROGRESS_PAGE,
@@ -190,6 +198,15 @@ class BotRegistrationRequest(_WithText):
             "at most 255, no digit first."
         ),
         examples=["support_docs_live"],
+    )
+    adopt_name: bool = Field(
+        default=False,
+        description=(
+            "For readers that open the collection by its own name: it is renamed to '<name>_v1' "
+            "and its name becomes the alias. Between the two nobody finds it, for some "
+            "milliseconds. Removing the bot with give_back_name does the opposite."
+        ),
+        examples=[False],
     )
     vector_field: VisibleText | None = Field(
         default=None,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from migrations.bots.embedded_text import find_recipe, require_texts
 from migrations.bots.grants import require_grant
+from migrations.bots.names import adopt_name, finish_adopting, require_adoptable
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
+from migrations.model.errors import (
+    CollectionUnsupported,
+    InvalidConfiguration,
+    RequestError,
+    UnknownProvider,
+)
 from migrations.model.requests import BotRegistration
 from migrations.model.texts import Recipe
 from migrations.process.services import Services
@@ -25,6 +32,8 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     """
     # Before Milvus is asked, so that nobody learns which names there are.
     require_grant(services.store, caller, [wish.collection])
+    if wish.adopt_name:
+        finish_adopting(services, wish.collection)
     schema = services.vectors.describe(wish.collection)
     require_grant(services.store, caller, _further_names(wish, schema))
     if schema.unsupported:
@@ -32,26 +41,53 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     # Asked again when it is recorded: no text of what is somebody's goes to a provider.
     services.store.require_free(schema.name)
     embedding = _embedding(services, wish, schema)
+    adopts = _adopts_name(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
     now = datetime.now(UTC)
-    bot = services.store.add_bot(
-        Bot(
-            bot_id=wish.bot_id,
-            owner=caller.owner,
-            alias=_alias(services, wish, schema),
-            live=LivePair(collection=schema.name, embedding=embedding, generation=1),
-            key_field=schema.key_field,
-            vector_field=_vector_field(wish, schema),
-            recipe=_recipe(errand, wish, schema, embedding),
-            previous=None,
-            created_at=now,
-            updated_at=now,
-            drop_originals=wish.drop_originals,
-        )
+    bot = Bot(
+        bot_id=wish.bot_id,
+        owner=caller.owner,
+        alias=wish.collection if adopts else _alias(services, wish, schema),
+        live=LivePair(collection=schema.name, embedding=embedding, generation=1),
+        key_field=schema.key_field,
+        vector_field=_vector_field(wish, schema),
+        recipe=_recipe(errand, wish, schema, embedding),
+        previous=None,
+        created_at=now,
+        updated_at=now,
+        drop_originals=wish.drop_originals,
     )
+    bot = _recorded_under_its_name(services, bot) if adopts else services.store.add_bot(bot)
     if services.vectors.resolve_alias(bot.alias) is None:
         services.vectors.point_alias(bot.alias, schema.name)
     return bot
+
+
+def _adopts_name(services: Services, wish: BotRegistration, schema: CollectionSchema) -> bool:
+    """Whether it has to be renamed; not where its name is an alias already.
+
+    Raises InvalidConfiguration.
+    """
+    if not wish.adopt_name or wish.collection != schema.name:
+        return False
+    if wish.alias is not None:
+        raise InvalidConfiguration(
+            "With adopt_name the collection's name is the alias; state none."
+        )
+    require_adoptable(services, schema.name)
+    return True
+
+
+def _recorded_under_its_name(services: Services, bot: Bot) -> Bot:
+    """Renamed at last, when nothing else can be refused but what another is doing meanwhile."""
+    collection = adopt_name(services, bot.alias)
+    adopted = replace(bot, live=replace(bot.live, collection=collection))
+    try:
+        return services.store.add_bot(adopted)
+    except RequestError:
+        services.vectors.drop_alias(bot.alias)
+        services.vectors.rename(collection, bot.alias)
+        raise
 
 
 def _further_names(wish: BotRegistration, schema: CollectionSchema) -> list[str]:

@@ -27,6 +27,8 @@ class BotRegistration:
     alias: str | None = None
     recipe: Recipe | None = None
     vector_field: str | None = None
+    #: Whether the collection's name becomes the alias, and it is called otherwise.
+    adopt_name: bool = False
     #: Whether the collection may be dropped once the bot has left it and cannot go back.
     drop_originals: bool = False
 

@@ -102,6 +102,18 @@ class VectorStore(Protocol):
         """Make the alias, or move it."""
         ...
 
+    def drop_alias(self, alias: str) -> None:
+        """It points nowhere any more; one that is gone already is no error."""
+        ...
+
+    def rename(self, collection: str, name: str) -> None:
+        """Call a physical collection otherwise; what is loaded stays loaded, aliases stay its own.
+
+        Raises:
+            CollectionNotFound; VectorStoreRefused: the name is taken.
+        """
+        ...
+
     def aliases_of(self, collection: str) -> list[str]: ...
 
     def count(

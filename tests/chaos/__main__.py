@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack.stack import PROJECT, EmbeddedStack
-from tests.chaos import kills
+from tests.chaos import given_keys, kills
 from tests.chaos.report import Result, Totals, show, write
 from tests.chaos.rows import LEFT_OUT, Row, matrix
 from tests.harness.ground import Ground, ground_on, own_stack
@@ -56,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
             with own_stack(folder / "real-servers", standalone=True) as stack:
                 results += _rows(stack, folder / "real-matrix", real)
                 results += _kills_of_anything(stack, folder, wish, totals)
+        if wish.given_keys:
+            with own_stack(folder / "keyless-servers", standalone=True) as stack:
+                results += _kills_where_keys_are_given(stack, folder, wish, totals)
     finally:
         results += [Result(out.id, "left out", out.reason) for out in LEFT_OUT]
         file = write(PROJECT / "build", results, totals, wish.seed)
@@ -74,6 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="random kills after the matrix")
+    parser.add_argument(
+        "--given-keys", type=int, default=20, help="kills where Milvus gives the keys, after them"
+    )
+    parser.add_argument("--chunks", type=int, default=3_000, help="chunks there")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--rows", default="all", help="F01,F14: only these; none: no rows")
     parser.add_argument("--standalone", action="store_true", help="on the real Milvus")
@@ -183,6 +190,18 @@ def _kills_of_anything(
         ),
     ]
     yield from _run(stack, folder, parts)
+
+
+def _kills_where_keys_are_given(
+    stack: EmbeddedStack, folder: Path, wish: argparse.Namespace, totals: Totals
+) -> Iterator[Result]:
+    def there_and_back(ground: Ground, count: int) -> list[str]:
+        return given_keys.there_and_back(ground, wish.seed, count, totals, _say, chunks=wish.chunks)
+
+    what = f"workers, Redis and PostgreSQL, {wish.chunks} chunks without keys of their own"
+    yield from _run(
+        stack, folder, [("kills-given-keys", what, wish.given_keys, {}, there_and_back)]
+    )
 
 
 def _timed(wish: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from threading import Barrier
 from typing import Any
@@ -227,6 +228,43 @@ def test_a_collection_that_is_gone_is_said_to_be_gone(world: World) -> None:
 
 
 # --- aliases --------------------------------------------------------------------
+
+
+def test_a_collection_gets_another_name_and_its_old_one_becomes_an_alias_and_back(
+    world: World,
+) -> None:
+    made, other = world.collection(), world.name()
+    written = write(world.store, made, [chunk("a")])
+    world.store.load(made.name)
+
+    world.store.rename(made.name, other)
+    world.store.point_alias(made.name, other)
+    assert (other, [made.name]) == (
+        world.store.resolve_alias(made.name),
+        world.store.aliases_of(other),
+    )
+    by_alias = world.store.describe(made.name)
+    assert other == by_alias.name
+    found = world.store.search(
+        replace(by_alias, name=made.name), written, limit=1, output_fields=[]
+    )
+    assert [["a"]] == [[hit.key for hit in hits] for hits in found]
+
+    world.store.drop_alias(made.name)
+    world.store.drop_alias(made.name)
+    world.store.rename(other, made.name)
+    assert world.store.resolve_alias(made.name) is None
+    assert (True, False) == (world.store.exists(made.name), world.store.exists(other))
+    assert ["a"] == keys_of(world.store.fetch(made, ["a"]))
+
+
+def test_a_name_that_is_taken_is_refused(world: World) -> None:
+    made, other = world.collection(), world.collection()
+    with pytest.raises(VectorStoreRefused):
+        world.store.rename(made.name, other.name)
+    world.store.drop(other.name)
+    with pytest.raises(CollectionNotFound):
+        world.store.rename(other.name, world.name())
 
 
 def test_an_alias_is_made_moved_and_resolved(world: World) -> None:

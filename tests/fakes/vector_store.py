@@ -256,6 +256,18 @@ class FakeVectorStore:
                 raise VectorStoreRefused(f"'{alias}' is a collection.")
             self._aliases[alias] = self._held(collection).schema.name
 
+    def rename(self, collection: str, name: str) -> None:
+        with self._call("rename"):
+            held = self._collections.get(collection)
+            if held is None:
+                raise CollectionNotFound(f"Milvus has no collection '{collection}'.")
+            if name in self._collections or name in self._aliases:
+                raise VectorStoreRefused(f"'{name}' is taken.")
+            self._collections[name] = self._collections.pop(collection)
+            held.schema = replace(held.schema, name=name)
+            for alias, target in self._aliases.items():
+                self._aliases[alias] = name if target == collection else target
+
     def aliases_of(self, collection: str) -> list[str]:
         with self._call("aliases_of"):
             name = self._held(collection).schema.name

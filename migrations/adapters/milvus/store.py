@@ -251,6 +251,17 @@ class MilvusVectorStore:
                 raise
             self._call("create_alias", collection, alias)
 
+    def drop_alias(self, alias: str) -> None:
+        if self.resolve_alias(alias) is not None:
+            self._call("drop_alias", alias)
+
+    def rename(self, collection: str, name: str) -> None:
+        self._require(collection)
+        was_loaded = self.is_loaded(collection)
+        self._call("rename_collection", collection, name)
+        if was_loaded and self._connection.is_milvus_lite():  # it has released it
+            self.load(name)
+
     def aliases_of(self, collection: str) -> list[str]:
         # list_aliases of Milvus 2.3.5 looks in the default database, whichever is ours;
         # describe_collection of milvus-lite 3.2.2 tells none anywhere.
