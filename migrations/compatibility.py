@@ -56,7 +56,7 @@ class EmbeddingCompatibilityManager:
             BotNotFound, InvalidConfiguration: the model cannot be asked.
         """
         bot = self._system.bot(caller, bot_id)
-        schema = self._services.vectors.describe(bot.live.collection)
+        schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
         told = tuple(_told(candidate) for candidate in found.candidates)
         return TextDiagnosis(bot, len(found.rows), told)
@@ -64,9 +64,10 @@ class EmbeddingCompatibilityManager:
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
         embedders = self._services.embedders
+        schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         return DimensionInfo(
             bot=bot,
-            collection_dimension=self._services.vectors.describe(bot.live.collection).dimension,
+            collection_dimension=schema.dimension,
             current=embedders.known(bot.live.embedding.provider, bot.live.embedding.model),
             known_models=embedders.catalogue(),
         )

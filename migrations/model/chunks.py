@@ -55,20 +55,32 @@ class Chunk:
     the members of the dynamic field included. ``vector`` is float32 of shape
     (dimension,), or None where it was not asked for. ``rows`` is how many rows
     stand under the key: where there are more, this is one of them, see
-    :func:`once_each`.
+    :func:`once_each`. ``carried`` holds the vectors of other fields, which are
+    copied as they are: the bytes that Milvus stores, by the field's name.
     """
 
     key: Key
     fields: Mapping[str, Any]
     vector: npt.NDArray[np.float32] | None = None
     rows: int = 1
+    carried: Mapping[str, bytes] = field(default_factory=dict)
 
     def digest(self) -> bytes:
-        """16 bytes that change when any non-vector field changes (BLAKE2b of sorted JSON)."""
+        """16 bytes that change when anything but the embedded vector changes.
+
+        BLAKE2b of the fields as sorted JSON, and of each carried vector by its name.
+        """
         canonical = orjson.dumps(
             dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
         )
+        for name in sorted(self.carried):
+            value = self.carried[name]
+            canonical += orjson.dumps([name, len(value)]) + value
         return hashlib.blake2b(canonical, digest_size=16).digest()
+
+    def holds_the_same_as(self, other: Chunk) -> bool:
+        """Whether all but the embedded vectors is equal, bit for bit."""
+        return self.fields == other.fields and self.carried == other.carried
 
     def state(self) -> bytes:
         """16 bytes by which a later look tells whether the key has been written to.
@@ -142,6 +154,8 @@ class CollectionSchema:
     metric: str
     #: Names of the VARCHAR fields that are not the key, in the collection's order.
     text_candidates: tuple[str, ...]
+    #: Names of the float vector fields, any of which may be the one that is embedded.
+    float_vectors: tuple[str, ...] = ()
     #: Sentences naming what we cannot carry over exactly; empty when we can.
     unsupported: tuple[str, ...] = ()
     #: The adapter's own full description, JSON-able; ``create_like`` builds from it.

@@ -34,8 +34,12 @@ class VectorStore(Protocol):
 
     def exists(self, collection: str) -> bool: ...
 
-    def describe(self, collection: str) -> CollectionSchema:
-        """The schema behind a collection or alias; ``name`` is the physical name."""
+    def describe(self, collection: str, vector_field: str = "") -> CollectionSchema:
+        """The schema behind a collection or alias; ``name`` is the physical name.
+
+        ``vector_field`` says which float vector is the embedded one, the first if it is not
+        said; the others are carried as they are. One that is not there is ``unsupported``.
+        """
         ...
 
     def create_like(
@@ -207,7 +211,7 @@ class VectorStore(Protocol):
         ...
 
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Write each chunk's fields with the vector of the same position.
+        """Write each chunk's fields and carried vectors with the vector of the same position.
 
         Keys are distinct within one call; ``vectors`` has shape (len(chunks), dimension).
         """

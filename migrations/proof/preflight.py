@@ -131,7 +131,7 @@ def examine(
     exam.guarded("alias", lambda: _check_alias(exam))
     _check_redis(exam)
     if exam.report.passed:
-        schema = work.services.vectors.describe(bot.live.collection)
+        schema = work.services.vectors.describe(bot.live.collection, bot.vector_field)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
         exam.guarded("deadline", lambda: _check_deadline(exam))
@@ -140,7 +140,7 @@ def examine(
 
 def _check_source(exam: Examination) -> None:
     vectors, bot = exam.services.vectors, exam.bot
-    schema = vectors.describe(bot.live.collection)
+    schema = vectors.describe(bot.live.collection, bot.vector_field)
     exam.report.add(
         "schema",
         not schema.unsupported,

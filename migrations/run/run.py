@@ -63,11 +63,14 @@ class Run:
 
     @property
     def source(self) -> CollectionSchema:
-        return self.schemas.of(self.services.vectors, self.migration.source_collection)
+        return self._schema_of(self.migration.source_collection)
 
     @property
     def target(self) -> CollectionSchema:
-        return self.schemas.of(self.services.vectors, self.migration.target_collection)
+        return self._schema_of(self.migration.target_collection)
+
+    def _schema_of(self, collection: str) -> CollectionSchema:
+        return self.schemas.of(self.services.vectors, collection, self.bot.vector_field)
 
     def text_of(self, chunk: Chunk) -> str:
         return self.bot.recipe.text_of(chunk.fields)

@@ -85,7 +85,7 @@ def retire(services: Services, migration_id: UUID) -> bool:
     may_be_dropped = store.may_be_dropped(migration.bot_id, name)
     # Read before the sweep: a write between the two is the sweep's, a later one differs
     # from what was read. What stays need not be told from what it was.
-    content = content_of_collection(vectors, vectors.describe(name)) if may_be_dropped else None
+    content = _content(services, name, migration.bot_id) if may_be_dropped else None
     result = sweep(services, migration)
     if not result.quiet:
         log.info("retiring_postponed", collection=name, late_writes=result.found)
@@ -144,7 +144,7 @@ def _is_unchanged(services: Services, held: KeptCollection) -> bool:
     """Whether a retired collection is as it was; where that is not known, it is read now."""
     if not held.is_compared:
         return True
-    content, hours = _read(services, held.collection), _extension(services)
+    content, hours = _read(services, held), _extension(services)
     if held.chunks is None or held.content_digest is None:
         services.store.measure_kept(held.collection, content.chunks, content.hex, hours)
         return False
@@ -159,11 +159,16 @@ def _is_unchanged(services: Services, held: KeptCollection) -> bool:
     return False
 
 
-def _read(services: Services, collection: str) -> Content:
+def _read(services: Services, kept: KeptCollection) -> Content:
     vectors = services.vectors
-    if not vectors.is_loaded(collection):
-        vectors.load(collection)
-    return content_of_collection(vectors, vectors.describe(collection))
+    if not vectors.is_loaded(kept.collection):
+        vectors.load(kept.collection)
+    return _content(services, kept.collection, kept.bot_id)
+
+
+def _content(services: Services, collection: str, bot_id: str) -> Content:
+    schema = services.vectors.describe(collection, services.store.bot(bot_id).vector_field)
+    return content_of_collection(services.vectors, schema)
 
 
 def _extension(services: Services) -> float:
