@@ -15,7 +15,13 @@ from api.schemas.parts import (
     RequestPart,
     VisibleText,
 )
-from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
+from migrations.model.config import (
+    MAX_BATCH_SIZE,
+    MAX_TIMEOUT_SECONDS,
+    DuplicateKeys,
+    OverLong,
+    TargetIndex,
+)
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
 
@@ -209,6 +215,15 @@ class _Target(RequestBody):
     dimension: Dimension | None = Field(
         default=None, description="Left out, it is the model's own.", examples=[3072]
     )
+    index: TargetIndex | None = Field(
+        default=None,
+        description=(
+            "The index of the new collection's embedded vector; left out, it is as the old one's, "
+            "whose parameters may not fit another dimension. The metric stays as it is. Tried at "
+            "validation, on an empty collection that is dropped again."
+        ),
+        examples=[{"index_type": "IVF_PQ", "params": {"nlist": 128, "m": 16, "nbits": 8}}],
+    )
 
 
 class EmbeddingValidationRequest(_Target):
@@ -295,7 +310,7 @@ class MigrationStartRequest(_Target):
     )
 
     def start(self, bot_id: str) -> StartRequest:
-        return StartRequest(bot_id=bot_id, **self.model_dump())
+        return StartRequest(bot_id=bot_id, **{**self.model_dump(), "index": self.index})
 
 
 class OptionalBody(RequestBody):

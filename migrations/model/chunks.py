@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +13,8 @@ import orjson
 if TYPE_CHECKING:  # whoever only names keys and tasks has no need of it
     import numpy as np
     import numpy.typing as npt
+
+    from migrations.model.config import TargetIndex
 
 #: A Milvus primary key. VARCHAR keys compare by UTF-8 bytes, which is how
 #: Python compares str (code point order is the same order).
@@ -161,14 +163,61 @@ class CollectionSchema:
     #: The adapter's own full description, JSON-able; ``create_like`` builds from it.
     description: Mapping[str, Any] = field(default_factory=dict)
 
-    def differences(self, other: CollectionSchema) -> list[str]:
-        """What differs in ``other`` besides its name and dimension, one sentence each."""
+    def differences(
+        self, other: CollectionSchema, among: Collection[str] | None = None
+    ) -> list[str]:
+        """What differs in ``other`` besides its name and dimension, one sentence each.
+
+        ``among`` names members of the description; without it all are compared.
+        """
         mine, theirs = dict(self.description), dict(other.description)
         return [
-            f"{key}: {mine.get(key)!r} became {theirs.get(key)!r}"
+            f"{key}: {_told_apart(mine.get(key), theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key) != theirs.get(key)
+            if mine.get(key) != theirs.get(key) and (among is None or key in among)
         ]
+
+    @property
+    def index_type(self) -> str:
+        """Of the embedded vector's index, "" where it has none."""
+        for index in self._indexes:
+            if index["field_name"] == self.vector_field:
+                return str(index["params"].get("index_type", ""))
+        return ""
+
+    def with_index(self, wanted: TargetIndex | None) -> CollectionSchema:
+        """With this index of the embedded vector, which keeps its name and metric, if any."""
+        if wanted is None:
+            return self
+        told = {name: _as_described(value) for name, value in wanted.params.items()}
+
+        def of(index: Mapping[str, Any]) -> Mapping[str, Any]:
+            if index["field_name"] != self.vector_field:
+                return index
+            metric = {n: v for n, v in index["params"].items() if n == "metric_type"}
+            return {**index, "params": {**told, **metric, "index_type": wanted.index_type}}
+
+        indexes = [of(index) for index in self._indexes]
+        return replace(self, description={**self.description, "indexes": indexes})
+
+    @property
+    def _indexes(self) -> list[Mapping[str, Any]]:
+        return list(self.description.get("indexes", ()))
+
+
+def _as_described(value: Any) -> str:
+    """A parameter as Milvus tells of it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _told_apart(mine: Any, theirs: Any) -> str:
+    """Of two lists only the members that are not in both."""
+    if isinstance(mine, list) and isinstance(theirs, list):
+        mine, theirs = (
+            [each for each in mine if each not in theirs],
+            [each for each in theirs if each not in mine],
+        )
+    return f"{mine!r} became {theirs!r}"
 
 
 @dataclass(frozen=True)

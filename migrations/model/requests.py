@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, OverLong
+from migrations.model.config import DuplicateKeys, OverLong, TargetIndex
 from migrations.model.texts import Recipe
 
 
@@ -69,6 +69,7 @@ class StartRequest:
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     unproven_text: bool = False
+    index: TargetIndex | None = None
 
 
 @dataclass(frozen=True)

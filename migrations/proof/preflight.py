@@ -13,7 +13,13 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
-from migrations.model.config import DuplicateKeys, EmbeddingRef, MigrationConfig, OverLong
+from migrations.model.config import (
+    DuplicateKeys,
+    EmbeddingRef,
+    MigrationConfig,
+    OverLong,
+    TargetIndex,
+)
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -33,6 +39,7 @@ from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
+from migrations.target.rehearsal import must_be_tried, rehearse
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
@@ -63,6 +70,13 @@ class Haste:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class MadeAs:
+    """How the target is made: the source's index, or another."""
+
+    index: TargetIndex | None = None
+
+
 NOTHING_AGREED = Agreed()
 
 
@@ -76,6 +90,8 @@ class Examination:
     agreed: Agreed
     #: Seconds until the switch and the chunks of a batch; None where nothing is embedded.
     haste: Haste | None
+    #: None where the target is there already.
+    made_as: MadeAs | None
     beforehand: bool
     report: Report
     #: Of all reads: each would wait for one of its own.
@@ -113,6 +129,7 @@ def examine(
     *,
     agreed: Agreed = NOTHING_AGREED,
     haste: Haste | None = None,
+    made_as: MadeAs | None = None,
     beforehand: bool = True,
 ) -> Report:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
@@ -125,13 +142,14 @@ def examine(
         What ends the work.
     """
     now = work.services.vectors.moment()
-    exam = Examination(work, bot, target, agreed, haste, beforehand, Report(), now)
+    exam = Examination(work, bot, target, agreed, haste, made_as, beforehand, Report(), now)
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
     _check_redis(exam)
     if exam.report.passed:
         schema = work.services.vectors.describe(bot.live.collection, bot.vector_field)
+        exam.guarded("target_schema", lambda: _check_target_schema(exam, schema))
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
         exam.guarded("deadline", lambda: _check_deadline(exam))
@@ -171,6 +189,20 @@ def _check_source(exam: Examination) -> None:
         f"{_until_when(exam)}.",
         chunks=chunks,
         new_vector_bytes=added,
+    )
+
+
+def _check_target_schema(exam: Examination, schema: CollectionSchema) -> None:
+    """Made once and dropped, where the dimension, or whoever asked, may have changed its index."""
+    if exam.made_as is None or not must_be_tried(schema, exam.made_as.index):
+        return
+    wanted = schema.with_index(exam.made_as.index)
+    rehearse(exam.services, exam.bot, wanted, exam.target.dimension)
+    exam.report.add(
+        "target_schema",
+        True,
+        f"Milvus has made an empty collection with an index {wanted.index_type} for "
+        f"{exam.target.dimension} dimensions, and it was dropped.",
     )
 
 

@@ -69,6 +69,11 @@ class Run:
     def target(self) -> CollectionSchema:
         return self._schema_of(self.migration.target_collection)
 
+    @property
+    def wanted(self) -> CollectionSchema:
+        """What the target's schema has to be, its dimension aside."""
+        return self.source.with_index(self.migration.config.index)
+
     def _schema_of(self, collection: str) -> CollectionSchema:
         return self.schemas.of(self.services.vectors, collection, self.bot.vector_field)
 

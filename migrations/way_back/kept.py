@@ -64,7 +64,11 @@ def _fits(services: Services, held: KeptCollection, new: NewMigration) -> bool:
     # The same text has another vector when it is too long and was treated otherwise, or was
     # cut where nobody knows: at what the model was found to take by and by.
     earlier = services.store.migration(held.migration_id)
-    return earlier.config.over_long == new.config.over_long and LONGEST_INPUT not in earlier.totals
+    return (
+        earlier.config.over_long == new.config.over_long
+        and earlier.config.index == new.config.index
+        and LONGEST_INPUT not in earlier.totals
+    )
 
 
 #: Holding is never extended by less, so that a refused drop is not tried every round.

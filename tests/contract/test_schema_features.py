@@ -12,6 +12,8 @@ import pytest
 from pymilvus.exceptions import MilvusException
 
 from migrations.model.chunks import ALL_KEYS, Chunk, CollectionSchema
+from migrations.model.config import TargetIndex
+from migrations.model.errors import SchemaNotReproduced, VectorStoreRefused
 from tests.contract.schema_features import (
     EQUAL,
     FEATURES,
@@ -21,7 +23,7 @@ from tests.contract.schema_features import (
     Refused,
     Verdict,
 )
-from tests.contract.vector_store_world import World, open_world, vectors
+from tests.contract.vector_store_world import World, make_collection, open_world, vectors
 
 #: Milvus takes seconds for a collection, and no longer for several at once.
 AT_ONCE = {"milvus-lite": 1, "milvus-standalone": 8}
@@ -132,3 +134,97 @@ def test_a_feature_is_equal_in_the_copy_or_refused_in_a_sentence(
         assert theirs.digest() == ours.digest()
         assert theirs.holds_the_same_as(ours)
         assert all(theirs.carried.values())
+
+
+# --- ways out that our sentences name --------------------------------------------------------
+
+
+@pytest.fixture(params=list(AT_ONCE))
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    opened = open_world(request.param, request.getfixturevalue)
+    yield opened
+    opened.clean()
+
+
+def test_rows_that_expire_are_carried_once_the_property_is_zero(world: World) -> None:
+    name = world.name()
+    assert world.client is not None
+    ttl = {"collection.ttl.seconds": "3600"}
+    next(each for each in FEATURES if each.name == "rows that expire").make(world.client, name)
+
+    world.client.alter_collection_properties(name, {"collection.ttl.seconds": "0"}, timeout=30)
+    source = world.store.describe(name)
+    assert () == source.unsupported
+    made = world.store.create_like(source, world.name(), TARGET_DIMENSION, "migration 1")
+    world.client.alter_collection_properties(made.name, ttl, timeout=30)
+
+    assert ttl == world.store.describe(made.name).description["properties"]
+
+
+def test_partitions_are_carried_once_their_rows_are_moved_to_the_default_one(world: World) -> None:
+    name = world.name()
+    assert world.client is not None
+    client, vector = world.client, vectors(1)[0]
+    make_collection(client, name)
+    client.create_partition(name, "old", timeout=30)
+    for key, partition in (("a", "old"), ("b", "_default")):
+        row = {"pk": key, "text": key, "vector": vector}
+        client.insert(name, [row], partition_name=partition, timeout=30)
+
+    rows = client.query(
+        name,
+        filter='pk >= ""',
+        output_fields=["*"],
+        partition_names=["old"],
+        consistency_level="Strong",
+        timeout=30,
+    )
+    client.insert(name, [dict(row) for row in rows], timeout=30)
+    if not world.store.ping().startswith("milvus_lite"):  # which cannot, and need not
+        client.release_partitions(name, ["old"], timeout=30)
+    client.drop_partition(name, "old", timeout=30)
+
+    source = world.store.describe(name)
+    assert () == source.unsupported
+    assert ["a", "b"] == [chunk.key for chunk in world.store.read(source, ALL_KEYS, strong=True)]
+
+
+# --- another index ---------------------------------------------------------------------------
+
+
+def test_the_copy_has_the_index_that_is_wanted(world: World) -> None:
+    source = world.collection(metric="L2")
+    wanted = source.with_index(TargetIndex(index_type="FLAT"))
+
+    made = world.store.create_like(wanted, world.name(), TARGET_DIMENSION, "migration 1")
+
+    assert ("FLAT", "L2") == (made.index_type, made.metric)
+    assert [] == wanted.differences(made)
+
+
+def test_an_index_that_does_not_fit_the_new_dimension_is_refused_by_milvus(
+    request: pytest.FixtureRequest,
+) -> None:
+    world = open_world("milvus-standalone", request.getfixturevalue)
+    name = world.name()
+    pq = TargetIndex(index_type="IVF_PQ", params={"nlist": 16, "m": 5, "nbits": 8})
+    wanted = world.collection().with_index(pq)
+
+    with pytest.raises(VectorStoreRefused, match="dimension must be able to be divided by `m`"):
+        world.store.create_like(wanted, name, 16, "migration 1")
+
+    assert 20 == world.store.create_like(wanted, world.name(), 20, "migration 1").dimension
+    world.clean()
+
+
+def test_milvus_lite_keeps_no_parameters_of_an_index_and_the_copy_is_not_passed_off(
+    request: pytest.FixtureRequest,
+) -> None:
+    world = open_world("milvus-lite", request.getfixturevalue)
+    larger = TargetIndex(index_type="HNSW", params={"M": 32, "efConstruction": 200})
+    wanted = world.collection().with_index(larger)
+
+    with pytest.raises(SchemaNotReproduced, match="'M': '32'"):
+        world.store.create_like(wanted, world.name(), 16, "migration 1")
+
+    world.clean()

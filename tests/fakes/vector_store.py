@@ -162,6 +162,13 @@ class FakeVectorStore:
             assert fields[held.schema.key_field] in held.rows
             held.doubles[fields[held.schema.key_field]] = Row(fields, vector, {})
 
+    def alter(self, collection: str, **members: Any) -> None:
+        """What its owner does in Milvus: the collection is described otherwise from now on."""
+        with self._lock:
+            held = self._held(collection)
+            described = {**held.schema.description, **members}
+            held.schema = replace(held.schema, description=described)
+
     def remove(self, collection: str, key: Key) -> None:
         """What a foreign writer does."""
         with self._lock:

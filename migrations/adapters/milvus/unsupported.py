@@ -117,12 +117,13 @@ def _of_the_collection(
     by_key = any(field["is_partition_key"] for field in description["fields"])
     if not by_key and int(described.get("num_partitions") or 1) > 1:
         yield (
-            f"There are {described['num_partitions']} partitions; only collections with nothing"
-            f" but '{_DEFAULT_PARTITION}' are carried over yet."
+            f"There are {described['num_partitions']} partitions, and a key may stand in each;"
+            f" insert the rows of the others into '{_DEFAULT_PARTITION}' and drop those, or migrate"
+            " a collection with a partition key."
         )
     seconds = str(description["properties"].get(_TTL, "0"))
     if seconds not in {"", "0", "-1"}:
         yield (
-            f"Rows expire after {seconds} seconds ({_TTL}), and a copied row would start anew;"
-            " remove the property first."
+            f"Rows expire after {seconds} seconds ({_TTL}), and a copied row would start anew; set"
+            " it to 0 for the time of the migration, and on the new collection afterwards."
         )
