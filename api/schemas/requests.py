@@ -174,7 +174,8 @@ class BotRegistrationRequest(_WithText):
     )
     vector_field: VisibleText | None = Field(
         default=None,
-        description="The field with the vectors; found by itself where there is only one.",
+        description="The field with the vectors that are to be embedded anew; found by itself "
+        "where there is only one float vector. Other vectors are copied as they are.",
         examples=["vector"],
     )
     drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
@@ -197,7 +198,8 @@ class BotChangeRequest(_WithText):
     )
     vector_field: VisibleText | None = Field(
         default=None,
-        description="The field with the vectors, if it was made anew with another.",
+        description="The field with the vectors, if it was made anew with another. It must have "
+        "the model's dimension, and the bot's text must give its vectors.",
         examples=["vector"],
     )
     drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])

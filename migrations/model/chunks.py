@@ -160,6 +160,8 @@ class CollectionSchema:
     float_vectors: tuple[str, ...] = ()
     #: Sentences naming what we cannot carry over exactly; empty when we can.
     unsupported: tuple[str, ...] = ()
+    #: How the embedded vector's index is searched by us; empty: as Milvus does by itself.
+    search_params: Mapping[str, Any] = field(default_factory=dict)
     #: The adapter's own full description, JSON-able; ``create_like`` builds from it.
     description: Mapping[str, Any] = field(default_factory=dict)
 

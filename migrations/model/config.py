@@ -61,6 +61,13 @@ class TargetIndex(BaseModel):
         description="Its parameters, as Milvus calls them.",
         examples=[{"nlist": 128, "m": 16, "nbits": 8}],
     )
+    search: dict[_Name, bool | _Number | float | _Words] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Parameters of the searches by which the new collection is judged before the "
+        "switch: those that the bot's readers are going to send.",
+        examples=[{"nprobe": 16}],
+    )
 
 
 class EmbeddingRef(BaseModel):

@@ -66,6 +66,13 @@ class VectorStore(Protocol):
 
     def is_loaded(self, collection: str) -> bool: ...
 
+    def replicas(self, collection: str) -> list[str]:
+        """The resource group of each replica in which it is loaded, "" for the default one.
+
+        One of the default group where the engine knows no replicas.
+        """
+        ...
+
     def begin_loading(self, collection: str) -> None:
         """Ask for it to be loaded and do not wait; it can be written to meanwhile."""
         ...
@@ -95,7 +102,10 @@ class VectorStore(Protocol):
         ...
 
     def index_state(self, collection: str) -> IndexState:
-        """Of the vector index, whether loaded or not; only flushed rows are certain to count."""
+        """Whether loaded or not; only flushed rows are certain to count.
+
+        Of the vector whose index is furthest behind, where there are several.
+        """
         ...
 
     def resolve_alias(self, alias: str) -> str | None:
@@ -228,5 +238,8 @@ class VectorStore(Protocol):
         output_fields: Sequence[str],
         as_of: Moment | None = None,
     ) -> list[list[Hit]]:
-        """The nearest chunks of each vector, best first, strongly consistent."""
+        """The nearest chunks of each vector, best first, strongly consistent.
+
+        By the schema's search parameters.
+        """
         ...

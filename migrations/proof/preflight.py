@@ -180,6 +180,8 @@ def _check_source(exam: Examination) -> None:
         loaded,
         "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
     )
+    if loaded:
+        _warn_of_replicas(exam)
     chunks = vectors.count(bot.live.collection, as_of=exam.now) if loaded else 0
     added = chunks * exam.target.dimension * 4
     exam.report.add(
@@ -189,6 +191,25 @@ def _check_source(exam: Examination) -> None:
         f"{_until_when(exam)}.",
         chunks=chunks,
         new_vector_bytes=added,
+    )
+
+
+def _warn_of_replicas(exam: Examination) -> None:
+    """How a collection was loaded is no part of what it is, and is not done again by us."""
+    groups = exam.services.vectors.replicas(exam.bot.live.collection)
+    if groups in ([], [""]):
+        return
+    named = sorted({group for group in groups if group})
+    exam.report.add(
+        "replicas",
+        False,
+        f"The collection is loaded in {len(groups)} replica{'s' if len(groups) > 1 else ''}"
+        + (f", in the resource groups {', '.join(named)}" if named else "")
+        + "; the new one is loaded as its properties collection.replica.number and "
+        "collection.resource_groups say, which are carried, or else once in the default group. "
+        "Set them, or load the new collection anew after the switch.",
+        severity="warning",
+        replicas=len(groups),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
@@ -67,7 +67,11 @@ class Run:
 
     @property
     def target(self) -> CollectionSchema:
-        return self._schema_of(self.migration.target_collection)
+        schema, index = (
+            self._schema_of(self.migration.target_collection),
+            self.migration.config.index,
+        )
+        return schema if index is None else replace(schema, search_params=index.search)
 
     @property
     def wanted(self) -> CollectionSchema:

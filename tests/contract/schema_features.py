@@ -95,6 +95,18 @@ class Feature:
 NO_VECTOR: Mapping[str, Any] = {}
 
 
+def printed() -> str:
+    """The list as a table in Markdown, as the documentation has it."""
+    rows = [f"| {each.name} | {_said(each.lite)} | {_said(each.standalone)} |" for each in FEATURES]
+    return "\n".join(["| | milvus-lite 3.2.2 | Milvus 2.3.5 |", "|---|---|---|", *rows])
+
+
+def _said(verdict: Verdict) -> str:
+    if isinstance(verdict, Refused):
+        return f"refused: “{verdict.words}”"
+    return "the engine has none" if isinstance(verdict, Absent) else verdict
+
+
 def _field(name: str, **wanted: Any) -> Callable[[Description], bool]:
     """The description tells of a field with these members, or parameters."""
 

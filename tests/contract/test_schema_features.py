@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from tests.contract.schema_features import (
     Feature,
     Refused,
     Verdict,
+    printed,
 )
 from tests.contract.vector_store_world import World, make_collection, open_world, vectors
 
@@ -111,6 +113,11 @@ def _copied(
 def test_there_are_enough_features_and_each_has_a_name_of_its_own() -> None:
     assert len(FEATURES) >= 40
     assert len(FEATURES) == len({feature.name for feature in FEATURES})
+
+
+def test_the_documentation_has_the_same_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "collections.md"
+    assert printed() in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)

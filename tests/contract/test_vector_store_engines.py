@@ -459,6 +459,20 @@ def test_vectors_beside_the_embedded_one_are_read_and_written_bit_for_bit(lite: 
         write(lite.store, target, [plain])
 
 
+def test_a_search_is_made_with_the_schemas_parameters(standalone: World) -> None:
+    made = standalone.collection()
+    wrong = replace(made, search_params={"ef": 1})
+    write(standalone.store, made, [chunk(f"k{i}") for i in range(5)])
+    with pytest.raises(VectorStoreRefused, match="ef"):
+        standalone.store.search(wrong, vectors(1), limit=5, output_fields=[])
+
+
+def test_a_collection_is_loaded_once_in_the_default_group_unless_somebody_says_otherwise(
+    engine: World, strings: CollectionSchema
+) -> None:
+    assert [""] == engine.store.replicas(strings.name)
+
+
 # --- broken promises --------------------------------------------------------------
 
 

@@ -72,6 +72,7 @@ class FakeVectorStore:
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
         self.flushed_before_read = False
         self.shows_one = False
+        self.replica_groups = [""]
         self.settled = True
         self.unordered = unordered
         self.lagging = lagging
@@ -219,6 +220,11 @@ class FakeVectorStore:
     def is_loaded(self, collection: str) -> bool:
         with self._call("is_loaded"):
             return self._held(collection).loaded
+
+    def replicas(self, collection: str) -> list[str]:
+        with self._call("replicas"):
+            self._held(collection)
+            return list(self.replica_groups)
 
     def begin_loading(self, collection: str) -> None:
         with self._call("begin_loading"):

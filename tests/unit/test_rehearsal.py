@@ -89,6 +89,14 @@ def test_what_a_killed_process_has_left_is_dropped_by_the_next_and_by_the_undo()
         assert [SOURCE] == world.vectors.names()
 
 
+def test_the_target_is_judged_by_the_searches_that_its_readers_send() -> None:
+    world = with_index("HNSW")
+    migration = world.start(index=PQ.model_copy(update={"search": {"nprobe": 9}}))
+    world.deliver(before="migrations.phase.verification")
+    run = world.run_of(migration)
+    assert ({}, {"nprobe": 9}) == (run.source.search_params, run.target.search_params)
+
+
 def test_a_kept_target_with_another_index_is_not_taken_over() -> None:
     world = with_index("HNSW")
     first = world.start(index=PQ)

@@ -39,6 +39,7 @@ LARGEST_PAGE = 16_384
 #: A batch's range holds at most batch_size keys when it is planned; this leaves
 #: room for what was written into it since, and more than this is read in pages.
 BATCH_PAGE = 4_096
+DEFAULT_RESOURCE_GROUP = "__default_resource_group"
 #: As of a few seconds ago at the latest, without waiting.
 BOUNDED = {"consistency_level": "Bounded"}
 #: Older than the clock's last tick (0.2 s) on a node that lags, too.
@@ -172,6 +173,13 @@ class MilvusVectorStore:
             raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
         return bool(state == LoadState.Loaded)
 
+    def replicas(self, collection: str) -> list[str]:
+        if self._connection.is_milvus_lite():
+            return [""]
+        told = self._call("describe_replica", collection)
+        groups = [str(replica.resource_group) for replica in told]
+        return ["" if group == DEFAULT_RESOURCE_GROUP else group for group in groups]
+
     def begin_loading(self, collection: str) -> None:
         self._call("load_collection", collection, _async=True)
 
@@ -211,15 +219,15 @@ class MilvusVectorStore:
             raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
 
     def index_state(self, collection: str) -> IndexState:
-        schema = self.describe(collection)
-        for index in self._indexes(collection):
-            if index["field_name"] == schema.vector_field:
-                return IndexState(
-                    # Not pending_index_rows: those of a segment made by compaction are in it, too.
-                    total_rows=int(index["total_rows"]),
-                    indexed_rows=int(index["indexed_rows"]),
-                )
-        return IndexState(total_rows=0, indexed_rows=0)
+        described = self._described(collection)
+        vectors = {f["name"] for f in described["fields"] if "VECTOR" in f["type"].name}
+        states = [
+            # Not pending_index_rows: those of a segment made by compaction are in it, too.
+            IndexState(int(index["total_rows"]), int(index["indexed_rows"]))
+            for index in self._indexes(described["collection_name"])
+            if index["field_name"] in vectors
+        ]
+        return max(states, key=lambda state: state.unindexed_rows, default=IndexState(0, 0))
 
     # --- aliases ----------------------------------------------------------------
 
@@ -486,7 +494,7 @@ class MilvusVectorStore:
             anns_field=schema.vector_field,
             limit=limit,
             output_fields=list(output_fields),
-            search_params={"metric_type": schema.metric, "params": {}},
+            search_params={"metric_type": schema.metric, "params": dict(schema.search_params)},
             **self._said_or_now(as_of),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
