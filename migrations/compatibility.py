@@ -16,11 +16,12 @@ from migrations.model.answers import (
     TextDiagnosis,
 )
 from migrations.model.bots import Caller
+from migrations.model.config import TargetIndex
 from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
-from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
+from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, MadeAs, examine
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -32,9 +33,15 @@ class EmbeddingCompatibilityManager:
         self._system = system
 
     def validate_change(
-        self, caller: Caller, bot_id: str, provider: str, model: str, dimension: int | None = None
+        self,
+        caller: Caller,
+        bot_id: str,
+        provider: str,
+        model: str,
+        dimension: int | None = None,
+        index: TargetIndex | None = None,
     ) -> ChangeValidation:
-        """Run the checks that open a migration, touching nothing.
+        """Run the checks that open a migration, touching nothing of the bot's.
 
         Raises:
             BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
@@ -47,7 +54,8 @@ class EmbeddingCompatibilityManager:
             raise SameModel(f"The bot uses {target} already; name another model or dimension.")
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
-        return ChangeValidation(bot, target, examine(errand, bot, target, haste=haste))
+        report = examine(errand, bot, target, haste=haste, made_as=MadeAs(index))
+        return ChangeValidation(bot, target, report)
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
         """Which text of its rows the bot's model turns into the stored vectors.
@@ -56,7 +64,7 @@ class EmbeddingCompatibilityManager:
             BotNotFound, InvalidConfiguration: the model cannot be asked.
         """
         bot = self._system.bot(caller, bot_id)
-        schema = self._services.vectors.describe(bot.live.collection)
+        schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
         told = tuple(_told(candidate) for candidate in found.candidates)
         return TextDiagnosis(bot, len(found.rows), told)
@@ -64,9 +72,10 @@ class EmbeddingCompatibilityManager:
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
         embedders = self._services.embedders
+        schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         return DimensionInfo(
             bot=bot,
-            collection_dimension=self._services.vectors.describe(bot.live.collection).dimension,
+            collection_dimension=schema.dimension,
             current=embedders.known(bot.live.embedding.provider, bot.live.embedding.model),
             known_models=embedders.catalogue(),
         )

@@ -17,7 +17,7 @@ from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, RemovedBot, Started
 from migrations.model.bots import Bot, Caller, Role
-from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.config import EmbeddingRef, MigrationConfig, TargetIndex
 from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
@@ -204,6 +204,7 @@ class EmbeddingMigrationSystem:
             duplicate_keys=request.duplicate_keys,
             keys=request.keys,
             unproven_text=request.unproven_text,
+            index=request.index,
         )
 
     def _timeout(self, request: StartRequest) -> int:
@@ -325,5 +326,7 @@ def _or(asked: Number | None, default: Number) -> Number:
 
 
 def _digest(request: StartRequest) -> str:
-    canonical = orjson.dumps(asdict(request), option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(
+        asdict(request), default=TargetIndex.model_dump, option=orjson.OPT_SORT_KEYS
+    )
     return hashlib.sha256(canonical).hexdigest()

@@ -56,7 +56,7 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
     """
     with turn():
         found = services().compatibility.validate_change(
-            current_caller(), path.bot_id, body.provider, body.model, body.dimension
+            current_caller(), path.bot_id, body.provider, body.model, body.dimension, body.index
         )
     return answer(EmbeddingValidationResponse.of(found))
 

@@ -21,6 +21,7 @@ from migrations.model.config import (
     DuplicateKeys,
     Keys,
     OverLong,
+    TargetIndex,
 )
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
@@ -210,7 +211,8 @@ class BotRegistrationRequest(_WithText):
     )
     vector_field: VisibleText | None = Field(
         default=None,
-        description="The field with the vectors; found by itself where there is only one.",
+        description="The field with the vectors that are to be embedded anew; found by itself "
+        "where there is only one float vector. Other vectors are copied as they are.",
         examples=["vector"],
     )
     drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
@@ -233,7 +235,8 @@ class BotChangeRequest(_WithText):
     )
     vector_field: VisibleText | None = Field(
         default=None,
-        description="The field with the vectors, if it was made anew with another.",
+        description="The field with the vectors, if it was made anew with another. It must have "
+        "the model's dimension, and the bot's text must give its vectors.",
         examples=["vector"],
     )
     drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
@@ -250,6 +253,15 @@ class _Target(RequestBody):
     model: VisibleText = Field(description="With which model.", examples=["text-embedding-3-large"])
     dimension: Dimension | None = Field(
         default=None, description="Left out, it is the model's own.", examples=[3072]
+    )
+    index: TargetIndex | None = Field(
+        default=None,
+        description=(
+            "The index of the new collection's embedded vector; left out, it is as the old one's, "
+            "whose parameters may not fit another dimension. The metric stays as it is. Tried at "
+            "validation, on an empty collection that is dropped again."
+        ),
+        examples=[{"index_type": "IVF_PQ", "params": {"nlist": 128, "m": 16, "nbits": 8}}],
     )
 
 
@@ -347,7 +359,7 @@ class MigrationStartRequest(_Target):
     )
 
     def start(self, bot_id: str) -> StartRequest:
-        return StartRequest(bot_id=bot_id, **self.model_dump())
+        return StartRequest(bot_id=bot_id, **{**self.model_dump(), "index": self.index})
 
 
 class OptionalBody(RequestBody):

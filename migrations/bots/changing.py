@@ -36,10 +36,33 @@ def _check_fields(services: Services, bot: Bot, wish: BotChange) -> None:
     schema = services.vectors.describe(bot.live.collection)
     if wish.key_field is not None:
         _require_key_field(schema, wish.key_field)
-    if wish.vector_field is not None:
-        require_vector_field(schema, wish.vector_field)
-    if wish.recipe not in {None, bot.recipe}:
-        prove_recipe(Errand.of(services, bot), bot.live.embedding, schema, wish.recipe)
+    vector_field, recipe = wish.vector_field or bot.vector_field, wish.recipe or bot.recipe
+    if vector_field != bot.vector_field:
+        require_vector_field(schema, vector_field)
+        _require_no_way_back(bot)
+    if (vector_field, recipe) != (bot.vector_field, bot.recipe):
+        schema = services.vectors.describe(bot.live.collection, vector_field)
+        _require_dimension(schema, bot)
+        prove_recipe(Errand.of(services, bot), bot.live.embedding, schema, recipe)
+
+
+def _require_no_way_back(bot: Bot) -> None:
+    """The collection that one goes back to has the vectors of the other field."""
+    if bot.previous is not None:
+        raise InvalidConfiguration(
+            f"The bot can be rolled back to {bot.previous.collection!r} until "
+            f"{bot.previous.expires_at:%Y-%m-%d %H:%M} UTC, where {bot.vector_field!r} was "
+            "embedded; change the vector field after that, or remove the bot and register it anew."
+        )
+
+
+def _require_dimension(schema: CollectionSchema, bot: Bot) -> None:
+    if schema.dimension != bot.live.embedding.dimension:
+        raise InvalidConfiguration(
+            f"The field {schema.vector_field!r} holds {schema.dimension} dimensions and the bot's "
+            f"model gives {bot.live.embedding.dimension}; to migrate another vector, remove the "
+            "bot and register it anew with that field and its model."
+        )
 
 
 def _require_key_field(schema: CollectionSchema, name: str) -> None:

@@ -36,6 +36,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         finish_adopting(services, wish.collection)
     schema = services.vectors.describe(wish.collection)
     require_grant(services.store, caller, _further_names(wish, schema))
+    schema = _of_its_vector(services, wish, schema)
     if schema.unsupported:
         raise CollectionUnsupported(" ".join(schema.unsupported))
     # Asked again when it is recorded: no text of what is somebody's goes to a provider.
@@ -50,7 +51,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         alias=wish.collection if adopts else _alias(services, wish, schema),
         live=LivePair(collection=schema.name, embedding=embedding, generation=1),
         key_field=schema.key_field,
-        vector_field=_vector_field(wish, schema),
+        vector_field=schema.vector_field,
         recipe=_recipe(errand, wish, schema, embedding),
         previous=None,
         created_at=now,
@@ -162,15 +163,28 @@ def _recipe(
     return wish.recipe
 
 
-def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:
-    if wish.vector_field:
-        require_vector_field(schema, wish.vector_field)
-    return schema.vector_field
+def _of_its_vector(
+    services: Services, wish: BotRegistration, schema: CollectionSchema
+) -> CollectionSchema:
+    """The schema with respect to the vector that is embedded; never one of several by guess."""
+    if wish.vector_field is None and len(schema.float_vectors) < 2:
+        return schema
+    if wish.vector_field is None:
+        raise InvalidConfiguration(
+            f"The collection has several float vector fields: {_listed(schema)}. State the one "
+            "that is to be embedded anew as vector_field; the others are copied as they are."
+        )
+    require_vector_field(schema, wish.vector_field)
+    return services.vectors.describe(schema.name, wish.vector_field)
 
 
 def require_vector_field(schema: CollectionSchema, name: str) -> None:
     """Raises InvalidConfiguration."""
-    if name != schema.vector_field:
+    if name not in schema.float_vectors:
         raise InvalidConfiguration(
-            f"The collection has no float vector field {name!r}; it has {schema.vector_field!r}."
+            f"The collection has no float vector field {name!r}; it has {_listed(schema)}."
         )
+
+
+def _listed(schema: CollectionSchema) -> str:
+    return ", ".join(map(repr, schema.float_vectors)) or "none"

@@ -48,7 +48,7 @@ def compared(within: KeyRange, page: Sequence[Chunk], theirs: Sequence[Chunk]) -
             difference.missing.append(chunk)
         elif len(rows) > 1:
             difference.doubled.append((chunk, rows))
-        elif rows[0].fields != chunk.fields:
+        elif not rows[0].holds_the_same_as(chunk):
             difference.changed.append((chunk, rows[0]))
     difference.extra.extend(row for rows in by_key.values() for row in rows)
     return difference

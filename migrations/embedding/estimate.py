@@ -34,7 +34,7 @@ def estimate(
         VectorStoreUnavailable, CollectionNotFound, StateStoreUnavailable.
     """
     services = work.services
-    schema = services.vectors.describe(bot.live.collection)
+    schema = services.vectors.describe(bot.live.collection, bot.vector_field)
     chunks = services.vectors.count(schema.name)
     begun = services.clock.monotonic()
     sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))

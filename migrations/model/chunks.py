@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +13,8 @@ import orjson
 if TYPE_CHECKING:  # whoever only names keys and tasks has no need of it
     import numpy as np
     import numpy.typing as npt
+
+    from migrations.model.config import TargetIndex
 
 #: A Milvus primary key. VARCHAR keys compare by UTF-8 bytes, which is how
 #: Python compares str (code point order is the same order).
@@ -55,20 +57,32 @@ class Chunk:
     the members of the dynamic field included. ``vector`` is float32 of shape
     (dimension,), or None where it was not asked for. ``rows`` is how many rows
     stand under the key: where there are more, this is one of them, see
-    :func:`once_each`.
+    :func:`once_each`. ``carried`` holds the vectors of other fields, which are
+    copied as they are: the bytes that Milvus stores, by the field's name.
     """
 
     key: Key
     fields: Mapping[str, Any]
     vector: npt.NDArray[np.float32] | None = None
     rows: int = 1
+    carried: Mapping[str, bytes] = field(default_factory=dict)
 
     def digest(self) -> bytes:
-        """16 bytes that change when any non-vector field changes (BLAKE2b of sorted JSON)."""
+        """16 bytes that change when anything but the embedded vector changes.
+
+        BLAKE2b of the fields as sorted JSON, and of each carried vector by its name.
+        """
         canonical = orjson.dumps(
             dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
         )
+        for name in sorted(self.carried):
+            value = self.carried[name]
+            canonical += orjson.dumps([name, len(value)]) + value
         return hashlib.blake2b(canonical, digest_size=16).digest()
+
+    def holds_the_same_as(self, other: Chunk) -> bool:
+        """Whether all but the embedded vectors is equal, bit for bit."""
+        return self.fields == other.fields and self.carried == other.carried
 
     def state(self) -> bytes:
         """16 bytes by which a later look tells whether the key has been written to.
@@ -142,8 +156,12 @@ class CollectionSchema:
     metric: str
     #: Names of the VARCHAR fields that are not the key, in the collection's order.
     text_candidates: tuple[str, ...]
+    #: Names of the float vector fields, any of which may be the one that is embedded.
+    float_vectors: tuple[str, ...] = ()
     #: Sentences naming what we cannot carry over exactly; empty when we can.
     unsupported: tuple[str, ...] = ()
+    #: How the embedded vector's index is searched by us; empty: as Milvus does by itself.
+    search_params: Mapping[str, Any] = field(default_factory=dict)
     #: The adapter's own full description, JSON-able; ``create_like`` builds from it.
     description: Mapping[str, Any] = field(default_factory=dict)
     #: Whether Milvus gives the keys: a copy of the collection gets others.
@@ -152,14 +170,61 @@ class CollectionSchema:
     #: None where its own are meant.
     keyed_as: str | None = None
 
-    def differences(self, other: CollectionSchema) -> list[str]:
-        """What differs in ``other`` besides its name and dimension, one sentence each."""
+    def differences(
+        self, other: CollectionSchema, among: Collection[str] | None = None
+    ) -> list[str]:
+        """What differs in ``other`` besides its name and dimension, one sentence each.
+
+        ``among`` names members of the description; without it all are compared.
+        """
         mine, theirs = dict(self.description), dict(other.description)
         return [
-            f"{key}: {mine.get(key)!r} became {theirs.get(key)!r}"
+            f"{key}: {_told_apart(mine.get(key), theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key) != theirs.get(key)
+            if mine.get(key) != theirs.get(key) and (among is None or key in among)
         ]
+
+    @property
+    def index_type(self) -> str:
+        """Of the embedded vector's index, "" where it has none."""
+        for index in self._indexes:
+            if index["field_name"] == self.vector_field:
+                return str(index["params"].get("index_type", ""))
+        return ""
+
+    def with_index(self, wanted: TargetIndex | None) -> CollectionSchema:
+        """With this index of the embedded vector, which keeps its name and metric, if any."""
+        if wanted is None:
+            return self
+        told = {name: _as_described(value) for name, value in wanted.params.items()}
+
+        def of(index: Mapping[str, Any]) -> Mapping[str, Any]:
+            if index["field_name"] != self.vector_field:
+                return index
+            metric = {n: v for n, v in index["params"].items() if n == "metric_type"}
+            return {**index, "params": {**told, **metric, "index_type": wanted.index_type}}
+
+        indexes = [of(index) for index in self._indexes]
+        return replace(self, description={**self.description, "indexes": indexes})
+
+    @property
+    def _indexes(self) -> list[Mapping[str, Any]]:
+        return list(self.description.get("indexes", ()))
+
+
+def _as_described(value: Any) -> str:
+    """A parameter as Milvus tells of it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _told_apart(mine: Any, theirs: Any) -> str:
+    """Of two lists only the members that are not in both."""
+    if isinstance(mine, list) and isinstance(theirs, list):
+        mine, theirs = (
+            [each for each in mine if each not in theirs],
+            [each for each in theirs if each not in mine],
+        )
+    return f"{mine!r} became {theirs!r}"
 
 
 @dataclass(frozen=True)

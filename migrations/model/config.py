@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +41,42 @@ class Keys(StrEnum):
     KEEP = "keep"
     #: Milvus gives others in the new collection; a map tells which belong together.
     REASSIGN = "reassign"
+
+
+#: What an index's parameters may be called and be: what Milvus, JSON and PostgreSQL all take.
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,64}$")]
+_Words = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,256}$")]
+_Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
+
+
+class TargetIndex(BaseModel):
+    """The index of the new collection's embedded vector, where it is not to be the old one's.
+
+    The metric stays: readers ask for it by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index_type: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_]+$",
+        description="As Milvus calls it.",
+        examples=["IVF_PQ"],
+    )
+    params: dict[_Name, bool | _Number | float | _Words] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Its parameters, as Milvus calls them.",
+        examples=[{"nlist": 128, "m": 16, "nbits": 8}],
+    )
+    search: dict[_Name, bool | _Number | float | _Words] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Parameters of the searches by which the new collection is judged before the "
+        "switch: those that the bot's readers are going to send.",
+        examples=[{"nprobe": 16}],
+    )
 
 
 class EmbeddingRef(BaseModel):
@@ -86,6 +123,8 @@ class MigrationConfig(BaseModel):
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     keys: Keys = Keys.KEEP
+    #: Of the target; None: as the source's.
+    index: TargetIndex | None = None
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, OverLong
+from migrations.model.config import DuplicateKeys, Keys, OverLong, TargetIndex
 from migrations.model.texts import Recipe
 
 
@@ -72,6 +72,7 @@ class StartRequest:
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     keys: Keys = Keys.KEEP
     unproven_text: bool = False
+    index: TargetIndex | None = None
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,12 @@ class Migration:
 
         Not of the run, because the next run may take over what this one has paid for.
         """
-        return f"reembed:{self.bot_id}"
+        return tag_of(self.bot_id)
+
+
+def tag_of(bot_id: str) -> str:
+    """What marks a collection as made for this bot."""
+    return f"reembed:{bot_id}"
 
 
 @dataclass(frozen=True)

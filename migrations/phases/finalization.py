@@ -16,6 +16,7 @@ from migrations.model.errors import PermanentError, TransientError, Verification
 from migrations.model.outcomes import Outcome
 from migrations.model.states import Status
 from migrations.process.failpoints import failpoint
+from migrations.proof.same_schema import require_same_schema
 from migrations.run.run import Run
 from migrations.target.alias import follow, for_a_while
 from migrations.target.ready import make_ready
@@ -57,6 +58,7 @@ def _last_preparations(run: Run) -> int:
     """The rows the target holds."""
     result = catch_up_last(run)
     judge_failures(run, result)
+    require_same_schema(run)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
     return expected_rows(run, result)

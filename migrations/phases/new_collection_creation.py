@@ -35,7 +35,7 @@ def execute(run: Run) -> Outcome:
         make_readable(run, migration.target_collection)
         return Outcome()
     vectors.create_like(
-        run.source, migration.target_collection, migration.config.to_dimension, migration.tag
+        run.wanted, migration.target_collection, migration.config.to_dimension, migration.tag
     )
     if target_may_hold_chunks(run) or not waits_for_its_index(run):
         vectors.begin_loading(migration.target_collection)

@@ -6,8 +6,9 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Agreed, Haste, examine
+from migrations.proof.preflight import Agreed, Haste, MadeAs, examine
 from migrations.run.run import Run
+from migrations.target.rehearsal import forget_rehearsal
 
 
 def execute(run: Run) -> Validated:
@@ -28,6 +29,7 @@ def execute(run: Run) -> Validated:
             agreed=Agreed.by(config),
             haste=_haste(run),
             beforehand=False,
+            made_as=None if run.migration.target_adopted else MadeAs(config.index),
         )
     )
     if run.migration.kind is Kind.REVERSE:
@@ -59,4 +61,5 @@ def _examine_way_back(run: Run, report: Report) -> None:
 
 
 def undo(run: Run) -> None:
-    """Nothing was touched."""
+    """What a worker that was killed may have left of a rehearsal; nothing else was touched."""
+    forget_rehearsal(run.services, run.bot)

@@ -8,6 +8,7 @@ from migrations.model.report import Report
 from migrations.proof.retrieval import judge_retrieval
 from migrations.proof.right_vectors import judge_vectors, sample_chunks
 from migrations.proof.same_content import compare_content, judge_content
+from migrations.proof.same_schema import judge_schema
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, flush_meanwhile
 from migrations.target.ready import judge_ready, make_target_readable
@@ -34,6 +35,7 @@ def execute(run: Run) -> Verified:
     if found.in_target > run.services.settings.unindexed_rows:
         wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: judge_ready(run, report))
+    run.patiently(lambda: judge_schema(run, report))
     sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
     again = judge_vectors(run, sample, report)
     run.patiently(lambda: judge_retrieval(run, sample, again, found.as_of, report))

@@ -34,8 +34,12 @@ class VectorStore(Protocol):
 
     def exists(self, collection: str) -> bool: ...
 
-    def describe(self, collection: str) -> CollectionSchema:
-        """The schema behind a collection or alias; ``name`` is the physical name."""
+    def describe(self, collection: str, vector_field: str = "") -> CollectionSchema:
+        """The schema behind a collection or alias; ``name`` is the physical name.
+
+        ``vector_field`` says which float vector is the embedded one, the first if it is not
+        said; the others are carried as they are. One that is not there is ``unsupported``.
+        """
         ...
 
     def create_like(
@@ -61,6 +65,13 @@ class VectorStore(Protocol):
         ...
 
     def is_loaded(self, collection: str) -> bool: ...
+
+    def replicas(self, collection: str) -> list[str]:
+        """The resource group of each replica in which it is loaded, "" for the default one.
+
+        One of the default group where the engine knows no replicas.
+        """
+        ...
 
     def begin_loading(self, collection: str) -> None:
         """Ask for it to be loaded and do not wait; it can be written to meanwhile."""
@@ -91,7 +102,10 @@ class VectorStore(Protocol):
         ...
 
     def index_state(self, collection: str) -> IndexState:
-        """Of the vector index, whether loaded or not; only flushed rows are certain to count."""
+        """Whether loaded or not; only flushed rows are certain to count.
+
+        Of the vector whose index is furthest behind, where there are several.
+        """
         ...
 
     def resolve_alias(self, alias: str) -> str | None:
@@ -219,7 +233,7 @@ class VectorStore(Protocol):
         ...
 
     def upsert(self, schema: CollectionSchema, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Write each chunk's fields with the vector of the same position.
+        """Write each chunk's fields and carried vectors with the vector of the same position.
 
         Keys are distinct within one call; ``vectors`` has shape (len(chunks), dimension).
 
@@ -248,5 +262,8 @@ class VectorStore(Protocol):
         output_fields: Sequence[str],
         as_of: Moment | None = None,
     ) -> list[list[Hit]]:
-        """The nearest chunks of each vector, best first, strongly consistent."""
+        """The nearest chunks of each vector, best first, strongly consistent.
+
+        By the schema's search parameters.
+        """
         ...

@@ -13,7 +13,14 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
-from migrations.model.config import DuplicateKeys, EmbeddingRef, Keys, MigrationConfig, OverLong
+from migrations.model.config import (
+    DuplicateKeys,
+    EmbeddingRef,
+    Keys,
+    MigrationConfig,
+    OverLong,
+    TargetIndex,
+)
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -33,6 +40,7 @@ from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
+from migrations.target.rehearsal import must_be_tried, rehearse
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
@@ -68,6 +76,13 @@ class Haste:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class MadeAs:
+    """How the target is made: the source's index, or another."""
+
+    index: TargetIndex | None = None
+
+
 NOTHING_AGREED = Agreed()
 
 
@@ -81,6 +96,8 @@ class Examination:
     agreed: Agreed
     #: Seconds until the switch and the chunks of a batch; None where nothing is embedded.
     haste: Haste | None
+    #: None where the target is there already.
+    made_as: MadeAs | None
     beforehand: bool
     report: Report
     #: Of all reads: each would wait for one of its own.
@@ -118,6 +135,7 @@ def examine(
     *,
     agreed: Agreed = NOTHING_AGREED,
     haste: Haste | None = None,
+    made_as: MadeAs | None = None,
     beforehand: bool = True,
 ) -> Report:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
@@ -130,13 +148,14 @@ def examine(
         What ends the work.
     """
     now = work.services.vectors.moment()
-    exam = Examination(work, bot, target, agreed, haste, beforehand, Report(), now)
+    exam = Examination(work, bot, target, agreed, haste, made_as, beforehand, Report(), now)
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
     _check_redis(exam)
     if exam.report.passed:
-        schema = work.services.vectors.describe(bot.live.collection)
+        schema = work.services.vectors.describe(bot.live.collection, bot.vector_field)
+        exam.guarded("target_schema", lambda: _check_target_schema(exam, schema))
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
         exam.guarded("deadline", lambda: _check_deadline(exam))
@@ -145,7 +164,7 @@ def examine(
 
 def _check_source(exam: Examination) -> None:
     vectors, bot = exam.services.vectors, exam.bot
-    schema = vectors.describe(bot.live.collection)
+    schema = vectors.describe(bot.live.collection, bot.vector_field)
     exam.report.add(
         "schema",
         not schema.unsupported,
@@ -169,6 +188,8 @@ def _check_source(exam: Examination) -> None:
         loaded,
         "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
     )
+    if loaded:
+        _warn_of_replicas(exam)
     chunks = vectors.count(bot.live.collection, as_of=exam.now) if loaded else 0
     added = chunks * exam.target.dimension * 4
     exam.report.add(
@@ -189,6 +210,39 @@ def _report_given_keys(exam: Examination, schema: CollectionSchema) -> None:
         f"Milvus gives the keys '{schema.key_field}', and will give others in the new collection: "
         "whoever has stored some elsewhere finds out which belong together from the map of keys."
         + ("" if agreed else " Start with keys: reassign if that is all right."),
+    )
+
+
+def _warn_of_replicas(exam: Examination) -> None:
+    """How a collection was loaded is no part of what it is, and is not done again by us."""
+    groups = exam.services.vectors.replicas(exam.bot.live.collection)
+    if groups in ([], [""]):
+        return
+    named = sorted({group for group in groups if group})
+    exam.report.add(
+        "replicas",
+        False,
+        f"The collection is loaded in {len(groups)} replica{'s' if len(groups) > 1 else ''}"
+        + (f", in the resource groups {', '.join(named)}" if named else "")
+        + "; the new one is loaded as its properties collection.replica.number and "
+        "collection.resource_groups say, which are carried, or else once in the default group. "
+        "Set them, or load the new collection anew after the switch.",
+        severity="warning",
+        replicas=len(groups),
+    )
+
+
+def _check_target_schema(exam: Examination, schema: CollectionSchema) -> None:
+    """Made once and dropped, where the dimension, or whoever asked, may have changed its index."""
+    if exam.made_as is None or not must_be_tried(schema, exam.made_as.index):
+        return
+    wanted = schema.with_index(exam.made_as.index)
+    rehearse(exam.services, exam.bot, wanted, exam.target.dimension)
+    exam.report.add(
+        "target_schema",
+        True,
+        f"Milvus has made an empty collection with an index {wanted.index_type} for "
+        f"{exam.target.dimension} dimensions, and it was dropped.",
     )
 
 

@@ -63,13 +63,24 @@ class Run:
 
     @property
     def source(self) -> CollectionSchema:
-        return self.schemas.of(self.services.vectors, self.migration.source_collection)
+        return self._schema_of(self.migration.source_collection)
 
     @property
     def target(self) -> CollectionSchema:
         """Where Milvus gives the keys, its rows are told by those of the source."""
-        found = self.schemas.of(self.services.vectors, self.migration.target_collection)
-        return replace(found, keyed_as=self.source.name) if found.key_is_given else found
+        schema = self._schema_of(self.migration.target_collection)
+        if schema.key_is_given:
+            schema = replace(schema, keyed_as=self.migration.source_collection)
+        index = self.migration.config.index
+        return schema if index is None else replace(schema, search_params=index.search)
+
+    @property
+    def wanted(self) -> CollectionSchema:
+        """What the target's schema has to be, its dimension aside."""
+        return self.source.with_index(self.migration.config.index)
+
+    def _schema_of(self, collection: str) -> CollectionSchema:
+        return self.schemas.of(self.services.vectors, collection, self.bot.vector_field)
 
     def text_of(self, chunk: Chunk) -> str:
         return self.bot.recipe.text_of(chunk.fields)

@@ -99,10 +99,10 @@ class SharedSchemas:
         self._lock = threading.Lock()
         self._found: dict[str, CollectionSchema] = {}
 
-    def of(self, vectors: VectorStore, collection: str) -> CollectionSchema:
-        """Raises what describing raises."""
+    def of(self, vectors: VectorStore, collection: str, vector_field: str) -> CollectionSchema:
+        """With respect to the bot's vector. Raises what describing raises."""
         with self._lock:  # the first one asks, the others wait for it
             found = self._found.get(collection)
             if found is None:
-                found = self._found[collection] = vectors.describe(collection)
+                found = self._found[collection] = vectors.describe(collection, vector_field)
             return found

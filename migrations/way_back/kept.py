@@ -64,7 +64,11 @@ def _fits(services: Services, held: KeptCollection, new: NewMigration) -> bool:
     # The same text has another vector when it is too long and was treated otherwise, or was
     # cut where nobody knows: at what the model was found to take by and by.
     earlier = services.store.migration(held.migration_id)
-    return earlier.config.over_long == new.config.over_long and LONGEST_INPUT not in earlier.totals
+    return (
+        earlier.config.over_long == new.config.over_long
+        and earlier.config.index == new.config.index
+        and LONGEST_INPUT not in earlier.totals
+    )
 
 
 #: Holding is never extended by less, so that a refused drop is not tried every round.
@@ -85,7 +89,7 @@ def retire(services: Services, migration_id: UUID) -> bool:
     may_be_dropped = store.may_be_dropped(migration.bot_id, name)
     # Read before the sweep: a write between the two is the sweep's, a later one differs
     # from what was read. What stays need not be told from what it was.
-    content = content_of_collection(vectors, vectors.describe(name)) if may_be_dropped else None
+    content = _content(services, name, migration.bot_id) if may_be_dropped else None
     result = sweep(services, migration)
     if not result.quiet:
         log.info("retiring_postponed", collection=name, late_writes=result.found)
@@ -146,7 +150,7 @@ def _is_unchanged(services: Services, held: KeptCollection) -> bool:
     """Whether a retired collection is as it was; where that is not known, it is read now."""
     if not held.is_compared:
         return True
-    content, hours = _read(services, held.collection), _extension(services)
+    content, hours = _read(services, held), _extension(services)
     if held.chunks is None or held.content_digest is None:
         services.store.measure_kept(held.collection, content.chunks, content.hex, hours)
         return False
@@ -161,11 +165,16 @@ def _is_unchanged(services: Services, held: KeptCollection) -> bool:
     return False
 
 
-def _read(services: Services, collection: str) -> Content:
+def _read(services: Services, kept: KeptCollection) -> Content:
     vectors = services.vectors
-    if not vectors.is_loaded(collection):
-        vectors.load(collection)
-    return content_of_collection(vectors, vectors.describe(collection))
+    if not vectors.is_loaded(kept.collection):
+        vectors.load(kept.collection)
+    return _content(services, kept.collection, kept.bot_id)
+
+
+def _content(services: Services, collection: str, bot_id: str) -> Content:
+    schema = services.vectors.describe(collection, services.store.bot(bot_id).vector_field)
+    return content_of_collection(services.vectors, schema)
 
 
 def _extension(services: Services) -> float:

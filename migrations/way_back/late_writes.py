@@ -315,7 +315,7 @@ def _still_open(
     lost: list[Conflict] = []
     for chunk, before in written:
         other = theirs.get(chunk.key)
-        if other is not None and other.fields == chunk.fields:
+        if other is not None and other.holds_the_same_as(chunk):
             continue  # a sweep that died after forwarding it, or a writer that writes twice
         if _as_in_snapshot(other, before, str(chunk.key) in left_out):
             open_ones.append((chunk, before))

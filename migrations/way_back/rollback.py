@@ -229,5 +229,6 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
             "keys": Keys.REASSIGN,
             "unproven_text": True,
+            "index": None,
         }
     )

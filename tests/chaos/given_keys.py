@@ -85,10 +85,11 @@ def there_and_back(
         back = there.roll_back()
         _killed_until_ended(ground, back, rng, kills - done, totals, say)
         time.sleep(1)
-    for name, run in (("there", there), ("back", back)):
+    # The way there was taken back by the way back.
+    for run, end in ((there, "rolled_back"), (back, "completed")):
         row = ground.row(run)
-        if row["status"] != "completed":
-            found.append(f"{name} ended as {row['status']}: {row['error']}")
+        if row["status"] != end:
+            found.append(f"{run.id} ended as {row['status']}: {row['error']}")
     ground.revive()
     time.sleep(5)  # the first sweeps
     return found + judged(ground, bot, totals, say)

@@ -407,6 +407,88 @@ def test_nullable_columns_and_defaults_keep_their_values_where_the_engine_has_th
     )
 
 
+def test_a_row_of_another_partition_key_is_written_where_filters_find_it(engine: World) -> None:
+    column = ("tenant", DataType.VARCHAR, {"max_length": 64, "is_partition_key": True})
+    made = engine.collection(columns=[column])
+    before = [chunk(f"k{i:02}", tenant=f"old {i % 7}") for i in range(40)]
+    after = [chunk(f"k{i:02}", tenant=f"new {i % 5}") for i in range(40)]
+    for rows_ in (before, after, after):
+        write(engine.store, made, rows_)
+
+    assert after == [replace(each, vector=None) for each in everything(engine.store, made)]
+    assert 40 == engine.store.count(made.name)
+    assert engine.client is not None
+    found = [
+        engine.client.query(
+            made.name,
+            filter=f'tenant == "{tenant}"',
+            output_fields=["pk"],
+            consistency_level="Strong",
+            timeout=30,
+        )
+        for tenant in ("new 0", "new 3", "old 0")
+    ]
+    assert [8, 8, 0] == [len(rows_) for rows_ in found]
+    engine.store.delete(made, [each.key for each in after[:10]])
+    assert 30 == engine.store.count(made.name)
+
+
+def test_vectors_beside_the_embedded_one_are_read_and_written_bit_for_bit(lite: World) -> None:
+    """Milvus 2.3.5 has one vector a collection."""
+    name = lite.name()
+    assert lite.client is not None
+    make_collection(
+        lite.client,
+        name,
+        columns=[
+            ("image", DataType.FLOAT_VECTOR, {"dim": 3}),
+            ("sparse", DataType.SPARSE_FLOAT_VECTOR, {}),
+            ("maybe", DataType.INT64, {"nullable": True}),
+        ],
+    )
+    source = lite.store.describe(name, "vector")
+    image, sparse = (
+        np.float32([0.1, np.pi, -0.0]).tobytes(),
+        b"\1\0\0\0\315\314\314=\0(k\356\0\0\200?",
+    )
+    plain = chunk("a", maybe=None)
+    rows_ = [
+        replace(chunk(key, maybe=None), carried={"image": image, "sparse": sparse})
+        for key in ("a", "b")
+    ]
+    write(lite.store, source, rows_)
+
+    assert rows_ == everything(lite.store, source)
+    assert rows_ == lite.store.fetch(source, ["a", "b"])
+    assert rows_ == lite.store.fetch_rows(source, ["a", "b"])
+    target = lite.store.create_like(source, lite.name(), 16, "migration 1")
+    write(lite.store, target, lite.store.read(source, ALL_KEYS, strong=True))
+    assert rows_ == lite.store.fetch(target, ["a", "b"])
+    assert [8, 16] == [each.dimension for each in (source, target)]
+    other = lite.store.describe(target.name, "image")
+    assert ("image", 3) == (other.vector_field, other.dimension)
+    [seen, _] = lite.store.fetch(other, ["a", "b"], with_vectors=True)
+    assert seen.vector is not None
+    assert image == seen.vector.tobytes()
+    assert ["sparse", "vector"] == sorted(seen.carried)
+    with pytest.raises(VectorStoreRefused, match=r"lacks the columns \['image', 'sparse'\]"):
+        write(lite.store, target, [plain])
+
+
+def test_a_search_is_made_with_the_schemas_parameters(standalone: World) -> None:
+    made = standalone.collection()
+    wrong = replace(made, search_params={"ef": 1})
+    write(standalone.store, made, [chunk(f"k{i}") for i in range(5)])
+    with pytest.raises(VectorStoreRefused, match="ef"):
+        standalone.store.search(wrong, vectors(1), limit=5, output_fields=[])
+
+
+def test_a_collection_is_loaded_once_in_the_default_group_unless_somebody_says_otherwise(
+    engine: World, strings: CollectionSchema
+) -> None:
+    assert [""] == engine.store.replicas(strings.name)
+
+
 # --- broken promises --------------------------------------------------------------
 
 

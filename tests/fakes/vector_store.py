@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,13 @@ from migrations.ports.vector_store import Moment
 
 KEY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
 
-#: A row: its fields without the vector, and the vector.
-Row = tuple[dict[str, Any], Vectors]
+
+class Row(NamedTuple):
+    """Its fields without vectors, the embedded vector, and the others."""
+
+    fields: dict[str, Any]
+    vector: Vectors
+    carried: dict[str, bytes]
 
 
 @dataclass
@@ -69,6 +74,7 @@ class FakeVectorStore:
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
         self.flushed_before_read = False
         self.shows_one = False
+        self.replica_groups = [""]
         self.settled = True
         self.unordered = unordered
         self.lagging = lagging
@@ -132,7 +138,12 @@ class FakeVectorStore:
         self.flush(collection)
         return made
 
-    def put(self, collection: str, row: Mapping[str, Any]) -> None:
+    def put(
+        self,
+        collection: str,
+        row: Mapping[str, Any],
+        carried: Mapping[str, bytes] | None = None,
+    ) -> None:
         """What a foreign writer does: one row, past everything of ours."""
         fields = dict(row)
         with self._lock:
@@ -141,7 +152,8 @@ class FakeVectorStore:
             vector = fields.pop(schema.vector_field, None)
             if vector is None:
                 vector = _unit(np.random.default_rng(len(held.rows)).normal(size=schema.dimension))
-            held.rows[fields[schema.key_field]] = (fields, np.asarray(vector, dtype=np.float32))
+            vector = np.asarray(vector, dtype=np.float32)
+            held.rows[fields[schema.key_field]] = Row(fields, vector, dict(carried or {}))
             held.doubles.pop(fields[schema.key_field], None)
 
     def double(self, collection: str, row: Mapping[str, Any]) -> None:
@@ -151,14 +163,21 @@ class FakeVectorStore:
             held = self._held(collection)
             vector = np.asarray(fields.pop(held.schema.vector_field), dtype=np.float32)
             assert fields[held.schema.key_field] in held.rows
-            held.doubles[fields[held.schema.key_field]] = (fields, vector)
+            held.doubles[fields[held.schema.key_field]] = Row(fields, vector, {})
+
+    def alter(self, collection: str, **members: Any) -> None:
+        """What its owner does in Milvus: the collection is described otherwise from now on."""
+        with self._lock:
+            held = self._held(collection)
+            described = {**held.schema.description, **members}
+            held.schema = replace(held.schema, description=described)
 
     def put_new(self, collection: str, row: Mapping[str, Any]) -> Key:
         """What a foreign writer does where Milvus gives the keys."""
         fields = dict(row)
         with self._lock:
             held = self._held(collection)
-            return self._given(held, fields, fields.pop(held.schema.vector_field))
+            return self._given(held, fields, fields.pop(held.schema.vector_field), {})
 
     def _first_key(self) -> int:
         return 100_000 * (len(self._collections) + 1)
@@ -182,9 +201,10 @@ class FakeVectorStore:
         with self._call("exists"):
             return self._physical(collection) in self._collections
 
-    def describe(self, collection: str) -> CollectionSchema:
+    def describe(self, collection: str, vector_field: str = "") -> CollectionSchema:
         with self._call("describe"):
-            return self._held(collection).schema
+            schema = self._held(collection).schema
+            return replace(schema, vector_field=vector_field or schema.vector_field)
 
     def create_like(
         self, source: CollectionSchema, name: str, dimension: int, owner_tag: str
@@ -214,6 +234,11 @@ class FakeVectorStore:
     def is_loaded(self, collection: str) -> bool:
         with self._call("is_loaded"):
             return self._held(collection).loaded
+
+    def replicas(self, collection: str) -> list[str]:
+        with self._call("replicas"):
+            self._held(collection)
+            return list(self.replica_groups)
 
     def begin_loading(self, collection: str) -> None:
         with self._call("begin_loading"):
@@ -458,7 +483,8 @@ class FakeVectorStore:
             held = self._held(schema.name)
             for chunk, vector in zip(chunks, vectors, strict=True):
                 fields = {**copy.deepcopy(dict(chunk.fields)), schema.key_field: chunk.key}
-                held.rows[chunk.key] = (fields, np.array(vector, dtype=np.float32))
+                vector = np.array(vector, dtype=np.float32)
+                held.rows[chunk.key] = Row(fields, vector, dict(chunk.carried))
                 held.doubles.pop(chunk.key, None)
 
     def insert(
@@ -467,16 +493,18 @@ class FakeVectorStore:
         with self._call("insert"):
             held = self._held(schema.name)
             return [
-                self._given(held, dict(chunk.fields), vector)
+                self._given(held, dict(chunk.fields), vector, dict(chunk.carried))
                 for chunk, vector in zip(chunks, vectors, strict=True)
             ]
 
-    def _given(self, held: _Collection, fields: dict[str, Any], vector: Any) -> Key:
+    def _given(
+        self, held: _Collection, fields: dict[str, Any], vector: Any, carried: dict[str, bytes]
+    ) -> Key:
         assert held.schema.key_is_given
         key = held.next_key
         held.next_key += 1
         fields = {**copy.deepcopy(fields), held.schema.key_field: key}
-        held.rows[key] = (fields, np.array(vector, dtype=np.float32))
+        held.rows[key] = Row(fields, np.array(vector, dtype=np.float32), carried)
         return key
 
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
@@ -525,6 +553,7 @@ def _schema_of(name: str, dimension: int, key_is_string: bool) -> CollectionSche
         dimension=dimension,
         metric="COSINE",
         text_candidates=(TEXT_FIELD,),
+        float_vectors=(VECTOR_FIELD,),
         description={
             "enable_dynamic_field": True,
             "fields": [{"name": name} for name in (KEY_FIELD, TEXT_FIELD, VECTOR_FIELD)],
@@ -537,11 +566,11 @@ def _in_order(keys: Iterable[Key]) -> list[Key]:
 
 
 def _chunk(schema: CollectionSchema, row: Row, with_vectors: bool) -> Chunk:
-    fields, vector = row
     return Chunk(
-        key=fields[schema.key_field],
-        fields=copy.deepcopy(fields),
-        vector=vector.copy() if with_vectors else None,
+        key=row.fields[schema.key_field],
+        fields=copy.deepcopy(row.fields),
+        vector=row.vector.copy() if with_vectors else None,
+        carried=dict(row.carried),
     )
 
 
@@ -549,7 +578,7 @@ def _nearest(
     schema: CollectionSchema, rows: Sequence[Row], vector: Any, limit: int, fields: Sequence[str]
 ) -> list[Hit]:
     scored = sorted(
-        ((_score(schema.metric, vector, theirs), row) for row, theirs in rows),
+        ((_score(schema.metric, vector, row.vector), row.fields) for row in rows),
         key=lambda pair: pair[0],
         reverse=schema.metric != "L2",
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from migrations.copying import comparison
 from migrations.copying.comparison import catch_up_once, compare
 from migrations.model import task_names as names
-from migrations.model.chunks import ALL_KEYS, KeyRange
+from migrations.model.chunks import ALL_KEYS, Chunk, KeyRange
 from migrations.model.errors import Superseded
 from tests.fakes.vector_store import FakeVectorStore
 from tests.fakes.world import World
@@ -64,6 +64,21 @@ def test_a_field_that_is_missing_on_one_side_is_a_change() -> None:
     assert (set(), {"a"}, set()) == differences(store)
 
 
+def test_a_carried_vector_that_differs_is_a_change() -> None:
+    store = both({"a": "x", "b": "x"}, {"a": "x", "b": "x"})
+    for name, sparse in (("s", b"1"), ("t", b"2")):
+        store.put(name, {"pk": "a", "text": "x"}, {"sparse": sparse})
+        store.put(name, {"pk": "b", "text": "x"}, {"sparse": b"1"})
+    assert (set(), {"a"}, set()) == differences(store)
+
+
+def test_no_two_sets_of_carried_vectors_have_one_digest() -> None:
+    row = {"pk": "a", "text": "x"}
+    sets = [{}, {"a": b""}, {"a": b"1"}, {"b": b"1"}, {"a": b"1", "b": b""}, {"a": b'1["b",0]'}]
+    assert len(sets) == len({Chunk("a", row, carried=each).digest() for each in sets})
+    assert Chunk("a", row).digest() == Chunk("a", dict(reversed(row.items()))).digest()
+
+
 def test_the_rows_that_were_compared_are_counted_once() -> None:
     store = both(dict.fromkeys("abcdefg", "x"), {})
     found = compare(store, store.describe("s"), store.describe("t"))
@@ -81,3 +96,20 @@ def test_a_pass_that_lost_its_right_while_it_stood_still_applies_nothing() -> No
     with world.at("catch_up.before_apply", redrive), pytest.raises(Superseded):
         catch_up_once(run)
     assert "zzz" in world.texts_of(migration.target_collection)
+
+
+def test_a_carried_vector_that_changed_is_copied_and_its_text_is_not_paid_again() -> None:
+    world = World()
+    migration = world.start()
+    world.deliver(before=names.CATCH_UP)
+    source = world.store.bot("bot").live.collection
+    [row] = world.vectors.fetch(world.vectors.describe(source), ["k001"])
+    world.vectors.put(source, row.fields, {"sparse": b"new"})
+    run = world.run_of(migration)
+    embedded = world.embedders.calls
+
+    result = catch_up_once(run)
+
+    assert (1, 0, embedded) == (result.copied, result.embedded, world.embedders.calls)
+    [copied] = world.vectors.fetch(run.target, ["k001"])
+    assert {"sparse": b"new"} == copied.carried

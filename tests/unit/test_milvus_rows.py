@@ -7,14 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pymilvus.client.entity_helper import extract_row_data_from_fields_data_v2
+from pymilvus import DataType
+from pymilvus.client.entity_helper import (
+    extract_row_data_from_fields_data_v2,
+    pack_field_value_to_field_data,
+)
 from pymilvus.client.types import HybridExtraList
-from pymilvus.grpc_gen import milvus_pb2
+from pymilvus.grpc_gen import milvus_pb2, schema_pb2
 
+from migrations.adapters.milvus.carried import values_of
 from migrations.adapters.milvus.rows import (
     can_pack,
     check_rows,
     chunks_from,
+    output_fields,
     packed_request,
     plain_rows,
 )
@@ -129,9 +135,11 @@ def test_nullable_columns_and_defaults_are_left_to_the_client() -> None:
     ]
 
 
-def answered(chunks: list[Chunk], vectors: np.ndarray) -> HybridExtraList:
+def answered(
+    chunks: list[Chunk], vectors: np.ndarray, schema: CollectionSchema = SCHEMA
+) -> HybridExtraList:
     """What pymilvus makes of these rows when a server answers with them."""
-    columns = packed_request(SCHEMA, chunks, vectors).fields_data
+    columns = packed_request(schema, chunks, vectors).fields_data
     rows: list[dict[str, Any]] = [{} for _ in chunks]
     lazy = [c for c in columns if extract_row_data_from_fields_data_v2(c, rows)]
     assert {"vector", "$meta"} <= {column.field_name for column in lazy}
@@ -159,3 +167,61 @@ def test_rows_are_the_same_whether_we_decode_their_columns_or_pymilvus_does(
             assert vector.tolist() == our.vector.tolist() == their.vector.tolist()
         else:
             assert our.vector is None is their.vector
+
+
+CARRIED = {
+    "image": ("FLOAT_VECTOR", 2, np.float32([0.1, -0.0]).tobytes()),
+    "words": ("SPARSE_FLOAT_VECTOR", 0, b"\1\0\0\0\315\314\314=\0(k\356\0\0\200?"),
+    "bits": ("BINARY_VECTOR", 16, b"\x00\xff"),
+    "half": ("FLOAT16_VECTOR", 2, np.float16([0.1, -2]).tobytes()),
+    "brain": ("BFLOAT16_VECTOR", 2, b"\1\2\3\4"),
+    "small": ("INT8_VECTOR", 3, b"\x80\x00\x7f"),
+}
+
+
+def with_carried() -> CollectionSchema:
+    others = [field(n, kind, params={"dim": dim}) for n, (kind, dim, _) in CARRIED.items()]
+    computed = field("computed", "SPARSE_FLOAT_VECTOR", is_function_output=True)
+    fields = [*SCHEMA.description["fields"], *others, computed]
+    return replace(SCHEMA, description={**SCHEMA.description, "fields": fields})
+
+
+def test_carried_vectors_come_back_bit_for_bit_whoever_decodes_them() -> None:
+    schema = with_carried()
+    values = {name: value for name, (_, _, value) in CARRIED.items()}
+    turned = {**values, "image": values["image"][::-1], "bits": values["bits"][::-1]}
+    chunks = [replace(chunk("a"), carried=values), replace(chunk("b"), carried=turned)]
+    vectors = np.zeros((2, 3), dtype=np.float32)
+    ours = chunks_from(schema, answered(chunks, vectors, schema), with_vectors=False)
+    rows = [dict(row) for row in answered(chunks, vectors, schema)]
+    theirs = chunks_from(schema, rows, with_vectors=False)
+    assert chunks == ours == theirs
+    assert {*CARRIED} == {*output_fields(schema, with_vectors=False)} - {
+        "pk",
+        "text",
+        "meta",
+        "$meta",
+    }
+
+
+def test_the_client_takes_carried_vectors_as_it_packs_them() -> None:
+    schema = with_carried()
+    values = {name: value for name, (_, _, value) in CARRIED.items()}
+    vectors = np.zeros((1, 3), dtype=np.float32)
+
+    [row] = plain_rows(schema, [replace(chunk("a"), carried=values)], vectors)
+
+    packed = packed_request(schema, [replace(chunk("a"), carried=values)], vectors).fields_data
+    for name, (kind, dim, value) in CARRIED.items():
+        column = schema_pb2.FieldData(field_name=name, type=DataType[kind])
+        cache: dict[int, list[bytes]] = {}
+        info = {"name": name, "params": {"dim": dim}}
+        pack_field_value_to_field_data(row[name], column, info, cache)
+        sent = next(each for each in packed if each.field_name == name)
+        assert [value] == values_of(sent)
+        assert [value] == (cache[id(column)] if cache else values_of(column))
+
+
+def test_a_chunk_that_lacks_a_carried_vector_is_not_written() -> None:
+    with pytest.raises(VectorStoreRefused, match="lacks the columns"):
+        packed_request(with_carried(), [chunk("a")], np.zeros((1, 3), dtype=np.float32))

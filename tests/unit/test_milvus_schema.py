@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from pymilvus import DataType
+from pymilvus import DataType, FunctionType
 
 from migrations.adapters.milvus.creation import collection_request
 from migrations.adapters.milvus.schema import collection_schema, owner_of
@@ -116,6 +116,13 @@ def test_a_key_that_milvus_gives_is_carried_as_such() -> None:
 
 
 SPARSE = {"name": "sparse", "type": DataType.SPARSE_FLOAT_VECTOR, "params": {}}
+VECTOR2 = {"name": "vec2", "type": DataType.FLOAT_VECTOR, "params": {"dim": 3}}
+BM25 = {
+    "name": "bm25",
+    "type": FunctionType.BM25,
+    "input_field_names": ["text"],
+    "output_field_names": ["sparse"],
+}
 
 
 @pytest.mark.parametrize(
@@ -126,14 +133,17 @@ SPARSE = {"name": "sparse", "type": DataType.SPARSE_FLOAT_VECTOR, "params": {}}
             "'pk' is assigned by Milvus (auto_id) as VARCHAR",
         ),
         (described({**KEY, "type": DataType.INT32}, TEXT, VECTOR), "'pk' is INT32"),
-        (described(KEY, TEXT, VECTOR, {**VECTOR, "name": "vec2"}), "(vec, vec2)"),
-        (described(KEY, TEXT, VECTOR, SPARSE), "'sparse' is SPARSE_FLOAT_VECTOR"),
-        (described(KEY, {**TEXT, "is_partition_key": True}, VECTOR), "'text' is a partition key"),
-        (described(KEY, {**TEXT, "is_clustering_key": True}, VECTOR), "'text' is a clustering"),
-        (described(KEY, {**TEXT, "nullable": True, "default_value": "x"}, VECTOR), "nullable and"),
+        (described(KEY, TEXT, VECTOR, {**VECTOR2, "nullable": True}), "'vec2' may be null"),
+        (described(KEY, TEXT, VECTOR, {**VECTOR2, "type": 106}), "'vec2' is _ARRAY_OF_VECTOR"),
+        (described(struct_array_fields=[{"name": "s"}]), "'s' is an array of structs"),
+        (described(external_source="s3://a"), "external source"),
         (described(KEY, TEXT, VECTOR, {"name": "p", "type": 24, "params": {}}), "'p' is GEOMETRY"),
         (described(KEY, TEXT, VECTOR, {"name": "s", "type": 999, "params": {}}), "'s' is UNKNOWN"),
-        (described(functions=[{"name": "bm25"}]), "'bm25'"),
+        (described(functions=[{**BM25, "type": 4}]), "The function 'bm25' is MINHASH"),
+        (
+            described(KEY, TEXT, {**VECTOR, "is_function_output": True}),
+            "'vec' is filled by a function",
+        ),
         (described(num_partitions=3), "3 partitions"),
         (described(properties={"collection.ttl.seconds": "60"}), "expire after 60 seconds"),
     ],
@@ -144,6 +154,47 @@ def test_what_cannot_be_carried_over_is_named(collection: dict[str, Any], word: 
     [reason] = collection_schema(collection, indexes).unsupported
 
     assert word in reason
+
+
+def test_one_of_several_vectors_is_embedded_and_the_others_keep_their_dimension() -> None:
+    collection, index2 = described(KEY, TEXT, VECTOR, VECTOR2), {**INDEX, "field_name": "vec2"}
+
+    first, second = (
+        collection_schema(collection, [INDEX, {**index2, "metric_type": "IP"}], name)
+        for name in ("vec", "vec2")
+    )
+
+    assert ("vec", 8, "L2") == (first.vector_field, first.dimension, first.metric)
+    assert ("vec2", 3, "IP") == (second.vector_field, second.dimension, second.metric)
+    assert ("vec", "vec2") == first.float_vectors == second.float_vectors
+    assert first == collection_schema(collection, [INDEX, {**index2, "metric_type": "IP"}])
+    made = collection_request(second, 64, "migration 1")["schema"].fields
+    assert {"vec": 8, "vec2": 64} == {f.name: f.params["dim"] for f in made if "dim" in f.params}
+
+
+def test_a_vector_that_is_not_there_is_unsupported() -> None:
+    schema = collection_schema(described(), [INDEX], "dense")
+
+    assert ("There is no FLOAT_VECTOR field 'dense'; there is vec.",) == schema.unsupported
+
+
+def test_a_function_and_a_partition_key_are_made_again() -> None:
+    tenant = {**varchar("tenant"), "is_partition_key": True}
+    fields = (KEY, TEXT, VECTOR, {**SPARSE, "is_function_output": True}, tenant)
+    source = collection_schema(described(*fields, functions=[BM25], num_partitions=64), [INDEX])
+
+    request = collection_request(source, 16, "migration 1")
+
+    assert () == source.unsupported
+    [function] = request["schema"].functions
+    assert ("bm25", FunctionType.BM25, ["text"], ["sparse"]) == (
+        function.name,
+        function.type,
+        function.input_field_names,
+        function.output_field_names,
+    )
+    assert 64 == request["num_partitions"]
+    assert ["tenant"] == [f.name for f in request["schema"].fields if f.is_partition_key]
 
 
 def test_a_collection_without_a_vector_or_without_an_index_is_unsupported() -> None:

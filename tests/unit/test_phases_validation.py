@@ -383,3 +383,21 @@ def _digest(world: World) -> str:
     info = backup_creation.execute(world.run_of(world.start())).info
     digest: str = info.content_digest
     return digest
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([""], None),
+        (["", ""], "loaded in 2 replicas; the new one"),
+        (["fast"], "loaded in 1 replica, in the resource groups fast; the new one"),
+    ],
+)
+def test_replicas_that_are_not_carried_are_warned_of(groups: list[str], words: str | None) -> None:
+    world = World()
+    world.vectors.replica_groups = groups
+    report = world.manager.validate_change(OWNER, "bot", "fake", "large").report
+    assert report.passed
+    told = [check.message for check in report.warnings if check.name == "replicas"]
+    assert [words is not None] * len(told) == [str(words) in message for message in told]
+    assert len(told) == (words is not None)

@@ -94,6 +94,15 @@ def test_a_wish_the_collection_contradicts_is_refused(wish: dict[str, Any], sent
     assert ["bot"] == [bot.bot_id for bot in world.store.bots()]
 
 
+def test_one_of_several_vectors_must_be_named() -> None:
+    world = with_zoo(float_vectors=("image", "vector"), vector_field="vector")
+    with pytest.raises(
+        InvalidConfiguration, match=r"vector fields: 'image', 'vector'\. State the one"
+    ):
+        register(world)
+    assert "vector" == register(world, vector_field="vector").vector_field
+
+
 def test_a_collection_whose_name_gives_no_alias_asks_for_one() -> None:
     world = World()
     world.vectors.seed("my-zoo", ROWS, SMALL.dimension)

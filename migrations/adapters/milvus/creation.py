@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pymilvus import DataType, MilvusClient
+from pymilvus import DataType, Function, FunctionType, MilvusClient
 
-from migrations.adapters.milvus.schema import FLOAT_VECTOR, OWNER_PROPERTY
+from migrations.adapters.milvus.schema import OWNER_PROPERTY
 from migrations.model.chunks import CollectionSchema
 
 
@@ -20,27 +20,43 @@ def collection_request(source: CollectionSchema, dimension: int, owner_tag: str)
         description=described["description"],
     )
     for field in described["fields"]:
-        schema.add_field(field["name"], DataType[field["type"]], **_field_options(field, dimension))
+        options = _field_options(field)
+        if field["name"] == source.vector_field:
+            options["dim"] = dimension
+        schema.add_field(field["name"], DataType[field["type"]], **options)
+    for function in described["functions"]:
+        schema.add_function(_function(function))
+    partitions = described["num_partitions"]
     return {
         "schema": schema,
         "num_shards": described["num_shards"],
         "consistency_level": described["consistency_level"],
         "properties": {**described["properties"], OWNER_PROPERTY: owner_tag},
+        **({} if partitions is None else {"num_partitions": partitions}),
     }
 
 
-def _field_options(field: Mapping[str, Any], dimension: int) -> dict[str, Any]:
+def _field_options(field: Mapping[str, Any]) -> dict[str, Any]:
     options = {"description": field["description"], **field["params"]}
-    if field["type"] == FLOAT_VECTOR:
-        options["dim"] = dimension
     if "element_type" in field:
         options["element_type"] = DataType[field["element_type"]]
     if "default_value" in field:
         options["default_value"] = field["default_value"]
-    for flag in ("is_primary", "auto_id", "nullable"):
+    for flag in ("is_primary", "auto_id", "nullable", "is_partition_key", "is_clustering_key"):
         if field[flag]:
             options[flag] = True
     return options
+
+
+def _function(told: Mapping[str, Any]) -> Function:
+    return Function(
+        told["name"],
+        FunctionType[told["type"]],
+        told["input_field_names"],
+        told["output_field_names"],
+        told["description"],
+        dict(told["params"]),
+    )
 
 
 def index_request(index: Mapping[str, Any]) -> Any:

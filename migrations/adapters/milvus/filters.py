@@ -8,10 +8,12 @@ Neither engine, in the versions tested, reads pymilvus' filter templates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from migrations.model.chunks import Key, KeyRange
 
+#: Keys in one filter; the grammar's parser is the limit, not the network.
+KEYS_PER_FILTER = 1_000
 INT64_MIN = -(2**63)
 #: The smallest number the grammar can write: it reads a minus and then a number,
 #: and 2**63 itself is no INT64.
@@ -33,6 +35,12 @@ def one_of(key_field: str, keys: Sequence[Key]) -> str:
     if len(written) == len(keys):
         return listed
     return f"{listed} or {key_field} < {_LEAST_LITERAL}"
+
+
+def each_of(key_field: str, keys: Sequence[Key]) -> Iterator[str]:
+    """Filters that together are true for the rows of all these keys."""
+    for start in range(0, len(keys), KEYS_PER_FILTER):
+        yield one_of(key_field, keys[start : start + KEYS_PER_FILTER])
 
 
 def in_range(key_field: str, within: KeyRange, *, key_is_string: bool) -> str:

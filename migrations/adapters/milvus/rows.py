@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from migrations.adapters.milvus import carried
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
 from migrations.model.errors import DimensionMismatch, VectorStoreRefused
 
@@ -37,8 +38,6 @@ _MEMBER = {
     "DOUBLE": "double_data",
     "VARCHAR": "string_data",
 }
-#: FloatArray.data: field 1, length-delimited because proto3 packs numbers.
-_PACKED_FLOATS = b"\x0a"
 
 Fields = Sequence[Mapping[str, Any]]
 
@@ -61,6 +60,7 @@ def output_fields(schema: CollectionSchema, *, with_vectors: bool) -> list[str]:
     names = [field["name"] for field in scalar_fields(schema)]
     if schema.description["enable_dynamic_field"]:
         names.append(DYNAMIC_FIELD)
+    names.extend(field["name"] for field in carried.carried_fields(schema))
     if with_vectors:
         names.append(schema.vector_field)
     return names
@@ -74,10 +74,12 @@ def chunks_from(
 ) -> list[Chunk]:
     """The rows of a query as chunks."""
     vectors = _take_vectors(schema, result) if with_vectors else None
+    others = [_take_carried(field, result) for field in carried.carried_fields(schema)]
     dynamic = _take_dynamic(result)
+    undeclared = {schema.vector_field, *(name for name, _ in others)}
     chunks = []
     for position, row in enumerate(result):
-        fields = {name: value for name, value in row.items() if name != schema.vector_field}
+        fields = {name: value for name, value in row.items() if name not in undeclared}
         if dynamic is not None:
             fields = {**dynamic[position], **fields}  # a declared column goes before a member
         chunks.append(
@@ -85,6 +87,7 @@ def chunks_from(
                 key=fields[schema.key_field],
                 fields=fields,
                 vector=None if vectors is None else vectors[position],
+                carried={name: values[position] for name, values in others},
             )
         )
     return chunks
@@ -102,6 +105,15 @@ def _take_vectors(schema: CollectionSchema, result: Any) -> Vectors:
         return _matrix(column.vectors.float_vector, column.vectors.dim)
     rows = [row[schema.vector_field] for row in result]
     return np.asarray(rows, dtype=np.float32).reshape(len(rows), schema.dimension)
+
+
+def _take_carried(field: Mapping[str, Any], result: Any) -> tuple[str, list[bytes]]:
+    """A vector field that is copied as it is, with the bytes of each row."""
+    name, kind = field["name"], field["type"]
+    column = _take(result, lambda column: column.field_name == name)
+    if column is not None:
+        return name, carried.values_of(column)
+    return name, [carried.value_of(kind, row[name]) for row in result]
 
 
 def _take_dynamic(result: Any) -> list[dict[str, Any]] | None:
@@ -149,12 +161,18 @@ def plain_rows(
 ) -> list[dict[str, Any]]:
     """Rows as MilvusClient.upsert takes them."""
     json_fields = [field["name"] for field in scalar_fields(schema) if field["type"] == "JSON"]
+    kinds = {field["name"]: field["type"] for field in carried.carried_fields(schema)}
     rows = []
-    for row, vector in zip(_complete(schema, chunks), vectors, strict=True):
+    for chunk, row, vector in zip(chunks, _complete(schema, chunks), vectors, strict=True):
         # pymilvus takes a str in a JSON column for JSON that is written already.
         told = {name: _as_text(row[name]) for name in json_fields if row.get(name) is not None}
-        rows.append({**row, **told, schema.vector_field: vector})
+        others = {n: carried.as_given(kind, chunk.carried[n]) for n, kind in kinds.items()}
+        rows.append({**row, **told, **others, schema.vector_field: vector})
     return rows
+
+
+def has_partition_key(schema: CollectionSchema) -> bool:
+    return any(field.get("is_partition_key") for field in schema.description["fields"])
 
 
 def can_pack(schema: CollectionSchema) -> bool:
@@ -171,6 +189,7 @@ def packed_request(
     declared = written_fields(schema)
     columns = [_column(field, [row[field["name"]] for row in rows]) for field in declared]
     columns.append(_vector_column(schema, vectors))
+    columns.extend(_carried_column(field, chunks) for field in carried.carried_fields(schema))
     if schema.description["enable_dynamic_field"]:
         columns.append(_dynamic_column({field["name"] for field in declared}, rows))
     request = milvus_pb2.InsertRequest if insert else milvus_pb2.UpsertRequest
@@ -181,6 +200,7 @@ def _complete(schema: CollectionSchema, chunks: Sequence[Chunk]) -> list[dict[st
     """What is sent of each chunk's fields, when they are the collection's."""
     declared = written_fields(schema)
     needed = {field["name"] for field in declared if not _may_lack(field)}
+    others = {field["name"] for field in carried.carried_fields(schema)}
     known = {field["name"] for field in declared}
     dynamic = schema.description["enable_dynamic_field"]
     rows = []
@@ -188,8 +208,8 @@ def _complete(schema: CollectionSchema, chunks: Sequence[Chunk]) -> list[dict[st
         row = {**chunk.fields, schema.key_field: chunk.key}
         if schema.key_is_given:
             del row[schema.key_field]
-        if not needed <= row.keys():
-            missing = sorted(needed - row.keys())
+        if not needed <= row.keys() or not others <= chunk.carried.keys():
+            missing = sorted(needed - row.keys() | others - chunk.carried.keys())
             raise VectorStoreRefused(f"The chunk {chunk.key!r} lacks the columns {missing}.")
         if not dynamic and not row.keys() <= known:
             extra = sorted(row.keys() - known)
@@ -240,19 +260,16 @@ def _vector_column(schema: CollectionSchema, vectors: Vectors) -> Any:
         field_name=schema.vector_field, type=schema_pb2.DataType.FloatVector
     )
     column.vectors.dim = schema.dimension
-    floats = vectors.tobytes()
-    column.vectors.float_vector.MergeFromString(_PACKED_FLOATS + _varint(len(floats)) + floats)
+    carried.fill_floats(column, vectors.tobytes())
     return column
 
 
-def _varint(number: int) -> bytes:
-    """A protobuf length: seven bits per byte, the low ones first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def _carried_column(field: Mapping[str, Any], chunks: Sequence[Chunk]) -> Any:
+    name = field["name"]
+    kind = schema_pb2.DataType.Value(carried.wire_name(field["type"]))
+    column = schema_pb2.FieldData(field_name=name, type=kind)
+    carried.fill(column, field, [chunk.carried[name] for chunk in chunks])
+    return column
 
 
 def _dynamic_column(declared: set[str], rows: Sequence[Mapping[str, Any]]) -> Any:

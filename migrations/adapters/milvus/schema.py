@@ -1,8 +1,8 @@
 """A collection as Milvus describes it, turned into a CollectionSchema and back.
 
 ``description`` holds everything a copy must have in common with its source, in
-words and numbers that JSON can carry. Left out are the name, the dimension, the
-owner tag, and what the server assigns: ids, timestamps, counts.
+words and numbers that JSON can carry. Left out are the name, the dimension of the
+embedded vector, the owner tag, and what the server assigns: ids, timestamps, counts.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymilvus import DataType
+from pymilvus import DataType, FunctionType
 
+from migrations.adapters.milvus.carried import FLOAT_VECTOR
 from migrations.adapters.milvus.unsupported import reasons
 from migrations.model.chunks import CollectionSchema
 
@@ -31,27 +32,32 @@ _FIELD_FLAGS = (
     "is_clustering_key",
     "is_function_output",
 )
-FLOAT_VECTOR = DataType.FLOAT_VECTOR.name
 VARCHAR = DataType.VARCHAR.name
 
 
 def collection_schema(
-    described: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]]
+    described: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]], vector_field: str = ""
 ) -> CollectionSchema:
-    """From the answers of describe_collection and describe_index."""
+    """From the answers of describe_collection and describe_index.
+
+    ``vector_field`` is the embedded vector's, the first float vector's if it is not said.
+    """
     description = _description(described, indexes)
     fields: list[dict[str, Any]] = description["fields"]
     key = _first(fields, lambda field: field["is_primary"])
-    vector = _first(fields, lambda field: field["type"] == FLOAT_VECTOR)
+    vectors = [field for field in fields if field["type"] == FLOAT_VECTOR]
+    embedded = _first(vectors, lambda field: vector_field in {"", field["name"]})
+    dimension = embedded.get("params", {}).pop("dim", 0)
     return CollectionSchema(
         name=str(described["collection_name"]),
         key_field=key.get("name", ""),
         key_is_string=key.get("type") == VARCHAR,
-        vector_field=vector.get("name", ""),
-        dimension=_dimension(described, vector.get("name", "")),
-        metric=_metric(description["indexes"], vector.get("name", "")),
+        vector_field=embedded.get("name", vector_field),
+        dimension=int(dimension),
+        metric=_metric(description["indexes"], embedded.get("name", "")),
         text_candidates=_text_candidates(fields),
-        unsupported=tuple(reasons(description, described)),
+        float_vectors=tuple(field["name"] for field in vectors),
+        unsupported=tuple(reasons(description, described, embedded.get("name", vector_field))),
         description=description,
         key_is_given=bool(key.get("auto_id")),
     )
@@ -67,13 +73,19 @@ def _description(
 ) -> dict[str, Any]:
     properties = dict(described.get("properties", {}))
     properties.pop(OWNER_PROPERTY, None)
+    fields = [_field(field) for field in described["fields"]]
+    by_key = any(field["is_partition_key"] for field in fields)
     return {
         "description": described.get("description", ""),
         "enable_dynamic_field": bool(described.get("enable_dynamic_field")),
+        "enable_namespace": bool(described.get("enable_namespace")),
         "consistency_level": described.get("consistency_level_name", ""),
         "num_shards": int(described.get("num_shards") or 1),
         "properties": {str(name): str(value) for name, value in properties.items()},
-        "fields": [_field(field) for field in described["fields"]],
+        #: Those that a partition key fills; None where there is no such key.
+        "num_partitions": int(described.get("num_partitions") or 1) if by_key else None,
+        "fields": fields,
+        "functions": [_function(function) for function in described.get("functions") or ()],
         "indexes": sorted(map(_index, indexes), key=lambda index: index["index_name"]),
     }
 
@@ -81,8 +93,6 @@ def _description(
 def _field(field: Mapping[str, Any]) -> dict[str, Any]:
     kind = _type_name(field["type"])
     params = {name: _plain(value) for name, value in (field.get("params") or {}).items()}
-    if kind == FLOAT_VECTOR:
-        params.pop("dim", None)
     told: dict[str, Any] = {
         "name": field["name"],
         "type": kind,
@@ -95,6 +105,17 @@ def _field(field: Mapping[str, Any]) -> dict[str, Any]:
     if field.get("default_value") is not None:
         told["default_value"] = _default(field["default_value"])
     return told
+
+
+def _function(function: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": function["name"],
+        "type": FunctionType(function["type"]).name,
+        "description": function.get("description", ""),
+        "params": {name: _plain(value) for name, value in (function.get("params") or {}).items()},
+        "input_field_names": list(function["input_field_names"]),
+        "output_field_names": list(function["output_field_names"]),
+    }
 
 
 def _type_name(value: Any) -> str:
@@ -127,11 +148,6 @@ def _index(index: Mapping[str, Any]) -> dict[str, Any]:
 
 def _first(fields: Sequence[Mapping[str, Any]], wanted: Any) -> Mapping[str, Any]:
     return next((field for field in fields if wanted(field)), {})
-
-
-def _dimension(described: Mapping[str, Any], vector_field: str) -> int:
-    field = _first(described["fields"], lambda field: field["name"] == vector_field)
-    return int((field.get("params") or {}).get("dim", 0))
 
 
 def _metric(indexes: Sequence[Mapping[str, Any]], vector_field: str) -> str:

@@ -39,8 +39,7 @@ LARGEST_PAGE = 16_384
 #: A batch's range holds at most batch_size keys when it is planned; this leaves
 #: room for what was written into it since, and more than this is read in pages.
 BATCH_PAGE = 4_096
-#: Keys in one filter; the grammar's parser is the limit, not the network.
-KEYS_PER_FILTER = 1_000
+DEFAULT_RESOURCE_GROUP = "__default_resource_group"
 #: As of a few seconds ago at the latest, without waiting.
 BOUNDED = {"consistency_level": "Bounded"}
 #: Older than the clock's last tick (0.2 s) on a node that lags, too.
@@ -77,9 +76,10 @@ class MilvusVectorStore:
     def exists(self, collection: str) -> bool:
         return bool(self._call("has_collection", collection))
 
-    def describe(self, collection: str) -> CollectionSchema:
+    def describe(self, collection: str, vector_field: str = "") -> CollectionSchema:
         described = self._described(collection)
-        return collection_schema(described, self._indexes(described["collection_name"]))
+        indexes = self._indexes(described["collection_name"])
+        return collection_schema(described, indexes, vector_field)
 
     def _described(self, collection: str) -> Mapping[str, Any]:
         described: Mapping[str, Any] = self._call("describe_collection", collection)
@@ -99,7 +99,7 @@ class MilvusVectorStore:
         if not self._adoptable(name, owner_tag):
             self._create(source, name, dimension, owner_tag)
         self._index_like(source, name)
-        made = self.describe(name)
+        made = self.describe(name, source.vector_field)
         differences = source.differences(made)
         if made.dimension != dimension:
             differences.append(f"dimension: {dimension} became {made.dimension}")
@@ -155,7 +155,7 @@ class MilvusVectorStore:
                         raise
 
     def _lacks_index(self, name: str, index: Mapping[str, Any]) -> bool:
-        return all(index["field_name"] != there["field_name"] for there in self._indexes(name))
+        return all(index["index_name"] != there["index_name"] for there in self._indexes(name))
 
     def drop(self, collection: str) -> None:
         try:
@@ -172,6 +172,13 @@ class MilvusVectorStore:
         if state == LoadState.NotExist:
             raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
         return bool(state == LoadState.Loaded)
+
+    def replicas(self, collection: str) -> list[str]:
+        if self._connection.is_milvus_lite():
+            return [""]
+        told = self._call("describe_replica", collection)
+        groups = [str(replica.resource_group) for replica in told]
+        return ["" if group == DEFAULT_RESOURCE_GROUP else group for group in groups]
 
     def begin_loading(self, collection: str) -> None:
         self._call("load_collection", collection, _async=True)
@@ -212,15 +219,15 @@ class MilvusVectorStore:
             raise CollectionNotFound(f"Milvus has no collection or alias '{collection}'.")
 
     def index_state(self, collection: str) -> IndexState:
-        schema = self.describe(collection)
-        for index in self._indexes(collection):
-            if index["field_name"] == schema.vector_field:
-                return IndexState(
-                    # Not pending_index_rows: those of a segment made by compaction are in it, too.
-                    total_rows=int(index["total_rows"]),
-                    indexed_rows=int(index["indexed_rows"]),
-                )
-        return IndexState(total_rows=0, indexed_rows=0)
+        described = self._described(collection)
+        vectors = {f["name"] for f in described["fields"] if "VECTOR" in f["type"].name}
+        states = [
+            # Not pending_index_rows: those of a segment made by compaction are in it, too.
+            IndexState(int(index["total_rows"]), int(index["indexed_rows"]))
+            for index in self._indexes(described["collection_name"])
+            if index["field_name"] in vectors
+        ]
+        return max(states, key=lambda state: state.unindexed_rows, default=IndexState(0, 0))
 
     # --- aliases ----------------------------------------------------------------
 
@@ -321,8 +328,8 @@ class MilvusVectorStore:
 
     def _count_keys(self, schema: CollectionSchema, seeing: Moment, keys: Sequence[Key]) -> int:
         return sum(
-            self._count(schema.name, filters.one_of(schema.key_field, part), seeing)
-            for part in _parts(keys)
+            self._count(schema.name, condition, seeing)
+            for condition in filters.each_of(schema.key_field, keys)
         )
 
     def _page(
@@ -464,24 +471,23 @@ class MilvusVectorStore:
         return [
             chunk
             for part in _parts(rows.distinct(keys))
-            for chunk in rows.chunks_from(
-                schema, self._query_keys(schema, part, fields, seeing), with_vectors=with_vectors
-            )
+            for page in self._query_keys(schema, part, fields, seeing)
+            for chunk in rows.chunks_from(schema, page, with_vectors=with_vectors)
         ]
 
     def _query_keys(
         self, schema: CollectionSchema, keys: Sequence[Key], fields: list[str], seeing: Moment
     ) -> list[Any]:
-        """Their rows, in halves when they do not fit into one message."""
+        """Pages of their rows: one, or halves when they do not fit into one message."""
         condition = filters.one_of(schema.key_field, keys)
         try:
-            return list(self._query(schema.name, condition, fields, seeing))
+            return [self._query(schema.name, condition, fields, seeing)]
         except AnswerTooLarge:
             if len(keys) == 1:
                 raise
         middle = len(keys) // 2
         halves = (keys[:middle], keys[middle:])
-        return [row for half in halves for row in self._query_keys(schema, half, fields, seeing)]
+        return [page for half in halves for page in self._query_keys(schema, half, fields, seeing)]
 
     def search(
         self,
@@ -499,7 +505,7 @@ class MilvusVectorStore:
             anns_field=schema.vector_field,
             limit=limit,
             output_fields=list(output_fields),
-            search_params={"metric_type": schema.metric, "params": {}},
+            search_params={"metric_type": schema.metric, "params": dict(schema.search_params)},
             **self._said_or_now(as_of),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
@@ -515,13 +521,12 @@ class MilvusVectorStore:
         return writing.insert(self._connection, schema, chunks, vectors)
 
     def delete(self, schema: CollectionSchema, keys: Sequence[Key]) -> None:
-        for part in _parts(rows.distinct(keys)):
-            self._call("delete", schema.name, filter=filters.one_of(schema.key_field, part))
+        writing.delete(self._connection, schema, keys)
 
 
 def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), KEYS_PER_FILTER):
-        yield keys[start : start + KEYS_PER_FILTER]
+    for start in range(0, len(keys), filters.KEYS_PER_FILTER):
+        yield keys[start : start + filters.KEYS_PER_FILTER]
 
 
 def _hit(schema: CollectionSchema, found: Mapping[str, Any]) -> Hit:

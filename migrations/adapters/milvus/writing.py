@@ -7,7 +7,7 @@ from typing import Any
 
 from pymilvus.exceptions import MilvusException
 
-from migrations.adapters.milvus import rows
+from migrations.adapters.milvus import filters, rows
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.faults import translated
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
@@ -26,12 +26,18 @@ def upsert(
     On milvus-lite it is the other way round: its upsert merges the new row into
     the old one, members of the dynamic field that are gone included, and its
     insert replaces.
+
+    With a partition key, by deletion and insertion: the upsert of Milvus 2.3.5 puts rows
+    into partitions where no filter on that key finds them, and later ones leave the old
+    row standing in its partition when the key has changed (milvus#30607, #33902).
     """
     if schema.key_is_given:
         raise VectorStoreRefused(
             f"Milvus gives the keys of '{schema.name}': a row of it cannot be written again."
         )
-    _write(connection, schema, chunks, vectors, insert=connection.is_milvus_lite())
+    lite, by_key = connection.is_milvus_lite(), rows.has_partition_key(schema)
+    first = [chunk.key for chunk in chunks] if by_key and not lite else []
+    _write(connection, schema, chunks, vectors, insert=lite or by_key, deleted_first=first)
 
 
 def insert(
@@ -51,6 +57,7 @@ def _write(
     vectors: Vectors,
     *,
     insert: bool,
+    deleted_first: Sequence[Key] = (),
 ) -> list[Key]:
     """The rows' keys, as Milvus answers."""
     if not chunks:
@@ -58,12 +65,19 @@ def _write(
     checked = rows.check_rows(schema, chunks, vectors)
     stub = connection.stub()
     with connection.turn_to_write():
+        delete(connection, schema, deleted_first)
         if stub is None or not rows.can_pack(schema):
             verb = "insert" if insert else "upsert"
             sent = rows.plain_rows(schema, chunks, checked)
             answer = connection.call(verb, schema.name, data=sent)
             return list(answer.get("ids", ()))
         return _send(connection, stub, schema, chunks, checked, insert=insert)
+
+
+def delete(connection: Connection, schema: CollectionSchema, keys: Sequence[Key]) -> None:
+    """The rows of these keys, wherever they stand."""
+    for condition in filters.each_of(schema.key_field, rows.distinct(keys)):
+        connection.call("delete", schema.name, filter=condition)
 
 
 def _send(
