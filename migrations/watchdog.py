@@ -16,12 +16,14 @@ from uuid import UUID
 
 import structlog
 
+from migrations.model.bots import Bot
 from migrations.model.errors import ReembedError, StateStoreUnavailable, TimedOut
 from migrations.model.runs import Due, Migration, Round
 from migrations.process import outbox
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
+from migrations.target.rehearsal import forget_rehearsal
 from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphan
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,8 @@ ORPHANS_EVERY_SECONDS = 30.0
 AGAIN_SECONDS = 300.0
 #: Bots whose alias is asked about in one round: 20 s of a Milvus that is 200 ms away.
 SLICE = 100
+#: Bots of whom it is asked in one round of orphans whether a rehearsal was left behind.
+FEW = 20
 
 
 class Watchdog:
@@ -38,6 +42,8 @@ class Watchdog:
         self._services = services
         self._stopped = threading.Event()
         self._blind_at = float("-inf")
+        #: The last bot of whom it was asked whether a rehearsal was left behind.
+        self._looked_at: str | None = None
         self._rounds = (self.judge, self.mend_aliases, self.drop_orphans)
 
     def start(self) -> None:
@@ -170,3 +176,11 @@ class Watchdog:
         failpoint("watchdog.before_round", round=Round.ORPHANS.value)
         for migration in store.undone_lately(LOOK_FOR_SECONDS):
             self._guarded(partial(drop_orphan, self._services, migration))
+        for bot in self._next_few():
+            self._guarded(partial(forget_rehearsal, self._services, bot))
+
+    def _next_few(self) -> list[Bot]:
+        """Some bots, and the next ones in the next round: what they may have left is no hurry."""
+        bots = self._services.store.bots(after=self._looked_at, limit=FEW)
+        self._looked_at = bots[-1].bot_id if len(bots) == FEW else None
+        return bots

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from migrations.model.errors import SameModel
 
@@ -43,10 +43,11 @@ class Keys(StrEnum):
     REASSIGN = "reassign"
 
 
-#: What an index's parameters may be called and be: what Milvus, JSON and PostgreSQL all take.
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,64}$")]
-_Words = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,256}$")]
-_Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
+#: What Milvus, JSON and PostgreSQL all take for the name and the text of a parameter.
+_NAME = re.compile(r"[A-Za-z0-9_.]{1,64}")
+_WORDS = re.compile(r"[ -~]{0,256}")
+_MOST_NUMBER = 2**53
+Parameters = dict[str, bool | int | float | str]
 
 
 class TargetIndex(BaseModel):
@@ -57,26 +58,38 @@ class TargetIndex(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    index_type: str = Field(
-        min_length=1,
-        max_length=64,
-        pattern=r"^[A-Za-z0-9_]+$",
-        description="As Milvus calls it.",
-        examples=["IVF_PQ"],
-    )
-    params: dict[_Name, bool | _Number | float | _Words] = Field(
+    index_type: str = Field(description="As Milvus calls it.", examples=["IVF_PQ"])
+    params: Parameters = Field(
         default_factory=dict,
         max_length=32,
         description="Its parameters, as Milvus calls them.",
         examples=[{"nlist": 128, "m": 16, "nbits": 8}],
     )
-    search: dict[_Name, bool | _Number | float | _Words] = Field(
+    search: Parameters = Field(
         default_factory=dict,
         max_length=32,
         description="Parameters of the searches by which the new collection is judged before the "
         "switch: those that the bot's readers are going to send.",
         examples=[{"nprobe": 16}],
     )
+
+    @field_validator("index_type")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError("it must have 1 to 64 letters, digits, '_' or '.'")
+        return name
+
+    @field_validator("params", "search")
+    @classmethod
+    def _can_be_stored(cls, parameters: Parameters) -> Parameters:
+        for name, value in parameters.items():
+            cls._is_a_name(name)
+            if isinstance(value, str) and not _WORDS.fullmatch(value):
+                raise ValueError("a text must have at most 256 printable ASCII characters")
+            if not isinstance(value, str) and not abs(value) <= _MOST_NUMBER:
+                raise ValueError("a number must be between -2^53 and 2^53")
+        return parameters
 
 
 class EmbeddingRef(BaseModel):

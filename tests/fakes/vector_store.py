@@ -165,12 +165,16 @@ class FakeVectorStore:
             assert fields[held.schema.key_field] in held.rows
             held.doubles[fields[held.schema.key_field]] = Row(fields, vector, {})
 
-    def alter(self, collection: str, **members: Any) -> None:
-        """What its owner does in Milvus: the collection is described otherwise from now on."""
+    def reshape(self, collection: str, **members: Any) -> None:
+        """The CollectionSchema has these members from now on."""
         with self._lock:
             held = self._held(collection)
-            described = {**held.schema.description, **members}
-            held.schema = replace(held.schema, description=described)
+            held.schema = replace(held.schema, **members)
+
+    def alter(self, collection: str, **members: Any) -> None:
+        """What its owner does in Milvus: the collection is described otherwise from now on."""
+        described = {**self.describe(collection).description, **members}
+        self.reshape(collection, description=described)
 
     def put_new(self, collection: str, row: Mapping[str, Any]) -> Key:
         """What a foreign writer does where Milvus gives the keys."""

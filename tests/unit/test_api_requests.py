@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from migrations.model.bots import Role
+from migrations.model.config import TargetIndex
 from tests.fakes.api_client import BOT, TARGET, Api
 
 START = "/bots/support/embeddings/start-migration"
@@ -77,7 +78,7 @@ def test_every_wrong_value_is_named_at_once(api: Api) -> None:
 
 def test_an_unknown_field_that_resembles_none_is_told_what_there_is(api: Api) -> None:
     answer = api.post("/bots/support/embeddings/validate-change", json=TARGET | {"zz": 1})
-    expected = "There is no such field; there are: provider, model, dimension."
+    expected = "There is no such field; there are: provider, model, dimension, index."
     assert {"body $.zz": expected} == errors_of(answer)
 
 
@@ -215,3 +216,29 @@ def test_a_value_is_never_repeated_in_the_answer(api: Api) -> None:
 
 def test_the_roles_have_the_documented_words() -> None:
     assert ["user", "admin"] == [role.value for role in Role]
+
+
+def test_the_index_of_the_new_collection_is_part_of_the_run() -> None:
+    api = Api()
+    index = {"index_type": "IVF_PQ", "params": {"m": 16, "exact": True}, "search": {"nprobe": 9}}
+    answer = api.post(START, json=TARGET | {"index": index})
+    migration = api.stored(answer.json["migration"]["migration_id"])
+    assert migration.config.index == TargetIndex.model_validate(index)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {},
+        {"index_type": "A B"},
+        {"index_type": "HNSW", "metric_type": "IP"},
+        {"index_type": "HNSW", "params": {"M": [1]}},
+        {"index_type": "HNSW", "params": {"M": "\0"}},
+        {"index_type": "HNSW", "params": {"M": 2**60}},
+        {"index_type": "HNSW", "search": {"a b": 1}},
+    ],
+)
+@pytest.mark.parametrize("path", ["start-migration", "validate-change"])
+def test_an_index_that_cannot_be_one_is_refused(path: str, index: dict[str, Any]) -> None:
+    answer = Api().post(f"/bots/support/embeddings/{path}", json=TARGET | {"index": index})
+    assert 422 == answer.status_code

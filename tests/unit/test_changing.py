@@ -293,3 +293,25 @@ def test_a_stranger_s_registration_learns_nothing_of_others(api: Api) -> None:
         for name in {"support_docs", target, "acme", "'support'"} - set(wish.values()):
             assert f"'{name}'" not in said
             assert name not in said or any(name in given for given in wish.values())
+
+
+# --- another vector -----------------------------------------------------------------------
+
+
+def test_another_vector_is_taken_when_the_bots_text_gives_it(api: Api) -> None:
+    api.world.vectors.reshape("support_docs", float_vectors=("vector", "other"))
+    assert "other" == patched(api, vector_field="other")["vector_field"]
+
+
+def test_a_vector_of_another_dimension_is_refused_with_a_way_out(api: Api) -> None:
+    api.world.vectors.reshape("support_docs", float_vectors=("vector", "other"), dimension=9)
+    told = patched(api, vector_field="other", status=422)
+    assert "holds 9 dimensions and the bot's model gives 64" in told["detail"]
+    assert "register it anew" in told["detail"]
+
+
+def test_the_vector_stays_while_one_can_go_back(api: Api) -> None:
+    migration = completed(api)
+    api.world.vectors.reshape(migration.target_collection, float_vectors=("vector", "other"))
+    told = patched(api, vector_field="other", status=422)
+    assert f"can be rolled back to '{migration.source_collection}'" in told["detail"]

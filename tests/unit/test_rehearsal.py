@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from migrations.model.config import TargetIndex
 from migrations.model.errors import VectorStoreRefused
 from migrations.model.states import Phase, Status
 from migrations.phases import validation
+from migrations.watchdog import ORPHANS_EVERY_SECONDS
 from tests.fakes.world import OWNER, SOURCE, World
 
 PQ = TargetIndex(index_type="IVF_PQ", params={"m": 16, "nbits": 8, "exact": True})
@@ -77,15 +79,15 @@ def test_a_collection_of_somebody_elses_with_that_name_is_left_alone() -> None:
     assert {"a": "theirs"} == world.texts_of(SCRATCH)
 
 
-def test_what_a_killed_process_has_left_is_dropped_by_the_next_and_by_the_undo() -> None:
+def test_what_a_killed_process_has_left_is_dropped_by_the_next_the_undo_and_the_watchdog() -> None:
     world = with_index("HNSW")
     migration = world.start_at(Phase.VALIDATION, index=PQ)
-    for attempt in ("again", "undone"):
+    again = partial(world.manager.validate_change, OWNER, "bot", "fake", "large", index=PQ)
+    undone = partial(validation.undo, world.run_of(migration))
+    world.clock.sleep(ORPHANS_EVERY_SECONDS)
+    for look in (again, undone, world.watchdog.drop_orphans):
         world.vectors.create_like(world.vectors.describe(SOURCE), SCRATCH, 9, migration.tag)
-        if attempt == "again":
-            world.manager.validate_change(OWNER, "bot", "fake", "large", index=PQ)
-        else:
-            validation.undo(world.run_of(migration))
+        look()
         assert [SOURCE] == world.vectors.names()
 
 
