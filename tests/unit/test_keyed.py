@@ -210,3 +210,21 @@ def test_an_undone_run_forgets_its_map_with_its_target() -> None:
     world.deliver()
     assert Status.ROLLED_BACK is world.now(migration).status
     assert {} == keys_of(world, migration)
+
+
+def test_a_held_target_is_taken_over_with_its_map_and_paid_for_once() -> None:
+    world = world_of(settings={"hold_hours": 24})
+    first = world.start_at(Phase.VERIFICATION)
+    world.system.rollback(OWNER, first.id)
+    world.deliver()
+    insert(world, "came since", SOURCE)
+    world.vectors.remove(SOURCE, 2)
+    paid = Counter(world.embedders.embedded)
+    second = world.complete()
+    live = world.bot.live.collection
+    assert (Status.COMPLETED, first.target_collection) == (second.status, live)
+    assert texts_in(world, SOURCE) == texts_in(world, live)
+    again = world.embedders.embedded - paid
+    of_verification = 1
+    assert again[(LARGE.model, "text 5")] <= of_verification
+    assert world.vectors.count(live) == len(world.texts_of(SOURCE))
