@@ -21,7 +21,8 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
-from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, MadeAs, examine
+from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
+from migrations.proof.target_schema import MadeAs
 from migrations.system import EmbeddingMigrationSystem
 
 

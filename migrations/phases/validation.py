@@ -6,7 +6,8 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Agreed, Haste, MadeAs, examine
+from migrations.proof.preflight import Agreed, Haste, examine
+from migrations.proof.target_schema import MadeAs
 from migrations.run.run import Run
 from migrations.target.rehearsal import forget_rehearsal
 

@@ -13,14 +13,7 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
-from migrations.model.config import (
-    DuplicateKeys,
-    EmbeddingRef,
-    Keys,
-    MigrationConfig,
-    OverLong,
-    TargetIndex,
-)
+from migrations.model.config import DuplicateKeys, EmbeddingRef, Keys, MigrationConfig, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -40,7 +33,7 @@ from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
-from migrations.target.rehearsal import must_be_tried, rehearse
+from migrations.proof.target_schema import MadeAs, try_target, warn_of_replicas
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
@@ -74,13 +67,6 @@ class Haste:
 
     timeout_seconds: float
     batch_size: int
-
-
-@dataclass(frozen=True)
-class MadeAs:
-    """How the target is made: the source's index, or another."""
-
-    index: TargetIndex | None = None
 
 
 NOTHING_AGREED = Agreed()
@@ -189,7 +175,7 @@ def _check_source(exam: Examination) -> None:
         "The collection is loaded." if loaded else "The collection is not loaded; load it first.",
     )
     if loaded:
-        _warn_of_replicas(exam)
+        warn_of_replicas(vectors, bot.live.collection, exam.report)
     chunks = vectors.count(bot.live.collection, as_of=exam.now) if loaded else 0
     added = chunks * exam.target.dimension * 4
     exam.report.add(
@@ -213,37 +199,10 @@ def _report_given_keys(exam: Examination, schema: CollectionSchema) -> None:
     )
 
 
-def _warn_of_replicas(exam: Examination) -> None:
-    """How a collection was loaded is no part of what it is, and is not done again by us."""
-    groups = exam.services.vectors.replicas(exam.bot.live.collection)
-    if groups in ([], [""]):
-        return
-    named = sorted({group for group in groups if group})
-    exam.report.add(
-        "replicas",
-        False,
-        f"The collection is loaded in {len(groups)} replica{'s' if len(groups) > 1 else ''}"
-        + (f", in the resource groups {', '.join(named)}" if named else "")
-        + "; the new one is loaded as its properties collection.replica.number and "
-        "collection.resource_groups say, which are carried, or else once in the default group. "
-        "Set them, or load the new collection anew after the switch.",
-        severity="warning",
-        replicas=len(groups),
-    )
-
-
 def _check_target_schema(exam: Examination, schema: CollectionSchema) -> None:
-    """Made once and dropped, where the dimension, or whoever asked, may have changed its index."""
-    if exam.made_as is None or not must_be_tried(schema, exam.made_as.index):
-        return
-    wanted = schema.with_index(exam.made_as.index)
-    rehearse(exam.services, exam.bot, wanted, exam.target.dimension)
-    exam.report.add(
-        "target_schema",
-        True,
-        f"Milvus has made an empty collection with an index {wanted.index_type} for "
-        f"{exam.target.dimension} dimensions, and it was dropped.",
-    )
+    if exam.made_as is not None:
+        dimension = exam.target.dimension
+        try_target(exam.services, exam.bot, schema, dimension, exam.made_as, exam.report)
 
 
 def _until_when(exam: Examination) -> str:

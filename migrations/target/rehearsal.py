@@ -20,8 +20,11 @@ FIT_ANY_DIMENSION = frozenset(
 
 
 def scratch_name(bot: Bot) -> str:
-    """One for each bot, so that what a killed process has left is found by the next."""
-    return f"{bot.alias}__tried"
+    """One for each bot, so that what a killed process has left is found by the next.
+
+    Within Milvus' 255 characters.
+    """
+    return f"{bot.alias[:200]}__tried"
 
 
 def must_be_tried(source: CollectionSchema, index: TargetIndex | None) -> bool:

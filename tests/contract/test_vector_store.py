@@ -55,6 +55,7 @@ INTEGERS: list[Key] = [-(2**63), -(2**63) + 1, -5, -1, 0, 7, 2**53 + 1, 2**63 - 
 ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
     "describe": lambda s, c: s.describe(c.name),
     "owner_tag": lambda s, c: s.owner_tag(c.name),
+    "replicas": lambda s, c: s.replicas(c.name),
     "is_loaded": lambda s, c: s.is_loaded(c.name),
     "begin_loading": lambda s, c: s.begin_loading(c.name),
     "load": lambda s, c: s.load(c.name),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.adapters.milvus.filters import in_range, literal, one_of
+from migrations.adapters.milvus.filters import (
+    KEYS_PER_FILTER,
+    each_of,
+    in_range,
+    literal,
+    one_of,
+)
 from migrations.model.chunks import ALL_KEYS, Key, KeyRange
 
 
@@ -60,3 +66,11 @@ def test_no_range_of_numbers_writes_the_number_that_the_grammar_cannot(
 def test_a_list_of_keys_names_each_key_once_and_the_least_number_by_range() -> None:
     assert 'pk in ["a", "b\\""]' == one_of("pk", ["a", 'b"'])
     assert f"pk in [3] or pk < -{2**63 - 1}" == one_of("pk", [-(2**63), 3])
+
+
+def test_many_keys_are_asked_for_in_several_filters() -> None:
+    keys: list[Key] = list(range(KEYS_PER_FILTER + 1))
+    first, second = each_of("pk", keys)
+    assert first == one_of("pk", keys[:-1])
+    assert second == "pk in [1000]"
+    assert [] == list(each_of("pk", []))

@@ -137,6 +137,7 @@ BM25 = {
         (described(KEY, TEXT, VECTOR, {**VECTOR2, "type": 106}), "'vec2' is _ARRAY_OF_VECTOR"),
         (described(struct_array_fields=[{"name": "s"}]), "'s' is an array of structs"),
         (described(external_source="s3://a"), "external source"),
+        (described(enable_namespace=True), "has namespaces"),
         (described(KEY, TEXT, VECTOR, {"name": "p", "type": 24, "params": {}}), "'p' is GEOMETRY"),
         (described(KEY, TEXT, VECTOR, {"name": "s", "type": 999, "params": {}}), "'s' is UNKNOWN"),
         (described(functions=[{**BM25, "type": 4}]), "The function 'bm25' is MINHASH"),

@@ -175,6 +175,7 @@ class MilvusVectorStore:
 
     def replicas(self, collection: str) -> list[str]:
         if self._connection.is_milvus_lite():
+            self._require(collection)
             return [""]
         told = self._call("describe_replica", collection)
         groups = [str(replica.resource_group) for replica in told]

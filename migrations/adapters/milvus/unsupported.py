@@ -30,7 +30,7 @@ def reasons(
     fields: Fields = description["fields"]
     yield from _of_the_key(fields)
     yield from _of_the_embedded(fields, description["indexes"], vector_field)
-    yield from _of_the_carried(fields, vector_field)
+    yield from _of_the_vectors(fields)
     yield from _of_the_functions(description["functions"])
     yield from _of_the_columns(fields)
     yield from _of_the_collection(description, described)
@@ -67,7 +67,7 @@ def _of_the_embedded(fields: Fields, indexes: Fields, name: str) -> Iterator[str
         yield f"The vector field '{name}' has no index, so its metric is unknown; create one."
 
 
-def _of_the_carried(fields: Fields, vector_field: str) -> Iterator[str]:
+def _of_the_vectors(fields: Fields) -> Iterator[str]:
     for field in fields:
         name, kind = field["name"], field["type"]
         if "VECTOR" not in kind:
@@ -98,7 +98,10 @@ def _of_the_columns(fields: Fields) -> Iterator[str]:
     for field in fields:
         name, kind = field["name"], field["type"]
         if "VECTOR" not in kind and kind not in _SCALARS:
-            yield f"The field '{name}' is {kind}, which cannot be read back exactly."
+            yield (
+                f"The field '{name}' is {kind}, which cannot be read back exactly; migrate a"
+                " collection without it."
+            )
 
 
 def _of_the_collection(
@@ -108,6 +111,11 @@ def _of_the_collection(
         yield (
             f"The field '{field.get('name', '')}' is an array of structs, which cannot be read back"
             " exactly; migrate a collection without it."
+        )
+    if description["enable_namespace"]:
+        yield (
+            "The collection has namespaces, and a row does not tell in which it stands; migrate a"
+            " collection with a partition key instead."
         )
     if described.get("external_source"):
         yield (
