@@ -8,47 +8,34 @@ embedded. Where several do, or none, whoever registers the bot is asked.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 
+from migrations.bots.text_candidates import SAY_TEXT, candidates, says
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import CollectionNotLoaded, InvalidConfiguration, TextRefused
-from migrations.model.texts import (
-    FieldRecipe,
-    LlamaIndexRecipe,
-    Recipe,
-    SpringAiRecipe,
-    TemplateRecipe,
+from migrations.model.errors import (
+    CollectionNotLoaded,
+    InvalidConfiguration,
+    ReembedError,
+    TextRefused,
 )
+from migrations.model.proofs import How, Proof
+from migrations.model.texts import FieldRecipe, Recipe
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import VectorStore
-from migrations.proof.fidelity import Verdict, judge_found
+from migrations.proof.fidelity import Questions, Verdict, proof_of
 
-#: Names that say text, and such as often stand before it, in lower case without underscores.
-SAY_TEXT = frozenset(
-    {
-        *("text", "content", "pagecontent", "textcontent", "langchaintext", "rawtext", "data"),
-        *("chunk", "chunktext", "chunkcontent", "document", "documenttext", "doc"),
-        *("body", "passage", "paragraph"),
-    }
-)
-SAY_TITLE = frozenset({"title", "heading", "header", "headline", "subject", "name", "filename"})
-#: What stands between a title and its text.
-BETWEEN = ("\n", "\n\n", " ", ": ")
 #: Rows whose texts are embedded for each candidate, and for each that may be the one.
 GLANCE, SAMPLE = 10, 100
 #: A candidate whose median cosine is so far below the best one's after a glance is left aside.
 BEHIND = 0.05
-MOST_CANDIDATES, MOST_FINALISTS = 60, 8
-#: JSON within JSON is looked into so deep.
-_DEEPEST = 3
+MOST_FINALISTS = 8
 #: What directions are multiplied with, to lie far outside of vectors of length one or ten.
 _FAR = np.float32(100)
 #: Rows looked at near each direction, so that enough of them have a text.
@@ -69,10 +56,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All candidates, the best first. ``rows`` were looked at; none in an empty collection."""
+    """All candidates, the best first. ``rows`` were looked at; none in an empty collection.
+
+    ``tokens`` were paid for it.
+    """
 
     rows: Sequence[Chunk]
     candidates: Sequence[Candidate]
+    tokens: int = 0
 
     @property
     def fitting(self) -> list[Candidate]:
@@ -98,22 +89,70 @@ def diagnose(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> D
     vectors = work.services.vectors
     if not vectors.count(schema.name):
         return Diagnosis([], [])
-    rows = _all_over(vectors, schema)
-    suggested = candidates(schema, rows)
-    is_short = len(suggested) == 1 or len(rows) <= GLANCE
-    glance = SAMPLE if is_short else GLANCE
-    glanced = [_judged(work, embedding, rows, recipe, glance) for recipe in suggested]
-    if is_short:
-        return Diagnosis(rows, sorted(glanced, key=_nearness, reverse=True))
-    best = max((c.verdict.median for c in glanced if c.verdict.cosines), default=0.0)
-    near = [c for c in glanced if c.verdict.cosines and c.verdict.median > best - BEHIND]
-    finalists = sorted(near, key=_nearness, reverse=True)[:MOST_FINALISTS]
-    judged = [_judged(work, embedding, rows, c.recipe, SAMPLE) for c in finalists]
-    others = [candidate for candidate in glanced if candidate not in finalists]
-    return Diagnosis(rows, sorted([*judged, *others], key=_nearness, reverse=True))
+    search = _Search(Questions(work, embedding, "registration"), _all_over(vectors, schema))
+    found = search.ranked(candidates(schema, search.rows))
+    return Diagnosis(search.rows, search.by_the_models_own(found), search.questions.tokens)
 
 
-def find_recipe(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> Recipe:
+@dataclass(frozen=True)
+class _Search:
+    """Which of some recipes gives the vectors of ``rows``."""
+
+    questions: Questions
+    rows: Sequence[Chunk]
+
+    def ranked(self, suggested: Sequence[Recipe]) -> list[Candidate]:
+        """The best first; those that lag far behind after a glance are not asked about further."""
+        is_short = len(suggested) == 1 or len(self.rows) <= GLANCE
+        glance = SAMPLE if is_short else GLANCE
+        glanced = [self.judged(recipe, glance) for recipe in suggested]
+        if is_short:
+            return sorted(glanced, key=_nearness, reverse=True)
+        best = max((c.verdict.median for c in glanced if c.verdict.cosines), default=0.0)
+        near = [c for c in glanced if c.verdict.cosines and c.verdict.median > best - BEHIND]
+        finalists = sorted(near, key=_nearness, reverse=True)[:MOST_FINALISTS]
+        judged = [self.judged(c.recipe, SAMPLE) for c in finalists]
+        others = [candidate for candidate in glanced if candidate not in finalists]
+        return sorted([*judged, *others], key=_nearness, reverse=True)
+
+    def judged(self, recipe: Recipe, most: int) -> Candidate:
+        try:
+            return Candidate(recipe, self.questions.judged(self._some(recipe, most), recipe))
+        except TextRefused:  # says something of these texts, and nothing of other candidates'
+            return Candidate(recipe, Verdict({}, made=False))
+        except PROVIDER_FAULTS as error:
+            raise self._cannot_ask(error) from error
+
+    def by_the_models_own(self, ranked: Sequence[Candidate]) -> list[Candidate]:
+        """By how alike the model answers to the texts of the best one, when it is asked twice."""
+        if not ranked or not ranked[0].verdict.cosines:
+            return list(ranked)
+        recipe, verdict = ranked[0].recipe, ranked[0].verdict
+        try:
+            best = self.questions.by_its_own(self.rows, recipe, verdict)
+        except PROVIDER_FAULTS as error:
+            raise self._cannot_ask(error) from error
+        return [replace(one, verdict=one.verdict.by(best)) for one in ranked]
+
+    def _some(self, recipe: Recipe, most: int) -> list[Chunk]:
+        return [row for row in self.rows if recipe.text_of(row.fields)][:most]
+
+    def _cannot_ask(self, error: ReembedError) -> InvalidConfiguration:
+        return InvalidConfiguration(
+            f"{self.questions.ref} cannot be asked which text was embedded ({error.message}). "
+            "State it as text or text_field."
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recipe, and what shows that it is right; nothing does in an empty collection."""
+
+    recipe: Recipe
+    verdict: Verdict | None
+
+
+def find_recipe(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> Found:
     """The one way of making a text that the model turns into the stored vectors.
 
     In an empty collection the only column whose name says text will do.
@@ -124,15 +163,15 @@ def find_recipe(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -
     """
     found = diagnose(work, embedding, schema)
     if not found.rows:
-        named = [name for name in schema.text_candidates if _says(SAY_TEXT, name)]
+        named = [name for name in schema.text_candidates if says(SAY_TEXT, name)]
         if len(named) == 1:
-            return FieldRecipe(field=named[0])
+            return Found(FieldRecipe(field=named[0]), None)
         raise InvalidConfiguration(
             f"The collection is empty, so nothing proves which field is embedded. {_asked(schema)}"
         )
     fitting = found.fitting
     if len(fitting) == 1:
-        return fitting[0].recipe
+        return Found(fitting[0].recipe, fitting[0].verdict)
     if fitting:
         names = ", ".join(str(candidate.recipe) for candidate in fitting)
         raise InvalidConfiguration(
@@ -144,7 +183,7 @@ def find_recipe(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -
 
 def prove_recipe(
     work: Work, embedding: EmbeddingRef, schema: CollectionSchema, recipe: Recipe
-) -> None:
+) -> Found:
     """``recipe``, which somebody states, must make texts that have the stored vectors.
 
     In an empty collection there is nothing to prove.
@@ -156,10 +195,18 @@ def prove_recipe(
     require_fields(schema, recipe)
     vectors = work.services.vectors
     if not vectors.count(schema.name):
-        return
-    judged = _judged(work, embedding, _all_over(vectors, schema), recipe, SAMPLE)
+        return Found(recipe, None)
+    search = _Search(Questions(work, embedding, "registration"), _all_over(vectors, schema))
+    (judged,) = search.by_the_models_own(search.ranked([recipe]))
     if not judged.fits:
         raise InvalidConfiguration(_nothing_fits(embedding, schema, [judged]))
+    return Found(recipe, judged.verdict)
+
+
+def proof_of_found(found: Found, embedding: EmbeddingRef, *, by: str, at: datetime) -> Proof:
+    if found.verdict is None:
+        return Proof(how=How.STATED, by=by, at=at, embedding=embedding)
+    return proof_of(found.verdict, How.REPRODUCED, embedding, by=by, at=at)
 
 
 def require_texts(vectors: VectorStore, schema: CollectionSchema, recipe: Recipe) -> None:
@@ -192,66 +239,6 @@ def require_fields(schema: CollectionSchema, recipe: Recipe) -> None:
         )
 
 
-# --- candidates -------------------------------------------------------------------
-
-
-def candidates(schema: CollectionSchema, rows: Sequence[Chunk]) -> list[Recipe]:
-    """What these rows suggest, the likelier first; texts that are equal in each row are one."""
-    names = _names_of_texts(schema, rows)
-    texts = [name for name in names if _says(SAY_TEXT, name)]
-    fields = [FieldRecipe(field=name) for name in [*texts, *(n for n in names if n not in texts)]]
-    titles = [name for name in names if _says(SAY_TITLE, name)]
-    found: list[Recipe] = [*fields, *_of_frameworks(rows, texts)]
-    found += (
-        TemplateRecipe(template=f"{{{title}}}{between}{{{text}}}")
-        for title in titles
-        for text in texts
-        if title != text
-        for between in BETWEEN
-    )
-    return _distinct(rows, found)[:MOST_CANDIDATES]
-
-
-def _names_of_texts(schema: CollectionSchema, rows: Sequence[Chunk]) -> list[str]:
-    """Of whatever holds text in at least half of the rows, wherever it stands."""
-    seen = Counter(name for row in rows for name in _names_in(row.fields))
-    return [n for n, times in seen.items() if 2 * times >= len(rows) and n != schema.key_field]
-
-
-def _names_in(fields: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterator[str]:
-    for name, value in fields.items():
-        if isinstance(value, str) and value.strip():
-            yield f"{before}{name}"
-        elif isinstance(value, Mapping) and depth < _DEEPEST:
-            yield from _names_in(value, f"{before}{name}.", depth + 1)
-
-
-def _of_frameworks(rows: Sequence[Chunk], texts: Sequence[str]) -> Iterator[Recipe]:
-    if any("_node_content" in row.fields for row in rows):
-        yield from (LlamaIndexRecipe(framework="llama-index", field=text) for text in texts)
-    objects = {n for row in rows for n, value in row.fields.items() if isinstance(value, Mapping)}
-    for text in texts:
-        if "." not in text:
-            for name in sorted(objects):
-                yield SpringAiRecipe(framework="spring-ai", field=text, metadata=name)
-
-
-def _distinct(rows: Sequence[Chunk], found: Sequence[Recipe]) -> list[Recipe]:
-    """All fields; of the others only what makes other texts than those before it."""
-    distinct: list[Recipe] = []
-    made: set[tuple[str, ...]] = set()
-    for recipe in found:
-        texts = tuple(recipe.text_of(row.fields) for row in rows)
-        if any(texts) and (isinstance(recipe, FieldRecipe) or texts not in made):
-            distinct.append(recipe)
-            made.add(texts)
-    return distinct
-
-
-def _says(names: frozenset[str], name: str) -> bool:
-    return name.rpartition(".")[2].lower().replace("_", "") in names
-
-
 # --- judging ----------------------------------------------------------------------
 
 
@@ -269,21 +256,6 @@ def _all_over(vectors: VectorStore, schema: CollectionSchema) -> list[Chunk]:
     keys = list(dict.fromkeys(hit.key for hit in by_rank))
     found = {c.key: c for c in vectors.fetch(schema, keys, with_vectors=True, as_of=now)}
     return [found[key] for key in keys if key in found]
-
-
-def _judged(
-    work: Work, embedding: EmbeddingRef, rows: Sequence[Chunk], recipe: Recipe, most: int
-) -> Candidate:
-    some = [row for row in rows if recipe.text_of(row.fields)][:most]
-    try:
-        return Candidate(recipe, judge_found(work, embedding, some, recipe, "registration"))
-    except TextRefused:  # says something of these texts, and nothing of other candidates'
-        return Candidate(recipe, Verdict({}, made=False))
-    except PROVIDER_FAULTS as error:
-        raise InvalidConfiguration(
-            f"{embedding} cannot be asked which text was embedded ({error.message}). State it as "
-            "text or text_field."
-        ) from error
 
 
 def _nearness(candidate: Candidate) -> tuple[bool, float]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from migrations.bots.embedded_text import find_recipe, require_texts
+from migrations.bots.embedded_text import Found, find_recipe, proof_of_found, require_texts
 from migrations.bots.grants import require_grant
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
+from migrations.model.proofs import Proof
 from migrations.model.requests import BotRegistration
 from migrations.model.texts import Recipe
 from migrations.process.services import Services
@@ -33,6 +34,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     services.store.require_free(schema.name)
     embedding = _embedding(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
+    recipe, proof = _proven(errand, wish, schema, embedding, by=caller.owner)
     now = datetime.now(UTC)
     bot = services.store.add_bot(
         Bot(
@@ -42,11 +44,12 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             live=LivePair(collection=schema.name, embedding=embedding, generation=1),
             key_field=schema.key_field,
             vector_field=_vector_field(wish, schema),
-            recipe=_recipe(errand, wish, schema, embedding),
+            recipe=recipe,
             previous=None,
             created_at=now,
             updated_at=now,
             drop_originals=wish.drop_originals,
+            proof=proof,
         )
     )
     if services.vectors.resolve_alias(bot.alias) is None:
@@ -116,14 +119,21 @@ def _check_new_alias(services: Services, alias: str) -> None:
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
 
 
-def _recipe(
-    errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
-) -> Recipe:
+def _proven(
+    errand: Errand,
+    wish: BotRegistration,
+    schema: CollectionSchema,
+    embedding: EmbeddingRef,
+    *,
+    by: str,
+) -> tuple[Recipe, Proof]:
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
     if wish.recipe is None:
-        return find_recipe(errand, embedding, schema)
-    require_texts(errand.services.vectors, schema, wish.recipe)
-    return wish.recipe
+        found = find_recipe(errand, embedding, schema)
+    else:
+        require_texts(errand.services.vectors, schema, wish.recipe)
+        found = Found(wish.recipe, None)
+    return found.recipe, proof_of_found(found, embedding, by=by, at=errand.services.now())
 
 
 def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:

@@ -1,0 +1,24 @@
+"""What shows that a text is what was embedded, of bots and of migrations.
+
+Rows of before have none, and workers of before write none: then nothing is known, and
+what was so before goes on.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE bots ADD COLUMN proof jsonb")
+    op.execute("ALTER TABLE migrations ADD COLUMN proof jsonb")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE migrations DROP COLUMN proof")
+    op.execute("ALTER TABLE bots DROP COLUMN proof")
