@@ -107,6 +107,7 @@ def _told(candidate: Candidate) -> TextCandidate:
     verdict = candidate.verdict
     return TextCandidate(
         recipe=candidate.recipe,
+        prefix=candidate.prefix,
         fits=candidate.fits,
         judged=len(verdict.cosines),
         strangers=len(verdict.strangers),

@@ -100,7 +100,9 @@ class BotResponse(ResponseBody):
             embedding=EmbeddingItem.of(bot.live.embedding),
             generation=bot.live.generation,
             key_field=bot.key_field,
-            text_field=bot.recipe.field if isinstance(bot.recipe, FieldRecipe) else None,
+            text_field=bot.recipe.field
+            if isinstance(bot.recipe, FieldRecipe) and bot.recipe.is_plain
+            else None,
             text=bot.recipe,
             text_proof=TextProofItem.of(bot.proof),
             vector_field=bot.vector_field,

@@ -89,6 +89,10 @@ class TextCandidateItem(ResponseBody):
     """A way of making a text of a row, and what the bot's model makes of it."""
 
     text: Recipe = Field(description="In the form of a registration.", examples=[{"field": "text"}])
+    prefix: str = Field(
+        description="What was put before each text for the bot's model; empty for nothing.",
+        examples=[""],
+    )
     fits: bool = Field(
         description="Whether it gives the stored vectors, at the median.", examples=[True]
     )
@@ -113,6 +117,7 @@ class TextCandidateItem(ResponseBody):
         cosines = one.cosines
         return cls(
             text=one.recipe,
+            prefix=one.prefix,
             fits=one.fits,
             judged=one.judged,
             median_cosine=cosines.median if cosines else None,

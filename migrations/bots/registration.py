@@ -130,6 +130,11 @@ def _proven(
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
     if wish.recipe is None:
         found = find_recipe(errand, embedding, schema)
+        if found.prefix:
+            raise InvalidConfiguration(
+                f"{embedding} gives the stored vectors for {found.recipe} with {found.prefix!r} "
+                "before it, which another model does not want."
+            )
     else:
         require_texts(errand.services.vectors, schema, wish.recipe)
         found = Found(wish.recipe, None)

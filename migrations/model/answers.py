@@ -87,11 +87,13 @@ class RemovedBot:
 class TextCandidate:
     """A way of making texts, and how near their vectors are to the stored ones.
 
+    ``prefix`` was put before each for the model.
     ``judged`` texts were embedded, of which ``strangers`` are below the threshold; the cosines
     are None where none were.
     """
 
     recipe: Recipe
+    prefix: str
     fits: bool
     judged: int
     strangers: int

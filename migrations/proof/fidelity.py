@@ -20,7 +20,7 @@ import numpy as np
 
 from migrations.embedding.asking import OWN_TEXTS, Vector
 from migrations.embedding.embed import embed_texts
-from migrations.embedding.over_long import is_over_long
+from migrations.embedding.over_long import Parts, combined, is_over_long, parts_as_before
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
@@ -86,10 +86,19 @@ class Verdict:
         return [key for key, value in self.cosines.items() if not value >= self.threshold]
 
     @property
+    def explained(self) -> int:
+        """How many vectors are of their text."""
+        return len(self.cosines) - len(self.strangers)
+
+    @property
+    def share_of_strangers(self) -> float:
+        return len(self.strangers) / len(self.cosines) if self.cosines else 0.0
+
+    @property
     def passed(self) -> bool:
         if self.made or not self.cosines:
             return not self.strangers
-        return len(self.strangers) < self.too_many * len(self.cosines)
+        return self.share_of_strangers < self.too_many
 
     @property
     def severity(self) -> str:
@@ -149,48 +158,79 @@ def judge(
 class Questions:
     """What is asked of the model that is said to have made some vectors; no text is paid for twice.
 
-    It may be gone for good, so it is not waited for long.
+    It may be gone for good, so it is not waited for long unless somebody insists.
     """
 
     work: Work
     ref: EmbeddingRef
     purpose: str
+    insist: bool = False
     #: What it has answered, by text.
     answers: dict[str, Vector] = field(default_factory=dict)
     #: Texts that it refuses.
     refused: set[str] = field(default_factory=set)
     #: As billed, so far.
     tokens: int = 0
+    #: How alike it answers when it is asked twice; nothing before it was.
+    echoes: Sequence[float] = ()
+    _sent: dict[tuple[str, int | None, int | None], Parts] = field(default_factory=dict)
 
-    def judged(self, chunks: Sequence[Chunk], recipe: Recipe) -> Verdict:
+    def judged(self, chunks: Sequence[Chunk], recipe: Recipe, prefix: str = "") -> Verdict:
         """As if it answered alike each time; :meth:`by_its_own` knows better.
+
+        ``prefix`` is put before what is sent.
 
         Raises:
             TextRefused: every text is refused; otherwise as :func:`embed_texts`.
         """
         chunks = judgeable(self.work.services.embedders, self.ref, chunks, recipe)
-        texts = {chunk.key: recipe.text_of(chunk.fields) for chunk in chunks}
-        self._ask(texts.values())
-        again = {k: self.answers[text] for k, text in texts.items() if text in self.answers}
-        if texts and not again:
+        again = self.vectors_of(chunks, recipe, prefix)
+        if chunks and not again:
             raise TextRefused("The model refuses every text of the sample.")
-        least = threshold_by(self.work.services.settings)
-        return judge(chunks, again, made=False, threshold=least)
+        least = threshold_by(self.work.services.settings, self.echoes)
+        verdict = judge(chunks, again, made=False, threshold=least)
+        return replace(verdict, echoes=self.echoes)
 
-    def by_its_own(self, chunks: Sequence[Chunk], recipe: Recipe, verdict: Verdict) -> Verdict:
-        """``verdict`` on these chunks, by how alike the model answers when it is asked twice."""
-        texts = [recipe.text_of(c.fields) for c in chunks if c.key in verdict.cosines]
-        first = {text: self.answers[text] for text in texts}
-        echoes, tokens = echoes_of(self.work, self.ref, first, self.purpose)
+    def vectors_of(
+        self, chunks: Sequence[Chunk], recipe: Recipe, prefix: str = ""
+    ) -> dict[Key, Vector]:
+        """Of their texts, as the recipe says that the application has sent them.
+
+        Without those that the model refuses. Raises as :func:`embed_texts`.
+        """
+        parts = {chunk.key: self._parts(chunk, recipe, prefix) for chunk in chunks}
+        self._ask(piece for one in parts.values() for piece in one.texts)
+        whole = {k: one for k, one in parts.items() if self.answers.keys() >= set(one.texts)}
+        return {key: combined(one, self.answers) for key, one in whole.items()}
+
+    def _parts(self, chunk: Chunk, recipe: Recipe, prefix: str) -> Parts:
+        text, embedders = prefix + recipe.text_of(chunk.fields), self.work.services.embedders
+        how = (text, recipe.first_tokens, recipe.split_tokens)
+        if how not in self._sent:
+            count_tokens = partial(embedders.count_tokens, self.ref.provider, self.ref.model)
+            self._sent[how] = parts_as_before(recipe, text, count_tokens)
+        return self._sent[how]
+
+    def by_its_own(
+        self, chunks: Sequence[Chunk], recipe: Recipe, verdict: Verdict, prefix: str = ""
+    ) -> Verdict:
+        """``verdict`` on these chunks, by how alike the model answers when it is asked twice.
+
+        So are later ones.
+        """
+        judged = [self._parts(c, recipe, prefix) for c in chunks if c.key in verdict.cosines]
+        first = {piece: self.answers[piece] for one in judged for piece in one.texts}
+        self.echoes, tokens = echoes_of(self.work, self.ref, first, self.purpose)
         self.tokens += tokens
-        least = threshold_by(self.work.services.settings, echoes)
-        return replace(verdict, threshold=least, echoes=echoes)
+        least = threshold_by(self.work.services.settings, self.echoes)
+        return replace(verdict, threshold=least, echoes=self.echoes)
 
     def _ask(self, texts: Iterable[str]) -> None:
-        new = [t for t in texts if t not in self.answers and t not in self.refused]
+        known = self.answers.keys() | self.refused
+        new = [text for text in dict.fromkeys(texts) if text not in known]
         if not new:
             return
-        answers = embed_texts(self.work, self.ref, new, self.purpose, insist=False)
+        answers = embed_texts(self.work, self.ref, new, self.purpose, insist=self.insist)
         self.answers |= answers.vectors
         self.refused |= answers.refused.keys()
         self.tokens += answers.tokens
@@ -239,10 +279,13 @@ def judgeable(
     recipe: Recipe,
     limit: int | None = None,
 ) -> list[Chunk]:
-    """Those with a text that the model takes whole: who knows how a longer one was cut.
+    """Those with a text that the model takes whole: who knows how a longer one was cut?
 
-    ``limit`` in tokens; what is known of the model if not said.
+    Where the recipe knows it, all that have a text. ``limit`` in tokens; what is known of the
+    model if not said.
     """
+    if recipe.first_tokens or recipe.split_tokens:
+        return [chunk for chunk in chunks if recipe.text_of(chunk.fields)]
     info = embedders.known(ref.provider, ref.model)
     if limit is None and info is not None:
         limit = info.max_input_tokens

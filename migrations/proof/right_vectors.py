@@ -15,6 +15,7 @@ from migrations.model.report import Report
 from migrations.model.runs import LONGEST_INPUT
 from migrations.ports.vector_store import Moment
 from migrations.proof.fidelity import (
+    Questions,
     Verdict,
     as_before,
     echoes_of,
@@ -61,9 +62,9 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
     )
-    again = _embed_again(run, sample)
     kept = run.migration.target_is_kept
     judged = _kept_whole(run, sample) if kept else _surely_whole(run, sample)
+    again = _ask_as_before(run, judged) if kept else _embed_again(run, sample)
     verdict = (_judge_kept if kept else _judge_made)(run, judged if well_formed else [], again)
     strangers = verdict.strangers
     report.add(
@@ -98,13 +99,16 @@ def _judge_made(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) 
 def _judge_kept(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) -> Verdict:
     """What was there before: by what was found when the bot left it.
 
-    What this run has written to it must be of its text, each one, as in any other target.
+    What this run has written to it must be of its text, each one, as in any other target,
+    unless this run and the application may have cut it at different places.
     """
     store, migration = run.services.store, run.migration
     written = {row.key for row in store.written_rows(migration.id, MOST_LOOKED_AT)}
-    mine = _judge_made(run, [chunk for chunk in chunks if chunk.key in written], again)
-    if not mine.passed:
-        return mine
+    cuts = run.bot.recipe.first_tokens or run.bot.recipe.split_tokens
+    mine = [] if cuts else [chunk for chunk in chunks if chunk.key in written]
+    of_mine = _judge_made(run, mine, again)
+    if not of_mine.passed:
+        return of_mine
     left = store.migration(migration.reverses) if migration.reverses else None
     before = left.proof if left else None
     least = before.threshold if before else None
@@ -120,6 +124,12 @@ def _judge_kept(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) 
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
     target = run.migration.config.target
     return judgeable(run.services.embedders, target, sample, run.bot.recipe)
+
+
+def _ask_as_before(run: Run, chunks: Sequence[Chunk]) -> dict[Key, Vector]:
+    """As the application has asked the model that the bot goes back to."""
+    questions = Questions(run, run.migration.config.target, "verification", insist=True)
+    return questions.vectors_of(chunks, run.bot.recipe)
 
 
 def _surely_whole(run: Run, sample: Sequence[Chunk]) -> Sequence[Chunk]:

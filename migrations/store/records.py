@@ -92,6 +92,8 @@ class BotRecord(Record):
     text_field: Mapped[str]
     #: None in rows of before, where the text is what stands in the text_field.
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: The recipe where workers of before could not read it; counts where that says nothing.
+    changed_recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     vector_field: Mapped[str]
     previous_collection: Mapped[str | None]
@@ -395,7 +397,7 @@ def as_bot(row: BotRecord) -> Bot:
             generation=row.generation,
         ),
         key_field=row.key_field,
-        recipe=recipe_of(row.recipe or {"field": row.text_field}),
+        recipe=recipe_of(row.recipe or row.changed_recipe or {"field": row.text_field}),
         vector_field=row.vector_field,
         previous=_previous(row),
         created_at=row.created_at,
@@ -445,9 +447,19 @@ def proof_column(proof: Proof | None) -> dict[str, Any]:
 
 
 def recipe_columns(recipe: Recipe) -> dict[str, Any]:
-    """Under text_field, workers of before find no text where it is not simply a field's."""
-    told = recipe.field if isinstance(recipe, FieldRecipe) else str(recipe)
-    return {"text_field": told, "recipe": recipe.model_dump(mode="json")}
+    """Under text_field, workers of before find no text where it is not simply a field's.
+
+    Nor under recipe where something is done with the text, which they know nothing of.
+    """
+    written = recipe.model_dump(mode="json")
+    told = str(recipe)
+    if isinstance(recipe, FieldRecipe) and recipe.is_plain:
+        told = recipe.field
+    return {
+        "text_field": told,
+        "recipe": written if recipe.is_plain else None,
+        "changed_recipe": None if recipe.is_plain else written,
+    }
 
 
 def as_migration(row: MigrationRecord) -> Migration:

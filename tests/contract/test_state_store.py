@@ -159,12 +159,16 @@ def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
         TemplateRecipe(template="{title}\n{text}", missing=Missing.NO_TEXT),
         LlamaIndexRecipe(framework="llama-index", field="body"),
         SpringAiRecipe(framework="spring-ai"),
+        FieldRecipe(field="body", lower=True),
+        SpringAiRecipe(framework="spring-ai", split_tokens=8191),
     ],
 )
 def test_how_a_text_is_made_is_kept_as_it_is(state: World, recipe: Recipe) -> None:
     state.bot()
     assert recipe == state.store.change_bot("bot", BotChange(recipe=recipe)).recipe
     assert recipe == state.store.bot("bot").recipe
+    plain = state.store.change_bot("bot", BotChange(recipe=recipe.plain())).recipe
+    assert recipe.plain() == plain == state.store.bot("bot").recipe
 
 
 def test_a_proof_goes_with_its_bot_into_its_runs_and_what_they_show_into_the_bot(
