@@ -21,6 +21,7 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import EstimateRequest, StartRequest
 from migrations.process.services import Services
+from migrations.proof.fidelity import ECHOED, spread_of
 from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
 from migrations.proof.target_schema import MadeAs
 from migrations.system import EmbeddingMigrationSystem
@@ -68,7 +69,7 @@ class EmbeddingCompatibilityManager:
         schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
         told = tuple(_told(candidate) for candidate in found.candidates)
-        return TextDiagnosis(bot, len(found.rows), told)
+        return TextDiagnosis(bot, len(found.rows), told, found.tokens)
 
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
@@ -93,7 +94,8 @@ class EmbeddingCompatibilityManager:
                 request.dimension,
             )
         batch_size = request.batch_size or self._services.settings.default_batch_size
-        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size, FIDELITY_SAMPLE))
+        validated = FIDELITY_SAMPLE + ECHOED
+        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size, validated))
 
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None
@@ -112,11 +114,13 @@ class EmbeddingCompatibilityManager:
 
 
 def _told(candidate: Candidate) -> TextCandidate:
-    cosines = candidate.verdict.cosines.values()
+    verdict = candidate.verdict
     return TextCandidate(
         recipe=candidate.recipe,
+        prefix=candidate.prefix,
         fits=candidate.fits,
-        judged=len(cosines),
-        median_cosine=round(candidate.verdict.median, 6) if cosines else None,
-        lowest_cosine=round(min(cosines), 6) if cosines else None,
+        judged=len(verdict.cosines),
+        strangers=len(verdict.strangers),
+        threshold=verdict.threshold,
+        cosines=spread_of(verdict.cosines.values()),
     )

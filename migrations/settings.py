@@ -196,6 +196,19 @@ class Settings(BaseSettings):
     min_known_item_recall: float = Field(
         default=0.9, ge=0, le=1, description="Share of sampled chunks their own text must find"
     )
+    same_vector_margin: float = Field(
+        default=0.001,
+        gt=0,
+        le=0.05,
+        description="How much less alike than a model's own two answers to a text (as a cosine)"
+        " a stored vector and an answer may be to count as the same",
+    )
+    same_vector_floor: float = Field(
+        default=0.99,
+        ge=0.9,
+        lt=1,
+        description="Least cosine at which two vectors count as the same, however a model answers",
+    )
     unindexed_rows: int = Field(
         default=25_000,
         ge=0,

@@ -71,7 +71,7 @@ class EmbeddingMigrationSystem:
         bot = self.bot(caller, bot_id)
         if wish.owner is not None and caller.role is not Role.ADMIN:
             raise NotAllowed("Only an admin may give a bot to another owner.")
-        changed = change(self._services, bot, wish)
+        changed = change(self._services, bot, wish, caller.owner)
         log.info("bot_changed", bot_id=bot_id, fields=sorted(wish.values(bot)))
         return changed
 

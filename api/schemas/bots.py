@@ -9,6 +9,7 @@ from flask import url_for
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
+from api.schemas.proofs import TextProofItem
 from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
 from migrations.model.texts import FieldRecipe, Recipe
@@ -63,6 +64,11 @@ class BotResponse(ResponseBody):
         description="How the text that is embedded is made, in the form of a registration.",
         examples=[{"field": "text"}],
     )
+    text_proof: TextProofItem | None = Field(
+        description="What shows that this is the text that was embedded; null of a bot that was "
+        "registered before this was kept.",
+        examples=[None],
+    )
     vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
     drop_originals: bool = Field(
         description="Whether collections that reembed did not make may be dropped when the bot has "
@@ -94,8 +100,11 @@ class BotResponse(ResponseBody):
             embedding=EmbeddingItem.of(bot.live.embedding),
             generation=bot.live.generation,
             key_field=bot.key_field,
-            text_field=bot.recipe.field if isinstance(bot.recipe, FieldRecipe) else None,
+            text_field=bot.recipe.field
+            if isinstance(bot.recipe, FieldRecipe) and bot.recipe.is_plain
+            else None,
             text=bot.recipe,
+            text_proof=TextProofItem.of(bot.proof),
             vector_field=bot.vector_field,
             drop_originals=bot.drop_originals,
             previous=PreviousItem.of(bot.previous) if bot.previous else None,

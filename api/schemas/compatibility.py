@@ -7,7 +7,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.parts import EmbeddingItem, ResponseBody
-from migrations.model.answers import BotEstimate, ChangeValidation, DimensionInfo, TextDiagnosis
+from migrations.model.answers import (
+    BotEstimate,
+    ChangeValidation,
+    DimensionInfo,
+    TextCandidate,
+    TextDiagnosis,
+)
 from migrations.model.known_models import ModelInfo
 from migrations.model.report import Check, Report
 from migrations.model.texts import Recipe
@@ -83,6 +89,10 @@ class TextCandidateItem(ResponseBody):
     """A way of making a text of a row, and what the bot's model makes of it."""
 
     text: Recipe = Field(description="In the form of a registration.", examples=[{"field": "text"}])
+    prefix: str = Field(
+        description="What was put before each text for the bot's model; empty for nothing.",
+        examples=[""],
+    )
     fits: bool = Field(
         description="Whether it gives the stored vectors, at the median.", examples=[True]
     )
@@ -91,7 +101,31 @@ class TextCandidateItem(ResponseBody):
         description="Between their vectors and the stored ones; null where none was embedded.",
         examples=[1.0],
     )
+    low_cosine: float | None = Field(
+        description="Nineteen of twenty are at least this.", examples=[0.9999]
+    )
     lowest_cosine: float | None = Field(description="The lowest of them.", examples=[0.9998])
+    strangers: int = Field(description="How many of them are below the threshold.", examples=[0])
+    threshold: float = Field(
+        description="The cosine from which on two vectors are the same, by what the model "
+        "reproduces of its own answers.",
+        examples=[0.999],
+    )
+
+    @classmethod
+    def of(cls, one: TextCandidate) -> TextCandidateItem:
+        cosines = one.cosines
+        return cls(
+            text=one.recipe,
+            prefix=one.prefix,
+            fits=one.fits,
+            judged=one.judged,
+            median_cosine=cosines.median if cosines else None,
+            low_cosine=cosines.low if cosines else None,
+            lowest_cosine=cosines.lowest if cosines else None,
+            strangers=one.strangers,
+            threshold=one.threshold,
+        )
 
 
 class TextDiagnosisResponse(ResponseBody):
@@ -104,6 +138,7 @@ class TextDiagnosisResponse(ResponseBody):
     rows: int = Field(
         description="Rows that were looked at, from all over the collection.", examples=[100]
     )
+    tokens: int = Field(description="What asking came to, as billed.", examples=[21000])
     candidates: list[TextCandidateItem] = Field(
         description="Everything that was tried, the likeliest first.", examples=[[]]
     )
@@ -114,16 +149,8 @@ class TextDiagnosisResponse(ResponseBody):
             bot_id=found.bot.bot_id,
             text=found.bot.recipe,
             rows=found.rows,
-            candidates=[
-                TextCandidateItem(
-                    text=one.recipe,
-                    fits=one.fits,
-                    judged=one.judged,
-                    median_cosine=one.median_cosine,
-                    lowest_cosine=one.lowest_cosine,
-                )
-                for one in found.candidates
-            ],
+            tokens=found.tokens,
+            candidates=[TextCandidateItem.of(one) for one in found.candidates],
         )
 
 

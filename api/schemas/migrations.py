@@ -14,6 +14,7 @@ from api.schemas.bots import BotResponse
 from api.schemas.links import migration_links
 from api.schemas.parts import EmbeddingItem, ResponseBody
 from api.schemas.progress import ErrorItem
+from api.schemas.proofs import TextProofItem
 from migrations.model.answers import BotStatus
 from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, Step
@@ -57,6 +58,11 @@ class MigrationItem(ResponseBody):
     validation: dict[str, Any] | None = Field(
         description="The report of the validation phase; null before it.", examples=[None]
     )
+    text_proof: TextProofItem | None = Field(
+        description="What shows that the bot's text is what was embedded: the bot's own proof when "
+        "the run began, then what validation found; null of a run of before this was kept.",
+        examples=[None],
+    )
     verification: dict[str, Any] | None = Field(
         description="The report of the verification phase; null before it.", examples=[None]
     )
@@ -98,6 +104,7 @@ class MigrationItem(ResponseBody):
             errors=[ErrorItem.of(migration.error)] if migration.error else [],
             warnings=list(migration.warnings),
             validation=migration.validation,
+            text_proof=TextProofItem.of(migration.proof),
             verification=migration.verification,
             created_at=migration.created_at,
             started_at=migration.started_at,

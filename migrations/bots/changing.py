@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from migrations.bots.embedded_text import prove_recipe
+from dataclasses import replace
+
+from migrations.bots.embedded_text import proof_of_found, prove_recipe
 from migrations.bots.registration import require_vector_field
 from migrations.embedding.work import Errand
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
 from migrations.model.errors import InvalidConfiguration, MigrationInProgress
+from migrations.model.proofs import Proof
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.process.services import Services
 
 
-def change(services: Services, bot: Bot, wish: BotChange) -> Bot:
-    """The bot as it is then. What is asked for and is so already changes nothing.
+def change(services: Services, bot: Bot, wish: BotChange, by: str) -> Bot:
+    """The bot as ``by`` has it then. What is asked for and is so already changes nothing.
 
     Raises:
         BotNotFound, CollectionNotFound, InvalidConfiguration; MigrationInProgress: a live
@@ -22,7 +25,7 @@ def change(services: Services, bot: Bot, wish: BotChange) -> Bot:
     changed = wish.values(bot)
     if changed.keys() & READ_BY_RUNS:
         _require_no_live_run(services, bot)  # asked again under lock; this spares the provider
-        _check_fields(services, bot, wish)
+        wish = replace(wish, proof=_check_fields(services, bot, wish, by))
     return services.store.change_bot(bot.bot_id, wish) if changed else bot
 
 
@@ -32,7 +35,8 @@ def _require_no_live_run(services: Services, bot: Bot) -> None:
         raise MigrationInProgress.of(live.id, live.status)
 
 
-def _check_fields(services: Services, bot: Bot, wish: BotChange) -> None:
+def _check_fields(services: Services, bot: Bot, wish: BotChange, by: str) -> Proof | None:
+    """What shows that another text is right, if it is to be another one."""
     schema = services.vectors.describe(bot.live.collection)
     if wish.key_field is not None:
         _require_key_field(schema, wish.key_field)
@@ -40,10 +44,13 @@ def _check_fields(services: Services, bot: Bot, wish: BotChange) -> None:
     if vector_field != bot.vector_field:
         require_vector_field(schema, vector_field)
         _require_no_way_back(bot)
-    if (vector_field, recipe) != (bot.vector_field, bot.recipe):
-        schema = services.vectors.describe(bot.live.collection, vector_field)
-        _require_dimension(schema, bot)
-        prove_recipe(Errand.of(services, bot), bot.live.embedding, schema, recipe)
+    if (vector_field, recipe) == (bot.vector_field, bot.recipe):
+        return None
+    schema = services.vectors.describe(bot.live.collection, vector_field)
+    _require_dimension(schema, bot)
+    embedding = bot.live.embedding
+    found = prove_recipe(Errand.of(services, bot), embedding, schema, recipe)
+    return proof_of_found(found, embedding, by=by, at=services.now())
 
 
 def _require_no_way_back(bot: Bot) -> None:

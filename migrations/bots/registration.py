@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from migrations.bots.embedded_text import find_recipe, require_texts
+from migrations.bots.embedded_text import Found, find_recipe, proof_of_found, require_texts
 from migrations.bots.grants import require_grant
 from migrations.bots.names import adopt_name, finish_adopting, require_adoptable
 from migrations.embedding.work import Errand
@@ -18,6 +18,7 @@ from migrations.model.errors import (
     RequestError,
     UnknownProvider,
 )
+from migrations.model.proofs import Proof
 from migrations.model.requests import BotRegistration
 from migrations.model.texts import Recipe
 from migrations.process.services import Services
@@ -44,6 +45,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
     embedding = _embedding(services, wish, schema)
     adopts = _adopts_name(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
+    recipe, proof = _proven(errand, wish, schema, embedding, by=caller.owner)
     now = datetime.now(UTC)
     bot = Bot(
         bot_id=wish.bot_id,
@@ -52,11 +54,12 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         live=LivePair(collection=schema.name, embedding=embedding, generation=1),
         key_field=schema.key_field,
         vector_field=schema.vector_field,
-        recipe=_recipe(errand, wish, schema, embedding),
+        recipe=recipe,
         previous=None,
         created_at=now,
         updated_at=now,
         drop_originals=wish.drop_originals,
+        proof=proof,
     )
     bot = _recorded_under_its_name(services, bot) if adopts else services.store.add_bot(bot)
     if services.vectors.resolve_alias(bot.alias) is None:
@@ -153,14 +156,26 @@ def _check_new_alias(services: Services, alias: str) -> None:
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
 
 
-def _recipe(
-    errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
-) -> Recipe:
+def _proven(
+    errand: Errand,
+    wish: BotRegistration,
+    schema: CollectionSchema,
+    embedding: EmbeddingRef,
+    *,
+    by: str,
+) -> tuple[Recipe, Proof]:
     """The one that is stated, which validation is going to judge, or the one that proves itself."""
     if wish.recipe is None:
-        return find_recipe(errand, embedding, schema)
-    require_texts(errand.services.vectors, schema, wish.recipe)
-    return wish.recipe
+        found = find_recipe(errand, embedding, schema)
+        if found.prefix:
+            raise InvalidConfiguration(
+                f"{embedding} gives the stored vectors for {found.recipe} with {found.prefix!r} "
+                "before it, which another model does not want."
+            )
+    else:
+        require_texts(errand.services.vectors, schema, wish.recipe)
+        found = Found(wish.recipe, None)
+    return found.recipe, proof_of_found(found, embedding, by=by, at=errand.services.now())
 
 
 def _of_its_vector(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from migrations.model.config import OverLong
 from migrations.model.errors import InvalidVectors, TextTooLong
+from migrations.model.texts import Recipe
 
 CountTokens = Callable[[str], int]
 
@@ -69,7 +70,20 @@ class Policy:
         return Parts(tuple(pieces), tuple(max(1, self.count_tokens(piece)) for piece in pieces))
 
 
-def cut(text: str, limit: int, count_tokens: CountTokens) -> list[str]:
+def parts_as_before(recipe: Recipe, text: str, count_tokens: CountTokens) -> Parts:
+    """What an application has sent for a text: cut or split wherever its tokens ended."""
+    tokens = recipe.first_tokens or recipe.split_tokens
+    if tokens is None or not is_over_long(text, tokens, count_tokens):
+        return Parts((text,))
+    if recipe.first_tokens is not None:
+        return Parts((text[: _longest_start(text, tokens, count_tokens)],))
+    pieces = cut(text, tokens, count_tokens, within_words=True)
+    return Parts(tuple(pieces), tuple(max(1, count_tokens(piece)) for piece in pieces))
+
+
+def cut(
+    text: str, limit: int, count_tokens: CountTokens, *, within_words: bool = False
+) -> list[str]:
     """Pieces of at most ``limit`` tokens (one character where even that has more), in order.
 
     Together they are the text, but for pieces of white space alone, which have no meaning to embed.
@@ -77,7 +91,7 @@ def cut(text: str, limit: int, count_tokens: CountTokens) -> list[str]:
     pieces = []
     while text:
         length = _longest_start(text, limit, count_tokens)
-        if length < len(text):
+        if length < len(text) and not within_words:
             length = _before_a_word(text, length)
         pieces.append(text[:length])
         text = text[length:]
@@ -86,8 +100,9 @@ def cut(text: str, limit: int, count_tokens: CountTokens) -> list[str]:
 
 def _longest_start(text: str, limit: int, count_tokens: CountTokens) -> int:
     fits, too_long = 1, limit
-    while too_long < len(text) and count_tokens(text[:too_long]) <= limit:
-        fits, too_long = too_long, too_long * 2
+    while too_long < len(text) and (tokens := count_tokens(text[:too_long])) <= limit:
+        # By as many characters as its tokens have had so far, and a tenth more.
+        fits, too_long = too_long, int(1.1 * too_long * limit / max(1, tokens)) + 1
     too_long = min(too_long, len(text) + 1)
     while too_long - fits > 1:
         middle = (fits + too_long) // 2

@@ -110,8 +110,9 @@ def found(migration: Migration, outcome: Outcome) -> dict[str, Any]:
     """Where what a phase hands over is kept."""
     kept, handover = noted(migration, _totals(outcome), outcome.warnings), migration.handover
     match outcome:
-        case Validated(report=report):
+        case Validated(report=report, proof=proof):
             kept["validation"] = jsonable(report.model_dump())
+            kept |= {} if proof is None else {"proof": proof}
         case BackedUp(info=info):
             kept["rollback_info"] = info
         case Moved(source=source, may_lack_rows=lacks):

@@ -21,6 +21,7 @@ from migrations.lifecycle.sequence import successor
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
+from migrations.model.proofs import How, Proof
 from migrations.model.runs import LONGEST_INPUT, Migration, Step
 from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
@@ -204,8 +205,15 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
             embedding=migration.config.source,
             expires_at=now + timedelta(hours=retention_hours),
         ),
+        proof=_better(bot.proof, migration.proof),
         updated_at=now,
     )
+
+
+def _better(earlier: Proof | None, found: Proof | None) -> Proof | None:
+    """What is said of the text from now on: what was shown last, if anything was."""
+    was_shown = found is not None and found.how is How.REPRODUCED and not found.closes_way_back
+    return found if was_shown or earlier is None else earlier
 
 
 def finish(locked: LockedRun, epoch: int) -> Change | None:

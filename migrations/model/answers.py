@@ -10,6 +10,7 @@ from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import KeptCollection
+from migrations.model.proofs import Spread
 from migrations.model.report import Estimate, Report
 from migrations.model.runs import Migration
 from migrations.model.texts import Recipe
@@ -86,14 +87,18 @@ class RemovedBot:
 class TextCandidate:
     """A way of making texts, and how near their vectors are to the stored ones.
 
-    ``judged`` texts were embedded; the cosines are None where none were.
+    ``prefix`` was put before each for the model.
+    ``judged`` texts were embedded, of which ``strangers`` are below the threshold; the cosines
+    are None where none were.
     """
 
     recipe: Recipe
+    prefix: str
     fits: bool
     judged: int
-    median_cosine: float | None
-    lowest_cosine: float | None
+    strangers: int
+    threshold: float
+    cosines: Spread | None
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class TextDiagnosis:
     bot: Bot
     rows: int
     candidates: tuple[TextCandidate, ...]
+    #: What asking came to, as billed.
+    tokens: int
 
 
 @dataclass(frozen=True)

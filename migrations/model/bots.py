@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import NotAllowed
+from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
 
 #: What Milvus takes for the name of a collection or of an alias; milvus-lite takes more.
@@ -75,3 +76,5 @@ class Bot:
     updated_at: datetime
     #: Whether collections that no run of ours has made may be dropped when their time is over.
     drop_originals: bool = False
+    #: How it is known that the text is what was embedded; None of bots of before.
+    proof: Proof | None = None

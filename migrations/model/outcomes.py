@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrations.model.chunks import Content
+from migrations.model.proofs import Proof
 from migrations.model.report import Report
 from migrations.model.runs import RollbackInfo
 
@@ -20,6 +21,8 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True)
 class Validated(Outcome):
     report: Report
+    #: What the present model said of the vectors it is said to have made; None: nothing new.
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

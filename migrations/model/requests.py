@@ -7,6 +7,7 @@ from typing import Any
 
 from migrations.model.bots import Bot
 from migrations.model.config import DuplicateKeys, Keys, OverLong, TargetIndex
+from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
 
 
@@ -42,6 +43,8 @@ class BotChange:
     key_field: str | None = None
     vector_field: str | None = None
     drop_originals: bool | None = None
+    #: Of the recipe, if that is to be another one: what was found, nothing that is asked for.
+    proof: Proof | None = None
 
     def values(self, bot: Bot) -> dict[str, Any]:
         """The fields of ``bot`` that become others."""

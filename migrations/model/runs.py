@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.proofs import Proof
 from migrations.model.states import Kind, Phase, Status
 
 #: In the totals: tokens of the longest text that was surely embedded whole, where the model has
@@ -104,6 +105,9 @@ class Migration:
     deadline_at: datetime
     heartbeat_at: datetime
     updated_at: datetime
+    #: How it is known that the text is what was embedded: the bot's proof as it was when the
+    #: run began, then what validation found.
+    proof: Proof | None = None
 
     @property
     def tag(self) -> str:

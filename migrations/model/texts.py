@@ -3,18 +3,30 @@
 A recipe is one of three: a field, a template over fields, or the way of a framework, which
 embeds more than the text it stores. A field is a column, a member of the dynamic field, or
 a path into a JSON column: ``metadata.text`` is the member ``text`` of the column ``metadata``.
+Each may be changed before it is embedded (``lower``, ``first_characters``), and may say how the
+application has treated texts that are long for its model (``first_tokens``, ``split_tokens``).
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from string import Formatter
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 Fields = Mapping[str, Any]
 _FORMATTER = Formatter()
@@ -29,9 +41,72 @@ class Missing(StrEnum):
     NO_TEXT = "no_text"
 
 
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
 class _Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]
+
+    lower: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="Whether it is embedded in lower case.",
+        examples=[False],
+    )
+    first_characters: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=_is_none,
+        description="How many characters of it are embedded; null for all.",
+        examples=[None],
+    )
+    first_tokens: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=_is_none,
+        description="After how many tokens the application has cut what it gave the present "
+        "model; null for nowhere. A new model is given the whole text.",
+        examples=[None],
+    )
+    split_tokens: int | None = Field(
+        default=None,
+        gt=0,
+        exclude_if=_is_none,
+        description="Into pieces of how many tokens the application has split it for the present "
+        "model, to embed them and take the mean, as LangChain does for OpenAI at 8191. A new "
+        "model is given the whole text.",
+        examples=[None],
+    )
+
+    @model_validator(mode="after")
+    def _ends_one_way(self) -> Self:
+        ends = (self.first_characters, self.first_tokens, self.split_tokens)
+        if sum(end is not None for end in ends) > 1:
+            raise ValueError("of first_characters, first_tokens and split_tokens it may say one")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the text is embedded as it is made, in one piece."""
+        return not any((self.lower, self.first_characters, self.first_tokens, self.split_tokens))
+
+    def plain(self) -> Self:
+        """The recipe without what is done with its text."""
+        return self.model_copy(
+            update=dict.fromkeys(("first_characters", "first_tokens", "split_tokens"))
+            | {"lower": False}
+        )
+
+    def __str__(self) -> str:
+        done = [
+            "in lower case" if self.lower else "",
+            f"its first {self.first_characters} characters" if self.first_characters else "",
+            f"its first {self.first_tokens} tokens" if self.first_tokens else "",
+            f"in pieces of {self.split_tokens} tokens" if self.split_tokens else "",
+        ]
+        return ", ".join([self._made_of(), *filter(None, done)])
 
     @property
     def fields(self) -> list[str]:
@@ -40,6 +115,13 @@ class _Recipe(BaseModel):
 
     def text_of(self, fields: Fields) -> str:
         """The text of a chunk with these fields, "" where it has none."""
+        text = self._text_of(fields)[: self.first_characters]
+        return text.lower() if self.lower else text
+
+    def _made_of(self) -> str:
+        raise NotImplementedError
+
+    def _text_of(self, fields: Fields) -> str:
         raise NotImplementedError
 
     def _names(self) -> Iterator[str]:
@@ -56,10 +138,10 @@ class FieldRecipe(_Recipe):
         examples=["metadata.text"],
     )
 
-    def __str__(self) -> str:
+    def _made_of(self) -> str:
         return f"the text field {self.field!r}"
 
-    def text_of(self, fields: Fields) -> str:
+    def _text_of(self, fields: Fields) -> str:
         return text_at(fields, self.field)
 
     def _names(self) -> Iterator[str]:
@@ -97,10 +179,10 @@ class TemplateRecipe(_Recipe):
             raise ValueError("it has braces without a name; write {{}} for braces themselves")
         return template
 
-    def __str__(self) -> str:
+    def _made_of(self) -> str:
         return f"the template {self.template!r}"
 
-    def text_of(self, fields: Fields) -> str:
+    def _text_of(self, fields: Fields) -> str:
         text, found, missing = "", 0, 0
         for literal, name, _, _ in _FORMATTER.parse(self.template):
             text += literal
@@ -130,10 +212,10 @@ class LlamaIndexRecipe(_Recipe):
         default="text", description="Where the node's own text stands.", examples=["text"]
     )
 
-    def __str__(self) -> str:
+    def _made_of(self) -> str:
         return f"LlamaIndex' text of {self.field!r} and its metadata"
 
-    def text_of(self, fields: Fields) -> str:
+    def _text_of(self, fields: Fields) -> str:
         text, node = text_at(fields, self.field), _json_object(fields.get("_node_content"))
         if node is None:
             return ""  # whether it has metadata is not known, and half a text is none
@@ -174,10 +256,10 @@ class SpringAiRecipe(_Recipe):
         default="metadata", description="The column with the metadata.", examples=["metadata"]
     )
 
-    def __str__(self) -> str:
+    def _made_of(self) -> str:
         return f"Spring AI's text of {self.field!r} and {self.metadata!r}"
 
-    def text_of(self, fields: Fields) -> str:
+    def _text_of(self, fields: Fields) -> str:
         text, metadata = text_at(fields, self.field), _json_object(fields.get(self.metadata))
         if not text:
             return ""

@@ -6,7 +6,7 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Agreed, Haste, examine
+from migrations.proof.preflight import Agreed, Haste, examination
 from migrations.proof.target_schema import MadeAs
 from migrations.run.run import Run
 from migrations.target.rehearsal import forget_rehearsal
@@ -21,26 +21,29 @@ def execute(run: Run) -> Validated:
     Raises:
         ValidationFailed: with one sentence per thing that stands in the way.
     """
-    config = run.migration.config
-    report = run.patiently(
-        lambda: examine(
+    config, is_way_back = run.migration.config, run.migration.kind is Kind.REVERSE
+    exam = run.patiently(
+        lambda: examination(
             run,
             run.bot,
             config.target,
-            agreed=Agreed.by(config),
+            agreed=Agreed.by(config, way_back=is_way_back),
             haste=_haste(run),
             beforehand=False,
             made_as=None if run.migration.target_adopted else MadeAs(config.index),
+            by=run.migration.requested_by,
         )
     )
-    if run.migration.kind is Kind.REVERSE:
+    report = exam.report
+    if is_way_back:
         _examine_way_back(run, report)
     if not report.passed:
         raise ValidationFailed(
             " ".join(check.message for check in report.errors),
             checks=[check.model_dump() for check in report.checks],
         )
-    return Validated(report=report, warnings=[check.message for check in report.warnings])
+    warnings = [check.message for check in report.warnings]
+    return Validated(report=report, proof=exam.proof, warnings=warnings)
 
 
 def _haste(run: Run) -> Haste | None:

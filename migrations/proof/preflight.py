@@ -17,7 +17,6 @@ from migrations.model.config import DuplicateKeys, EmbeddingRef, Keys, Migration
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
-    DimensionMismatch,
     NoAnswer,
     PermanentError,
     ProviderRateLimited,
@@ -25,13 +24,13 @@ from migrations.model.errors import (
     RequestError,
     TimedOut,
 )
+from migrations.model.proofs import Proof
 from migrations.model.report import Report
 from migrations.ports.checkpoints import evicting
-from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
-from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
+from migrations.proof.old_model import examine_vectors
 from migrations.proof.reservoir import Reservoir
 from migrations.proof.target_schema import MadeAs, try_target, warn_of_replicas
 
@@ -49,15 +48,19 @@ class Agreed:
     keys: Keys = Keys.KEEP
     #: That nothing shows that the bot's text is what was embedded.
     unproven_text: bool = False
+    #: It goes back to vectors that were judged when the bot left them: nothing of what is
+    #: left now may keep it from that.
+    way_back: bool = False
 
     @classmethod
-    def by(cls, config: MigrationConfig) -> Agreed:
+    def by(cls, config: MigrationConfig, *, way_back: bool = False) -> Agreed:
         return cls(
             config.max_failed_ratio,
             config.over_long,
             config.duplicate_keys,
             config.keys,
             config.unproven_text,
+            way_back,
         )
 
 
@@ -88,10 +91,14 @@ class Examination:
     report: Report
     #: Of all reads: each would wait for one of its own.
     now: Moment
+    #: In whose name it is looked at.
+    by: str = ""
     #: Of the chunks that have a text, for the fidelity check.
     sample: Reservoir = field(default_factory=lambda: Reservoir(FIDELITY_SAMPLE))
     #: Those, once they were fetched.
     sampled: Sequence[Chunk] = ()
+    #: What the present model said of them; None where the bot's own proof is all there is.
+    proof: Proof | None = None
     chunks: int = 0
     #: That the target's model took for one request.
     seconds_per_request: float = 0.0
@@ -124,6 +131,23 @@ def examine(
     made_as: MadeAs | None = None,
     beforehand: bool = True,
 ) -> Report:
+    """As :func:`examination`, for who wants the report alone."""
+    return examination(
+        work, bot, target, agreed=agreed, haste=haste, made_as=made_as, beforehand=beforehand
+    ).report
+
+
+def examination(
+    work: Work,
+    bot: Bot,
+    target: EmbeddingRef,
+    *,
+    agreed: Agreed = NOTHING_AGREED,
+    haste: Haste | None = None,
+    made_as: MadeAs | None = None,
+    beforehand: bool = True,
+    by: str = "",
+) -> Examination:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.
 
     With ``beforehand``, a provider that does not answer and a source that is not
@@ -134,7 +158,7 @@ def examine(
         What ends the work.
     """
     now = work.services.vectors.moment()
-    exam = Examination(work, bot, target, agreed, haste, made_as, beforehand, Report(), now)
+    exam = Examination(work, bot, target, agreed, haste, made_as, beforehand, Report(), now, by)
     exam.guarded("source", lambda: _check_source(exam))
     exam.guarded("target_model", lambda: _check_target_model(exam))
     exam.guarded("alias", lambda: _check_alias(exam))
@@ -145,7 +169,7 @@ def examine(
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
         exam.guarded("deadline", lambda: _check_deadline(exam))
-    return exam.report
+    return exam
 
 
 def _check_source(exam: Examination) -> None:
@@ -305,7 +329,8 @@ def _warn_of_shortened(exam: Examination, too_long: int, limit: int | None) -> N
         "over_long",
         False,
         f"{too_long} texts are longer than the {limit} tokens the model takes; "
-        f"{done[exam.agreed.over_long]}.",
+        + ("of those written since the switch " if exam.agreed.way_back else "")
+        + f"{done[exam.agreed.over_long]}.",
         severity="warning",
         too_long=too_long,
     )
@@ -317,68 +342,18 @@ def _max_input_tokens(exam: Examination) -> int | None:
 
 
 def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
-    """Does the old model, given the texts we read, reproduce the vectors that are stored?
-
-    It also shows whether a rollback could embed with the old model. One that does not
-    answer may be gone for good, which is a reason to migrate: then whoever starts the run
-    has to answer for the text.
-    """
     exam.sampled = exam.services.vectors.fetch(
         schema, exam.sample.keys, with_vectors=True, as_of=exam.now
     )
-    try:
-        live = exam.bot.live.embedding
-        verdict = judge_found(exam.work, live, exam.sampled, exam.bot.recipe, "validation")
-    except DimensionMismatch:
-        raise  # it answers, and cannot have made these vectors
-    except PROVIDER_FAULTS as error:
-        _report_unproven(
-            exam,
-            f"The old model does not answer ({error.message}), and rolling back later cannot embed "
-            "new writes.",
-            code=error.code,
-        )
-        return
-    _report_fidelity(exam, verdict)
-
-
-def _report_unproven(exam: Examination, why: str, **details: str) -> None:
-    """An error until somebody answers for it: a wrong text would pass every later check."""
-    recipe, agreed = exam.bot.recipe, exam.agreed.unproven_text
-    exam.report.add(
-        "fidelity",
-        False,
-        f"{why} Nothing shows that {recipe} is what was embedded"
-        + (
-            "; it was started with unproven_text."
-            if agreed
-            else ": if it is, start with unproven_text true."
-        ),
-        severity="warning" if agreed else "error",
-        **details,
-    )
-
-
-def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
-    judged, below = len(verdict.cosines), len(verdict.strangers)
-    if exam.sample.keys and not judged:
-        _report_unproven(exam, "Every text of the sample is longer than the old model takes.")
-        return
-    exam.report.add(
-        "fidelity",
-        not below,
-        f"The old model reproduces the stored vectors of {judged} chunks with a median cosine of "
-        f"{verdict.median:.4f}"
-        + (f"; {below} are below {SAME_VECTOR_COSINE}" if below else "")
-        + (
-            "."
-            if verdict.passed
-            else f"; {exam.bot.recipe} may not be the text that was embedded, or not all of it."
-        ),
-        severity=verdict.severity,
-        median_cosine=verdict.median,
-        chunks=judged,
-        below=below,
+    agreed = exam.agreed
+    exam.proof = examine_vectors(
+        exam.work,
+        exam.bot,
+        exam.sampled,
+        exam.report,
+        agreed=agreed.unproven_text,
+        way_back=agreed.way_back,
+        by=exam.by,
     )
 
 

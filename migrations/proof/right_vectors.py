@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from migrations.copying.lasting import MOST_LOOKED_AT
 from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Key, stacked
 from migrations.model.report import Report
 from migrations.model.runs import LONGEST_INPUT
 from migrations.ports.vector_store import Moment
-from migrations.proof.fidelity import judge, judgeable
+from migrations.proof.fidelity import (
+    Questions,
+    Verdict,
+    as_before,
+    echoes_of,
+    judge,
+    judgeable,
+    threshold_by,
+)
 from migrations.proof.reservoir import Reservoir
 from migrations.run.run import Run
 
@@ -52,10 +62,10 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
     )
-    again = _embed_again(run, sample)
     kept = run.migration.target_is_kept
     judged = _kept_whole(run, sample) if kept else _surely_whole(run, sample)
-    verdict = judge(judged if well_formed else [], again, made=not kept)
+    again = _ask_as_before(run, judged) if kept else _embed_again(run, sample)
+    verdict = (_judge_kept if kept else _judge_made)(run, judged if well_formed else [], again)
     strangers = verdict.strangers
     report.add(
         "vectors_of_their_text",
@@ -67,15 +77,59 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         severity=verdict.severity,
         lowest_cosine=min(verdict.cosines.values(), default=None),
         median_cosine=verdict.median,
+        threshold=verdict.threshold,
         examples=[str(key) for key in strangers[:10]],
     )
     asked = verdict.cosines.keys() - set(strangers) if kept else {c.key for c in judged or sample}
     return {key: again[key] for key in asked & again.keys()}
 
 
+def _judge_made(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) -> Verdict:
+    """Of what the run has made; where some seem to be strangers, the model is asked twice."""
+    verdict = judge(chunks, again, made=True, threshold=threshold_by(run.services.settings))
+    if not verdict.strangers:
+        return verdict
+    answers = {run.text_of(c): again[c.key] for c in chunks if c.key in again}
+    target = run.migration.config.target
+    echoes, _ = echoes_of(run, target, answers, "verification", insist=True)
+    least = threshold_by(run.services.settings, echoes)
+    return replace(verdict, threshold=least, echoes=echoes)
+
+
+def _judge_kept(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) -> Verdict:
+    """What was there before: by what was found when the bot left it.
+
+    What this run has written to it must be of its text, each one, as in any other target,
+    unless this run and the application may have cut it at different places.
+    """
+    store, migration = run.services.store, run.migration
+    written = {row.key for row in store.written_rows(migration.id, MOST_LOOKED_AT)}
+    cuts = run.bot.recipe.first_tokens or run.bot.recipe.split_tokens
+    mine = [] if cuts else [chunk for chunk in chunks if chunk.key in written]
+    of_mine = _judge_made(run, mine, again)
+    if not of_mine.passed:
+        return of_mine
+    left = store.migration(migration.reverses) if migration.reverses else None
+    before = left.proof if left else None
+    least = before.threshold if before else None
+    verdict = judge(
+        chunks,
+        again,
+        made=False,
+        threshold=threshold_by(run.services.settings) if least is None else least,
+    )
+    return replace(verdict, too_many=as_before(before.share_of_strangers if before else 0.0))
+
+
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:
     target = run.migration.config.target
     return judgeable(run.services.embedders, target, sample, run.bot.recipe)
+
+
+def _ask_as_before(run: Run, chunks: Sequence[Chunk]) -> dict[Key, Vector]:
+    """As the application has asked the model that the bot goes back to."""
+    questions = Questions(run, run.migration.config.target, "verification", insist=True)
+    return questions.vectors_of(chunks, run.bot.recipe)
 
 
 def _surely_whole(run: Run, sample: Sequence[Chunk]) -> Sequence[Chunk]:

@@ -21,6 +21,7 @@ from migrations.store.records import (
     MigrationRecord,
     as_bot,
     pair_columns,
+    proof_column,
     recipe_columns,
 )
 
@@ -90,7 +91,12 @@ class SqlBots:
             if "owner" in values:
                 _hand_over_runs(session, bot_id, values["owner"])
             recipe = values.pop("recipe", None)
-            columns = {**values, **(recipe_columns(recipe) if recipe else {})}
+            proof = values.pop("proof", None)
+            columns = {
+                **values,
+                **(recipe_columns(recipe) if recipe else {}),
+                **(proof_column(proof) if proof else {}),
+            }
             for name, value in columns.items():
                 setattr(row, name, value)
             if columns:

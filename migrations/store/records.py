@@ -30,6 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from migrations.model.bots import Bot, LivePair, PreviousPair, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
+from migrations.model.proofs import Proof
 from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 from migrations.model.texts import FieldRecipe, Recipe, recipe_of
@@ -91,6 +92,9 @@ class BotRecord(Record):
     text_field: Mapped[str]
     #: None in rows of before, where the text is what stands in the text_field.
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: The recipe where workers of before could not read it; counts where that says nothing.
+    changed_recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     vector_field: Mapped[str]
     previous_collection: Mapped[str | None]
     previous_provider: Mapped[str | None]
@@ -161,6 +165,7 @@ class MigrationRecord(Record):
     deadline_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     #: Who looks for late writes in what it left behind.
     sweeper: Mapped[str | None]
     sweeper_until: Mapped[datetime | None]
@@ -428,12 +433,13 @@ def as_bot(row: BotRecord) -> Bot:
             generation=row.generation,
         ),
         key_field=row.key_field,
-        recipe=recipe_of(row.recipe or {"field": row.text_field}),
+        recipe=recipe_of(row.recipe or row.changed_recipe or {"field": row.text_field}),
         vector_field=row.vector_field,
         previous=_previous(row),
         created_at=row.created_at,
         updated_at=row.updated_at,
         drop_originals=row.drop_originals,
+        proof=Proof.model_validate(row.proof) if row.proof else None,
     )
 
 
@@ -468,13 +474,28 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         "previous_model": previous.embedding.model if previous else None,
         "previous_dimension": previous.embedding.dimension if previous else None,
         "previous_expires_at": previous.expires_at if previous else None,
+        **proof_column(bot.proof),
     }
 
 
+def proof_column(proof: Proof | None) -> dict[str, Any]:
+    return {"proof": proof.model_dump(mode="json") if proof else None}
+
+
 def recipe_columns(recipe: Recipe) -> dict[str, Any]:
-    """Under text_field, workers of before find no text where it is not simply a field's."""
-    told = recipe.field if isinstance(recipe, FieldRecipe) else str(recipe)
-    return {"text_field": told, "recipe": recipe.model_dump(mode="json")}
+    """Under text_field, workers of before find no text where it is not simply a field's.
+
+    Nor under recipe where something is done with the text, which they know nothing of.
+    """
+    written = recipe.model_dump(mode="json")
+    told = str(recipe)
+    if isinstance(recipe, FieldRecipe) and recipe.is_plain:
+        told = recipe.field
+    return {
+        "text_field": told,
+        "recipe": written if recipe.is_plain else None,
+        "changed_recipe": None if recipe.is_plain else written,
+    }
 
 
 def as_migration(row: MigrationRecord) -> Migration:
@@ -514,4 +535,5 @@ def as_migration(row: MigrationRecord) -> Migration:
         deadline_at=row.deadline_at,
         heartbeat_at=row.heartbeat_at,
         updated_at=row.updated_at,
+        proof=Proof.model_validate(row.proof) if row.proof else None,
     )

@@ -33,7 +33,13 @@ from migrations.store.guarded import (
     started,
 )
 from migrations.store.kept import take_over
-from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
+from migrations.store.records import (
+    ONE_LIVE_MIGRATION,
+    MigrationRecord,
+    as_bot,
+    as_migration,
+    proof_column,
+)
 
 
 class SqlStarts:
@@ -121,6 +127,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         target_adopted=new.target_adopted,
         idempotency_key=new.idempotency_key,
         request_digest=new.request_digest,
+        **proof_column(bot.proof),
         created_at=at,
         deadline_at=at + timedelta(seconds=new.config.timeout_seconds),
         heartbeat_at=at,

@@ -9,7 +9,7 @@ from uuid import uuid4
 from migrations.lifecycle.room import no_room
 from migrations.model.answers import WayBack
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, MigrationConfig
+from migrations.model.config import DuplicateKeys, Keys, MigrationConfig, OverLong
 from migrations.model.errors import (
     AlreadyRolledBack,
     MigrationInProgress,
@@ -58,6 +58,7 @@ def refused_by(
         *map(RollbackUnavailable, _time_blockers(services, bot)),
         *_collection_blockers(bot, exists or services.vectors.exists),
         *map(RollbackUnavailable, _model_blockers(services, bot)),
+        *map(RollbackUnavailable, _proof_blockers(undone)),
         *_no_room(services, bot),
     ]
 
@@ -197,6 +198,12 @@ def _model_blockers(services: Services, bot: Bot) -> list[str]:
     return []
 
 
+def _proof_blockers(undone: Migration) -> list[str]:
+    """What was found when the bot left the vectors it would go back to."""
+    proof = undone.proof
+    return [proof.closes_way_back] if proof and proof.closes_way_back else []
+
+
 def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
     """The run that takes ``undone`` back, which :func:`require_way_back` has allowed."""
     assert bot.previous is not None  # noqa: S101 # it has been looked at
@@ -225,10 +232,14 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "to_model": config.from_model,
             "to_dimension": config.from_dimension,
             "enable_rollback": True,
-            # What a writer has doubled meanwhile, or a model that is gone, is no reason to stay.
+            # What a writer has doubled meanwhile, a model that is gone, or texts that only the
+            # model that is left takes whole are no reasons to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
             "keys": Keys.REASSIGN,
             "unproven_text": True,
             "index": None,
+            "over_long": OverLong.TRUNCATE
+            if config.over_long is OverLong.REFUSE
+            else config.over_long,
         }
     )

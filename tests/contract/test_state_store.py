@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -18,6 +19,9 @@ from migrations.model.errors import (
     MigrationNotFound,
 )
 from migrations.model.left_behind import End
+from migrations.model.outcomes import Validated
+from migrations.model.proofs import How, Proof, Spread
+from migrations.model.report import Report
 from migrations.model.requests import BotChange
 from migrations.model.runs import Due, FailedChunk, Round, Watched
 from migrations.model.states import LIVE, Phase, Status
@@ -155,12 +159,38 @@ def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
         TemplateRecipe(template="{title}\n{text}", missing=Missing.NO_TEXT),
         LlamaIndexRecipe(framework="llama-index", field="body"),
         SpringAiRecipe(framework="spring-ai"),
+        FieldRecipe(field="body", lower=True),
+        SpringAiRecipe(framework="spring-ai", split_tokens=8191),
     ],
 )
 def test_how_a_text_is_made_is_kept_as_it_is(state: World, recipe: Recipe) -> None:
     state.bot()
     assert recipe == state.store.change_bot("bot", BotChange(recipe=recipe)).recipe
     assert recipe == state.store.bot("bot").recipe
+    plain = state.store.change_bot("bot", BotChange(recipe=recipe.plain())).recipe
+    assert recipe.plain() == plain == state.store.bot("bot").recipe
+
+
+def test_a_proof_goes_with_its_bot_into_its_runs_and_what_they_show_into_the_bot(
+    state: World,
+) -> None:
+    stated = Proof(how=How.STATED, by="owner", at=datetime(2026, 1, 1, tzinfo=UTC), embedding=OLD)
+    cosines = Spread(lowest=0.9, low=0.99, median=1.0)
+    shown = stated.model_copy(
+        update={"how": How.REPRODUCED, "judged": 50, "threshold": 0.999, "cosines": cosines}
+    )
+    assert None is state.bot("another").proof
+    first, second = state.start(state.bot(proof=stated)), state.start(state.store.bot("another"))
+    assert stated == first.proof == state.store.bot("bot").proof
+    outcome = Validated(report=Report(), proof=shown)
+    for run, found in ((first, outcome), (second, Validated(report=Report()))):
+        begun = state.drive(run, Phase.VALIDATION)
+        state.store.complete_phase(run.id, begun.epoch, Phase.VALIDATION, found)
+        state.complete(state.now(run))
+    assert (shown, None) == (state.now(first).proof, state.now(second).proof)
+    assert (shown, None) == (state.store.bot("bot").proof, state.store.bot("another").proof)
+    change = BotChange(recipe=FieldRecipe(field="body"), proof=stated)
+    assert stated == state.store.change_bot("bot", change).proof == state.store.bot("bot").proof
 
 
 def test_runs_go_to_the_new_owner_with_their_bot(state: World) -> None:

@@ -254,4 +254,5 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         deadline_at=now + timedelta(seconds=new.config.timeout_seconds),
         heartbeat_at=now,
         updated_at=now,
+        proof=bot.proof,
     )

@@ -179,6 +179,21 @@ def test_a_diagnosis_shows_what_was_tried_the_likeliest_first(api: Api) -> None:
     assert [] == [other for other in others if other["fits"]]
 
 
+def test_bot_and_migration_show_what_proves_the_text(api: Api) -> None:
+    found = api.get("/bots/support").json["text_proof"]
+    assert ("reproduced", 20, 0.999) == (found["how"], found["judged"], found["threshold"])
+    api.post("/bots/support/embeddings/start-migration", json=TARGET)
+    api.world.deliver()
+    status = api.get("/bots/support/embeddings/migration-status").json
+    shown = status["migration"]["text_proof"]
+    assert ("reproduced", 20, 0, None) == (
+        *(shown["how"], shown["judged"], shown["strangers"]),
+        shown["closes_way_back"],
+    )
+    assert shown["cosines"]["lowest"] <= shown["cosines"]["median"]
+    assert shown == status["bot"]["text_proof"]
+
+
 def test_an_impossible_change_is_an_answer_and_not_a_problem(api: Api) -> None:
     api.world.write("k020", "", collection="support_docs")
     answer = api.post("/bots/support/embeddings/validate-change", json=TARGET)

@@ -65,8 +65,8 @@ def test_an_estimate_counts_chunks_batches_tokens_bytes_and_money() -> None:
     estimate = answer.estimate
     assert (LARGE, 101, 3) == (answer.target, estimate.chunks, estimate.batches)
     in_mean = (90 * 1 + 11 * 2) / 101
-    assert round(in_mean * 2 * 101) + round(in_mean * 50) == estimate.tokens
-    assert "101 more for verification, and 50 by the present model" in estimate.basis[0]
+    assert round(in_mean * 2 * 101) + round(in_mean * 70) == estimate.tokens
+    assert "101 more for verification, and 70 by the present model" in estimate.basis[0]
     assert 101 * LARGE.dimension * 4 == estimate.vector_bytes
     assert 0.0 == estimate.cost_usd
     assert 4 == len(estimate.basis)

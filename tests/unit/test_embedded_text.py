@@ -8,15 +8,18 @@ from typing import Any
 import orjson
 import pytest
 
-from devstack.provider import vector_for
+from devstack.provider import tokens_of, vector_for
 from migrations.bots.embedded_text import GLANCE, SAMPLE
+from migrations.embedding.over_long import combined, parts_as_before
+from migrations.model.config import OverLong
 from migrations.model.errors import (
     CollectionNotLoaded,
     InvalidConfiguration,
     ProviderUnavailable,
     UnknownModel,
 )
-from migrations.model.requests import BotRegistration
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.states import Status
 from migrations.model.texts import (
     FieldRecipe,
     LlamaIndexRecipe,
@@ -24,6 +27,7 @@ from migrations.model.texts import (
     TemplateRecipe,
     recipe_of,
 )
+from migrations.proof.fidelity import ECHOED
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 
@@ -204,7 +208,8 @@ def test_ten_texts_are_paid_for_each_candidate_and_a_hundred_for_the_likely_one(
     rows = [row(i, text="text {}", **{n: f"{n} {{}}" for n in names}) for i in range(400)]
     world = world_with(["text", *names], rows)
     assert "text" == register(world)
-    assert world.embedders.texts <= 21 * GLANCE + SAMPLE
+    asked_twice = ECHOED + 1  # and a text of our own
+    assert world.embedders.texts <= 20 * GLANCE + SAMPLE + asked_twice
     assert SAMPLE <= world.embedders.embedded.total()
 
 
@@ -232,3 +237,59 @@ def test_a_collection_that_is_not_loaded_is_said_so() -> None:
     world.vectors.release("zoo")
     with pytest.raises(CollectionNotLoaded):
         register(world)
+
+
+# --- what was done with it ----------------------------------------------------------------
+
+
+def test_a_text_in_lower_case_is_found_migrated_in_lower_case_and_gone_back_from() -> None:
+    rows = [row(i, "text {} and more", text="Text {} And More") for i in range(12)]
+    world = world_with(["text"], rows)
+    register(world)
+    assert FieldRecipe(field="text", lower=True) == world.store.bot("zoo").recipe
+    wish = StartRequest("zoo", "fake", "large", retry_delay=0.0)
+    migration = world.system.start_migration(OWNER, wish).migration
+    world.deliver()
+    made = world.contents(world.store.bot("zoo").live.collection)
+    expected = vector_for("large", "text 3 and more", 16)
+    assert expected.tobytes() == made["k003"][1]
+    assert "Text 3 And More" == made["k003"][0]["text"]
+    back = world.system.rollback(OWNER, migration.id).migration
+    world.settle()
+    assert Status.COMPLETED == world.now(back).status
+
+
+def test_texts_that_were_split_for_the_old_model_go_and_come_back() -> None:
+    """Wholly too long for it, they could neither be judged nor taken back before."""
+    split = FieldRecipe(field="text", split_tokens=25)
+    texts = [f"{i} and so on " * 10 for i in range(12)]
+    world = World(0)
+    world.embedders.max_input_tokens = 26
+    rows = [
+        {"pk": f"k{i:03}", "text": text, "vector": averaged(split, text)}
+        for i, text in enumerate(texts)
+    ]
+    world.vectors.seed("zoo", rows, SMALL.dimension, text_candidates=("text",))
+    register(world, recipe=split)
+    wish = StartRequest("zoo", "fake", "large", retry_delay=0.0, over_long=OverLong.SPLIT)
+    migration = world.system.start_migration(OWNER, wish).migration
+    world.deliver()
+    done = world.now(migration)
+    assert Status.COMPLETED == done.status, done.error
+    assert done.proof is not None
+    assert (12, 0) == (done.proof.judged, done.proof.strangers)
+    back = world.system.rollback(OWNER, migration.id).migration
+    world.settle()
+    assert Status.COMPLETED == world.now(back).status, world.now(back).error
+
+
+def averaged(recipe: FieldRecipe, text: str) -> Any:
+    parts = parts_as_before(recipe, text, tokens_of)
+    assert len(parts.texts) > 1
+    return combined(parts, {p: vector_for("small", p, SMALL.dimension) for p in parts.texts})
+
+
+def test_what_was_put_before_each_text_is_named_and_is_no_part_of_the_text() -> None:
+    rows = [row(i, "passage: text {}", text="text {}") for i in range(12)]
+    sentence = refusal(world_with(["text"], rows))
+    assert "for the text field 'text' with 'passage: ' before it" in sentence

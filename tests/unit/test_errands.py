@@ -58,8 +58,8 @@ def start(world: World) -> Any:
 
 #: What a caller may ask for over HTTP, whose bot pays, and how many requests it takes.
 ERRANDS = {
-    "registration": (register, "zoo", 1),
-    "validation": (validate, "bot", 2),
+    "registration": (register, "zoo", 2),
+    "validation": (validate, "bot", 3),
     "estimate": (estimate, "bot", 1),
     "a dimension": (start, "bot", 1),
 }
@@ -118,7 +118,7 @@ def test_an_errand_for_anothers_bot_is_paid_by_its_owner() -> None:
     boss = Caller("boss", Role.ADMIN)
     world = a_world(store_class=Ledger)
     world.manager.validate_change(boss, "bot", "fake", "large")
-    assert [("owner", "bot", "validation")] * 2 == paid_by
+    assert [("owner", "bot", "validation")] * 3 == paid_by
 
 
 def test_a_run_pays_for_all_it_asks_its_validation_too() -> None:

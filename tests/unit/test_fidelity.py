@@ -71,7 +71,8 @@ def test_equal_texts_are_asked_once_and_chunks_without_a_text_not_at_all() -> No
     embedders = world.embedders
     some = [chunk("a", "one"), chunk("b", "one"), chunk("c", "two", "")]
     assert {"a", "b"} == judged(world, some).cosines.keys()
-    assert (1, 1) == (embedders.calls, embedders.texts)
+    assert {("small", "one"): 2} == {k: n for k, n in embedders.embedded.items() if k[1] == "one"}
+    assert 2 == embedders.calls, "and once more, with a text of our own"
 
 
 def test_texts_the_model_refuses_are_found_by_halving_and_left_out() -> None:

@@ -201,9 +201,8 @@ class Drifted(FakeEmbedders):
         answer = super().answer(ref, texts)
         if ref != SMALL:
             return answer
-        noise = np.random.default_rng(1).normal(size=answer.vectors.shape)
-        noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-        return replace(answer, vectors=(answer.vectors + 0.08 * noise).astype(np.float32))
+        drifts = [vector_for("drift", text, ref.dimension) for text in texts]
+        return replace(answer, vectors=(answer.vectors + 0.08 * np.array(drifts)).astype("f4"))
 
 
 def test_what_would_refuse_the_way_back_is_refused_before_the_switch() -> None:

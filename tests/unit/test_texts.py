@@ -172,3 +172,27 @@ def test_whoever_asks_for_the_fields_of_a_text_can_make_it() -> None:
     recipe = World().bot.recipe
     fields = dict.fromkeys(recipe.fields, "said")
     assert ("said", "the text field 'text'") == (recipe.text_of(fields), str(recipe))
+
+
+def test_what_is_done_with_a_text_is_done_to_it_however_it_is_made() -> None:
+    fields = {"title": "Of Tuples", "text": "They Are Immutable."}
+    assert "they are immutable." == text_of({"field": "text", "lower": True}, **fields)
+    assert "Of Tup" == text_of({"template": "{title}: {text}", "first_characters": 6}, **fields)
+    whole = {"field": "text", "split_tokens": 2}
+    assert fields["text"] == text_of(whole, **fields), "a new model is given the whole text"
+    assert "the text field 'text', in pieces of 2 tokens" == str(recipe_of(whole))
+
+
+@pytest.mark.parametrize("plain", [{"field": "text"}, {"template": "{text}", "missing": "empty"}])
+def test_a_plain_recipe_is_written_as_it_was_before_there_were_others(
+    plain: dict[str, Any],
+) -> None:
+    assert plain == recipe_of(plain).model_dump(mode="json")
+    changed = recipe_of(plain | {"lower": True})
+    assert plain | {"lower": True} == changed.model_dump(mode="json")
+    assert recipe_of(plain) == changed.plain()
+
+
+def test_a_text_ends_in_one_way() -> None:
+    with pytest.raises(ValidationError, match="it may say one"):
+        recipe_of({"field": "text", "first_characters": 9, "split_tokens": 9})
