@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
+from migrations.model.gates import Gates
 
 
 class ModelSettings(BaseModel):
@@ -193,8 +194,9 @@ class Settings(BaseSettings):
     recall_at: int = Field(
         default=10, gt=0, description="Search results looked at when verification asks for a chunk"
     )
-    min_known_item_recall: float = Field(
-        default=0.9, ge=0, le=1, description="Share of sampled chunks their own text must find"
+    gates: Gates = Field(
+        default_factory=Gates,
+        description="What verification must at least find; less waits for a person to judge: JSON",
     )
     unindexed_rows: int = Field(
         default=25_000,

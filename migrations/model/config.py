@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,6 +79,8 @@ class MigrationConfig(BaseModel):
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
+    #: Gates that are not as the settings say; see :class:`migrations.model.gates.Gates`.
+    gates: Mapping[str, float] = Field(default_factory=dict)
 
     @property
     def source(self) -> EmbeddingRef:

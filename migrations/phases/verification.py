@@ -5,6 +5,8 @@ from __future__ import annotations
 from migrations.model.errors import VerificationFailed
 from migrations.model.outcomes import Verified
 from migrations.model.report import Report
+from migrations.proof.neighbourhoods import judge_neighbourhoods
+from migrations.proof.questions import ask_with_stored
 from migrations.proof.retrieval import judge_retrieval
 from migrations.proof.right_vectors import judge_vectors, sample_chunks
 from migrations.proof.same_content import compare_content, judge_content
@@ -36,12 +38,14 @@ def execute(run: Run) -> Verified:
     run.patiently(lambda: judge_ready(run, report))
     sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
     again = judge_vectors(run, sample, report)
-    run.patiently(lambda: judge_retrieval(run, sample, again, found.as_of, report))
+    pairs = run.patiently(lambda: ask_with_stored(run, sample, found.as_of))
+    judge_neighbourhoods(run, pairs, found.source.chunks, report)
+    run.patiently(lambda: judge_retrieval(run, sample, pairs, again, found.as_of, report))
     wait_for_flush()
     run.patiently(lambda: judge_content(run, found, report))
-    if not report.passed:
+    if not report.passed or report.gates:
         raise VerificationFailed(
-            " ".join(check.message for check in report.errors),
+            " ".join(check.message for check in [*report.errors, *report.gates]),
             checks=[check.model_dump() for check in report.checks],
         )
     return _verified(report, run.migration.epoch)

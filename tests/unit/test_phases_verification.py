@@ -113,6 +113,7 @@ def test_a_whole_target_is_verified_with_figures() -> None:
         "target_ready",
         "vectors",
         "vectors_of_their_text",
+        "neighbourhoods",
         "retrieval",
         "target_count",
         "content",
