@@ -191,6 +191,11 @@ class Settings(BaseSettings):
     verify_sample: int = Field(
         default=200, gt=0, description="Chunks embedded again to check the stored vectors"
     )
+    verify_questions: int = Field(
+        default=50,
+        gt=0,
+        description="Parts of their texts that verification asks both collections with",
+    )
     recall_at: int = Field(
         default=10, gt=0, description="Search results looked at when verification asks for a chunk"
     )

@@ -39,6 +39,14 @@ class Gates(BaseModel):
         "what it must find in the new one",
     )
 
+    part_recall: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Of the share of chunks that a part of their text finds in the old "
+        "collection, what it must find in the new one",
+    )
+
     def but(self, asked: Mapping[str, float]) -> Self:
         """With those that a run asked for otherwise."""
         return self.model_validate({**self.model_dump(), **asked})

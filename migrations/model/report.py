@@ -57,6 +57,8 @@ class Estimate(BaseModel):
     chunks: int
     batches: int
     tokens: int
+    #: Of these, what verification and its questions take, of both models.
+    verification_tokens: int
     cost_usd: float | None
     duration_seconds: float
     #: Bytes of the new vectors alone: chunks x dimension x 4.

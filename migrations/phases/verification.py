@@ -6,6 +6,7 @@ from migrations.model.errors import VerificationFailed
 from migrations.model.outcomes import Verified
 from migrations.model.report import Report
 from migrations.proof.neighbourhoods import judge_neighbourhoods
+from migrations.proof.parts import judge_parts
 from migrations.proof.questions import ask_with_stored
 from migrations.proof.retrieval import judge_retrieval
 from migrations.proof.right_vectors import judge_vectors, sample_chunks
@@ -41,6 +42,7 @@ def execute(run: Run) -> Verified:
     pairs = run.patiently(lambda: ask_with_stored(run, sample, found.as_of))
     judge_neighbourhoods(run, pairs, found.source.chunks, report)
     run.patiently(lambda: judge_retrieval(run, sample, pairs, again, found.as_of, report))
+    judge_parts(run, sample, found.as_of, report)
     wait_for_flush()
     run.patiently(lambda: judge_content(run, found, report))
     if not report.passed or report.gates:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from migrations.embedding.asking import Vector
+from migrations.embedding.embed import embed_texts
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
+from migrations.model.config import EmbeddingRef
 from migrations.ports.vector_store import Moment
 from migrations.run.run import Run
 
 #: Vectors sent in one search.
 AT_ONCE = 100
+#: What the ledger says that questions are for.
+QUESTIONS = "questions"
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,17 @@ def ask(
             as_of=as_of,
         )
     return hits
+
+
+def embed_questions(
+    run: Run, ref: EmbeddingRef, questions: Iterable[str], *, insist: bool
+) -> dict[str, Vector]:
+    """The one place where questions become vectors, as an application's questions do.
+
+    One that the model refuses has none. Without ``insist`` a model that does not answer soon
+    is given up: the old one may be gone.
+
+    Raises:
+        what ends the run; without ``insist`` also :data:`PROVIDER_FAULTS`.
+    """
+    return embed_texts(run, ref, questions, QUESTIONS, insist=insist).vectors

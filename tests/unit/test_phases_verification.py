@@ -115,6 +115,7 @@ def test_a_whole_target_is_verified_with_figures() -> None:
         "vectors_of_their_text",
         "neighbourhoods",
         "retrieval",
+        "parts_of_texts",
         "target_count",
         "content",
     ] == names
