@@ -225,6 +225,11 @@ class Settings(BaseSettings):
         default=24, ge=0, description="How long an unused target waits for adoption by a new run"
     )
 
+    keep_up_every_seconds: float = Field(
+        default=900,
+        gt=0,
+        description="How often the target of a postponed switch catches up with its source",
+    )
     sweep_first_seconds: float = Field(
         default=30, ge=0, description="When, after it ended, a run looks for late writes"
     )

@@ -15,6 +15,7 @@ from api.schemas import (
     MigrationActionResponse,
     MigrationPath,
     MigrationProgressResponse,
+    SwitchRequest,
 )
 from api.services import services
 from api.turns import turn
@@ -68,6 +69,28 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
     else:
         message = "The migration stops; what it has done so far is being undone."
     return accepted(MigrationActionResponse.of(started.migration, message, created=started.created))
+
+
+@migrations.post(
+    "/embeddings/migration/<migration_id>/switch",
+    endpoint="switch",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(errors.MigrationNotFound, errors.NotWaiting, errors.NotAccepted, body=True),
+    },
+)
+def accept_switch(path: MigrationPath, body: SwitchRequest) -> Response:
+    """Let a migration that waits before its switch go on
+
+    Where a gate has failed, send `accept: true` and a `reason`; both are kept. What was written
+    meanwhile is caught up, everything is verified once more, and the bot is switched. Sent
+    again, it is answered as the first time.
+    """
+    accepted_run = services().system.accept(
+        current_caller(), path.migration_id, body.accepted_because
+    )
+    message = "It goes on: what was written meanwhile is caught up, verified, and switched."
+    return accepted(MigrationActionResponse.of(accepted_run, message))
 
 
 @migrations.get(

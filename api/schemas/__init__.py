@@ -24,6 +24,7 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.migrations import MigrationActionResponse, MigrationStatusResponse
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
@@ -41,6 +42,7 @@ from api.schemas.requests import (
     MigrationPath,
     MigrationStartRequest,
     ProblemPath,
+    SwitchRequest,
 )
 
 __all__ = [
@@ -57,6 +59,8 @@ __all__ = [
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
+    "GoldenQueriesRequest",
+    "GoldenQueriesResponse",
     "GrantItem",
     "GrantListResponse",
     "GrantPath",
@@ -77,6 +81,7 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
     "TokenIssuedResponse",
@@ -93,8 +98,10 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     BotChangeRequest,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
+    GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
     TokenIssueRequest,
@@ -108,6 +115,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,
+    GoldenQueriesResponse,
     GrantListResponse,
     LivenessResponse,
     MigrationActionResponse,

@@ -19,6 +19,8 @@ def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str
         "bot": url_for("bots.bot", bot_id=bot_id),
         "status": url_for("embeddings.migration_status", bot_id=bot_id),
     }
+    if status is Status.WAITING:
+        links["switch"] = url_for("migrations.switch", migration_id=migration_id)
     if status in COMPENSABLE:
         links["cancel"] = url_for("embeddings.cancel_migration", bot_id=bot_id)
     if status in _WAY_BACK:

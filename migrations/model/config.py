@@ -81,6 +81,10 @@ class MigrationConfig(BaseModel):
     unproven_text: bool = False
     #: Gates that are not as the settings say; see :class:`migrations.model.gates.Gates`.
     gates: Mapping[str, float] = Field(default_factory=dict)
+    #: Why some of them are lower.
+    gates_reason: str | None = None
+    #: Whether it waits before the switch until somebody says so.
+    postpone: bool = False
 
     @property
     def source(self) -> EmbeddingRef:

@@ -47,6 +47,25 @@ class Gates(BaseModel):
         "collection, what it must find in the new one",
     )
 
+    golden_overlap: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Share of the results of golden queries that must be the same",
+    )
+    golden_ndcg: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Of the nDCG of golden queries with relevant keys before, what it must be",
+    )
+    golden_recall: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Of the recall of golden queries with relevant keys before, what it must be",
+    )
+
     def but(self, asked: Mapping[str, float]) -> Self:
         """With those that a run asked for otherwise."""
         return self.model_validate({**self.model_dump(), **asked})

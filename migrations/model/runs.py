@@ -16,6 +16,8 @@ from migrations.model.states import Kind, Phase, Status
 #: In the totals: tokens of the longest text that was surely embedded whole, where the model has
 #: refused shorter ones than it is known to take.
 LONGEST_INPUT = "longest_input_tokens"
+#: Why a run waits before its switch, when that was asked for.
+POSTPONED = "postponed"
 
 
 class RollbackInfo(BaseModel):
@@ -97,6 +99,9 @@ class Migration:
     totals: dict[str, int]
     handover: Handover
     undo_errors: dict[str, Any]
+    #: What it waits for before the switch, since when, and who has accepted it why;
+    #: see :mod:`migrations.lifecycle.decision`.
+    decision: dict[str, Any]
     created_at: datetime
     started_at: datetime | None
     switched_at: datetime | None
@@ -104,6 +109,11 @@ class Migration:
     deadline_at: datetime
     heartbeat_at: datetime
     updated_at: datetime
+
+    @property
+    def is_to_be_kept_up(self) -> bool:
+        """Whether its target follows the source while it waits; a failed gate's need not."""
+        return bool(self.decision.get("waits_for") == [POSTPONED])
 
     @property
     def tag(self) -> str:

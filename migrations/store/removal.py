@@ -17,6 +17,7 @@ from migrations.store.guarded import has_status, lock_bot
 from migrations.store.records import (
     BotRecord,
     ErrandSpendRecord,
+    GoldenQueryRecord,
     KeptRecord,
     MigrationRecord,
     Record,
@@ -101,7 +102,7 @@ def _forget(session: Session, bot_id: str) -> None:
     for table in reversed(Record.metadata.sorted_tables):
         if "migration_id" in table.columns:
             session.execute(delete(table).where(table.c.migration_id.in_(runs)))
-    for record in (MigrationRecord, BotRecord):
+    for record in (MigrationRecord, GoldenQueryRecord, BotRecord):
         session.execute(
             delete(record).where(record.bot_id == bot_id),
             execution_options={"synchronize_session": False},

@@ -228,5 +228,6 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             # What a writer has doubled meanwhile, or a model that is gone, is no reason to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
             "unproven_text": True,
+            "postpone": False,
         }
     )

@@ -15,7 +15,7 @@ from migrations.model.config import EmbeddingRef
 from migrations.model.runs import Migration
 from migrations.model.states import Status
 from tests.fakes.embedders import FakeEmbedders
-from tests.fakes.world import OWNER, World
+from tests.fakes.world import World
 
 
 class Kin(FakeEmbedders):
@@ -94,14 +94,3 @@ def test_where_every_row_is_near_every_other_nothing_is_judged(rows: int) -> Non
     seen = check(migration)
     assert seen["passed"]
     assert "Neighbourhoods were not compared" in seen["message"]
-
-
-def test_a_way_back_is_warned_of_and_not_barred() -> None:
-    world = World(80, embedders=Kin(), settings={"gates": {"neighbourhood_overlap": 0.2}})
-    there = world.complete()
-    assert Status.COMPLETED == there.status, there.error
-    world.services.settings.gates.__dict__["neighbourhood_overlap"] = 1.0
-    back = world.system.rollback(OWNER, there.id).migration
-    world.settle()
-    assert Status.COMPLETED == world.now(back).status
-    assert any("nearest to a row by stored vectors" in w for w in world.now(back).warnings)
