@@ -15,7 +15,7 @@ from migrations.bots.changing import change
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
-from migrations.model.answers import BotStatus, RemovedBot, Started
+from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import (
@@ -33,10 +33,11 @@ from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration, NewMigration, target_name
-from migrations.model.states import COMPENSABLE, Kind
+from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
-from migrations.run.progress import progress_of, result_of
+from migrations.proof.not_compared import checks_of, not_compared
+from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting, kept_of
 
@@ -264,6 +265,22 @@ class EmbeddingMigrationSystem:
         watched = self._services.store.watched(migration_id)
         _seen_by(caller, watched.migration)
         return progress_of(self._services, watched)
+
+    def report(self, caller: Caller, migration_id: UUID) -> VerificationReport:
+        """What verification found, whether the run went on, waits or was taken back for it.
+
+        Raises:
+            MigrationNotFound.
+        """
+        migration = self.migration(caller, migration_id)
+        checks = tuple(checks_of(migration))
+        return VerificationReport(
+            migration=migration,
+            checks=checks,
+            not_compared=tuple(not_compared(checks)),
+            tokens=self._services.store.tokens_by_purpose(migration_id),
+            verified_at=phase_times(migration, Phase.VERIFICATION).finished_at,
+        )
 
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))

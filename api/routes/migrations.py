@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
 from api.answers import accepted, answer
 from api.auth import current_caller
 from api.description import refusals
+from api.report_page import page_of
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     ActiveMigrationsResponse,
@@ -15,6 +16,8 @@ from api.schemas import (
     MigrationActionResponse,
     MigrationPath,
     MigrationProgressResponse,
+    MigrationReportResponse,
+    ReportQuery,
     SwitchRequest,
 )
 from api.services import services
@@ -34,6 +37,37 @@ def get_progress(path: MigrationPath) -> Response:
     """See how far a migration is"""
     found = services().system.progress(current_caller(), path.migration_id)
     return answer(MigrationProgressResponse.of(found))
+
+
+@migrations.get(
+    "/embeddings/migration/<migration_id>/report",
+    endpoint="report",
+    responses={
+        200: {
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/MigrationReportResponse"}
+                },
+                "text/html": {},
+            },
+            "description": "The report, as JSON or as a page.",
+        },
+        **refusals(errors.MigrationNotFound),
+    },
+)
+def get_report(path: MigrationPath, query: ReportQuery) -> Response:
+    """See what verification compared, found, and did not look at
+
+    As JSON, or as a page with plots that works without scripts: `?format=html`, or an `Accept`
+    that prefers `text/html`.
+    """
+    found = services().system.report(current_caller(), path.migration_id)
+    report = MigrationReportResponse.of(found)
+    accepts = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    wants_page = query.format == "html" or (query.format is None and accepts == "text/html")
+    response = page_of(report) if wants_page else answer(report)
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @migrations.post(

@@ -29,6 +29,7 @@ from api.schemas.migrations import MigrationActionResponse, MigrationStatusRespo
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
+from api.schemas.report import MigrationReportResponse, ReportQuery
 from api.schemas.requests import (
     ActivePageQuery,
     BotChangeRequest,
@@ -73,11 +74,13 @@ __all__ = [
     "MigrationEstimateResponse",
     "MigrationPath",
     "MigrationProgressResponse",
+    "MigrationReportResponse",
     "MigrationStartRequest",
     "MigrationStatusResponse",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
+    "ReportQuery",
     "RequestBody",
     "RequestPart",
     "ResponseBody",
@@ -120,6 +123,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
+    MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,
     ProblemDetails,

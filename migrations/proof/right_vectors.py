@@ -51,6 +51,7 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         f"{len(sample)} sampled vectors: {dimension} dimensions, finite and non-zero."
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
+        sampled=len(sample),
     )
     again = _embed_again(run, sample)
     kept = run.migration.target_is_kept

@@ -420,6 +420,7 @@ def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
         state.store.record_spend(migration.id, "openai", model, purpose, tokens)
     state.store.record_spend(other.id, "openai", "large", "batch", 7)
     assert 2**40 + 5 == state.store.tokens_used(migration.id)
+    assert {"batch": 2**40 + 2, "y": 3} == state.store.tokens_by_purpose(migration.id)
     assert Watched(migration, 0, 2**40 + 5) == state.store.watched(migration.id)
     with pytest.raises(MigrationNotFound):
         state.store.watched(uuid4())

@@ -102,6 +102,7 @@ class StateRows:
         self._posted = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
+        self._purposes: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
         self._errands: Counter[str] = Counter()
         self._golden: dict[str, list[GoldenQuery]] = {}
         self._tokens: dict[str, TokenRow] = {}

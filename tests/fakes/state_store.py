@@ -284,6 +284,11 @@ class FakeMigrationStore(FakeLateWrites, FakeKept, FakeDue, FakeAccess):
     ) -> None:
         with self._transaction():
             self._tokens_used[migration_id] += tokens
+            self._purposes[migration_id][purpose] += tokens
+
+    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
+        with self._transaction():
+            return dict(sorted(self._purposes[migration_id].items()))
 
     def tokens_used(self, migration_id: UUID) -> int:
         with self._transaction():

@@ -66,6 +66,7 @@ TABLE = {
     "POST /bots/<bot_id>/embeddings/cancel-migration": of_a_bot(202),
     "GET /bots/<bot_id>/embeddings/dimension-info": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/progress": of_a_bot(200),
+    "GET /embeddings/migration/<migration_id>/report": of_a_bot(200),
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
     "GET /embeddings/migrations/active": of_admins(200),
