@@ -51,7 +51,10 @@ def new_id() -> str:
 
 
 def _secure(response: Response) -> Response:
+    own_policy = response.headers.get("Content-Security-Policy")
     response.headers.update(SECURITY_HEADERS)
+    if own_policy is not None:  # of a page that brings its style
+        response.headers["Content-Security-Policy"] = own_policy
     if request.path.startswith("/openapi"):
         response.headers["Content-Security-Policy"] = DOCUMENTATION_POLICY
     return response

@@ -132,6 +132,8 @@ class Site:
             # Counted as anybody's are, and never refused.
             "REEMBED_REQUESTS_PER_MINUTE": "1000000000",
             "REEMBED_MAX_MIGRATIONS_PER_OWNER": "3",
+            # With few rows the stub's models see little alike.
+            "REEMBED_GATES": '{"neighbourhood_overlap": 0}',
             "REEMBED_MAX_TIMEOUT_SECONDS": str(30 * 24 * 3600),
             "OPENAI_API_KEY": "sk-of-the-stub",
             # The processes run beside a Procfile of their own, not in the project.

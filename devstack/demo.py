@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -45,7 +46,7 @@ def main() -> int:
     try:
         with running_system(data) as system:
             console.print(f"   API {system.url}   Flower {system.flower_url}")
-            _show(system)
+            page = _show(system)
     except DemoFailed as failure:
         console.print(f"[bold red]Demo failed:[/] {failure}")
         return 1
@@ -54,16 +55,18 @@ def main() -> int:
         "switched and rolled back; the old answers are back byte for byte and the old "
         "collection was never touched."
     )
+    console.print(f"The report of the migration, a page for a browser: {page}", soft_wrap=True)
     return 0
 
 
-def _show(system: RunningSystem) -> None:
+def _show(system: RunningSystem) -> Path:
     api = ApiClient(system.url, system.token)
     with demo_bot(BOT, system, api) as bot:
-        _show_the_road(api, bot)
+        return _show_the_road(api, bot)
 
 
-def _show_the_road(api: ApiClient, bot: DemoBot) -> None:
+def _show_the_road(api: ApiClient, bot: DemoBot) -> Path:
+    """Where the page of the migration's report is."""
     passages = python_corpus()
     console.print(f"[bold]2. Loading {len(passages)} passages of Python's documentation[/] ({OLD})")
     bot.load(COLLECTION, passages, OLD)
@@ -91,6 +94,7 @@ def _show_the_road(api: ApiClient, bot: DemoBot) -> None:
     _show_verification(api)
     after = bot.answers()
     _show_answers(before, after)
+    page = _save_report(api, migration_id)
     live = api.get(f"/bots/{BOT}").body
     _check(live["embedding"] == NEW.model_dump(), "the bot does not use the new model")
 
@@ -105,6 +109,7 @@ def _show_the_road(api: ApiClient, bot: DemoBot) -> None:
         f"   The same {len(QUESTIONS)} questions get the same answers, byte for byte; "
         f"all {len(passages)} rows of the old collection are unchanged."
     )
+    return page
 
 
 def _migrate(api: ApiClient) -> str:
@@ -161,6 +166,14 @@ def _show_verification(api: ApiClient) -> None:
     for check in report["checks"]:
         console.print(f"   {'✓' if check['passed'] else '✗'} {check['message']}")
     _check(all(c["passed"] for c in report["checks"]), "a verification check did not pass")
+
+
+def _save_report(api: ApiClient, migration_id: str) -> Path:
+    """Beside the demo's data, because the API that serves it ends with the demo."""
+    page = _expect(200, api.get(f"/embeddings/migration/{migration_id}/report?format=html"))
+    place = DEFAULT_DATA / "demo-report.html"
+    place.write_text(page)
+    return place.resolve()
 
 
 def _show_answers(before: dict[str, list[Found]], after: dict[str, list[Found]]) -> None:

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
+from migrations.model.gates import Gates
 
 
 class ModelSettings(BaseModel):
@@ -190,11 +191,17 @@ class Settings(BaseSettings):
     verify_sample: int = Field(
         default=200, gt=0, description="Chunks embedded again to check the stored vectors"
     )
+    verify_questions: int = Field(
+        default=50,
+        gt=0,
+        description="Parts of their texts that verification asks both collections with",
+    )
     recall_at: int = Field(
         default=10, gt=0, description="Search results looked at when verification asks for a chunk"
     )
-    min_known_item_recall: float = Field(
-        default=0.9, ge=0, le=1, description="Share of sampled chunks their own text must find"
+    gates: Gates = Field(
+        default_factory=Gates,
+        description="What verification must at least find; less waits for a person to judge: JSON",
     )
     same_vector_margin: float = Field(
         default=0.001,
@@ -231,6 +238,11 @@ class Settings(BaseSettings):
         default=24, ge=0, description="How long an unused target waits for adoption by a new run"
     )
 
+    keep_up_every_seconds: float = Field(
+        default=900,
+        gt=0,
+        description="How often the target of a postponed switch catches up with its source",
+    )
     sweep_first_seconds: float = Field(
         default=30, ge=0, description="When, after it ended, a run looks for late writes"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
-from migrations.model.answers import BotStatus, RemovedBot, Started
+from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig, TargetIndex
 from migrations.model.errors import (
@@ -29,13 +30,15 @@ from migrations.model.errors import (
     NotAllowed,
     SameModel,
 )
+from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration, NewMigration, target_name
-from migrations.model.states import COMPENSABLE, Kind
+from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
-from migrations.run.progress import progress_of, result_of
+from migrations.proof.not_compared import checks_of, not_compared
+from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting, kept_of
 
@@ -115,6 +118,19 @@ class EmbeddingMigrationSystem:
             held=tuple(kept_of(self._services, bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
         )
+
+    def golden_queries(self, caller: Caller, bot_id: str) -> list[GoldenQuery]:
+        """Raises BotNotFound."""
+        return self._services.store.golden_queries(self.bot(caller, bot_id).bot_id)
+
+    def set_golden_queries(
+        self, caller: Caller, bot_id: str, queries: Sequence[GoldenQuery]
+    ) -> list[GoldenQuery]:
+        """These and no others. Raises BotNotFound."""
+        self.bot(caller, bot_id)
+        self._services.store.set_golden_queries(bot_id, queries)
+        log.info("golden_queries_set", bot_id=bot_id, queries=len(queries))
+        return list(queries)
 
     # --- forward ---------------------------------------------------------
 
@@ -205,7 +221,21 @@ class EmbeddingMigrationSystem:
             keys=request.keys,
             unproven_text=request.unproven_text,
             index=request.index,
+            gates=self._gates(request),
+            gates_reason=request.gates_reason,
+            postpone=request.postpone,
         )
+
+    def _gates(self, request: StartRequest) -> dict[str, float]:
+        """Whoever asks for less than the operator does says why."""
+        usual = self._services.settings.gates
+        lower = [name for name, least in request.gates.items() if least < usual.least(name)]
+        if lower and not request.gates_reason:
+            raise InvalidConfiguration(
+                f"Gates are asked to be lower than usual ({', '.join(sorted(lower))}): say why in "
+                "gates_reason."
+            )
+        return dict(request.gates)
 
     def _timeout(self, request: StartRequest) -> int:
         """The default is the operator's own, and as long as they like."""
@@ -244,6 +274,22 @@ class EmbeddingMigrationSystem:
         _seen_by(caller, watched.migration)
         return progress_of(self._services, watched)
 
+    def report(self, caller: Caller, migration_id: UUID) -> VerificationReport:
+        """What verification found, whether the run went on, waits or was taken back for it.
+
+        Raises:
+            MigrationNotFound.
+        """
+        migration = self.migration(caller, migration_id)
+        checks = tuple(checks_of(migration))
+        return VerificationReport(
+            migration=migration,
+            checks=checks,
+            not_compared=tuple(not_compared(checks)),
+            tokens=self._services.store.tokens_by_purpose(migration_id),
+            verified_at=phase_times(migration, Phase.VERIFICATION).finished_at,
+        )
+
     def result(self, caller: Caller, migration_id: UUID) -> MigrationResult:
         return result_of(self._services, self.migration(caller, migration_id))
 
@@ -271,6 +317,20 @@ class EmbeddingMigrationSystem:
         store = self._services.store
         active = store.active(after=after, limit=limit)
         return [progress_of(self._services, store.watched(m.id)) for m in active]
+
+    # --- before the switch ------------------------------------------------------
+
+    def accept(self, caller: Caller, migration_id: UUID, reason: str | None) -> Migration:
+        """Let a run go on that waits before its switch; twice is answered like once.
+
+        Raises:
+            MigrationNotFound, NotWaiting, NotAccepted.
+        """
+        self.migration(caller, migration_id)
+        accepted = self._services.store.accept(migration_id, caller.owner, reason)
+        outbox.send_of(self._services, migration_id)
+        log.info("migration_accepted", migration_id=str(migration_id), by=caller.owner)
+        return accepted
 
     # --- back ----------------------------------------------------------------
 

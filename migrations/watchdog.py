@@ -88,7 +88,10 @@ class Watchdog:
             self._blind_at = self._services.clock.monotonic()
             raise
         failpoint("watchdog.before_round", round=Round.JUDGING.value)
-        for duty in (self.end_overdue, self.redrive_stalled, self.resend_outbox, self.enqueue_due):
+        for duty in (
+            *(self.end_overdue, self.redrive_stalled, self.keep_waiting_up),
+            *(self.resend_outbox, self.enqueue_due),
+        ):
             self._guarded(duty)
 
     def end_overdue(self) -> None:
@@ -114,6 +117,14 @@ class Watchdog:
         for migration in stalled:
             self._guarded(partial(self._redrive, migration))
         self._send(migration.id for migration in stalled)
+
+    def keep_waiting_up(self) -> None:
+        """Catch up for runs whose switch was postponed, so that it is a short one."""
+        store, every = self._services.store, self._services.settings.keep_up_every_seconds
+        waiting = store.waiting(every)
+        for migration in waiting:
+            self._guarded(partial(store.keep_up, migration.id, migration.epoch))
+        self._send(migration.id for migration in waiting)
 
     def _redrive(self, migration: Migration) -> None:
         if self._services.store.redrive(migration.id, migration.epoch):

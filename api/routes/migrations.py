@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
 from api.answers import accepted, answer
 from api.auth import current_caller
 from api.description import refusals
+from api.report_page import page_of
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     ActiveMigrationsResponse,
@@ -17,6 +18,9 @@ from api.schemas import (
     MigrationActionResponse,
     MigrationPath,
     MigrationProgressResponse,
+    MigrationReportResponse,
+    ReportQuery,
+    SwitchRequest,
 )
 from api.services import services
 from api.turns import turn
@@ -53,6 +57,37 @@ def get_key_map(path: MigrationPath, query: KeyPageQuery) -> Response:
     return answer(KeyMapResponse.of(migration, found, query.limit))
 
 
+@migrations.get(
+    "/embeddings/migration/<migration_id>/report",
+    endpoint="report",
+    responses={
+        200: {
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/MigrationReportResponse"}
+                },
+                "text/html": {},
+            },
+            "description": "The report, as JSON or as a page.",
+        },
+        **refusals(errors.MigrationNotFound),
+    },
+)
+def get_report(path: MigrationPath, query: ReportQuery) -> Response:
+    """See what verification compared, found, and did not look at
+
+    As JSON, or as a page with plots that works without scripts: `?format=html`, or an `Accept`
+    that prefers `text/html`.
+    """
+    found = services().system.report(current_caller(), path.migration_id)
+    report = MigrationReportResponse.of(found)
+    accepts = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    wants_page = query.format == "html" or (query.format is None and accepts == "text/html")
+    response = page_of(report) if wants_page else answer(report)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
 @migrations.post(
     "/embeddings/migration/<migration_id>/rollback",
     endpoint="rollback",
@@ -86,6 +121,28 @@ def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Res
     else:
         message = "The migration stops; what it has done so far is being undone."
     return accepted(MigrationActionResponse.of(started.migration, message, created=started.created))
+
+
+@migrations.post(
+    "/embeddings/migration/<migration_id>/switch",
+    endpoint="switch",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(errors.MigrationNotFound, errors.NotWaiting, errors.NotAccepted, body=True),
+    },
+)
+def accept_switch(path: MigrationPath, body: SwitchRequest) -> Response:
+    """Let a migration that waits before its switch go on
+
+    Where a gate has failed, send `accept: true` and a `reason`; both are kept. What was written
+    meanwhile is caught up, everything is verified once more, and the bot is switched. Sent
+    again, it is answered as the first time.
+    """
+    accepted_run = services().system.accept(
+        current_caller(), path.migration_id, body.accepted_because
+    )
+    message = "It goes on: what was written meanwhile is caught up, verified, and switched."
+    return accepted(MigrationActionResponse.of(accepted_run, message))
 
 
 @migrations.get(

@@ -24,6 +24,7 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.migrations import (
     KeyMapResponse,
     MigrationActionResponse,
@@ -32,6 +33,7 @@ from api.schemas.migrations import (
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
+from api.schemas.report import MigrationReportResponse, ReportQuery
 from api.schemas.requests import (
     ActivePageQuery,
     BotChangeRequest,
@@ -47,6 +49,7 @@ from api.schemas.requests import (
     MigrationPath,
     MigrationStartRequest,
     ProblemPath,
+    SwitchRequest,
 )
 
 __all__ = [
@@ -64,6 +67,8 @@ __all__ = [
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
+    "GoldenQueriesRequest",
+    "GoldenQueriesResponse",
     "GrantItem",
     "GrantListResponse",
     "GrantPath",
@@ -78,14 +83,17 @@ __all__ = [
     "MigrationEstimateResponse",
     "MigrationPath",
     "MigrationProgressResponse",
+    "MigrationReportResponse",
     "MigrationStartRequest",
     "MigrationStatusResponse",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
+    "ReportQuery",
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
     "TokenIssuedResponse",
@@ -102,8 +110,10 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     BotChangeRequest,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
+    GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
     TokenIssueRequest,
@@ -117,11 +127,13 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,
+    GoldenQueriesResponse,
     GrantListResponse,
     KeyMapResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
+    MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,
     ProblemDetails,

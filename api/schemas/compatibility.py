@@ -166,6 +166,9 @@ class MigrationEstimateResponse(ResponseBody):
         "embed beside them.",
         examples=[5200000],
     )
+    verification_tokens: int = Field(
+        description="Of them, what verification takes of both models.", examples=[58000]
+    )
     cost_usd: float | None = Field(
         description="US dollars by the catalogue's prices; null for a model it does not know.",
         examples=[0.68],

@@ -15,13 +15,19 @@ PATTERNS = {
     ),
     "^[!-~]{1,255}$": "Must have 1 to 255 visible ASCII characters and no spaces.",
     "^[^\\x00-\\x1f\\x7f]{1,100}$": "Must have 1 to 100 characters, none a control character.",
+    "^[^\\x00-\\x1f\\x7f]{1,500}$": "Must have 1 to 500 characters, none a control character.",
+    "^[^\\x00]{1,8000}$": "Must have 1 to 8000 characters, none of them NUL.",
 }
-_SHORT, _VISIBLE, _NAME = PATTERNS
+_SHORT, _VISIBLE, _NAME, _SENTENCE, _TEXT = PATTERNS
 
 #: Also keeps NUL out of what PostgreSQL and Milvus are given.
 VisibleText = Annotated[str, StringConstraints(pattern=_VISIBLE)]
 #: Of an owner or a token; what is printable is judged by the use case, for commands too.
 PersonName = Annotated[str, StringConstraints(pattern=_NAME)]
+#: A reason, in somebody's words.
+Sentence = Annotated[str, StringConstraints(pattern=_SENTENCE)]
+#: What somebody asks: lines and tabs may be in it.
+QuestionText = Annotated[str, StringConstraints(pattern=_TEXT)]
 BotId = Annotated[str, StringConstraints(pattern=_SHORT)]
 Dimension = Annotated[int, Field(gt=0, le=32_768)]
 

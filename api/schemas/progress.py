@@ -75,6 +75,54 @@ class PhaseItem(ResponseBody):
         )
 
 
+class DecisionItem(ResponseBody):
+    """That a run waits before its switch, or has waited, and who has accepted it."""
+
+    waits_for: list[str] = Field(
+        description="Gates of which less was found than wanted, or 'postponed'.",
+        examples=[["neighbourhood_overlap"]],
+    )
+    since: datetime = Field(description="When it began to wait.", examples=["2026-11-03T09:20:00Z"])
+    kept_up_at: datetime = Field(
+        description="When the new collection was last compared with the old one; while a switch "
+        "is postponed that is done again and again.",
+        examples=["2026-11-03T09:35:00Z"],
+    )
+    caught_up_chunks: int = Field(
+        description="Chunks that were written or deleted then: how far it had fallen behind.",
+        examples=[17],
+    )
+    remaining_difference: int = Field(
+        description="Chunks in which both still differed when the last pass began; 0 when that "
+        "found nothing. What was written since is caught up before the switch.",
+        examples=[0],
+    )
+    accepted_by: str | None = Field(
+        description="Whose token has accepted it; null while nobody has.", examples=[None]
+    )
+    accepted_at: datetime | None = Field(description="When.", examples=[None])
+    reason: str | None = Field(
+        description="Why, in their words.", examples=["The new model is of another family."]
+    )
+
+    @classmethod
+    def of(cls, progress: MigrationProgress) -> DecisionItem | None:
+        decision = progress.decision
+        if "since" not in decision:
+            return None
+        accepted = decision.get("accepted") or {}
+        return cls(
+            waits_for=decision["waits_for"],
+            since=datetime.fromisoformat(decision["since"]),
+            kept_up_at=datetime.fromisoformat(decision["kept_up_at"]),
+            caught_up_chunks=progress.caught_up_chunks,
+            remaining_difference=progress.remaining_chunks,
+            accepted_by=accepted.get("by"),
+            accepted_at=datetime.fromisoformat(accepted["at"]) if accepted else None,
+            reason=accepted.get("reason"),
+        )
+
+
 class MigrationProgressResponse(ResponseBody):
     """A snapshot of one migration. Counts are chunks unless named otherwise."""
 
@@ -127,6 +175,10 @@ class MigrationProgressResponse(ResponseBody):
         description="Why nothing moves right now; null when it does.",
         examples=["The provider's rate limit; goes on in 12 s."],
     )
+    decision: DecisionItem | None = Field(
+        description="That it waits before its switch, or did; null where it never has.",
+        examples=[None],
+    )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
@@ -162,6 +214,7 @@ class MigrationProgressResponse(ResponseBody):
             finished_at=progress.finished_at,
             estimated_completion=progress.estimated_completion,
             waiting_for=progress.waiting_for,
+            decision=DecisionItem.of(progress),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             phases=[PhaseItem.of(phase) for phase in progress.phases],

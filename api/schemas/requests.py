@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -13,6 +13,7 @@ from api.schemas.parts import (
     PersonName,
     RequestBody,
     RequestPart,
+    Sentence,
     VisibleText,
 )
 from migrations.model.config import (
@@ -26,6 +27,15 @@ from migrations.model.config import (
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
 
+GateName = Literal[
+    "neighbourhood_overlap",
+    "distinct_vectors",
+    "recall",
+    "part_recall",
+    "golden_overlap",
+    "golden_ndcg",
+    "golden_recall",
+]
 #: A bot is a row; a migration's progress is asked for one by one.
 MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
 #: A pair of keys is two numbers.
@@ -358,6 +368,23 @@ class MigrationStartRequest(_Target):
         examples=[False],
     )
 
+    gates: dict[GateName, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="What verification must at least find, where it shall be otherwise than the "
+        "operator has set: shares by the gate's name. Less than that makes the run wait.",
+        examples=[{"neighbourhood_overlap": 0.2, "recall": 0.9}],
+    )
+    gates_reason: Sentence | None = Field(
+        default=None,
+        description="Why gates are lower than the operator has set; kept with the migration.",
+        examples=["The new model is of another family; golden queries decide."],
+    )
+    postpone: bool = Field(
+        default=False,
+        description="Wait before the switch, verified and kept up to date, until it is asked for.",
+        examples=[False],
+    )
+
     def start(self, bot_id: str) -> StartRequest:
         return StartRequest(bot_id=bot_id, **{**self.model_dump(), "index": self.index})
 
@@ -397,6 +424,25 @@ class MigrationEstimateRequest(OptionalBody):
 
     def estimate(self, bot_id: str) -> EstimateRequest:
         return EstimateRequest(bot_id=bot_id, **self.model_dump())
+
+
+class SwitchRequest(OptionalBody):
+    """That a run that waits before its switch may go on."""
+
+    accept: bool = Field(
+        default=False,
+        description="Whether less was found than wanted, and it shall go live all the same.",
+        examples=[True],
+    )
+    reason: Sentence | None = Field(
+        default=None,
+        description="Why; needed where a gate has failed, and kept with the migration.",
+        examples=["Looked at the report: the new model is of another family."],
+    )
+
+    @property
+    def accepted_because(self) -> str | None:
+        return self.reason if self.accept else None
 
 
 class MigrationActionRequest(OptionalBody):

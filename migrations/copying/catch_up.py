@@ -29,8 +29,8 @@ from migrations.run.trust import Because, flush, is_snapshot_of_this_epoch
 log = structlog.get_logger(__name__)
 
 
-def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
-    """The last pass, and a warning when it was not quiet.
+def catch_up_until_quiet(run: Run) -> tuple[PassResult, int, list[str]]:
+    """The last pass, the changes of all, and a warning when it was not quiet.
 
     A pass finds what was written during the one before. With writers who never pause the
     passes soon take equally long, and another one gains nothing: verification and the
@@ -50,12 +50,12 @@ def catch_up_until_quiet(run: Run) -> tuple[PassResult, list[str]]:
     if any(changes):  # once for all passes: it takes seconds, in which the writers go on
         run.patiently(lambda: flush(run, target, Because.IT_WAS_CAUGHT_UP))
     if is_quiet:
-        return result, []
+        return result, sum(changes), []
     warning = (
         f"Writers did not pause in {len(changes)} catch-up passes; "
         f"the last one still applied {result.changes} changes."
     )
-    return result, [warning]
+    return result, sum(changes), [warning]
 
 
 def judge_failures(run: Run, last: PassResult) -> int:

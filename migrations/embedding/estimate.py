@@ -10,6 +10,7 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
+from migrations.model.questions import part_of
 from migrations.model.report import Estimate
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.process.services import Services
@@ -42,15 +43,18 @@ def estimate(
     texts = [bot.recipe.text_of(chunk.fields) for chunk in sample]
     verified = min(chunks, services.settings.verify_sample)
     validated = min(chunks, validated)
-    tokens = _tokens(services, target, texts, chunks + verified)
     old = bot.live.embedding
-    old_tokens = _tokens(services, old, texts, validated)
+    again = _tokens(services, target, texts, verified)
+    asked, old_asked = (_question_tokens(services, ref, texts, chunks) for ref in (target, old))
+    tokens = _tokens(services, target, texts, chunks + verified) + asked
+    old_tokens = _tokens(services, old, texts, validated) + old_asked
     seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
     cost, cost_how = _cost(services, [(target, tokens), (old, old_tokens)])
     return Estimate(
         chunks=chunks,
         batches=-(-chunks // batch_size),
         tokens=tokens + old_tokens,
+        verification_tokens=again + asked + old_asked,
         cost_usd=cost,
         duration_seconds=round(seconds + reading, 1),
         vector_bytes=chunks * target.dimension * 4,
@@ -60,6 +64,7 @@ def estimate(
             how,
             _reading_basis(reading, len(sample)),
             cost_how,
+            _verification_basis(again, asked + old_asked),
         ],
     )
 
@@ -68,6 +73,13 @@ def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int) -> s
     return (
         f"Tokens: {sampled} chunks counted, scaled to {chunks}; {verified} more for verification, "
         f"and {validated} by the present model for validation."
+    )
+
+
+def _verification_basis(again: int, asked: int) -> str:
+    return (
+        f"Verification: {again} tokens by the new model for texts that are embedded again, "
+        f"{asked} by both for parts of texts; neighbourhoods take none."
     )
 
 
@@ -89,6 +101,15 @@ def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: 
     return round(
         sum(count(target.provider, target.model, text) for text in texts) * chunks / len(texts)
     )
+
+
+def _question_tokens(services: Services, ref: EmbeddingRef, texts: list[str], chunks: int) -> int:
+    """Of the parts of texts that both collections are asked with."""
+    parts = [part for part in map(part_of, texts) if part is not None]
+    if not parts:
+        return 0
+    at_most = min(services.settings.verify_questions, chunks * len(parts) // len(texts))
+    return _tokens(services, ref, parts, at_most)
 
 
 def _seconds(

@@ -25,11 +25,11 @@ from migrations.model.errors import (
     TransitionRefused,
 )
 from migrations.model.runs import Migration, Step
-from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
 #: From here an error rolls back; needs_operator and failed are left by repair only.
 ENDED_BY_ERRORS = sources_of(Status.ROLLING_BACK) & DRIVEN
-REPAIRABLE = sources_of(Status.ROLLING_BACK) - DRIVEN
+REPAIRABLE = sources_of(Status.ROLLING_BACK) - DRIVEN - COMPENSABLE
 UNDOING = sources_of(Status.ROLLED_BACK) & DRIVEN
 
 
@@ -60,7 +60,7 @@ def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | No
     """None when the migration is no longer at this epoch before the switch."""
     migration = locked.migration
     # The deadline is the switch: a timeout that comes while it completes is too late.
-    from_here = COMPENSABLE if isinstance(error, TimedOut) else ENDED_BY_ERRORS
+    from_here = BEFORE_SWITCH if isinstance(error, TimedOut) else ENDED_BY_ERRORS
     if migration.epoch != epoch or migration.status not in from_here:
         return None
     if isinstance(error, TimedOut) and locked.now <= migration.deadline_at:

@@ -130,6 +130,8 @@ def _totals(outcome: Outcome) -> dict[str, int]:
         case Moved(source=source, failed_chunks=failed):
             done = source.chunks - failed
             return {
+                "caught_up_chunks": outcome.caught_up,
+                "remaining_chunks": outcome.remaining,
                 "total_chunks": source.chunks,
                 "processed_chunks": done,
                 "failed_chunks": failed,

@@ -17,13 +17,14 @@ from migrations.lifecycle.change import (
     noted,
     require,
 )
+from migrations.lifecycle.decision import undecided, waiting
 from migrations.lifecycle.sequence import successor
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.model.proofs import How, Proof
 from migrations.model.runs import LONGEST_INPUT, Migration, Step
-from migrations.model.states import COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.model.states import BEFORE_SWITCH, DRIVEN, Phase, Status, sources_of
 
 STEPS = tuple(Step)
 
@@ -58,9 +59,9 @@ def statuses_to_begin(phase: Phase) -> frozenset[Status]:
         case Phase.CLEANUP:
             return frozenset({Status.SWITCHED})
         case Phase.FINALIZATION:  # driven again, it finds its own switch begun or made
-            return COMPENSABLE | {Status.SWITCHING, Status.SWITCHED}
+            return BEFORE_SWITCH | {Status.SWITCHING, Status.SWITCHED}
         case _:
-            return COMPENSABLE
+            return BEFORE_SWITCH
 
 
 def _require_next(migration: Migration, phase: Phase) -> None:
@@ -80,16 +81,16 @@ def complete_phase(locked: LockedRun, epoch: int, phase: Phase, outcome: Outcome
     require(migration, epoch, statuses_to_complete(phase))
     if phase is not migration.phase:
         raise Superseded(f"The migration is in {migration.phase}; {phase} is not to be completed.")
-    return Change(
-        {
-            **found(migration, outcome),
-            "completed_phases": (*migration.completed_phases, phase),
-            "phase_times": _timed(locked, phase, "finished_at"),
-            "heartbeat_at": locked.now,
-            "waiting_for": None,
-        },
-        "phase_completed",
-    )
+    values = {
+        **found(migration, outcome),
+        "completed_phases": (*migration.completed_phases, phase),
+        "phase_times": _timed(locked, phase, "finished_at"),
+        "heartbeat_at": locked.now,
+        "waiting_for": None,
+    }
+    if waits_for := undecided(migration, outcome):
+        return Change(values | waiting(locked, waits_for), "waits", {"for": list(waits_for)})
+    return Change(values, "phase_completed")
 
 
 def statuses_to_complete(phase: Phase) -> frozenset[Status]:

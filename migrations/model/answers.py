@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +12,7 @@ from migrations.model.config import EmbeddingRef
 from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import KeptCollection
 from migrations.model.proofs import Spread
-from migrations.model.report import Estimate, Report
+from migrations.model.report import Check, Estimate, Report
 from migrations.model.runs import Migration
 from migrations.model.texts import Recipe
 
@@ -129,6 +130,20 @@ class DimensionInfo:
     collection_dimension: int
     current: ModelInfo | None
     known_models: tuple[ModelInfo, ...]
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """What verification of a migration found, did not look at, and cost.
+
+    ``tokens`` are of the whole migration, by what they were for.
+    """
+
+    migration: Migration
+    checks: tuple[Check, ...]
+    not_compared: tuple[str, ...]
+    tokens: Mapping[str, int]
+    verified_at: datetime | None
 
 
 @dataclass(frozen=True)

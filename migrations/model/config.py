@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -140,6 +141,12 @@ class MigrationConfig(BaseModel):
     index: TargetIndex | None = None
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
+    #: Gates that are not as the settings say; see :class:`migrations.model.gates.Gates`.
+    gates: Mapping[str, float] = Field(default_factory=dict)
+    #: Why some of them are lower.
+    gates_reason: str | None = None
+    #: Whether it waits before the switch until somebody says so.
+    postpone: bool = False
 
     @property
     def source(self) -> EmbeddingRef:

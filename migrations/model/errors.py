@@ -185,6 +185,18 @@ class NoActiveMigration(TransitionRefused):
     code = "no-active-migration"
 
 
+class NotWaiting(TransitionRefused):
+    """The migration waits for no decision."""
+
+    code = "not-waiting"
+
+
+class NotAccepted(TransitionRefused):
+    """Less was found than wanted; look at the report, then send accept and a reason."""
+
+    code = "not-accepted"
+
+
 class SwitchInProgress(TransitionRefused):
     """The switch is completing and cannot be interrupted; roll back once it is done."""
 

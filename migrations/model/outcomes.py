@@ -39,6 +39,9 @@ class Moved(Outcome):
     failed_chunks: int
     #: Whether the target may lack rows that Milvus had acknowledged before a crash.
     may_lack_rows: bool
+    #: Chunks that catching up has written or deleted, and those of its last pass alone.
+    caught_up: int = 0
+    remaining: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,12 @@ class MigrationProgress:
     updated_at: datetime
     finished_at: datetime | None
     estimated_completion: datetime | None
+    #: See :mod:`migrations.lifecycle.decision`; empty where it never waited before its switch.
+    decision: dict[str, Any] = field(default_factory=dict)
+    #: Chunks that the last catching up wrote or deleted, and those of its last pass: how far
+    #: the target was behind its source, and is.
+    caught_up_chunks: int = 0
+    remaining_chunks: int = 0
     #: Why nothing moves right now, e.g. a provider that is being waited for.
     waiting_for: str | None = None
     error: dict[str, Any] | None = None

@@ -6,13 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+#: The severity of a check that holds a run back without failing it.
+GATE = "gate"
+
 
 class Check(BaseModel):
     """One thing that was looked at, and what was found."""
 
     name: str
     passed: bool
-    #: A failed check that only warns does not stop the migration.
+    #: A failed check that only warns does not stop the migration; a gate waits for a person.
     severity: str = "error"
     message: str
     details: dict[str, Any] = Field(default_factory=dict)
@@ -32,8 +35,13 @@ class Report(BaseModel):
         return [c for c in self.checks if not c.passed and c.severity == "error"]
 
     @property
+    def gates(self) -> list[Check]:
+        """Those in whose favour or against which a person has to decide."""
+        return [c for c in self.checks if not c.passed and c.severity == GATE]
+
+    @property
     def warnings(self) -> list[Check]:
-        return [c for c in self.checks if not c.passed and c.severity != "error"]
+        return [c for c in self.checks if not c.passed and c.severity not in {"error", GATE}]
 
     def add(
         self, name: str, passed: bool, message: str, *, severity: str = "error", **details: Any
@@ -49,6 +57,8 @@ class Estimate(BaseModel):
     chunks: int
     batches: int
     tokens: int
+    #: Of these, what verification and its questions take, of both models.
+    verification_tokens: int
     cost_usd: float | None
     duration_seconds: float
     #: Bytes of the new vectors alone: chunks x dimension x 4.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from migrations.model.bots import Bot
@@ -48,7 +49,7 @@ class BotChange:
 
     def values(self, bot: Bot) -> dict[str, Any]:
         """The fields of ``bot`` that become others."""
-        asked = {field.name: getattr(self, field.name) for field in fields(self)}
+        asked = {one.name: getattr(self, one.name) for one in fields(self)}
         return {n: v for n, v in asked.items() if v is not None and v != getattr(bot, n)}
 
 
@@ -76,6 +77,11 @@ class StartRequest:
     keys: Keys = Keys.KEEP
     unproven_text: bool = False
     index: TargetIndex | None = None
+    #: Gates of :class:`migrations.model.gates.Gates` that shall be otherwise; lower ones need
+    #: the reason.
+    gates: Mapping[str, float] = field(default_factory=dict)
+    gates_reason: str | None = None
+    postpone: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from migrations.model.states import Kind, Phase, Status
 #: In the totals: tokens of the longest text that was surely embedded whole, where the model has
 #: refused shorter ones than it is known to take.
 LONGEST_INPUT = "longest_input_tokens"
+#: Why a run waits before its switch, when that was asked for.
+POSTPONED = "postponed"
 
 
 class RollbackInfo(BaseModel):
@@ -98,6 +100,9 @@ class Migration:
     totals: dict[str, int]
     handover: Handover
     undo_errors: dict[str, Any]
+    #: What it waits for before the switch, since when, and who has accepted it why;
+    #: see :mod:`migrations.lifecycle.decision`.
+    decision: dict[str, Any]
     created_at: datetime
     started_at: datetime | None
     switched_at: datetime | None
@@ -108,6 +113,11 @@ class Migration:
     #: How it is known that the text is what was embedded: the bot's proof as it was when the
     #: run began, then what validation found.
     proof: Proof | None = None
+
+    @property
+    def is_to_be_kept_up(self) -> bool:
+        """Whether its target follows the source while it waits; a failed gate's need not."""
+        return bool(self.decision.get("waits_for") == [POSTPONED])
 
     @property
     def tag(self) -> str:

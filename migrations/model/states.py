@@ -31,6 +31,8 @@ class Status(StrEnum):
     PENDING = "pending"
     #: A phase before the switch is at work; it can be cancelled.
     RUNNING = "running"
+    #: Verified, and nobody's work: it waits until somebody accepts it or takes it back.
+    WAITING = "waiting"
     #: The switch has begun and will complete; it cannot be interrupted.
     SWITCHING = "switching"
     #: The bot answers from the new collection; only cleaning up is left.
@@ -59,7 +61,10 @@ class Kind(StrEnum):
 #: Who may follow whom. The store refuses anything else, whatever the caller thinks.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset({Status.RUNNING, Status.ROLLING_BACK, Status.FAILED}),
-    Status.RUNNING: frozenset({Status.SWITCHING, Status.ROLLING_BACK, Status.FAILED}),
+    Status.RUNNING: frozenset(
+        {Status.WAITING, Status.SWITCHING, Status.ROLLING_BACK, Status.FAILED}
+    ),
+    Status.WAITING: frozenset({Status.RUNNING, Status.ROLLING_BACK}),
     # Back to rolling back only when the switch transaction itself refused.
     Status.SWITCHING: frozenset({Status.SWITCHED, Status.ROLLING_BACK, Status.FAILED}),
     Status.SWITCHED: frozenset({Status.COMPLETED}),
@@ -76,6 +81,7 @@ LIVE = frozenset(
     {
         Status.PENDING,
         Status.RUNNING,
+        Status.WAITING,
         Status.SWITCHING,
         Status.SWITCHED,
         Status.ROLLING_BACK,
@@ -84,7 +90,7 @@ LIVE = frozenset(
 )
 
 #: Before the switch: cancelling, failing and timing out compensate.
-COMPENSABLE = frozenset({Status.PENDING, Status.RUNNING})
+COMPENSABLE = frozenset({Status.PENDING, Status.RUNNING, Status.WAITING})
 
 #: A worker should be at it: these count against the system-wide limit, and the
 #: watchdog drives them again when nobody is.
@@ -97,6 +103,9 @@ DRIVEN = frozenset(
         Status.ROLLING_BACK,
     }
 )
+
+#: A worker is at it and the switch is to come; these alone have a deadline.
+BEFORE_SWITCH = COMPENSABLE & DRIVEN
 
 
 def sources_of(target: Status) -> frozenset[Status]:

@@ -48,18 +48,20 @@ def catch_up(run: Run) -> Moved:
         TooManyFailedChunks: more are missing than ``max_failed_ratio`` allows.
     """
     read = as_batches_read(run)
-    result, warnings = (PassResult(read), []) if read else _compared(run)
+    result, changes, warnings = (PassResult(read), 0, []) if read else _compared(run)
     failed = judge_failures(run, result)
     stored = result.source.chunks - failed
     return Moved(
         source=result.source,
         failed_chunks=failed,
         may_lack_rows=read is not None or lacks_rows(run, stored),
+        caught_up=changes,
+        remaining=result.changes,
         warnings=warnings,
     )
 
 
-def _compared(run: Run) -> tuple[PassResult, list[str]]:
+def _compared(run: Run) -> tuple[PassResult, int, list[str]]:
     make_target_readable(run)
     if run.migration.reverses is not None:
         sweep_before_overwriting(run, run.services.store.migration(run.migration.reverses))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from migrations.model.errors import VerificationFailed
 from migrations.model.outcomes import Verified
 from migrations.model.report import Report
+from migrations.proof.golden import judge_golden
+from migrations.proof.neighbourhoods import judge_neighbourhoods
+from migrations.proof.parts import judge_parts
+from migrations.proof.questions import ask_with_stored
 from migrations.proof.retrieval import judge_retrieval
 from migrations.proof.right_vectors import judge_vectors, sample_chunks
 from migrations.proof.same_content import compare_content, judge_content
@@ -38,7 +42,11 @@ def execute(run: Run) -> Verified:
     run.patiently(lambda: judge_schema(run, report))
     sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
     again = judge_vectors(run, sample, report)
-    run.patiently(lambda: judge_retrieval(run, sample, again, found.as_of, report))
+    pairs = run.patiently(lambda: ask_with_stored(run, sample, found.as_of))
+    judge_neighbourhoods(run, pairs, found.source.chunks, report)
+    run.patiently(lambda: judge_retrieval(run, sample, pairs, again, found.as_of, report))
+    judge_parts(run, sample, found.as_of, report)
+    judge_golden(run, found.as_of, report)
     wait_for_flush()
     run.patiently(lambda: judge_content(run, found, report))
     if not report.passed:

@@ -15,6 +15,10 @@ class Ledger(Protocol):
 
     def tokens_used(self, migration_id: UUID) -> int: ...
 
+    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
+        """The same, by what they were for, in the order of the words."""
+        ...
+
     def record_errand(
         self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
     ) -> None:

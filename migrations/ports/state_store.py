@@ -12,7 +12,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from migrations.ports.bot_store import BotStore
+from migrations.ports.decision_store import DecisionStore
 from migrations.ports.due_store import DueStore
+from migrations.ports.golden_store import GoldenStore
 from migrations.ports.grant_store import GrantStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.key_store import KeyStore
@@ -33,10 +35,12 @@ class MigrationStore(
     LeaseStore,
     SwitchStore,
     RollbackStore,
+    DecisionStore,
     WatchStore,
     Ledger,
     TokenStore,
     GrantStore,
+    GoldenStore,
     TrailStore,
     LateWriteStore,
     KeptStore,

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrations.embedding.asking import Vector
-from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
+from migrations.model.chunks import Chunk, Hit, Key
 from migrations.model.report import Report
 from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
+from migrations.proof.gates import judge_share
+from migrations.proof.questions import Pair, ask
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
@@ -42,17 +44,22 @@ class _Answered:
 
 
 def judge_retrieval(
-    run: Run, sample: Sequence[Chunk], again: Mapping[Key, Vector], as_of: Moment, report: Report
+    run: Run,
+    sample: Sequence[Chunk],
+    pairs: Sequence[Pair],
+    again: Mapping[Key, Vector],
+    as_of: Moment,
+    report: Report,
 ) -> None:
-    """Ask old and new for the sampled chunks by their own text and compare the answers.
+    """Ask the new one for the sampled chunks by their own text, and compare the answers.
 
-    The old one is asked with the vectors that it holds of them.
+    The old one was asked with the vectors that it holds of them.
     """
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
         return
     k = run.services.settings.recall_at
-    answered = _ask_both(run, sample, again, k, as_of)
+    answered = _asked(run, sample, pairs, again, k, as_of)
     texts = Counter(one.text for one in answered)
     recipe = run.bot.recipe
     asked = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(recipe)]
@@ -71,17 +78,20 @@ def judge_retrieval(
         )
     old = _recall((one.key, one.old) for one in asked)
     new = _recall((one.key, one.new) for one in asked)
-    floor = run.services.settings.min_known_item_recall * old
-    report.add(
+    judge_share(
+        run,
+        report,
         "retrieval",
-        new >= floor,
-        f"Known-item recall@{k}: {old:.3f} before, {new:.3f} after (at least {floor:.3f} wanted)."
+        "recall",
+        new,
+        f"Known-item recall@{k}: {old:.3f} before, {new:.3f} after."
         + (
             f" {left_out} of {len(answered)} sampled chunks share their text with another and were "
             f"not asked for; {distinct:.0%} of the texts are distinct."
             if left_out
             else ""
         ),
+        of=old,
         recall_before=old,
         recall_after=new,
         overlap=_overlap(asked),
@@ -108,37 +118,24 @@ def _report_nothing_asked(run: Run, sampled: int, distinct: float, report: Repor
     )
 
 
-def _ask_both(
-    run: Run, sample: Sequence[Chunk], again: Mapping[Key, Vector], k: int, as_of: Moment
+def _asked(
+    run: Run,
+    sample: Sequence[Chunk],
+    pairs: Sequence[Pair],
+    again: Mapping[Key, Vector],
+    k: int,
+    as_of: Moment,
 ) -> list[_Answered]:
     """The sampled chunks that both hold and whose text has a vector, with the answers."""
-    wanted = [chunk.key for chunk in sample if chunk.key in again]
-    olds = run.services.vectors.fetch(run.source, wanted, with_vectors=True, as_of=as_of)
-    if not olds:
+    wanted = [pair for pair in pairs if pair.key in again]
+    if not wanted:
         return []
     texts = {chunk.key: run.text_of(chunk) for chunk in sample}
-    old_hits = _ask(run, run.source, stacked(olds, run.source.dimension), k, as_of)
-    new_hits = _ask(run, run.target, np.stack([again[c.key] for c in olds]), k, as_of)
+    new_hits = ask(run, run.target, np.stack([again[pair.key] for pair in wanted]), k, as_of)
     return [
-        _Answered(chunk.key, texts[chunk.key], old, new)
-        for chunk, old, new in zip(olds, old_hits, new_hits, strict=True)
+        _Answered(pair.key, texts[pair.key], pair.old[:k], new)
+        for pair, new in zip(wanted, new_hits, strict=True)
     ]
-
-
-def _ask(
-    run: Run, schema: CollectionSchema, queries: Vectors, k: int, as_of: Moment
-) -> list[list[Hit]]:
-    hits: list[list[Hit]] = []
-    for start in range(0, len(queries), 100):
-        run.must_go_on()
-        hits += run.services.vectors.search(
-            schema,
-            queries[start : start + 100],
-            limit=k,
-            output_fields=run.bot.recipe.fields,
-            as_of=as_of,
-        )
-    return hits
 
 
 def _recall(answers: Iterable[tuple[Key, Sequence[Hit]]]) -> float:

@@ -61,6 +61,7 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         f"{len(sample)} sampled vectors: {dimension} dimensions, finite and non-zero."
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
+        sampled=len(sample),
     )
     kept = run.migration.target_is_kept
     judged = _kept_whole(run, sample) if kept else _surely_whole(run, sample)

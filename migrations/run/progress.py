@@ -43,10 +43,13 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         finished_at=migration.finished_at,
         estimated_completion=_estimate(services, migration, total - processed, rate),
         waiting_for=migration.waiting_for,
+        decision=migration.decision,
+        caught_up_chunks=totals.get("caught_up_chunks", 0),
+        remaining_chunks=totals.get("remaining_chunks", 0),
         error=migration.error,
         warnings=list(migration.warnings),
         failed=_errors(services, migration) if failed else [],
-        phases=[_phase_times(migration, phase) for phase in Phase],
+        phases=[phase_times(migration, phase) for phase in Phase],
     )
 
 
@@ -70,7 +73,8 @@ def _batches_without_plan(migration: Migration, processed: int) -> int:
     return min(total, processed // migration.config.batch_size)
 
 
-def _phase_times(migration: Migration, phase: Phase) -> PhaseProgress:
+def phase_times(migration: Migration, phase: Phase) -> PhaseProgress:
+    """When it began and ended first."""
     times = migration.phase_times.get(phase.value, {})
     return PhaseProgress(phase, _time(times.get("started_at")), _time(times.get("finished_at")))
 
@@ -81,7 +85,7 @@ def _time(text: str | None) -> datetime | None:
 
 def _rate(services: Services, migration: Migration, processed: int) -> float:
     """Chunks per second over the data migration phase, so far or as a whole."""
-    times = _phase_times(migration, Phase.DATA_MIGRATION)
+    times = phase_times(migration, Phase.DATA_MIGRATION)
     if times.started_at is None or not processed:
         return 0.0
     end = times.finished_at or migration.finished_at or services.now()

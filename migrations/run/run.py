@@ -20,7 +20,7 @@ from migrations.model.errors import (
     TransientError,
 )
 from migrations.model.runs import Migration
-from migrations.model.states import COMPENSABLE
+from migrations.model.states import BEFORE_SWITCH
 from migrations.ports.limiter import Ticket
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
@@ -94,7 +94,7 @@ class Run:
         if self.is_phase:
             self._put_down_if_ending()
         migration = self.migration
-        if migration.status in COMPENSABLE and self._is_late():
+        if migration.status in BEFORE_SWITCH and self._is_late():
             raise TimedOut(
                 f"The migration did not switch within {migration.config.timeout_seconds} seconds."
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from migrations.store.bots import SqlBots
+from migrations.store.decisions import SqlDecisions
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
+from migrations.store.golden import SqlGolden
 from migrations.store.grants import SqlGrants
 from migrations.store.kept import SqlKept
 from migrations.store.keys import SqlKeys
@@ -31,10 +33,12 @@ class SqlMigrationStore(
     SqlLeases,
     SqlSwitches,
     SqlRollbacks,
+    SqlDecisions,
     SqlLedger,
     SqlWatch,
     SqlTokens,
     SqlGrants,
+    SqlGolden,
     SqlTrail,
     SqlLateWrites,
     SqlKept,

@@ -91,6 +91,17 @@ class SqlLedger:
         with self._database.reading() as session:
             return int(session.execute(_spent(migration_id)).scalar_one())
 
+    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
+        spend = SpendRecord
+        wanted = (
+            select(spend.purpose, func.sum(spend.tokens))
+            .where(spend.migration_id == migration_id)
+            .group_by(spend.purpose)
+            .order_by(spend.purpose.collate("C"))
+        )
+        with self._database.reading() as session:
+            return {purpose: int(tokens) for purpose, tokens in session.execute(wanted)}
+
     def record_errand(
         self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
     ) -> None:

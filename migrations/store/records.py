@@ -154,6 +154,7 @@ class MigrationRecord(Record):
     totals: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     handover: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     undo_errors: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    decision: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[str | None]
     runner: Mapped[str | None]
@@ -295,6 +296,19 @@ class KeptRecord(Record):
     #: Of before revision 0005, as in ``migrations``.
     drop_at: Mapped[datetime | None]
     drops: Mapped[int] = mapped_column(server_default="0")
+
+
+class GoldenQueryRecord(Record):
+    """What a bot's owner wants to be asked at verification."""
+
+    __tablename__ = "golden_queries"
+
+    bot_id: Mapped[str] = mapped_column(ForeignKey("bots.bot_id"), primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int]
+    text: Mapped[str]
+    #: json: a key must come back character by character.
+    relevant: Mapped[list[Any]] = mapped_column(JSON)
 
 
 class DueRecord(Record):
@@ -528,6 +542,7 @@ def as_migration(row: MigrationRecord) -> Migration:
         totals=row.totals,
         handover=Handover(**row.handover),
         undo_errors=row.undo_errors,
+        decision=row.decision,
         created_at=row.created_at,
         started_at=row.started_at,
         switched_at=row.switched_at,

@@ -17,6 +17,7 @@ from migrations.store.guarded import has_status, lock_bot
 from migrations.store.records import (
     BotRecord,
     ErrandSpendRecord,
+    GoldenQueryRecord,
     KeptRecord,
     KeyMapRecord,
     MigrationRecord,
@@ -109,7 +110,7 @@ def _forget(session: Session, bot_id: str) -> None:
         ),
         execution_options={"synchronize_session": False},
     )
-    for record in (MigrationRecord, BotRecord):
+    for record in (MigrationRecord, GoldenQueryRecord, BotRecord):
         session.execute(
             delete(record).where(record.bot_id == bot_id),
             execution_options={"synchronize_session": False},

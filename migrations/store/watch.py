@@ -13,7 +13,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from migrations.model.bots import Bot
 from migrations.model.runs import Migration, OutboxMessage, Round
-from migrations.model.states import COMPENSABLE, DRIVEN, Phase
+from migrations.model.states import BEFORE_SWITCH, DRIVEN, Phase
 from migrations.store.engine import Database
 from migrations.store.guarded import PLAINLY, has_status, now
 from migrations.store.records import (
@@ -64,7 +64,7 @@ class SqlWatch:
         return self._driven(MigrationRecord.heartbeat_at < clock() - patience)
 
     def overdue(self) -> list[Migration]:
-        return self._driven(has_status(*COMPENSABLE), MigrationRecord.deadline_at < clock())
+        return self._driven(has_status(*BEFORE_SWITCH), MigrationRecord.deadline_at < clock())
 
     def _driven(self, *conditions: ColumnElement[bool]) -> list[Migration]:
         wanted = select(MigrationRecord).where(has_status(*DRIVEN), *conditions)

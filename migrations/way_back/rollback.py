@@ -241,5 +241,6 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "over_long": OverLong.TRUNCATE
             if config.over_long is OverLong.REFUSE
             else config.over_long,
+            "postpone": False,
         }
     )

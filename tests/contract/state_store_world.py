@@ -14,6 +14,8 @@ from sqlalchemy import DateTime, Engine, Table, text
 from migrations.model.bots import Bot, LivePair, PreviousPair
 from migrations.model.config import EmbeddingRef, MigrationConfig
 from migrations.model.errors import PermanentError
+from migrations.model.outcomes import Verified
+from migrations.model.report import Report
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind, Phase, Status
 from migrations.model.texts import FieldRecipe
@@ -85,6 +87,8 @@ class World:
     def reach(self, status: Status, **config: Any) -> Migration:
         """A migration of a new bot in ``status``, in finalization where there is a choice."""
         config = {"enable_rollback": status is not Status.FAILED, **config}
+        if status is Status.WAITING:
+            config["postpone"] = True
         self.times[status] += 1
         which = (status, self.times[status], *sorted(config.items()))
         return self.recall(which, lambda: self._reach(status, config))
@@ -123,6 +127,13 @@ def retired(world: World) -> Migration:
     return migration
 
 
+def let_wait(world: World, migration: Migration) -> None:
+    """It was to wait before its switch, and is verified."""
+    begun = world.drive(migration, Phase.VERIFICATION)
+    verified = Verified(report=Report())
+    world.store.complete_phase(begun.id, begun.epoch, Phase.VERIFICATION, verified)
+
+
 def fail_for_good(world: World, migration: Migration) -> None:
     """Turn it round although it was started without a rollback."""
     world.store.roll_back(migration.id, migration.epoch, PermanentError("It cannot be."))
@@ -139,6 +150,7 @@ def into_switching(world: World, migration: Migration) -> None:
 REACH: dict[Status, Callable[[World, Migration], object]] = {
     Status.PENDING: lambda world, migration: None,
     Status.RUNNING: to_finalization,
+    Status.WAITING: let_wait,
     Status.SWITCHING: into_switching,
     Status.SWITCHED: World.switch,
     Status.COMPLETED: World.complete,

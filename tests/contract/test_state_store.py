@@ -18,6 +18,7 @@ from migrations.model.errors import (
     MigrationInProgress,
     MigrationNotFound,
 )
+from migrations.model.golden import GoldenQuery
 from migrations.model.left_behind import End
 from migrations.model.outcomes import Validated
 from migrations.model.proofs import How, Proof, Spread
@@ -449,6 +450,7 @@ def test_tokens_used_are_the_sum_of_what_was_spent(state: World) -> None:
         state.store.record_spend(migration.id, "openai", model, purpose, tokens)
     state.store.record_spend(other.id, "openai", "large", "batch", 7)
     assert 2**40 + 5 == state.store.tokens_used(migration.id)
+    assert {"batch": 2**40 + 2, "y": 3} == state.store.tokens_by_purpose(migration.id)
     assert Watched(migration, 0, 2**40 + 5) == state.store.watched(migration.id)
     with pytest.raises(MigrationNotFound):
         state.store.watched(uuid4())
@@ -471,3 +473,20 @@ def test_errands_are_added_up_by_bot_and_no_migration_pays_for_them(state: World
 
 def test_a_store_that_is_there_answers_a_ping(state: World) -> None:
     state.store.ping()
+
+
+def test_golden_queries_take_the_place_of_those_before_and_go_with_their_bot(
+    state: World,
+) -> None:
+    bot, other = state.bot("golden"), state.bot("silver")
+    first = [GoldenQuery("b", "second?", (7, "x\u0000")), GoldenQuery("a", "first?")]
+    state.store.set_golden_queries(bot.bot_id, first)
+    state.store.set_golden_queries(other.bot_id, [GoldenQuery("b", "theirs?")])
+    assert first == state.store.golden_queries(bot.bot_id)
+    state.store.set_golden_queries(bot.bot_id, [GoldenQuery("a", "another?")])
+    assert [GoldenQuery("a", "another?")] == state.store.golden_queries(bot.bot_id)
+    state.store.remove_bot(bot.bot_id)
+    assert [] == state.store.golden_queries(bot.bot_id)
+    assert 1 == len(state.store.golden_queries(other.bot_id))
+    with pytest.raises(BotNotFound):
+        state.store.set_golden_queries(bot.bot_id, first)

@@ -255,7 +255,7 @@ def test_what_each_phase_hands_over_is_kept_with_the_migration(state: World) -> 
     migration = state.drive(state.start(), Phase.VALIDATION)
     store, id_ = state.store, migration.id
     validated = replace(a_validation("texts"), warnings=["2 chunks have no text."])
-    moved = Moved(source=Content(9, 77), failed_chunks=2, may_lack_rows=False)
+    moved = Moved(source=Content(9, 77), failed_chunks=2, may_lack_rows=False, caught_up=3)
     verified = Verified(report=validated.report, snapshot_in_epoch=1)
     store.complete_phase(id_, 1, Phase.VALIDATION, validated)
     for phase, outcome in (
@@ -269,7 +269,8 @@ def test_what_each_phase_hands_over_is_kept_with_the_migration(state: World) -> 
     kept = state.now(migration)
     assert INFO == kept.rollback_info
     assert validated.report.model_dump() == kept.validation == kept.verification
-    assert {"total_chunks": 9, "processed_chunks": 7, "failed_chunks": 2} == kept.totals
+    counts = {"total_chunks": 9, "processed_chunks": 7, "failed_chunks": 2}
+    assert {**counts, "caught_up_chunks": 3, "remaining_chunks": 0} == kept.totals
     assert Handover(source_digest=77, may_lack_rows=False, snapshot_in_epoch=1) == kept.handover
     assert ("2 chunks have no text.",) == kept.warnings
 
@@ -343,3 +344,27 @@ def test_a_redriven_migration_is_free_for_a_new_runner(state: World) -> None:
     state.store.take_lease(RunnerLease(migration.id, 1), "me", 600)
     state.store.redrive(migration.id, 1)
     assert state.store.take_lease(RunnerLease(migration.id, 2), "you", 10)
+
+
+def test_postponed_runs_are_found_when_they_have_not_caught_up_for_a_while(state: World) -> None:
+    waits = state.reach(Status.WAITING)
+    state.reach(Status.RUNNING)
+    assert [] == [m.id for m in state.store.waiting(60) if m.id == waits.id]
+    state.pass_time(61)
+    assert [waits.id] == [m.id for m in state.store.waiting(60) if m.id == waits.id]
+    assert state.store.keep_up(waits.id, waits.epoch)
+    assert not state.store.keep_up(waits.id, waits.epoch)
+    (message,) = state.messages(waits)
+    assert ("catch_up", waits.epoch + 1) == (message["kind"], message["epoch"])
+
+
+def test_an_accepted_run_has_all_its_time_again(state: World) -> None:
+    waits = state.reach(Status.WAITING)
+    state.pass_time(2 * waits.config.timeout_seconds)
+    assert [] == [m.id for m in state.store.overdue() if m.id == waits.id]
+    accepted = state.store.accept(waits.id, "somebody", "because")
+    assert accepted.deadline_at > state.store.now()
+    assert ("somebody", "because") == (
+        accepted.decision["accepted"]["by"],
+        accepted.decision["accepted"]["reason"],
+    )

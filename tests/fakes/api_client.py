@@ -91,6 +91,9 @@ class Api:
     def post(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.post(path, headers=_headers(token, kwargs), **kwargs)
 
+    def put(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
+        return self.client.put(path, headers=_headers(token, kwargs), **kwargs)
+
     def patch(self, path: str, token: str | None = ACME_TOKEN, **kwargs: Any) -> TestResponse:
         return self.client.patch(path, headers=_headers(token, kwargs), **kwargs)
 

@@ -22,6 +22,7 @@ from migrations.model.errors import (
     StateStoreUnavailable,
     TransitionRefused,
 )
+from migrations.model.golden import GoldenQuery
 from migrations.model.left_behind import Conflict, KeptCollection
 from migrations.model.runs import (
     Due,
@@ -101,7 +102,9 @@ class StateRows:
         self._posted = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
+        self._purposes: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
         self._errands: Counter[str] = Counter()
+        self._golden: dict[str, list[GoldenQuery]] = {}
         self._tokens: dict[str, TokenRow] = {}
         self._trail: list[TrailEntry] = []
         self._grants: dict[int, Grant] = {}
@@ -247,6 +250,7 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         totals={},
         handover=Handover(),
         undo_errors={},
+        decision={},
         created_at=now,
         started_at=None,
         switched_at=None,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle import backward, forward
+from migrations.lifecycle import backward, decision, forward
 from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
@@ -24,6 +24,7 @@ from migrations.model.errors import (
     SourceChanged,
     StateStoreUnavailable,
 )
+from migrations.model.golden import GoldenQuery
 from migrations.model.outcomes import Outcome
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
@@ -36,7 +37,7 @@ from migrations.model.runs import (
     Step,
     Watched,
 )
-from migrations.model.states import COMPENSABLE, LIVE, Phase, Status
+from migrations.model.states import BEFORE_SWITCH, LIVE, Phase, Status
 from migrations.store.bots import belongs_already
 from migrations.store.removal import staying
 from migrations.store.starts import require_startable
@@ -114,8 +115,18 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             self._outbox = {n: p for n, p in self._outbox.items() if p.migration_id not in ids}
             for name in kept:
                 del self._held_ones[name]
+            self._golden.pop(bot_id, None)
             del self._bots[bot_id]
             return removed
+
+    def golden_queries(self, bot_id: str) -> list[GoldenQuery]:
+        with self._transaction():
+            return list(self._golden.get(bot_id, []))
+
+    def set_golden_queries(self, bot_id: str, queries: Sequence[GoldenQuery]) -> None:
+        with self._transaction():
+            self._bot(bot_id)
+            self._golden[bot_id] = list(queries)
 
     def _hand_over_runs(self, bot_id: str, owner: str) -> None:
         for row in list(self._rows.values()):
@@ -274,6 +285,11 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
     ) -> None:
         with self._transaction():
             self._tokens_used[migration_id] += tokens
+            self._purposes[migration_id][purpose] += tokens
+
+    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
+        with self._transaction():
+            return dict(sorted(self._purposes[migration_id].items()))
 
     def tokens_used(self, migration_id: UUID) -> int:
         with self._transaction():
@@ -387,8 +403,24 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
 
     def overdue(self) -> list[Migration]:
         with self._transaction() as now:
-            before = [m for m in self._driven() if m.status in COMPENSABLE]
+            before = [m for m in self._driven() if m.status in BEFORE_SWITCH]
             return [m for m in before if m.deadline_at < now]
+
+    def accept(self, migration_id: UUID, by: str, reason: str | None) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, decision.accept(held, by, reason))
+
+    def waiting(self, since_seconds: float) -> list[Migration]:
+        with self._transaction() as now:
+            since = now - timedelta(seconds=since_seconds)
+            waiting = [m for m in self._all() if m.status is Status.WAITING]
+            return [m for m in waiting if m.heartbeat_at < since and m.is_to_be_kept_up]
+
+    def keep_up(self, migration_id: UUID, epoch: int) -> bool:
+        with self._held(migration_id) as held:
+            change = decision.keep_up(held, epoch)
+            self._apply(held, change)
+            return change is not None
 
     def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
         with self._transaction() as now:

@@ -28,6 +28,7 @@ TABLES = {
     "errand_spend",
     "failed_chunks",
     "frozen_parts",
+    "golden_queries",
     "grants",
     "held_collections",
     "migration_events",

@@ -20,6 +20,9 @@ OPERATIONS = {
     "GET /bots/{bot_id}": 200,
     "PATCH /bots/{bot_id}": 200,
     "DELETE /bots/{bot_id}": 200,
+    "PUT /bots/{bot_id}/golden-queries": 200,
+    "GET /bots/{bot_id}/golden-queries": 200,
+    "DELETE /bots/{bot_id}/golden-queries": 200,
     "POST /bots/{bot_id}/embeddings/validate-change": 200,
     "POST /bots/{bot_id}/embeddings/diagnose": 200,
     "POST /bots/{bot_id}/embeddings/estimate-migration": 200,
@@ -29,7 +32,9 @@ OPERATIONS = {
     "GET /bots/{bot_id}/embeddings/dimension-info": 200,
     "GET /embeddings/migration/{migration_id}/progress": 200,
     "GET /embeddings/migration/{migration_id}/keys": 200,
+    "GET /embeddings/migration/{migration_id}/report": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
+    "POST /embeddings/migration/{migration_id}/switch": 202,
     "GET /embeddings/migrations/active": 200,
     "POST /grants": 201,
     "GET /grants": 200,
@@ -125,7 +130,7 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
         if "requestBody" in operation
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
-    assert {"estimate-migration", "cancel-migration", "rollback", "rotate"} == optional
+    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} == optional
 
 
 def test_the_schemas_have_the_promised_names(spec: dict[str, Any]) -> None:
@@ -155,7 +160,7 @@ def test_every_parameter_has_a_description_and_an_example(spec: dict[str, Any]) 
 def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> None:
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 9 == len(requests)
+    assert 11 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

@@ -69,7 +69,7 @@ def test_an_estimate_counts_chunks_batches_tokens_bytes_and_money() -> None:
     assert "101 more for verification, and 70 by the present model" in estimate.basis[0]
     assert 101 * LARGE.dimension * 4 == estimate.vector_bytes
     assert 0.0 == estimate.cost_usd
-    assert 4 == len(estimate.basis)
+    assert 5 == len(estimate.basis)
 
 
 def test_an_estimate_times_one_request_and_scales_it() -> None:
