@@ -9,7 +9,6 @@ from migrations.model.states import Kind
 from migrations.proof.preflight import Agreed, Haste, examination
 from migrations.proof.target_schema import MadeAs
 from migrations.run.run import Run
-from migrations.target.rehearsal import forget_rehearsal
 
 
 def execute(run: Run) -> Validated:
@@ -65,5 +64,4 @@ def _examine_way_back(run: Run, report: Report) -> None:
 
 
 def undo(run: Run) -> None:
-    """What a worker that was killed may have left of a rehearsal; nothing else was touched."""
-    forget_rehearsal(run.services, run.bot)
+    """Nothing was touched; what a killed worker has left of a rehearsal the watchdog drops."""

@@ -10,7 +10,6 @@ import pytest
 from migrations.model.config import TargetIndex
 from migrations.model.errors import VectorStoreRefused
 from migrations.model.states import Phase, Status
-from migrations.phases import validation
 from migrations.watchdog import ORPHANS_EVERY_SECONDS
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -79,13 +78,12 @@ def test_a_collection_of_somebody_elses_with_that_name_is_left_alone() -> None:
     assert {"a": "theirs"} == world.texts_of(SCRATCH)
 
 
-def test_what_a_killed_process_has_left_is_dropped_by_the_next_the_undo_and_the_watchdog() -> None:
+def test_what_a_killed_process_has_left_is_dropped_by_the_next_and_by_the_watchdog() -> None:
     world = with_index("HNSW")
     migration = world.start_at(Phase.VALIDATION, index=PQ)
     again = partial(world.manager.validate_change, OWNER, "bot", "fake", "large", index=PQ)
-    undone = partial(validation.undo, world.run_of(migration))
     world.clock.sleep(ORPHANS_EVERY_SECONDS)
-    for look in (again, undone, world.watchdog.drop_orphans):
+    for look in (again, world.watchdog.drop_orphans):
         world.vectors.create_like(world.vectors.describe(SOURCE), SCRATCH, 9, migration.tag)
         look()
         assert [SOURCE] == world.vectors.names()
