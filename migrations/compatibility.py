@@ -7,6 +7,7 @@ from uuid import UUID
 from migrations.bots.embedded_text import Candidate, diagnose
 from migrations.embedding.estimate import estimate
 from migrations.embedding.work import Errand
+from migrations.model.agreed import NOTHING_AGREED, Agreed
 from migrations.model.answers import (
     BotEstimate,
     ChangeValidation,
@@ -33,9 +34,16 @@ class EmbeddingCompatibilityManager:
         self._system = system
 
     def validate_change(
-        self, caller: Caller, bot_id: str, provider: str, model: str, dimension: int | None = None
+        self,
+        caller: Caller,
+        bot_id: str,
+        provider: str,
+        model: str,
+        dimension: int | None = None,
+        *,
+        agreed: Agreed = NOTHING_AGREED,
     ) -> ChangeValidation:
-        """Run the checks that open a migration, touching nothing.
+        """Run the checks that open a migration, touching nothing, as if so much was ``agreed``.
 
         Raises:
             BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
@@ -48,7 +56,9 @@ class EmbeddingCompatibilityManager:
             raise SameModel(f"The bot uses {target} already; name another model or dimension.")
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
-        return ChangeValidation(bot, target, examine(errand, bot, target, haste=haste))
+        return ChangeValidation(
+            bot, target, examine(errand, bot, target, agreed=agreed, haste=haste)
+        )
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
         """Which text of its rows the bot's model turns into the stored vectors.

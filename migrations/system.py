@@ -197,6 +197,8 @@ class EmbeddingMigrationSystem:
             over_long=request.over_long,
             duplicate_keys=request.duplicate_keys,
             unproven_text=request.unproven_text,
+            old_model_gone=request.old_model_gone,
+            vector_lengths=request.vector_lengths,
         )
 
     def _timeout(self, request: StartRequest) -> int:

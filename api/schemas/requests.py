@@ -15,7 +15,13 @@ from api.schemas.parts import (
     RequestPart,
     VisibleText,
 )
-from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
+from migrations.model.config import (
+    MAX_BATCH_SIZE,
+    MAX_TIMEOUT_SECONDS,
+    DuplicateKeys,
+    OverLong,
+    VectorLengths,
+)
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
 
@@ -211,11 +217,36 @@ class _Target(RequestBody):
     )
 
 
-class EmbeddingValidationRequest(_Target):
-    """The embedding a bot might be moved to."""
+class _Consent(RequestBody):
+    unproven_text: bool = Field(
+        default=False,
+        description="Go on although the bot's model does not answer, so that nothing shows that "
+        "the bot's text is what was embedded. Whoever says so answers for it. Unless the model "
+        "has shown it before, there is no rollback after the switch.",
+        examples=[False],
+    )
+    old_model_gone: bool = Field(
+        default=False,
+        description="The bot's model is gone: nothing is asked of it, nothing shows that the bot's "
+        "text is what was embedded, and there is no rollback after the switch. Validation lists "
+        "what is lost; the old collection stays readable.",
+        examples=[False],
+    )
+    vector_lengths: VectorLengths = Field(
+        default=VectorLengths.REFUSE,
+        strict=False,  # JSON has no enumerations; a member arrives as its text
+        description="What becomes of a model whose vectors differ in length, in a collection that "
+        "is searched by IP or L2: 'refuse' does not migrate to it, 'keep' stores them as they "
+        "come.",
+        examples=["refuse"],
+    )
 
 
-class MigrationStartRequest(_Target):
+class EmbeddingValidationRequest(_Consent, _Target):
+    """The embedding a bot might be moved to, and what would be agreed to."""
+
+
+class MigrationStartRequest(_Consent, _Target):
     """The embedding the bot is to be moved to, and how carefully."""
 
     batch_size: int | None = Field(
@@ -285,13 +316,6 @@ class MigrationStartRequest(_Target):
             "'keep_one' carries one row of each, the newest where Milvus lets it be told."
         ),
         examples=["refuse"],
-    )
-
-    unproven_text: bool = Field(
-        default=False,
-        description="Go on although the bot's model does not answer, so that nothing shows that "
-        "the bot's text is what was embedded. Whoever says so answers for it.",
-        examples=[False],
     )
 
     def start(self, bot_id: str) -> StartRequest:

@@ -33,6 +33,15 @@ class DuplicateKeys(StrEnum):
     KEEP_ONE = "keep_one"
 
 
+class VectorLengths(StrEnum):
+    """What becomes of a model whose vectors differ in length, where the metric minds."""
+
+    #: It is not migrated to.
+    REFUSE = "refuse"
+    #: They are stored as they come.
+    KEEP = "keep"
+
+
 class EmbeddingRef(BaseModel):
     """One embedding: who makes it, with which model, in how many dimensions."""
 
@@ -78,6 +87,9 @@ class MigrationConfig(BaseModel):
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
+    #: Whether nothing is asked of the old model, not even on a way back, which there is none of.
+    old_model_gone: bool = False
+    vector_lengths: VectorLengths = VectorLengths.REFUSE
 
     @property
     def source(self) -> EmbeddingRef:

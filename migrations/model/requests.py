@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, OverLong
+from migrations.model.config import DuplicateKeys, OverLong, VectorLengths
 from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
 
@@ -72,6 +72,8 @@ class StartRequest:
     over_long: OverLong = OverLong.REFUSE
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     unproven_text: bool = False
+    old_model_gone: bool = False
+    vector_lengths: VectorLengths = VectorLengths.REFUSE
 
 
 @dataclass(frozen=True)

@@ -236,6 +236,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             # model that is left takes whole are no reasons to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
             "unproven_text": True,
+            "old_model_gone": False,
             "over_long": OverLong.TRUNCATE
             if config.over_long is OverLong.REFUSE
             else config.over_long,
