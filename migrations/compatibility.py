@@ -7,6 +7,7 @@ from uuid import UUID
 from migrations.bots.embedded_text import Candidate, diagnose
 from migrations.embedding.estimate import estimate
 from migrations.embedding.work import Errand
+from migrations.model.agreed import NOTHING_AGREED, Agreed
 from migrations.model.answers import (
     BotEstimate,
     ChangeValidation,
@@ -41,9 +42,13 @@ class EmbeddingCompatibilityManager:
         provider: str,
         model: str,
         dimension: int | None = None,
+        *,
         index: TargetIndex | None = None,
+        agreed: Agreed = NOTHING_AGREED,
     ) -> ChangeValidation:
-        """Run the checks that open a migration, touching nothing of the bot's.
+        """Run the checks that open a migration as if so much was ``agreed``.
+
+        Nothing of the bot's is touched.
 
         Raises:
             BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
@@ -56,7 +61,7 @@ class EmbeddingCompatibilityManager:
             raise SameModel(f"The bot uses {target} already; name another model or dimension.")
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
-        report = examine(errand, bot, target, haste=haste, made_as=MadeAs(index))
+        report = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=MadeAs(index))
         return ChangeValidation(bot, target, report)
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:

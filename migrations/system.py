@@ -224,6 +224,8 @@ class EmbeddingMigrationSystem:
             gates=self._gates(request),
             gates_reason=request.gates_reason,
             postpone=request.postpone,
+            old_model_gone=request.old_model_gone,
+            vector_lengths=request.vector_lengths,
         )
 
     def _gates(self, request: StartRequest) -> dict[str, float]:

@@ -25,6 +25,7 @@ from api.schemas import (
 from api.services import services
 from api.turns import turn
 from migrations.model import errors
+from migrations.model.agreed import Agreed
 
 embeddings = guarded_blueprint("embeddings", __name__, "What a bot is embedded with.")
 
@@ -56,7 +57,18 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
     """
     with turn():
         found = services().compatibility.validate_change(
-            current_caller(), path.bot_id, body.provider, body.model, body.dimension, body.index
+            current_caller(),
+            path.bot_id,
+            body.provider,
+            body.model,
+            body.dimension,
+            index=body.index,
+            agreed=Agreed(
+                keys=body.keys,
+                unproven_text=body.unproven_text,
+                old_model_gone=body.old_model_gone,
+                vector_lengths=body.vector_lengths,
+            ),
         )
     return answer(EmbeddingValidationResponse.of(found))
 

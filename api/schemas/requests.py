@@ -23,6 +23,7 @@ from migrations.model.config import (
     Keys,
     OverLong,
     TargetIndex,
+    VectorLengths,
 )
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
 from migrations.model.texts import FieldRecipe, Recipe
@@ -275,11 +276,47 @@ class _Target(RequestBody):
     )
 
 
-class EmbeddingValidationRequest(_Target):
-    """The embedding a bot might be moved to."""
+class _Consent(RequestBody):
+    unproven_text: bool = Field(
+        default=False,
+        description="Go on although the bot's model does not answer, so that nothing shows that "
+        "the bot's text is what was embedded. Whoever says so answers for it. Unless the model "
+        "has shown it before, there is no rollback after the switch.",
+        examples=[False],
+    )
+    old_model_gone: bool = Field(
+        default=False,
+        description="The bot's model is gone: nothing is asked of it, nothing shows that the bot's "
+        "text is what was embedded, and there is no rollback after the switch. Validation lists "
+        "what is lost; the old collection stays readable.",
+        examples=[False],
+    )
+    vector_lengths: VectorLengths = Field(
+        default=VectorLengths.REFUSE,
+        strict=False,  # JSON has no enumerations; a member arrives as its text
+        description="What becomes of a model whose vectors differ in length, in a collection that "
+        "is searched by IP or L2: 'refuse' does not migrate to it, 'keep' stores them as they "
+        "come.",
+        examples=["refuse"],
+    )
+    keys: Keys = Field(
+        default=Keys.KEEP,
+        strict=False,  # as above
+        description=(
+            "What becomes of keys that Milvus gives by itself (auto_id), which a copy cannot keep: "
+            "'keep' refuses such a collection, 'reassign' lets Milvus give other ones in the new "
+            "collection. Which belong together is told by GET /embeddings/migration/{id}/keys "
+            "until the way back closes."
+        ),
+        examples=["keep"],
+    )
 
 
-class MigrationStartRequest(_Target):
+class EmbeddingValidationRequest(_Consent, _Target):
+    """The embedding a bot might be moved to, and what would be agreed to."""
+
+
+class MigrationStartRequest(_Consent, _Target):
     """The embedding the bot is to be moved to, and how carefully."""
 
     batch_size: int | None = Field(
@@ -350,24 +387,6 @@ class MigrationStartRequest(_Target):
         ),
         examples=["refuse"],
     )
-    keys: Keys = Field(
-        default=Keys.KEEP,
-        strict=False,  # as above
-        description=(
-            "What becomes of keys that Milvus gives by itself (auto_id), which a copy cannot keep: "
-            "'keep' refuses such a collection, 'reassign' lets Milvus give other ones in the new "
-            "collection. Which belong together is told by GET /embeddings/migration/{id}/keys "
-            "until the way back closes."
-        ),
-        examples=["keep"],
-    )
-    unproven_text: bool = Field(
-        default=False,
-        description="Go on although the bot's model does not answer, so that nothing shows that "
-        "the bot's text is what was embedded. Whoever says so answers for it.",
-        examples=[False],
-    )
-
     gates: dict[GateName, Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
         description="What verification must at least find, where it shall be otherwise than the "

@@ -93,6 +93,15 @@ class TargetIndex(BaseModel):
         return parameters
 
 
+class VectorLengths(StrEnum):
+    """What becomes of a model whose vectors differ in length, where the metric minds."""
+
+    #: It is not migrated to.
+    REFUSE = "refuse"
+    #: They are stored as they come.
+    KEEP = "keep"
+
+
 class EmbeddingRef(BaseModel):
     """One embedding: who makes it, with which model, in how many dimensions."""
 
@@ -147,6 +156,9 @@ class MigrationConfig(BaseModel):
     gates_reason: str | None = None
     #: Whether it waits before the switch until somebody says so.
     postpone: bool = False
+    #: Whether nothing is asked of the old model, not even on a way back, which there is none of.
+    old_model_gone: bool = False
+    vector_lengths: VectorLengths = VectorLengths.REFUSE
 
     @property
     def source(self) -> EmbeddingRef:

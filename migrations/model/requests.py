@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, OverLong, TargetIndex
+from migrations.model.config import DuplicateKeys, Keys, OverLong, TargetIndex, VectorLengths
 from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
 
@@ -76,6 +76,8 @@ class StartRequest:
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     keys: Keys = Keys.KEEP
     unproven_text: bool = False
+    old_model_gone: bool = False
+    vector_lengths: VectorLengths = VectorLengths.REFUSE
     index: TargetIndex | None = None
     #: Gates of :class:`migrations.model.gates.Gates` that shall be otherwise; lower ones need
     #: the reason.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from migrations.model.agreed import Agreed
 from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Agreed, Haste, examination
+from migrations.proof.preflight import Haste, examination
 from migrations.proof.target_schema import MadeAs
 from migrations.run.run import Run
 

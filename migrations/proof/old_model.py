@@ -68,6 +68,41 @@ def examine_vectors(
     )
 
 
+def leave_unasked(work: Work, bot: Bot, report: Report, *, by: str) -> Proof:
+    """Nothing is asked of a model that is gone; what is lost with it is told.
+
+    Returns:
+        Who has said so.
+    """
+    ref, collection = bot.live.embedding, bot.live.collection
+    hours = work.services.settings.retention_hours
+    shown = f" It was shown on {bot.proof.at:%Y-%m-%d}." if bot.proof and _is_proven(bot) else ""
+    report.add(
+        "fidelity",
+        False,
+        f"{ref} is said to be gone and is not asked, so nothing shows now that {bot.recipe} is "
+        f"what was embedded.{shown}",
+        severity="warning",
+    )
+    report.add(
+        "way_back",
+        False,
+        f"Without {ref} there is no rollback after the switch: what is written then could not be "
+        f"embedded for {collection!r}. That collection stays as it is and can be read for "
+        f"{hours:g} hours, by whoever still has vectors of that model to ask it "
+        "with.",
+        severity="warning",
+    )
+    return Proof(
+        how=How.STATED,
+        by=by,
+        at=work.services.now(),
+        embedding=ref,
+        closes_way_back=f"The migration was started with old_model_gone: {ref} was not asked, and "
+        "what was written since the switch could not be embedded by it.",
+    )
+
+
 def _is_proven(bot: Bot) -> bool:
     """Whether the text was proven before, by the model that the bot has now."""
     proof = bot.proof

@@ -11,9 +11,10 @@ from migrations.embedding.embed import embed_texts
 from migrations.embedding.over_long import is_over_long
 from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
+from migrations.model.agreed import NOTHING_AGREED, Agreed
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema, Content, Key, content_of
-from migrations.model.config import DuplicateKeys, EmbeddingRef, Keys, MigrationConfig, OverLong
+from migrations.model.config import EmbeddingRef, Keys, OverLong
 from migrations.model.errors import (
     CheckpointsUnavailable,
     CollectionNotLoaded,
@@ -30,7 +31,8 @@ from migrations.ports.checkpoints import evicting
 from migrations.ports.vector_store import Moment
 from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
-from migrations.proof.old_model import examine_vectors
+from migrations.proof.lengths import LENGTHS_SAMPLE, minds_lengths, report_lengths
+from migrations.proof.old_model import examine_vectors, leave_unasked
 from migrations.proof.reservoir import Reservoir
 from migrations.proof.target_schema import MadeAs, try_target, warn_of_replicas
 
@@ -39,40 +41,11 @@ FIDELITY_SAMPLE = 50
 
 
 @dataclass(frozen=True)
-class Agreed:
-    """What whoever starts the run has agreed to: nothing, as it comes."""
-
-    max_failed_ratio: float = 0.0
-    over_long: OverLong = OverLong.REFUSE
-    duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
-    keys: Keys = Keys.KEEP
-    #: That nothing shows that the bot's text is what was embedded.
-    unproven_text: bool = False
-    #: It goes back to vectors that were judged when the bot left them: nothing of what is
-    #: left now may keep it from that.
-    way_back: bool = False
-
-    @classmethod
-    def by(cls, config: MigrationConfig, *, way_back: bool = False) -> Agreed:
-        return cls(
-            config.max_failed_ratio,
-            config.over_long,
-            config.duplicate_keys,
-            config.keys,
-            config.unproven_text,
-            way_back,
-        )
-
-
-@dataclass(frozen=True)
 class Haste:
     """How fast a run has to be."""
 
     timeout_seconds: float
     batch_size: int
-
-
-NOTHING_AGREED = Agreed()
 
 
 @dataclass
@@ -168,6 +141,7 @@ def examination(
         exam.guarded("target_schema", lambda: _check_target_schema(exam, schema))
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
+        exam.guarded("vector_lengths", lambda: _check_lengths(exam, schema))
         exam.guarded("deadline", lambda: _check_deadline(exam))
     return exam
 
@@ -346,6 +320,9 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
         schema, exam.sample.keys, with_vectors=True, as_of=exam.now
     )
     agreed = exam.agreed
+    if agreed.old_model_gone and not agreed.way_back:
+        exam.proof = leave_unasked(exam.work, exam.bot, exam.report, by=exam.by)
+        return
     exam.proof = examine_vectors(
         exam.work,
         exam.bot,
@@ -354,6 +331,21 @@ def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
         agreed=agreed.unproven_text,
         way_back=agreed.way_back,
         by=exam.by,
+    )
+
+
+def _check_lengths(exam: Examination, schema: CollectionSchema) -> None:
+    """Of the vectors that the new model gives for some texts; those there already are kept."""
+    if exam.agreed.way_back or not minds_lengths(schema):
+        return
+    texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in exam.sampled][:LENGTHS_SAMPLE]
+    vectors = embed_texts(exam.work, exam.target, texts, "validation").vectors
+    report_lengths(
+        exam.report,
+        schema,
+        before=[chunk.vector for chunk in exam.sampled if chunk.vector is not None],
+        after=list(vectors.values()),
+        agreed=exam.agreed.vector_lengths,
     )
 
 

@@ -23,6 +23,7 @@ from migrations.proof.fidelity import (
     judgeable,
     threshold_by,
 )
+from migrations.proof.lengths import report_lengths
 from migrations.proof.reservoir import Reservoir
 from migrations.run.run import Run
 
@@ -64,6 +65,10 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         sampled=len(sample),
     )
     kept = run.migration.target_is_kept
+    if not kept:
+        agreed = run.migration.config.vector_lengths
+        vectors = [chunk.vector for chunk in sample if chunk.vector is not None]
+        report_lengths(report, run.target, before=[], after=vectors, agreed=agreed)
     judged = _kept_whole(run, sample) if kept else _surely_whole(run, sample)
     again = _ask_as_before(run, judged) if kept else _embed_again(run, sample)
     verdict = (_judge_kept if kept else _judge_made)(run, judged if well_formed else [], again)

@@ -238,6 +238,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "keys": Keys.REASSIGN,
             "unproven_text": True,
             "index": None,
+            "old_model_gone": False,
             "over_long": OverLong.TRUNCATE
             if config.over_long is OverLong.REFUSE
             else config.over_long,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from devstack.provider import vector_for
+from migrations.model.agreed import Agreed
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ProviderUnavailable, RollbackUnavailable
 from migrations.model.proofs import How
@@ -244,3 +245,53 @@ def test_another_text_has_a_proof_of_its_own() -> None:
     assert How.REPRODUCED == changed.proof.how
     again = world.system.change_bot(OWNER, "bot", BotChange(recipe=FieldRecipe(field="body")))
     assert changed == again
+
+
+# --- a model that is gone ------------------------------------------------------------------
+
+
+def test_nothing_is_asked_of_a_model_that_is_gone_and_what_is_lost_is_said_beforehand() -> None:
+    world = World()
+    world.embedders.fail(GONE, times=None, model="small")
+    agreed = Agreed(old_model_gone=True)
+    report = world.manager.validate_change(OWNER, "bot", "fake", "large", agreed=agreed).report
+    assert report.passed
+    lost = [check.message for check in report.warnings]
+    assert 2 == len(lost)
+    assert "nothing shows now that the text field 'text' is what was embedded" in lost[0]
+    assert "there is no rollback after the switch" in lost[1]
+    assert "stays as it is and can be read for 72 hours" in lost[1]
+    migration = world.complete(old_model_gone=True)
+    assert Status.COMPLETED == migration.status, migration.error
+    assert tuple(lost) == migration.warnings
+    assert migration.proof is not None
+    assert (How.STATED, OWNER.owner) == (migration.proof.how, migration.proof.by)
+
+
+def test_a_model_that_is_gone_is_not_even_called() -> None:
+    world = World()
+    called: list[str] = []
+    answer = world.embedders.answer
+
+    def counted(ref: EmbeddingRef, texts: Any) -> Any:
+        called.append(ref.model)
+        return answer(ref, texts)
+
+    world.embedders.answer = counted  # type: ignore[method-assign]
+    migration = world.complete(old_model_gone=True)
+    world.write("late", "written to the old collection")
+    world.settle()
+    assert Status.COMPLETED == world.now(migration).status
+    assert {"large"} == set(called)
+
+
+def test_after_a_model_is_gone_there_is_no_way_back_and_the_old_collection_is_read() -> None:
+    world = registered(World())
+    before = world.contents(SOURCE)
+    migration = world.complete(old_model_gone=True)
+    is_ready, (blocker,) = ready(world)
+    assert not is_ready
+    assert "The migration was started with old_model_gone" in blocker
+    with pytest.raises(RollbackUnavailable, match="old_model_gone"):
+        world.system.rollback(OWNER, migration.id)
+    assert before == world.contents(SOURCE)
