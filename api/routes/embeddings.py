@@ -45,7 +45,7 @@ _TARGET_REFUSALS = (
     "/bots/<bot_id>/embeddings/validate-change",
     responses={
         200: EmbeddingValidationResponse,
-        **refusals(*_TARGET_REFUSALS, errors.SameModel, body=True),
+        **refusals(*_TARGET_REFUSALS, errors.SameModel, errors.UnusualRoles, body=True),
     },
 )
 def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response:
@@ -56,7 +56,12 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
     """
     with turn():
         found = services().compatibility.validate_change(
-            current_caller(), path.bot_id, body.provider, body.model, body.dimension
+            current_caller(),
+            path.bot_id,
+            body.provider,
+            body.model,
+            body.dimension,
+            body.how,
         )
     return answer(EmbeddingValidationResponse.of(found))
 
@@ -78,7 +83,10 @@ def diagnose(path: BotPath) -> Response:
 
 @embeddings.post(
     "/bots/<bot_id>/embeddings/estimate-migration",
-    responses={200: MigrationEstimateResponse, **refusals(*_TARGET_REFUSALS, body=True)},
+    responses={
+        200: MigrationEstimateResponse,
+        **refusals(*_TARGET_REFUSALS, errors.UnusualRoles, body=True),
+    },
 )
 def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Response:
     """Estimate tokens, money and time of a migration
@@ -100,6 +108,7 @@ def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Respons
         **refusals(
             *_TARGET_REFUSALS,
             errors.SameModel,
+            errors.UnusualRoles,
             errors.IdempotencyConflict,
             errors.MigrationInProgress,
             errors.TooManyMigrations,

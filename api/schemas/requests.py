@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -16,7 +17,14 @@ from api.schemas.parts import (
     VisibleText,
 )
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS, DuplicateKeys, OverLong
-from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
+from migrations.model.requests import (
+    BotChange,
+    BotRegistration,
+    EstimateRequest,
+    HowEmbedded,
+    StartRequest,
+)
+from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
 #: A bot is a row; a migration's progress is asked for one by one.
@@ -26,6 +34,18 @@ MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
 DROP_ORIGINALS = (
     "Whether collections that reembed did not make may be dropped when the bot has left them and "
     "the way back is over; else they are released from memory and stay."
+)
+
+
+DOCUMENT_ROLE = (
+    "How the model wants documents: words put round each text, parameters of the request. Left "
+    "out at registration, it is found by the vectors where one is known of the model; left out "
+    "at a start, it is the one that is known of the model (E5, BGE, GTE, Nomic, Arctic, Jina, "
+    "Qwen3-Embedding, EmbeddingGemma, Gemini, Voyage, Cohere, NIM), else plain; {} is plain."
+)
+QUERY_ROLE = (
+    "How the model wants questions. Left out, it is the one that is known of the model if "
+    "documents are embedded as known, else plain."
 )
 
 
@@ -137,7 +157,38 @@ class _WithText(RequestBody):
         return self.text if self.text_field is None else FieldRecipe(field=self.text_field)
 
 
-class BotRegistrationRequest(_WithText):
+class _WithRoles(RequestBody):
+    document_role: TextRole | None = Field(
+        default=None,
+        description=DOCUMENT_ROLE,
+        examples=[{"prefix": "passage: "}],
+    )
+    query_role: TextRole | None = Field(
+        default=None, description=QUERY_ROLE, examples=[{"prefix": "query: "}]
+    )
+    version: VisibleText | None = Field(
+        default=None,
+        description="A word for the model's version, where it changes under its name; embeddings "
+        "of different versions are different ones.",
+        examples=["2026-03"],
+    )
+    unusual_roles: bool = Field(
+        default=False,
+        description="That roles are meant which are not those known of the model; else they are "
+        "refused.",
+        examples=[False],
+    )
+
+
+class _ToBeAsked(_WithRoles):
+    normalized: bool = Field(
+        default=False,
+        description="Whether to bring each vector to length 1 after the model has answered.",
+        examples=[False],
+    )
+
+
+class BotRegistrationRequest(_WithText, _WithRoles):
     """An existing Milvus collection, to be looked after as a bot."""
 
     bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
@@ -172,13 +223,18 @@ class BotRegistrationRequest(_WithText):
         examples=["vector"],
     )
     drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
+    normalized: bool = Field(
+        default=False,
+        description="Whether the vectors were brought to length 1 after the model had answered.",
+        examples=[False],
+    )
 
     def registration(self) -> BotRegistration:
-        others = self.model_dump(exclude={"text", "text_field"})
+        others = self.sent(without={"text", "text_field"})
         return BotRegistration(**others, recipe=self.recipe)
 
 
-class BotChangeRequest(_WithText):
+class BotChangeRequest(_WithText, _WithRoles):
     """What is to be otherwise; what is left out stays as it is."""
 
     owner: PersonName | None = Field(
@@ -197,11 +253,11 @@ class BotChangeRequest(_WithText):
     drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
 
     def change(self) -> BotChange:
-        others = self.model_dump(exclude={"text", "text_field"})
+        others = self.sent(without={"text", "text_field"})
         return BotChange(**others, recipe=self.recipe)
 
 
-class _Target(RequestBody):
+class _Model(RequestBody):
     provider: VisibleText = Field(
         description="Who shall embed: openai, local or a configured provider.", examples=["openai"]
     )
@@ -209,6 +265,13 @@ class _Target(RequestBody):
     dimension: Dimension | None = Field(
         default=None, description="Left out, it is the model's own.", examples=[3072]
     )
+
+
+class _Target(_ToBeAsked, _Model):
+    @property
+    def how(self) -> HowEmbedded:
+        """What is said of the target beside its model and dimension."""
+        return HowEmbedded(**{f.name: getattr(self, f.name) for f in fields(HowEmbedded)})
 
 
 class EmbeddingValidationRequest(_Target):
@@ -295,7 +358,7 @@ class MigrationStartRequest(_Target):
     )
 
     def start(self, bot_id: str) -> StartRequest:
-        return StartRequest(bot_id=bot_id, **self.model_dump())
+        return StartRequest(bot_id=bot_id, **self.sent())
 
 
 class OptionalBody(RequestBody):
@@ -311,7 +374,7 @@ class OptionalBody(RequestBody):
         return {} if sent is None else sent
 
 
-class MigrationEstimateRequest(OptionalBody):
+class MigrationEstimateRequest(OptionalBody, _ToBeAsked):
     """What to estimate for; left out, the bot's current embedding."""
 
     provider: VisibleText | None = Field(
@@ -332,7 +395,7 @@ class MigrationEstimateRequest(OptionalBody):
     )
 
     def estimate(self, bot_id: str) -> EstimateRequest:
-        return EstimateRequest(bot_id=bot_id, **self.model_dump())
+        return EstimateRequest(bot_id=bot_id, **self.sent())
 
 
 class MigrationActionRequest(OptionalBody):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from migrations.bots.embedded_text import find_recipe, require_texts
+from migrations.bots.embedded_roles import embedding_and_recipe
 from migrations.bots.grants import require_grant
 from migrations.embedding.work import Errand
 from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
@@ -12,7 +12,6 @@ from migrations.model.chunks import CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionUnsupported, InvalidConfiguration, UnknownProvider
 from migrations.model.requests import BotRegistration
-from migrations.model.texts import Recipe
 from migrations.process.services import Services
 
 
@@ -21,7 +20,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
 
     Raises:
         CollectionNotGranted, CollectionNotFound, CollectionUnsupported, InvalidConfiguration,
-        BotExists, CollectionInUse, UnknownProvider.
+        UnusualRoles, BotExists, CollectionInUse, UnknownProvider.
     """
     # Before Milvus is asked, so that nobody learns which names there are.
     require_grant(services.store, caller, [wish.collection])
@@ -31,8 +30,10 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         raise CollectionUnsupported(" ".join(schema.unsupported))
     # Asked again when it is recorded: no text of what is somebody's goes to a provider.
     services.store.require_free(schema.name)
-    embedding = _embedding(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
+    embedding, recipe = embedding_and_recipe(
+        errand, schema, _embedding(services, wish, schema), wish, wish.recipe
+    )
     now = datetime.now(UTC)
     bot = services.store.add_bot(
         Bot(
@@ -42,7 +43,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
             live=LivePair(collection=schema.name, embedding=embedding, generation=1),
             key_field=schema.key_field,
             vector_field=_vector_field(wish, schema),
-            recipe=_recipe(errand, wish, schema, embedding),
+            recipe=recipe,
             previous=None,
             created_at=now,
             updated_at=now,
@@ -114,16 +115,6 @@ def _check_new_alias(services: Services, alias: str) -> None:
         )
     if services.vectors.exists(alias):
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
-
-
-def _recipe(
-    errand: Errand, wish: BotRegistration, schema: CollectionSchema, embedding: EmbeddingRef
-) -> Recipe:
-    """The one that is stated, which validation is going to judge, or the one that proves itself."""
-    if wish.recipe is None:
-        return find_recipe(errand, embedding, schema)
-    require_texts(errand.services.vectors, schema, wish.recipe)
-    return wish.recipe
 
 
 def _vector_field(wish: BotRegistration, schema: CollectionSchema) -> str:

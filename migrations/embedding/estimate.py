@@ -86,8 +86,9 @@ def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: 
     if not texts:
         return 0
     count = services.embedders.count_tokens
+    sent = target.document_role.around_all(texts)
     return round(
-        sum(count(target.provider, target.model, text) for text in texts) * chunks / len(texts)
+        sum(count(target.provider, target.model, text) for text in sent) * chunks / len(texts)
     )
 
 

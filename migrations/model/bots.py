@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef, Manner
 from migrations.model.errors import NotAllowed
 from migrations.model.texts import Recipe
 
@@ -75,3 +75,8 @@ class Bot:
     updated_at: datetime
     #: Whether collections that no run of ours has made may be dropped when their time is over.
     drop_originals: bool = False
+
+    @property
+    def manner(self) -> Manner:
+        """How the live collection is embedded and asked, beside model and dimension."""
+        return self.live.embedding.manner

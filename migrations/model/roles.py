@@ -13,6 +13,7 @@ with is not decided by a name, see :mod:`migrations.bots.embedded_text`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 #: Fields of a request that say what is asked; no role replaces them.
 NOT_A_ROLES = frozenset({"input", "dimensions", "encoding_format"})
 _LONGEST_PARAMETERS = 2000
+#: What PostgreSQL's JSON cannot hold.
+NO_NUL = "^[^\\x00]*$"
 
 
 class TextRole(BaseModel):
@@ -34,17 +37,40 @@ class TextRole(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prefix: str = Field(default="", max_length=2000)
-    suffix: str = Field(default="", max_length=2000)
-    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    prefix: str = Field(
+        default="",
+        max_length=2000,
+        pattern=NO_NUL,
+        description="Put before each text, as it stands: a space at its end counts.",
+        examples=["passage: "],
+    )
+    suffix: str = Field(
+        default="",
+        max_length=2000,
+        pattern=NO_NUL,
+        description="Put after each text, as it stands.",
+        examples=[""],
+    )
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Further fields of the request, such as Voyage's input_type; `model` among "
+        "them is asked for instead of the model, where a provider has one name for each role.",
+        examples=[{"input_type": "document"}],
+    )
 
     @field_validator("parameters")
     @classmethod
     def _replace_nothing(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         if wrong := NOT_A_ROLES & parameters.keys():
             raise ValueError(f"{min(wrong)} says what is asked and is no parameter of a role")
-        if len(orjson.dumps(parameters)) > _LONGEST_PARAMETERS:
+        try:
+            written = orjson.dumps(parameters)
+        except orjson.JSONEncodeError as error:
+            raise ValueError("the parameters are no JSON that a provider could read") from error
+        if len(written) > _LONGEST_PARAMETERS:
             raise ValueError(f"the parameters have more than {_LONGEST_PARAMETERS} characters")
+        if b"\\u0000" in written:
+            raise ValueError("the parameters hold a NUL")
         return parameters
 
     @property
@@ -56,6 +82,15 @@ class TextRole(BaseModel):
         """What is sent for a text."""
         return f"{self.prefix}{text}{self.suffix}"
 
+    def around_all(self, texts: Sequence[str]) -> Sequence[str]:
+        """The same of each; the very texts where nothing is put round them."""
+        return [self.around(text) for text in texts] if self.words else texts
+
+    @property
+    def words(self) -> str:
+        """What is sent beside the text."""
+        return self.prefix + self.suffix
+
     @property
     def canonical(self) -> dict[str, Any]:
         """What is not as in a plain role: equal for roles that are."""
@@ -65,7 +100,7 @@ class TextRole(BaseModel):
         return hash(orjson.dumps(self.canonical, option=orjson.OPT_SORT_KEYS))
 
     def __str__(self) -> str:
-        round_it = repr(f"{self.prefix}…{self.suffix}") if self.prefix or self.suffix else ""
+        round_it = repr(f"{self.prefix}…{self.suffix}") if self.words else ""
         told = [f"{name}={value}" for name, value in sorted(self.parameters.items())]
         return " and ".join([round_it, *told] if round_it else told) or "plain"
 
@@ -231,7 +266,7 @@ def known_query_prefixes() -> tuple[str, ...]:
     return _each_once(family.roles.queries.prefix for family in FAMILIES)
 
 
-def _each_once(prefixes: Any) -> tuple[str, ...]:
+def _each_once(prefixes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(prefix for prefix in prefixes if prefix))
 
 

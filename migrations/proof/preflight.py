@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
 from migrations.embedding.embed import embed_texts
-from migrations.embedding.over_long import is_over_long
+from migrations.embedding.over_long import is_over_long, room_for_text
 from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
@@ -233,7 +233,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     empty = too_long = 0
     content = Content()
     duplicates: list[Key] = []
-    limit = _max_input_tokens(exam)
+    limit = room_for_text(exam.services.embedders, exam.target, exam.target.document_role)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content += content_of(page)
         duplicates += [chunk.key for chunk in page if chunk.rows > 1]
@@ -278,11 +278,6 @@ def _warn_of_shortened(exam: Examination, too_long: int, limit: int | None) -> N
         severity="warning",
         too_long=too_long,
     )
-
-
-def _max_input_tokens(exam: Examination) -> int | None:
-    info = exam.services.embedders.known(exam.target.provider, exam.target.model)
-    return info.max_input_tokens if info else None
 
 
 def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
@@ -357,7 +352,8 @@ def _check_deadline(exam: Examination) -> None:
         return
     services, target, haste = exam.services, exam.target, exam.haste
     texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in exam.sampled]
-    tokens = round(sum(map(exam.count_tokens, texts)) * exam.chunks / len(texts))
+    sent = target.document_role.around_all(texts)
+    tokens = round(sum(map(exam.count_tokens, sent)) * exam.chunks / len(texts))
     requests = requests_of(services, target, texts, exam.chunks, haste.batch_size)
     amount = Amount(requests, tokens)
     seconds, decides = seconds_for(services, target, amount, exam.seconds_per_request)

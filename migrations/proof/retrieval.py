@@ -18,6 +18,7 @@ from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, 
 from migrations.model.report import Report
 from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
+from migrations.proof.questions import as_questions
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
@@ -46,7 +47,8 @@ def judge_retrieval(
 ) -> None:
     """Ask old and new for the sampled chunks by their own text and compare the answers.
 
-    The old one is asked with the vectors that it holds of them.
+    The old one is asked with the vectors that it holds of them, unless its model wants
+    questions otherwise than documents.
     """
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
@@ -117,11 +119,19 @@ def _ask_both(
     if not olds:
         return []
     texts = {chunk.key: run.text_of(chunk) for chunk in sample}
-    old_hits = _ask(run, run.source, stacked(olds, run.source.dimension), k, as_of)
-    new_hits = _ask(run, run.target, np.stack([again[c.key] for c in olds]), k, as_of)
+    asked = {chunk.key: texts[chunk.key] for chunk in olds}
+    config, stored = run.migration.config, stacked(olds, run.source.dimension)
+    of_old = dict(zip(asked, stored, strict=True))
+    old = as_questions(run, config.source, asked, of_old, may_be_gone=True)
+    new = as_questions(run, config.target, asked, {key: again[key] for key in asked})
+    keys = [key for key in asked if key in old and key in new]
+    if not keys:
+        return []
+    old_hits = _ask(run, run.source, np.stack([old[key] for key in keys]), k, as_of)
+    new_hits = _ask(run, run.target, np.stack([new[key] for key in keys]), k, as_of)
     return [
-        _Answered(chunk.key, texts[chunk.key], old, new)
-        for chunk, old, new in zip(olds, old_hits, new_hits, strict=True)
+        _Answered(key, texts[key], before, after)
+        for key, before, after in zip(keys, old_hits, new_hits, strict=True)
     ]
 
 

@@ -33,7 +33,13 @@ from migrations.store.guarded import (
     started,
 )
 from migrations.store.kept import take_over
-from migrations.store.records import ONE_LIVE_MIGRATION, MigrationRecord, as_bot, as_migration
+from migrations.store.records import (
+    ONE_LIVE_MIGRATION,
+    MigrationRecord,
+    as_bot,
+    as_migration,
+    config_column,
+)
 
 
 class SqlStarts:
@@ -110,7 +116,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         requested_by=new.requested_by,
         kind=new.kind.value,
         reverses=new.reverses,
-        config=new.config.model_dump(mode="json"),
+        config=config_column(new.config),
         status=Status.PENDING.value,
         phase=Phase.VALIDATION.value,
         epoch=1,

@@ -19,7 +19,6 @@ from uuid import UUID
 
 import numpy as np
 
-from devstack.provider import vector_for
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.embedding.work import Errand
@@ -46,7 +45,7 @@ from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.chores import chore
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatcher import FakeDispatcher
-from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
+from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders, vector_in
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
@@ -121,6 +120,9 @@ class World:
     key_of: Callable[[int], Key] = "k{:03}".format
     #: Of the bot: whether its first collection, which no run has made, may be dropped.
     drop_originals: bool = False
+    #: What its chunks are embedded with, and what is stated of that beside provider and model.
+    old: EmbeddingRef = SMALL
+    stated: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -155,12 +157,13 @@ class World:
     def _seed(self) -> None:
         given = self.texts
         texts = [f"text {i}" for i in range(given)] if isinstance(given, int) else given
-        rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
-        self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS)
+        old = self.old
+        rows = [row_of(self.key_of(i), text, old) for i, text in enumerate(texts)]
+        self.vectors.seed(SOURCE, rows, old.dimension, ALIAS)
         wish = BotRegistration(
-            "bot", ALIAS, SMALL.provider, SMALL.model, recipe=FieldRecipe(field=TEXT_FIELD)
+            "bot", ALIAS, old.provider, old.model, recipe=FieldRecipe(field=TEXT_FIELD)
         )
-        wish = replace(wish, drop_originals=self.drop_originals)
+        wish = replace(wish, drop_originals=self.drop_originals, **self.stated)
         self.system.register_bot(OWNER, wish)
 
     # --- asking ---------------------------------------------------------------
@@ -229,9 +232,7 @@ class World:
         return [
             chunk.key
             for chunk in self._chunks(collection)
-            if not np.array_equal(
-                chunk.vector, vector_for(ref.model, chunk.fields["text"], ref.dimension)
-            )
+            if not np.array_equal(chunk.vector, vector_in(ref, chunk.fields["text"]))
         ]
 
     def _chunks(self, collection: str) -> list[Any]:
@@ -377,7 +378,7 @@ def _call(conductor: Conductor, message: Mapping[str, Any], link: Link) -> Calla
 
 
 def row_of(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
-    vector = vector_for(ref.model, text, ref.dimension)
+    vector = vector_in(ref, text)
     return {"pk": key, "text": text, "page": 1, "vector": vector}
 
 

@@ -85,7 +85,17 @@ REACH = {
 def test_a_registered_bot_is_answered_with_its_place(api: Api) -> None:
     answer = api.post("/bots", json=BOT | {"dimension": 64, "alias": "docs_now"})
     assert (201, "/bots/new-bot") == (answer.status_code, answer.headers["Location"])
-    assert {"provider": "local", "model": MODEL, "dimension": 64} == answer.json["embedding"]
+    plain = {"prefix": "", "suffix": "", "parameters": {}}
+    assert {
+        "provider": "local",
+        "model": MODEL,
+        "dimension": 64,
+        "document_role": plain,
+        "query_role": plain,
+        "version": None,
+        "normalized": False,
+        "fingerprint": LOCAL_64.fingerprint,
+    } == answer.json["embedding"]
     assert ("acme", "docs_now") == (answer.json["owner"], answer.json["alias"])
     assert answer.json == api.get(answer.headers["Location"]).json
 
@@ -200,7 +210,7 @@ def test_an_estimate_follows_the_wishes(api: Api) -> None:
     wish = {"provider": "fake", "model": "large", "dimension": 8}
     answer = api.post("/bots/support/embeddings/estimate-migration", json=wish | {"batch_size": 4})
     assert (5, 20 * 8 * 4) == (answer.json["batches"], answer.json["vector_bytes"])
-    assert wish == answer.json["target"]
+    assert wish == {name: answer.json["target"][name] for name in wish}
 
 
 def test_a_start_is_accepted_with_the_place_to_watch_it(api: Api) -> None:
