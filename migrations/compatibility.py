@@ -20,7 +20,7 @@ from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
 from migrations.process.services import Services
-from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
+from migrations.proof.preflight import FIDELITY_SAMPLE, Agreed, Haste, examine
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -55,7 +55,9 @@ class EmbeddingCompatibilityManager:
             )
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
-        return ChangeValidation(bot, target, examine(errand, bot, target, haste=haste))
+        agreed = Agreed(unusual_roles=how.unusual_roles)
+        report = examine(errand, bot, target, agreed=agreed, haste=haste)
+        return ChangeValidation(bot, target, report)
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
         """Which text of its rows the bot's model turns into the stored vectors.

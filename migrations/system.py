@@ -204,6 +204,7 @@ class EmbeddingMigrationSystem:
             over_long=request.over_long,
             duplicate_keys=request.duplicate_keys,
             unproven_text=request.unproven_text,
+            unusual_roles=request.unusual_roles,
         )
 
     def _timeout(self, request: StartRequest) -> int:

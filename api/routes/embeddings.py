@@ -14,6 +14,7 @@ from api.schemas import (
     EmbeddingValidationRequest,
     EmbeddingValidationResponse,
     IdempotencyHeader,
+    LiveResponse,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationEstimateRequest,
@@ -39,6 +40,20 @@ _TARGET_REFUSALS = (
     errors.VectorStoreUnavailable,
     errors.TooManyAtOnce,
 )
+
+
+@embeddings.get(
+    "/bots/<bot_id>/embeddings/live",
+    endpoint="live",
+    responses={200: LiveResponse, **refusals(errors.BotNotFound)},
+)
+def get_live(path: BotPath) -> Response:
+    """See what the bot answers from, as one fact
+
+    The collection, how the documents in it are embedded, and how questions must be. All three
+    change in one transaction, so what one answer says belongs together.
+    """
+    return answer(LiveResponse.of(services().system.bot(current_caller(), path.bot_id)))
 
 
 @embeddings.post(

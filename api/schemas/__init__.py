@@ -17,7 +17,7 @@ from api.schemas.access import (
     TrailQuery,
     TrailResponse,
 )
-from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse
+from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -62,6 +62,7 @@ __all__ = [
     "GrantPath",
     "GrantRequest",
     "IdempotencyHeader",
+    "LiveResponse",
     "LivenessResponse",
     "MigrationActionRequest",
     "MigrationActionResponse",
@@ -105,6 +106,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotListResponse,
     BotRemovalResponse,
     BotResponse,
+    LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,

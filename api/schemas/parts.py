@@ -82,3 +82,12 @@ class EmbeddingItem(ResponseBody):
     @classmethod
     def of(cls, ref: EmbeddingRef) -> EmbeddingItem:
         return cls(**dict(ref), fingerprint=ref.fingerprint)
+
+
+def embedding_example(model: str, dimension: int) -> dict[str, Any]:
+    ref = EmbeddingRef(provider="openai", model=model, dimension=dimension)
+    return EmbeddingItem.of(ref).model_dump(mode="json")
+
+
+CURRENT_EXAMPLE = embedding_example("text-embedding-3-small", 1536)
+TARGET_EXAMPLE = embedding_example("text-embedding-3-large", 3072)

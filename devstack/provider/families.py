@@ -74,6 +74,8 @@ FAMILIES = (
         "cohere", re.compile("embed-(english|multilingual)-"), {}, "input_type",
         {"search_document": "document", "search_query": "query"},
     ),
+    # One that nobody else knows: what is said of it can only be measured.
+    Family("inhouse", re.compile("^inhouse-"), {"doc> ": "document", "ask> ": "query"}),
     Family(
         "jina", re.compile("jina-embeddings-v[3-9]"), {}, "task",
         {"retrieval.passage": "document", "retrieval.query": "query"},

@@ -145,6 +145,8 @@ class MigrationConfig(BaseModel):
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     #: Whether it may go on although the old model cannot show which text was embedded.
     unproven_text: bool = False
+    #: Whether roles are meant which are not those known of the model.
+    unusual_roles: bool = False
 
     @property
     def source(self) -> EmbeddingRef:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
-from migrations.embedding.embed import embed_texts
+from migrations.embedding.embed import embed_queries, embed_texts
 from migrations.embedding.over_long import is_over_long, room_for_text
 from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
@@ -21,6 +21,7 @@ from migrations.model.errors import (
     NoAnswer,
     PermanentError,
     ProviderRateLimited,
+    ProviderRefuses,
     ProviderUnavailable,
     RequestError,
     TimedOut,
@@ -33,6 +34,7 @@ from migrations.process.services import Services
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.fidelity import SAME_VECTOR_COSINE, Verdict, judge_found
 from migrations.proof.reservoir import Reservoir
+from migrations.proof.role_check import report_roles
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
 FIDELITY_SAMPLE = 50
@@ -47,11 +49,17 @@ class Agreed:
     duplicate_keys: DuplicateKeys = DuplicateKeys.REFUSE
     #: That nothing shows that the bot's text is what was embedded.
     unproven_text: bool = False
+    #: That the target's roles are meant, whatever is known of its model.
+    unusual_roles: bool = False
 
     @classmethod
     def by(cls, config: MigrationConfig) -> Agreed:
         return cls(
-            config.max_failed_ratio, config.over_long, config.duplicate_keys, config.unproven_text
+            config.max_failed_ratio,
+            config.over_long,
+            config.duplicate_keys,
+            config.unproven_text,
+            config.unusual_roles,
         )
 
 
@@ -134,6 +142,7 @@ def examine(
         schema = work.services.vectors.describe(bot.live.collection)
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
+        exam.guarded("roles", lambda: _check_roles(exam))
         exam.guarded("deadline", lambda: _check_deadline(exam))
     return exam.report
 
@@ -184,18 +193,35 @@ def _until_when(exam: Examination) -> str:
 def _check_target_model(exam: Examination) -> None:
     """A run waits for its model; one that an errand has asked in vain is a finding.
 
-    Two texts, since any answer to a single one could be assigned.
+    Two texts, since any answer to a single one could be assigned; as documents and, where it
+    wants those otherwise, as questions.
     """
+    target = exam.target
     try:
-        answers = embed_texts(exam.work, exam.target, OWN_TEXTS, "validation")
+        answers = embed_texts(exam.work, target, OWN_TEXTS, "validation")
+        if target.query_role != target.document_role:
+            embed_queries(exam.work, target, OWN_TEXTS[:1], "validation").of(OWN_TEXTS[0])
     except (ProviderRateLimited, ProviderUnavailable) as error:
         raise PermanentError(error.message) from error
+    except ProviderRefuses as error:
+        raise _refused_in_roles(target, error) from error
     vector, _ = (answers.of(text) for text in OWN_TEXTS)
     exam.seconds_per_request = answers.seconds
     exam.report.add(
         "target_model",
         len(vector) == exam.target.dimension,
         f"{exam.target} answers with {len(vector)} dimensions.",
+    )
+
+
+def _refused_in_roles(target: EmbeddingRef, error: ProviderRefuses) -> ProviderRefuses:
+    """With the way out, where the provider may not know what a role wants to be sent."""
+    if not any(role.parameters for role in target.roles):
+        return error
+    return ProviderRefuses(
+        f"{error.message} It was asked with {target.roles}: if it does not take that, state "
+        "other roles, or document_role {} and query_role {} with unusual_roles true for none.",
+        **error.details,
     )
 
 
@@ -344,6 +370,17 @@ def _report_fidelity(exam: Examination, verdict: Verdict) -> None:
         chunks=judged,
         below=below,
     )
+
+
+def _check_roles(exam: Examination) -> None:
+    """Do the target's roles do what they are there for? Nothing else would show it later."""
+    target, texts = exam.target, [exam.bot.recipe.text_of(c.fields) for c in exam.sampled]
+    known = exam.services.embedders.known_roles(target.provider, target.model)
+    meant = exam.agreed.unusual_roles or target.roles == known
+    try:
+        report_roles(exam.work, target, texts, exam.report, meant=meant)
+    except (ProviderRateLimited, ProviderUnavailable) as error:
+        raise PermanentError(error.message) from error
 
 
 def _check_deadline(exam: Examination) -> None:

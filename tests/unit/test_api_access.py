@@ -55,6 +55,7 @@ TABLE = {
     "GET /bots/<bot_id>": of_a_bot(200),
     "PATCH /bots/<bot_id>": of_a_bot(200, {}),
     "DELETE /bots/<bot_id>": of_a_bot(409),
+    "GET /bots/<bot_id>/embeddings/live": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
     "POST /bots/<bot_id>/embeddings/diagnose": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),
