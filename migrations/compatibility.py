@@ -21,6 +21,7 @@ from migrations.model.progress import MigrationProgress
 from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
 from migrations.process.services import Services
 from migrations.proof.preflight import FIDELITY_SAMPLE, Agreed, Haste, examine
+from migrations.proof.role_check import TEXTS_ASKED
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -96,7 +97,8 @@ class EmbeddingCompatibilityManager:
                 live,
             )
         batch_size = request.batch_size or self._services.settings.default_batch_size
-        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size, FIDELITY_SAMPLE))
+        found = estimate(errand, bot, target, batch_size, FIDELITY_SAMPLE, TEXTS_ASKED)
+        return BotEstimate(bot, target, found)
 
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None

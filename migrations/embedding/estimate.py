@@ -11,6 +11,7 @@ from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.report import Estimate
+from migrations.model.roles import TextRole
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.process.services import Services
 
@@ -24,11 +25,18 @@ READINGS = 7
 
 
 def estimate(
-    work: Work, bot: Bot, target: EmbeddingRef, batch_size: int, validated: int
+    work: Work,
+    bot: Bot,
+    target: EmbeddingRef,
+    batch_size: int,
+    validated: int,
+    asked_in_roles: int = 0,
 ) -> Estimate:
     """Estimate re-embedding the bot's collection with ``target`` in batches of ``batch_size``.
 
     ``validated``: chunks that validation embeds with the present model, if there are so many.
+    ``asked_in_roles``: texts that it asks of a target that wants questions otherwise than
+    documents; of such a model verification embeds its sample as questions, too.
 
     Raises:
         VectorStoreUnavailable, CollectionNotFound, StateStoreUnavailable.
@@ -42,9 +50,13 @@ def estimate(
     texts = [bot.recipe.text_of(chunk.fields) for chunk in sample]
     verified = min(chunks, services.settings.verify_sample)
     validated = min(chunks, validated)
-    tokens = _tokens(services, target, texts, chunks + verified)
     old = bot.live.embedding
-    old_tokens = _tokens(services, old, texts, validated)
+    questions = _questions(target, verified + min(2 * chunks, asked_in_roles))
+    of_old = _questions(old, verified)
+    tokens = _tokens(services, target, target.document_role, texts, chunks + verified)
+    tokens += _tokens(services, target, target.query_role, texts, questions)
+    old_tokens = _tokens(services, old, old.document_role, texts, validated)
+    old_tokens += _tokens(services, old, old.query_role, texts, of_old)
     seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
     cost, cost_how = _cost(services, [(target, tokens), (old, old_tokens)])
     return Estimate(
@@ -56,7 +68,7 @@ def estimate(
         vector_bytes=chunks * target.dimension * 4,
         sampled_chunks=len(sample),
         basis=[
-            _tokens_basis(len(sample), chunks, verified, validated),
+            _tokens_basis(len(sample), chunks, verified, validated, questions + of_old),
             how,
             _reading_basis(reading, len(sample)),
             cost_how,
@@ -64,10 +76,16 @@ def estimate(
     )
 
 
-def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int) -> str:
+def _questions(ref: EmbeddingRef, texts: int) -> int:
+    """So many are embedded once more where questions are not embedded as documents are."""
+    return 0 if ref.query_role == ref.document_role else texts
+
+
+def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int, questions: int) -> str:
     return (
         f"Tokens: {sampled} chunks counted, scaled to {chunks}; {verified} more for verification, "
-        f"and {validated} by the present model for validation."
+        f"and {validated} by the present model for validation"
+        + (f"; {questions} texts as questions." if questions else ".")
     )
 
 
@@ -82,14 +100,14 @@ def _reading_basis(seconds: float, sampled: int) -> str:
     )
 
 
-def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: int) -> int:
-    if not texts:
+def _tokens(
+    services: Services, ref: EmbeddingRef, role: TextRole, texts: list[str], chunks: int
+) -> int:
+    if not texts or not chunks:
         return 0
     count = services.embedders.count_tokens
-    sent = target.document_role.around_all(texts)
-    return round(
-        sum(count(target.provider, target.model, text) for text in sent) * chunks / len(texts)
-    )
+    sent = role.around_all(texts)
+    return round(sum(count(ref.provider, ref.model, text) for text in sent) * chunks / len(texts))
 
 
 def _seconds(

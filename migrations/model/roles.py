@@ -268,15 +268,3 @@ def known_query_prefixes() -> tuple[str, ...]:
 
 def _each_once(prefixes: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(prefix for prefix in prefixes if prefix))
-
-
-def document_roles_to_try(model: str) -> tuple[TextRole, ...]:
-    """In which roles this model's vectors may have been made, the likeliest first.
-
-    As it is, as its family wants documents, as its family wants queries, and with the words
-    of any other family before it: people take over what they know.
-    """
-    family = known_roles(model) or Roles()
-    prefixes = (*known_document_prefixes(), *known_query_prefixes())
-    others = (TextRole(prefix=prefix) for prefix in prefixes)
-    return tuple(dict.fromkeys((PLAIN, family.documents, family.queries, *others)))

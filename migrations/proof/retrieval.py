@@ -18,7 +18,7 @@ from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, 
 from migrations.model.report import Report
 from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
-from migrations.proof.questions import as_questions
+from migrations.proof.as_questions import as_questions
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.

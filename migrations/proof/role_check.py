@@ -23,6 +23,8 @@ from migrations.model.roles import TextRole
 
 #: Texts that are compared, and fewer of which tell nothing.
 MOST_TEXTS, FEWEST_TEXTS = 32, 12
+#: As many texts as are asked for, a part counted as a third.
+TEXTS_ASKED = 2 * MOST_TEXTS * 4 // 3
 #: A text must have so many words that a part of it is something else.
 FEWEST_WORDS = 12
 #: The exchanged roles are clearly better when so many questions stand out more by them, and all

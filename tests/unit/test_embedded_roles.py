@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from devstack.provider import tokens_of
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import InvalidConfiguration, SameModel, UnusualRoles
+from migrations.model.errors import InvalidConfiguration, SameModel, UnknownModel, UnusualRoles
 from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, HowEmbedded
 from migrations.model.roles import PLAIN, Roles, TextRole, known_roles
 from migrations.model.runs import Migration
@@ -272,9 +273,13 @@ def test_the_words_of_a_role_are_counted_where_tokens_are() -> None:
     wordy = world.manager.estimate_migration_time(
         OWNER, EstimateRequest("bot", "fake", "large", document_role=long)
     )
-    assert wordy.estimate.tokens - plain.estimate.tokens == pytest.approx(
-        100 * 2 * len(TEXTS), rel=0.05
-    )
+    a_text = sum(map(tokens_of, TEXTS)) / len(TEXTS)
+    # All and verification's sample with the words; as questions without them verification's
+    # sample and what validation asks of so few.
+    documents, questions = 2 * len(TEXTS), len(TEXTS) + 2 * len(TEXTS)
+    more = wordy.estimate.tokens - plain.estimate.tokens
+    assert more == pytest.approx(100 * documents + a_text * questions, rel=0.02)
+    assert f"{questions} texts as questions" in wordy.estimate.basis[0]
 
 
 def test_a_text_must_leave_room_for_the_words_of_its_role() -> None:
@@ -341,3 +346,12 @@ def test_a_question_is_asked_in_the_query_role(monkeypatch: pytest.MonkeyPatch) 
     world.complete(**to(ref.model))
     as_queries = {vector_in(ref, text, ref.query_role).tobytes() for text in TEXTS}
     assert as_queries <= set(asked)
+
+
+def test_a_model_that_is_gone_is_not_needed_to_ask_the_old_collection() -> None:
+    world = a_world(ref_of(FAMILIES["E5"]))
+    world.embedders.fail(UnknownModel("gone"), times=None, model=FAMILIES["E5"])
+    done = world.complete(**to("large", unproven_text=True))
+    assert Status.COMPLETED is done.status
+    (asked,) = [c for c in (done.verification or {})["checks"] if c["name"] == "retrieval"]
+    assert (len(TEXTS), 1.0) == (asked["details"]["queries"], asked["details"]["recall_before"])

@@ -10,7 +10,6 @@ from migrations.model.roles import (
     Roles,
     TextRole,
     assumed_roles,
-    document_roles_to_try,
     known_document_prefixes,
     known_query_prefixes,
     known_roles,
@@ -110,14 +109,6 @@ def test_the_known_prefixes_are_each_named_once() -> None:
     assert ("search_document: ", "passage: ", "title: none | text: ") == documents
     assert "query: " in known_query_prefixes()
     assert len(set(known_query_prefixes())) == len(known_query_prefixes())
-
-
-def test_a_models_own_ways_are_tried_before_the_words_of_others() -> None:
-    tried = document_roles_to_try("intfloat/e5-base-v2")
-
-    assert (PLAIN, *E5) == tried[:3]
-    assert TextRole(prefix="search_document: ") in tried
-    assert len(set(tried)) == len(tried)
 
 
 def test_a_role_puts_its_words_round_a_text() -> None:
