@@ -82,6 +82,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.UnknownModel: (422,),
     domain.ProviderKeyMissing: (422,),
     domain.SameModel: (422, "Same model and dimension"),
+    domain.UnusualRoles: (422, "Unusual roles"),
     domain.CollectionUnsupported: (422, "Collection not supported"),
     domain.InvalidConfiguration: (422,),
     domain.CollectionNotFound: (422,),

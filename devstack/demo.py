@@ -96,7 +96,7 @@ def _show_the_road(api: ApiClient, bot: DemoBot) -> Path:
     _show_answers(before, after)
     page = _save_report(api, migration_id)
     live = api.get(f"/bots/{BOT}").body
-    _check(live["embedding"] == NEW.model_dump(), "the bot does not use the new model")
+    _check(EmbeddingRef(**live["embedding"]) == NEW, "the bot does not use the new model")
 
     console.print("[bold]4. Rolling back[/]")
     rollback = _expect(202, api.post(f"/embeddings/migration/{migration_id}/rollback"))
@@ -113,7 +113,7 @@ def _show_the_road(api: ApiClient, bot: DemoBot) -> Path:
 
 
 def _migrate(api: ApiClient) -> str:
-    target: dict[str, Any] = NEW.model_dump()
+    target: dict[str, Any] = NEW.canonical
     checked = _expect(200, api.post(f"/bots/{BOT}/embeddings/validate-change", target))
     _check(checked["compatible"], "validation refuses the change")
     estimate = _expect(200, api.post(f"/bots/{BOT}/embeddings/estimate-migration", target))

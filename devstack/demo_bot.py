@@ -81,7 +81,7 @@ class DemoBot:
     def load(self, collection: str, passages: Sequence[Passage], embedding: EmbeddingRef) -> None:
         """Make the collection and fill it, as somebody did years ago."""
         self._create(collection, embedding.dimension)
-        embedder = self._embedders.get(embedding)
+        embedder = self._embedders.get(embedding, embedding.document_role)
         for start in range(0, len(passages), 500):
             part = passages[start : start + 500]
             vectors = embedder.embed([p.text for p in part]).vectors
@@ -110,7 +110,8 @@ class DemoBot:
 
     def ask(self, question: str, limit: int = 3) -> list[Found]:
         bot = self._api.get(f"/bots/{self.bot_id}").body
-        query = self._embedders.get(EmbeddingRef(**bot["embedding"])).embed([question]).vectors
+        embedding = EmbeddingRef(**bot["embedding"])
+        query = self._embedders.get(embedding, embedding.query_role).embed([question]).vectors
         hits = self._milvus.search(
             bot["collection"],
             data=[query[0]],

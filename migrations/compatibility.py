@@ -20,10 +20,11 @@ from migrations.model.bots import Caller
 from migrations.model.config import TargetIndex
 from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
-from migrations.model.requests import EstimateRequest, StartRequest
+from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
 from migrations.process.services import Services
 from migrations.proof.fidelity import ECHOED, spread_of
 from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
+from migrations.proof.role_check import TEXTS_ASKED
 from migrations.proof.target_schema import MadeAs
 from migrations.system import EmbeddingMigrationSystem
 
@@ -42,6 +43,7 @@ class EmbeddingCompatibilityManager:
         provider: str,
         model: str,
         dimension: int | None = None,
+        how: HowEmbedded = UNSAID,
         *,
         index: TargetIndex | None = None,
         agreed: Agreed = NOTHING_AGREED,
@@ -52,13 +54,15 @@ class EmbeddingCompatibilityManager:
 
         Raises:
             BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
-            InvalidConfiguration.
+            InvalidConfiguration, UnusualRoles.
         """
         bot = self._system.bot(caller, bot_id)
-        errand = Errand.of(self._services, bot)
-        target = self._system.target_of(errand, provider, model, dimension)
-        if target == bot.live.embedding:
-            raise SameModel(f"The bot uses {target} already; name another model or dimension.")
+        errand, live = Errand.of(self._services, bot), bot.live.embedding
+        target = self._system.target_of(errand, provider, model, dimension, how, live)
+        if target == live:
+            raise SameModel(
+                f"The bot uses {target} already; name another model, dimension or role."
+            )
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
         report = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=MadeAs(index))
@@ -90,17 +94,21 @@ class EmbeddingCompatibilityManager:
     def estimate_migration_time(self, caller: Caller, request: EstimateRequest) -> BotEstimate:
         """Chunks, tokens, money and time; without a model, for the present one once more."""
         bot = self._system.bot(caller, request.bot_id)
-        errand, target = Errand.of(self._services, bot), bot.live.embedding
-        if request.provider or request.model:
+        errand, live = Errand.of(self._services, bot), bot.live.embedding
+        target = live
+        if request.provider or request.model or not request.says_nothing:
             target = self._system.target_of(
                 errand,
-                request.provider or target.provider,
-                request.model or target.model,
+                request.provider or live.provider,
+                request.model or live.model,
                 request.dimension,
+                request,
+                live,
             )
         batch_size = request.batch_size or self._services.settings.default_batch_size
         validated = FIDELITY_SAMPLE + ECHOED
-        return BotEstimate(bot, target, estimate(errand, bot, target, batch_size, validated))
+        found = estimate(errand, bot, target, batch_size, validated, TEXTS_ASKED)
+        return BotEstimate(bot, target, found)
 
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None

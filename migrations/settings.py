@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 from migrations.model.gates import Gates
+from migrations.model.roles import PLAIN, Roles, TextRole
 
 
 class ModelSettings(BaseModel):
@@ -35,6 +36,19 @@ class ModelSettings(BaseModel):
     max_input_tokens: int | None = Field(
         default=None, gt=0, description="The longest text it takes; 8192 is assumed if not said"
     )
+    document_role: TextRole | None = Field(
+        default=None,
+        description="How it wants documents: prefix, suffix, parameters; what is known of its name"
+        " if neither role is said",
+    )
+    query_role: TextRole | None = Field(default=None, description="How it wants queries")
+
+    @property
+    def roles(self) -> Roles | None:
+        """None where neither is said; one that is not said beside the other is plain."""
+        if self.document_role is None and self.query_role is None:
+            return None
+        return Roles(self.document_role or PLAIN, self.query_role or PLAIN)
 
 
 class ProviderSettings(BaseModel):

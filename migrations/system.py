@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import orjson
 import structlog
 
 from migrations.bots.changing import change
+from migrations.bots.embedded_roles import target_manner
 from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
 from migrations.embedding.embed import find_dimension
@@ -32,7 +33,8 @@ from migrations.model.errors import (
 )
 from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
-from migrations.model.requests import BotChange, BotRegistration, StartRequest
+from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, StartRequest
+from migrations.model.roles import TextRole
 from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
@@ -143,7 +145,8 @@ class EmbeddingMigrationSystem:
 
         Raises:
             BotNotFound, SameModel, UnknownProvider, UnknownModel, ProviderKeyMissing,
-            InvalidConfiguration, MigrationInProgress, TooManyMigrations, IdempotencyConflict.
+            InvalidConfiguration, UnusualRoles, MigrationInProgress, TooManyMigrations,
+            IdempotencyConflict.
         """
         bot = self.bot(caller, request.bot_id)
         digest = _digest(request)
@@ -200,7 +203,9 @@ class EmbeddingMigrationSystem:
     def _config(self, bot: Bot, request: StartRequest) -> MigrationConfig:
         settings, live = self._services.settings, bot.live.embedding
         errand = Errand.of(self._services, bot)
-        target = self.target_of(errand, request.provider, request.model, request.dimension)
+        target = self.target_of(
+            errand, request.provider, request.model, request.dimension, request, live
+        )
         return MigrationConfig(
             bot_id=bot.bot_id,
             from_provider=live.provider,
@@ -209,6 +214,8 @@ class EmbeddingMigrationSystem:
             to_provider=target.provider,
             to_model=target.model,
             to_dimension=target.dimension,
+            from_manner=live.manner,
+            to_manner=target.manner,
             batch_size=_or(request.batch_size, settings.default_batch_size),
             max_retries=_or(request.max_retries, settings.max_retries),
             retry_delay=_or(request.retry_delay, settings.retry_delay),
@@ -226,6 +233,7 @@ class EmbeddingMigrationSystem:
             postpone=request.postpone,
             old_model_gone=request.old_model_gone,
             vector_lengths=request.vector_lengths,
+            unusual_roles=request.unusual_roles,
         )
 
     def _gates(self, request: StartRequest) -> dict[str, float]:
@@ -250,19 +258,31 @@ class EmbeddingMigrationSystem:
         return _or(asked, settings.default_timeout_seconds)
 
     def target_of(
-        self, errand: Errand, provider: str, model: str, dimension: int | None
+        self,
+        errand: Errand,
+        provider: str,
+        model: str,
+        dimension: int | None,
+        how: HowEmbedded,
+        live: EmbeddingRef,
     ) -> EmbeddingRef:
-        """The embedding asked for; without a dimension the model's own is found out.
+        """The embedding asked for by a bot that has ``live``.
+
+        Without a dimension the model's own is found out, without roles they are those that are
+        known of the model.
 
         Raises:
-            UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration and
-            the provider's own faults when it must be asked.
+            UnknownProvider, UnknownModel, ProviderKeyMissing, InvalidConfiguration, UnusualRoles
+            and the provider's own faults when it must be asked.
         """
         if dimension is None:
             dimension = find_dimension(errand, provider, model)
         ref = EmbeddingRef(provider=provider, model=model, dimension=dimension)
         check_dimension(self._services, ref)
-        self._services.embedders.get(ref)
+        embedders = self._services.embedders
+        ref = ref.in_manner(target_manner(embedders, how, live, ref))
+        for role in ref.roles:
+            embedders.get(ref, role)
         return ref
 
     # --- watching ----------------------------------------------------------
@@ -387,8 +407,14 @@ def _or(asked: Number | None, default: Number) -> Number:
     return default if asked is None else asked
 
 
+def _as_json(value: Any) -> Any:
+    if isinstance(value, TextRole):
+        return value.canonical
+    if isinstance(value, TargetIndex):
+        return value.model_dump()
+    raise TypeError
+
+
 def _digest(request: StartRequest) -> str:
-    canonical = orjson.dumps(
-        asdict(request), default=TargetIndex.model_dump, option=orjson.OPT_SORT_KEYS
-    )
+    canonical = orjson.dumps(asdict(request), option=orjson.OPT_SORT_KEYS, default=_as_json)
     return hashlib.sha256(canonical).hexdigest()

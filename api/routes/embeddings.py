@@ -14,6 +14,7 @@ from api.schemas import (
     EmbeddingValidationRequest,
     EmbeddingValidationResponse,
     IdempotencyHeader,
+    LiveResponse,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationEstimateRequest,
@@ -42,11 +43,25 @@ _TARGET_REFUSALS = (
 )
 
 
+@embeddings.get(
+    "/bots/<bot_id>/embeddings/live",
+    endpoint="live",
+    responses={200: LiveResponse, **refusals(errors.BotNotFound)},
+)
+def get_live(path: BotPath) -> Response:
+    """See what the bot answers from, as one fact
+
+    The collection, how the documents in it are embedded, and how questions must be. All three
+    change in one transaction, so what one answer says belongs together.
+    """
+    return answer(LiveResponse.of(services().system.bot(current_caller(), path.bot_id)))
+
+
 @embeddings.post(
     "/bots/<bot_id>/embeddings/validate-change",
     responses={
         200: EmbeddingValidationResponse,
-        **refusals(*_TARGET_REFUSALS, errors.SameModel, body=True),
+        **refusals(*_TARGET_REFUSALS, errors.SameModel, errors.UnusualRoles, body=True),
     },
 )
 def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response:
@@ -62,12 +77,14 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
             body.provider,
             body.model,
             body.dimension,
+            body.how,
             index=body.index,
             agreed=Agreed(
                 keys=body.keys,
                 unproven_text=body.unproven_text,
                 old_model_gone=body.old_model_gone,
                 vector_lengths=body.vector_lengths,
+                unusual_roles=body.unusual_roles,
             ),
         )
     return answer(EmbeddingValidationResponse.of(found))
@@ -90,7 +107,10 @@ def diagnose(path: BotPath) -> Response:
 
 @embeddings.post(
     "/bots/<bot_id>/embeddings/estimate-migration",
-    responses={200: MigrationEstimateResponse, **refusals(*_TARGET_REFUSALS, body=True)},
+    responses={
+        200: MigrationEstimateResponse,
+        **refusals(*_TARGET_REFUSALS, errors.UnusualRoles, body=True),
+    },
 )
 def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Response:
     """Estimate tokens, money and time of a migration
@@ -112,6 +132,7 @@ def estimate_migration(path: BotPath, body: MigrationEstimateRequest) -> Respons
         **refusals(
             *_TARGET_REFUSALS,
             errors.SameModel,
+            errors.UnusualRoles,
             errors.IdempotencyConflict,
             errors.MigrationInProgress,
             errors.TooManyMigrations,

@@ -17,7 +17,7 @@ from api.schemas.access import (
     TrailQuery,
     TrailResponse,
 )
-from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse
+from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -76,6 +76,7 @@ __all__ = [
     "IdempotencyHeader",
     "KeyMapResponse",
     "KeyPageQuery",
+    "LiveResponse",
     "LivenessResponse",
     "MigrationActionRequest",
     "MigrationActionResponse",
@@ -124,6 +125,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotListResponse,
     BotRemovalResponse,
     BotResponse,
+    LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,

@@ -8,10 +8,16 @@ from datetime import datetime
 from flask import url_for
 from pydantic import Field
 
-from api.schemas.parts import EmbeddingItem, ResponseBody
+from api.schemas.parts import (
+    CURRENT_EXAMPLE,
+    TARGET_EXAMPLE,
+    EmbeddingItem,
+    ResponseBody,
+)
 from api.schemas.proofs import TextProofItem
 from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
+from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
 
@@ -23,7 +29,7 @@ class PreviousItem(ResponseBody):
     )
     embedding: EmbeddingItem = Field(
         description="What its vectors are.",
-        examples=[{"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}],
+        examples=[CURRENT_EXAMPLE],
     )
     expires_at: datetime = Field(
         description="Until when one can go back to it.", examples=["2026-11-06T09:30:00Z"]
@@ -52,7 +58,7 @@ class BotResponse(ResponseBody):
     )
     embedding: EmbeddingItem = Field(
         description="The live embedding: queries must be embedded with it.",
-        examples=[{"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}],
+        examples=[TARGET_EXAMPLE],
     )
     generation: int = Field(description="Counts the switches, forth and back.", examples=[2])
     key_field: str = Field(description="The collection's primary key.", examples=["id"])
@@ -100,9 +106,7 @@ class BotResponse(ResponseBody):
             embedding=EmbeddingItem.of(bot.live.embedding),
             generation=bot.live.generation,
             key_field=bot.key_field,
-            text_field=bot.recipe.field
-            if isinstance(bot.recipe, FieldRecipe) and bot.recipe.is_plain
-            else None,
+            text_field=_field_of(bot),
             text=bot.recipe,
             text_proof=TextProofItem.of(bot.proof),
             vector_field=bot.vector_field,
@@ -111,6 +115,61 @@ class BotResponse(ResponseBody):
             created_at=bot.created_at,
             updated_at=bot.updated_at,
             links=_links(bot.bot_id),
+        )
+
+
+class LiveResponse(ResponseBody):
+    """What a reader needs as one fact: where to search, and how what it asks is embedded."""
+
+    bot_id: str = Field(description="The bot.", examples=["support-bot"])
+    generation: int = Field(
+        description="Counts the switches: until it changes, so does nothing here but, by a "
+        "correction of the bot, the roles and with them the fingerprint.",
+        examples=[2],
+    )
+    collection: str = Field(
+        description="The physical collection to search in, and to write to.",
+        examples=["support_docs_live__g2_6f1f4a52"],
+    )
+    embedding: EmbeddingItem = Field(
+        description="The embedding of what is in it.",
+        examples=[TARGET_EXAMPLE],
+    )
+    document_role: TextRole = Field(
+        description="How documents are embedded: those that are there, and what is written.",
+        examples=[{"prefix": "passage: ", "suffix": "", "parameters": {}}],
+    )
+    query_role: TextRole = Field(
+        description="How questions are embedded: prefix and suffix round the text, parameters in "
+        "the request.",
+        examples=[{"prefix": "query: ", "suffix": "", "parameters": {}}],
+    )
+    fingerprint: str = Field(
+        description="Of the embedding with its roles; what was embedded under another one is not "
+        "comparable.",
+        examples=["016674205ece4a7b"],
+    )
+    key_field: str = Field(description="The collection's primary key.", examples=["id"])
+    text_field: str | None = Field(
+        description="The field that is embedded; null where the text is made otherwise.",
+        examples=["text"],
+    )
+    vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
+
+    @classmethod
+    def of(cls, bot: Bot) -> LiveResponse:
+        embedding = bot.live.embedding
+        return cls(
+            bot_id=bot.bot_id,
+            generation=bot.live.generation,
+            collection=bot.live.collection,
+            embedding=EmbeddingItem.of(embedding),
+            document_role=embedding.document_role,
+            query_role=embedding.query_role,
+            fingerprint=embedding.fingerprint,
+            key_field=bot.key_field,
+            text_field=_field_of(bot),
+            vector_field=bot.vector_field,
         )
 
 
@@ -176,9 +235,14 @@ class BotRemovalResponse(ResponseBody):
         )
 
 
+def _field_of(bot: Bot) -> str | None:
+    return bot.recipe.field if isinstance(bot.recipe, FieldRecipe) else None
+
+
 def _links(bot_id: str) -> dict[str, str]:
     return {
         "self": url_for("bots.bot", bot_id=bot_id),
+        "live": url_for("embeddings.live", bot_id=bot_id),
         "status": url_for("embeddings.migration_status", bot_id=bot_id),
         "dimension": url_for("embeddings.dimension_info", bot_id=bot_id),
     }

@@ -6,7 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.schemas.parts import EmbeddingItem, ResponseBody
+from api.schemas.parts import (
+    CURRENT_EXAMPLE,
+    TARGET_EXAMPLE,
+    EmbeddingItem,
+    ResponseBody,
+)
 from migrations.model.answers import (
     BotEstimate,
     ChangeValidation,
@@ -17,9 +22,6 @@ from migrations.model.answers import (
 from migrations.model.known_models import ModelInfo
 from migrations.model.report import Check, Report
 from migrations.model.texts import Recipe
-
-_CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
-_TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
 
 
 class CheckItem(ResponseBody):
@@ -61,8 +63,8 @@ class EmbeddingValidationResponse(ResponseBody):
     compatible: bool = Field(
         description="True when no check of severity 'error' failed.", examples=[True]
     )
-    current: EmbeddingItem = Field(description="What the bot has.", examples=[_CURRENT])
-    target: EmbeddingItem = Field(description="What it would have.", examples=[_TARGET])
+    current: EmbeddingItem = Field(description="What the bot has.", examples=[CURRENT_EXAMPLE])
+    target: EmbeddingItem = Field(description="What it would have.", examples=[TARGET_EXAMPLE])
     checks: list[CheckItem] = Field(
         description="Every check, the same ones that open a migration.", examples=[[]]
     )
@@ -158,7 +160,7 @@ class MigrationEstimateResponse(ResponseBody):
     """What a migration would take."""
 
     bot_id: str = Field(description="The bot.", examples=["support-bot"])
-    target: EmbeddingItem = Field(description="What it would go to.", examples=[_TARGET])
+    target: EmbeddingItem = Field(description="What it would go to.", examples=[TARGET_EXAMPLE])
     chunks: int = Field(description="Chunks to embed.", examples=[20000])
     batches: int = Field(description="Batches they make.", examples=[400])
     tokens: int = Field(
@@ -225,7 +227,7 @@ class DimensionInfoResponse(ResponseBody):
     """The bot's dimension, and those known models can give."""
 
     bot_id: str = Field(description="The bot.", examples=["support-bot"])
-    embedding: EmbeddingItem = Field(description="What the bot has.", examples=[_CURRENT])
+    embedding: EmbeddingItem = Field(description="What the bot has.", examples=[CURRENT_EXAMPLE])
     collection: str = Field(description="The live collection.", examples=["support_docs"])
     collection_dimension: int = Field(
         description="The dimension of its vector field, as Milvus says.", examples=[1536]

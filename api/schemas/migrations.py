@@ -12,16 +12,18 @@ from pydantic import Field
 
 from api.schemas.bots import BotResponse
 from api.schemas.links import migration_links
-from api.schemas.parts import EmbeddingItem, ResponseBody
+from api.schemas.parts import (
+    CURRENT_EXAMPLE,
+    TARGET_EXAMPLE,
+    EmbeddingItem,
+    ResponseBody,
+)
 from api.schemas.progress import ErrorItem
 from api.schemas.proofs import TextProofItem
 from migrations.model.answers import BotStatus
 from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import Migration, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
-
-_CURRENT = {"provider": "openai", "model": "text-embedding-3-small", "dimension": 1536}
-_TARGET = {"provider": "openai", "model": "text-embedding-3-large", "dimension": 3072}
 
 
 class MigrationItem(ResponseBody):
@@ -40,8 +42,10 @@ class MigrationItem(ResponseBody):
     step: Step | None = Field(
         description="Where it is within data_migration; else null.", examples=["backfilling"]
     )
-    source: EmbeddingItem = Field(description="What the bot comes from.", examples=[_CURRENT])
-    target: EmbeddingItem = Field(description="What it goes to.", examples=[_TARGET])
+    source: EmbeddingItem = Field(
+        description="What the bot comes from.", examples=[CURRENT_EXAMPLE]
+    )
+    target: EmbeddingItem = Field(description="What it goes to.", examples=[TARGET_EXAMPLE])
     source_collection: str = Field(
         description="The physical collection that is read.", examples=["support_docs"]
     )
@@ -168,7 +172,7 @@ class HeldCollectionItem(ResponseBody):
         "collection whose retention window has closed (retired).",
         examples=["rolled_back"],
     )
-    embedding: EmbeddingItem = Field(description="What its vectors are.", examples=[_TARGET])
+    embedding: EmbeddingItem = Field(description="What its vectors are.", examples=[TARGET_EXAMPLE])
     chunks: int | None = Field(
         description="Chunks in it when it was held; null when not counted yet.", examples=[8300]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
@@ -25,7 +26,14 @@ from migrations.model.config import (
     TargetIndex,
     VectorLengths,
 )
-from migrations.model.requests import BotChange, BotRegistration, EstimateRequest, StartRequest
+from migrations.model.requests import (
+    BotChange,
+    BotRegistration,
+    EstimateRequest,
+    HowEmbedded,
+    StartRequest,
+)
+from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
 GateName = Literal[
@@ -46,6 +54,18 @@ MAX_KEYS_PAGE = 10_000
 DROP_ORIGINALS = (
     "Whether collections that reembed did not make may be dropped when the bot has left them and "
     "the way back is over; else they are released from memory and stay."
+)
+
+
+DOCUMENT_ROLE = (
+    "How the model wants documents: words put round each text, parameters of the request. Left "
+    "out at registration, it is found by the vectors where one is known of the model; left out "
+    "at a start, it is the one that is known of the model (E5, BGE, GTE, Nomic, Arctic, Jina, "
+    "Qwen3-Embedding, EmbeddingGemma, Gemini, Voyage, Cohere, NIM), else plain; {} is plain."
+)
+QUERY_ROLE = (
+    "How the model wants questions. Left out, it is the one that is known of the model if "
+    "documents are embedded as known, else plain."
 )
 
 
@@ -182,7 +202,38 @@ class _WithText(RequestBody):
         return self.text if self.text_field is None else FieldRecipe(field=self.text_field)
 
 
-class BotRegistrationRequest(_WithText):
+class _WithRoles(RequestBody):
+    document_role: TextRole | None = Field(
+        default=None,
+        description=DOCUMENT_ROLE,
+        examples=[{"prefix": "passage: "}],
+    )
+    query_role: TextRole | None = Field(
+        default=None, description=QUERY_ROLE, examples=[{"prefix": "query: "}]
+    )
+    version: VisibleText | None = Field(
+        default=None,
+        description="A word for the model's version, where it changes under its name; embeddings "
+        "of different versions are different ones.",
+        examples=["2026-03"],
+    )
+    unusual_roles: bool = Field(
+        default=False,
+        description="That roles are meant which are not those known of the model; else they are "
+        "refused.",
+        examples=[False],
+    )
+
+
+class _ToBeAsked(_WithRoles):
+    normalized: bool = Field(
+        default=False,
+        description="Whether to bring each vector to length 1 after the model has answered.",
+        examples=[False],
+    )
+
+
+class BotRegistrationRequest(_WithText, _WithRoles):
     """An existing Milvus collection, to be looked after as a bot."""
 
     bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
@@ -227,13 +278,18 @@ class BotRegistrationRequest(_WithText):
         examples=["vector"],
     )
     drop_originals: bool = Field(default=False, description=DROP_ORIGINALS, examples=[False])
+    normalized: bool = Field(
+        default=False,
+        description="Whether the vectors were brought to length 1 after the model had answered.",
+        examples=[False],
+    )
 
     def registration(self) -> BotRegistration:
-        others = self.model_dump(exclude={"text", "text_field"})
+        others = self.sent(without={"text", "text_field"})
         return BotRegistration(**others, recipe=self.recipe)
 
 
-class BotChangeRequest(_WithText):
+class BotChangeRequest(_WithText, _WithRoles):
     """What is to be otherwise; what is left out stays as it is."""
 
     owner: PersonName | None = Field(
@@ -253,11 +309,11 @@ class BotChangeRequest(_WithText):
     drop_originals: bool | None = Field(default=None, description=DROP_ORIGINALS, examples=[True])
 
     def change(self) -> BotChange:
-        others = self.model_dump(exclude={"text", "text_field"})
+        others = self.sent(without={"text", "text_field"})
         return BotChange(**others, recipe=self.recipe)
 
 
-class _Target(RequestBody):
+class _Model(RequestBody):
     provider: VisibleText = Field(
         description="Who shall embed: openai, local or a configured provider.", examples=["openai"]
     )
@@ -274,6 +330,13 @@ class _Target(RequestBody):
         ),
         examples=[{"index_type": "IVF_PQ", "params": {"nlist": 128, "m": 16, "nbits": 8}}],
     )
+
+
+class _Target(_ToBeAsked, _Model):
+    @property
+    def how(self) -> HowEmbedded:
+        """What is said of the target beside its model and dimension."""
+        return HowEmbedded(**{f.name: getattr(self, f.name) for f in fields(HowEmbedded)})
 
 
 class _Consent(RequestBody):
@@ -405,7 +468,7 @@ class MigrationStartRequest(_Consent, _Target):
     )
 
     def start(self, bot_id: str) -> StartRequest:
-        return StartRequest(bot_id=bot_id, **{**self.model_dump(), "index": self.index})
+        return StartRequest(bot_id=bot_id, **{**self.sent(), "index": self.index})
 
 
 class OptionalBody(RequestBody):
@@ -421,7 +484,7 @@ class OptionalBody(RequestBody):
         return {} if sent is None else sent
 
 
-class MigrationEstimateRequest(OptionalBody):
+class MigrationEstimateRequest(OptionalBody, _ToBeAsked):
     """What to estimate for; left out, the bot's current embedding."""
 
     provider: VisibleText | None = Field(
@@ -442,7 +505,7 @@ class MigrationEstimateRequest(OptionalBody):
     )
 
     def estimate(self, bot_id: str) -> EstimateRequest:
-        return EstimateRequest(bot_id=bot_id, **self.model_dump())
+        return EstimateRequest(bot_id=bot_id, **self.sent())
 
 
 class SwitchRequest(OptionalBody):

@@ -5,9 +5,10 @@
         client = OpenAI(base_url=provider.base_url, api_key="any")
 
 Vectors are a function of model and text (:func:`vector_for`), so that any
-stored row can be checked without asking. ``python -m devstack.provider`` runs
-it as a process of its own, steered by ``POST /_control`` and read by
-``GET /_stats``.
+stored row can be checked without asking. Models named like those of E5, Nomic,
+Voyage, Cohere, Jina or NIM want to be told documents and queries apart, as theirs do.
+``python -m devstack.provider`` runs it as a process of its own, steered by
+``POST /_control`` and read by ``GET /_stats``.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
 import pybase64
 
-from devstack.provider.vectors import MAX_DIMENSION, Vectors, vectors_for
+from devstack.provider.vectors import MAX_DIMENSION, NOTHING, Vectors, vectors_for
 
 
 def embeddings_body(
@@ -18,9 +19,10 @@ def embeddings_body(
     tokens: int,
     as_floats: bool,
     wrong: str | None = None,
+    parameters: Mapping[str, Any] = NOTHING,
 ) -> bytes:
     """JSON in OpenAI's form; ``wrong`` is one of ``WRONG_ANSWERS`` or anything else for none."""
-    vectors = _vectors(model, texts, dimension, wrong)
+    vectors = _vectors(model, texts, dimension, wrong, parameters)
     indexes = list(range(len(vectors)))
     if wrong == "duplicate_index":
         indexes[-1] = 0
@@ -48,12 +50,18 @@ def _usage(tokens: int) -> bytes:
     return b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
 
 
-def _vectors(model: str, texts: Sequence[str], dimension: int, wrong: str | None) -> Vectors:
+def _vectors(
+    model: str,
+    texts: Sequence[str],
+    dimension: int,
+    wrong: str | None,
+    parameters: Mapping[str, Any],
+) -> Vectors:
     if wrong == "drifted":
         model += "@another-version"
     if wrong == "wrong_dimension":
         dimension = dimension + 1 if dimension < MAX_DIMENSION else dimension - 1
-    vectors = vectors_for(model, texts, dimension)
+    vectors = vectors_for(model, texts, dimension, parameters)
     match wrong:
         case "nan":
             vectors[0, 0] = np.nan

@@ -15,6 +15,7 @@ from typing import Any, Self
 import orjson
 
 from devstack.provider.answers import embeddings_body
+from devstack.provider.families import WrongRole, check_role, without_role
 from devstack.provider.limits import Limits, retry_headers
 from devstack.provider.misbehaviour import REFUSALS, TOLERABLE, Fault, Faults, fault_from
 from devstack.provider.statistics import Statistics
@@ -199,7 +200,8 @@ class StubProvider:
             self.statistics.embedded(model, texts, tokens, is_of_use)
         as_floats = request.get("encoding_format") != "base64"
         kind = fault.kind if fault else None
-        return embeddings_body(model, texts, dimension, tokens, as_floats, kind), headers, fault
+        body = embeddings_body(model, texts, dimension, tokens, as_floats, kind, request)
+        return body, headers, fault
 
     def _refuse_or_delay(self, fault: Fault, key: str, texts: list[str]) -> None:
         if fault.kind == "says":
@@ -225,7 +227,7 @@ class StubProvider:
 
     def _checked(self, request: dict[str, Any]) -> tuple[str, list[str], int]:
         model = request.get("model")
-        if model not in self.models:
+        if not isinstance(model, str) or without_role(model) not in self.models:
             raise Refused(404, "model_not_found", f"The model `{model}` does not exist.", "model")
         given = request.get("input")
         texts = [given] if isinstance(given, str) else given
@@ -233,10 +235,14 @@ class StubProvider:
             raise Refused(400, "invalid_input", "'$.input' is invalid.", "input")
         if not all(isinstance(text, str) for text in texts):
             raise Refused(400, "invalid_input", "'$.input' must be strings.", "input")
+        try:
+            check_role(model, request)
+        except WrongRole as error:
+            raise Refused(400, "invalid_role", str(error)) from error
         return model, texts, self._dimension(model, request.get("dimensions"))
 
     def _dimension(self, model: str, wanted: Any) -> int:
-        own = self.models[model]
+        own = self.models[without_role(model)]
         if wanted is None:
             return own
         if model in _FIXED_DIMENSION or type(wanted) is not int or not 1 <= wanted <= own:

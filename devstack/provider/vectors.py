@@ -11,15 +11,20 @@ vector, brought to length 1 again, as OpenAI's are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from devstack.provider.families import vectors_in_roles, without_role
+
 Vectors = npt.NDArray[np.float32]
 
 MAX_DIMENSION = 4096
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ROWS = 1024
 _PICKS = 3
 
@@ -37,14 +42,21 @@ def _cut_table(model: str, dimension: int) -> Vectors:
     return np.ascontiguousarray(_table(model)[:, :dimension])
 
 
-def vectors_for(model: str, texts: Sequence[str], dimension: int) -> Vectors:
+def vectors_for(
+    model: str, texts: Sequence[str], dimension: int, parameters: Mapping[str, Any] = NOTHING
+) -> Vectors:
     """The vectors of these texts: float32, shape (len(texts), dimension), length 1.
 
-    Bit for bit the same whichever other texts are asked for with them.
+    Bit for bit the same whichever other texts are asked for with them. Models that take
+    documents and queries otherwise see which of them a text is by the ``parameters`` of the
+    request, or by its first words; see :mod:`devstack.provider.families`.
     """
     if not 1 <= dimension <= MAX_DIMENSION:
         raise ValueError(f"dimension must be 1 to {MAX_DIMENSION}, not {dimension}")
-    table = _cut_table(model, dimension)
+    table = _cut_table(without_role(model), dimension)
+    in_roles = vectors_in_roles(model, texts, table, parameters)
+    if in_roles is not None:
+        return in_roles
     digests = b"".join(
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4 * _PICKS).digest()
         for text in texts
@@ -60,9 +72,11 @@ def vectors_for(model: str, texts: Sequence[str], dimension: int) -> Vectors:
     return vectors
 
 
-def vector_for(model: str, text: str, dimension: int) -> npt.NDArray[np.float32]:
+def vector_for(
+    model: str, text: str, dimension: int, parameters: Mapping[str, Any] = NOTHING
+) -> npt.NDArray[np.float32]:
     """The vector of one text: float32, shape (dimension,)."""
-    vectors = vectors_for(model, [text], dimension)
+    vectors = vectors_for(model, [text], dimension, parameters)
     return vectors.reshape(dimension)
 
 

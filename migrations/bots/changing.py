@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from migrations.bots.embedded_roles import require_usual_queries
 from migrations.bots.embedded_text import proof_of_found, prove_recipe
 from migrations.bots.registration import require_vector_field
 from migrations.embedding.work import Errand
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
+from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, MigrationInProgress
 from migrations.model.proofs import Proof
 from migrations.model.requests import READ_BY_RUNS, BotChange
@@ -19,13 +21,15 @@ def change(services: Services, bot: Bot, wish: BotChange, by: str) -> Bot:
     """The bot as ``by`` has it then. What is asked for and is so already changes nothing.
 
     Raises:
-        BotNotFound, CollectionNotFound, InvalidConfiguration; MigrationInProgress: a live
-        run works with what is to be changed.
+        BotNotFound, CollectionNotFound, InvalidConfiguration, UnusualRoles;
+        MigrationInProgress: a live run works with what is to be changed.
     """
     changed = wish.values(bot)
     if changed.keys() & READ_BY_RUNS:
         _require_no_live_run(services, bot)  # asked again under lock; this spares the provider
-        wish = replace(wish, proof=_check_fields(services, bot, wish, by))
+        embedding = bot.live.embedding.in_manner(changed.get("manner", bot.manner))
+        proof = _check_fields(services, bot, wish, embedding, by)
+        wish = replace(wish, proof=proof, of_generation=bot.live.generation)
     return services.store.change_bot(bot.bot_id, wish) if changed else bot
 
 
@@ -35,7 +39,9 @@ def _require_no_live_run(services: Services, bot: Bot) -> None:
         raise MigrationInProgress.of(live.id, live.status)
 
 
-def _check_fields(services: Services, bot: Bot, wish: BotChange, by: str) -> Proof | None:
+def _check_fields(
+    services: Services, bot: Bot, wish: BotChange, embedding: EmbeddingRef, by: str
+) -> Proof | None:
     """What shows that another text is right, if it is to be another one."""
     schema = services.vectors.describe(bot.live.collection)
     if wish.key_field is not None:
@@ -44,11 +50,15 @@ def _check_fields(services: Services, bot: Bot, wish: BotChange, by: str) -> Pro
     if vector_field != bot.vector_field:
         require_vector_field(schema, vector_field)
         _require_no_way_back(bot)
-    if (vector_field, recipe) == (bot.vector_field, bot.recipe):
+    live = bot.live.embedding
+    if embedding.query_role != live.query_role and not wish.unusual_roles:
+        known = services.embedders.known_roles(embedding.provider, embedding.model)
+        require_usual_queries(embedding, known, embedding.roles)
+    asked = (vector_field, recipe, embedding.document_role)
+    if asked == (bot.vector_field, bot.recipe, live.document_role):
         return None
     schema = services.vectors.describe(bot.live.collection, vector_field)
     _require_dimension(schema, bot)
-    embedding = bot.live.embedding
     found = prove_recipe(Errand.of(services, bot), embedding, schema, recipe)
     return proof_of_found(found, embedding, by=by, at=services.now())
 

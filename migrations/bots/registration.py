@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from migrations.bots.embedded_text import Found, find_recipe, proof_of_found, require_texts
+from migrations.bots.embedded_roles import embedding_and_recipe
+from migrations.bots.embedded_text import proof_of_found
 from migrations.bots.grants import require_grant
 from migrations.bots.names import adopt_name, finish_adopting, require_adoptable
 from migrations.embedding.work import Errand
@@ -18,9 +19,7 @@ from migrations.model.errors import (
     RequestError,
     UnknownProvider,
 )
-from migrations.model.proofs import Proof
 from migrations.model.requests import BotRegistration
-from migrations.model.texts import Recipe
 from migrations.process.services import Services
 
 
@@ -29,7 +28,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
 
     Raises:
         CollectionNotGranted, CollectionNotFound, CollectionUnsupported, InvalidConfiguration,
-        BotExists, CollectionInUse, UnknownProvider.
+        UnusualRoles, BotExists, CollectionInUse, UnknownProvider.
     """
     # Before Milvus is asked, so that nobody learns which names there are.
     require_grant(services.store, caller, [wish.collection])
@@ -42,10 +41,12 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         raise CollectionUnsupported(" ".join(schema.unsupported))
     # Asked again when it is recorded: no text of what is somebody's goes to a provider.
     services.store.require_free(schema.name)
-    embedding = _embedding(services, wish, schema)
     adopts = _adopts_name(services, wish, schema)
     errand = Errand(services, caller.owner, wish.bot_id)
-    recipe, proof = _proven(errand, wish, schema, embedding, by=caller.owner)
+    embedding, found = embedding_and_recipe(
+        errand, schema, _embedding(services, wish, schema), wish, wish.recipe
+    )
+    proof = proof_of_found(found, embedding, by=caller.owner, at=services.now())
     now = datetime.now(UTC)
     bot = Bot(
         bot_id=wish.bot_id,
@@ -54,7 +55,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         live=LivePair(collection=schema.name, embedding=embedding, generation=1),
         key_field=schema.key_field,
         vector_field=schema.vector_field,
-        recipe=recipe,
+        recipe=found.recipe,
         previous=None,
         created_at=now,
         updated_at=now,
@@ -154,28 +155,6 @@ def _check_new_alias(services: Services, alias: str) -> None:
         )
     if services.vectors.exists(alias):
         raise InvalidConfiguration(f"{alias!r} is a collection; an alias needs a name of its own.")
-
-
-def _proven(
-    errand: Errand,
-    wish: BotRegistration,
-    schema: CollectionSchema,
-    embedding: EmbeddingRef,
-    *,
-    by: str,
-) -> tuple[Recipe, Proof]:
-    """The one that is stated, which validation is going to judge, or the one that proves itself."""
-    if wish.recipe is None:
-        found = find_recipe(errand, embedding, schema)
-        if found.prefix:
-            raise InvalidConfiguration(
-                f"{embedding} gives the stored vectors for {found.recipe} with {found.prefix!r} "
-                "before it, which another model does not want."
-            )
-    else:
-        require_texts(errand.services.vectors, schema, wish.recipe)
-        found = Found(wish.recipe, None)
-    return found.recipe, proof_of_found(found, embedding, by=by, at=errand.services.now())
 
 
 def _of_its_vector(

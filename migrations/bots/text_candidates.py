@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrations.model.chunks import Chunk, CollectionSchema
+from migrations.model.roles import known_document_prefixes, known_query_prefixes
 from migrations.model.texts import (
     FieldRecipe,
     LlamaIndexRecipe,
@@ -40,8 +41,9 @@ CUT_TOKENS = (128, 256, 512, 8191)
 MOST_CANDIDATES = 60
 #: What models want before a document, or before a query, and some have put before documents.
 PREFIXES = (
-    *("passage: ", "query: ", "search_document: ", "search_query: ", "title: none | text: "),
-    *("document: ", "Document: ", "Represent this sentence for searching relevant passages: "),
+    *known_document_prefixes(),
+    *known_query_prefixes(),
+    *("document: ", "Document: "),
 )
 #: JSON within JSON is looked into so deep.
 _DEEPEST = 3

@@ -115,6 +115,9 @@ class Asking:
 
     def __post_init__(self) -> None:
         self._standing: Standing = self.work.services.standings.of(self.embedder.ref)
+        words = self.embedder.role.words
+        #: Tokens that the role's words add to each text.
+        self._of_role = quick_estimate([words]) if words else 0
 
     def ask_for(self, texts: Sequence[str]) -> None:
         # One request each, so that the limiter is asked for what is sent and no answer
@@ -237,7 +240,8 @@ class Asking:
 
     def _call(self, texts: Sequence[str]) -> Embedded:
         services, provider = self.work.services, self.embedder.ref.provider
-        ticket = self.work.ticket(provider, quick_estimate(texts))
+        tokens = quick_estimate(texts) + self._of_role * len(texts)
+        ticket = self.work.ticket(provider, tokens)
         with services.calls.one(provider, self.work.must_go_on):
             self._take_turn(ticket)
             begun = services.clock.monotonic()

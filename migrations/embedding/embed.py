@@ -13,7 +13,14 @@ import numpy as np
 import structlog
 
 from migrations.embedding.asking import OWN_TEXTS, Answers, Asking, Vector
-from migrations.embedding.over_long import LEAST_LIMIT, SHORTER, Parts, Policy, combined
+from migrations.embedding.over_long import (
+    LEAST_LIMIT,
+    SHORTER,
+    Parts,
+    Policy,
+    combined,
+    room_for_text,
+)
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Vectors
 from migrations.model.config import EmbeddingRef, OverLong
@@ -24,6 +31,7 @@ from migrations.model.errors import (
     TextTooLong,
     TransientError,
 )
+from migrations.model.roles import TextRole
 from migrations.model.runs import LONGEST_INPUT
 from migrations.run.run import Run
 
@@ -83,8 +91,9 @@ def embed_texts(
     *,
     over_long: OverLong = OverLong.REFUSE,
     insist: bool = True,
+    role: TextRole | None = None,
 ) -> Answers:
-    """Embed texts with any model, on behalf of ``work``.
+    """Embed texts with any model, on behalf of ``work``: as its documents, or in another ``role``.
 
     ``purpose`` is what the ledger says it was for. Without ``insist``, a model that does not
     answer for :data:`migrations.embedding.work.PATIENCE_SECONDS` is given up, also by a run,
@@ -94,19 +103,35 @@ def embed_texts(
         what ends the work, and what the provider answers to any text
         (see :data:`migrations.ports.embedders.PROVIDER_FAULTS`).
     """
-    policy = _policy(work, ref, over_long)
-    planned, refused = _plan(policy, dict.fromkeys(texts))
-    asking = Asking(work, work.services.embedders.get(ref), purpose, insist)
+    role = ref.document_role if role is None else role
+    policy = _policy(work, ref, role, over_long)
+    planned, refused = _plan(policy, role, dict.fromkeys(texts))
+    asking = Asking(work, work.services.embedders.get(ref, role), purpose, insist)
     answers = asking.answers
     asking.ask_for(_pieces(planned))
     while shorter := _shorter(work, ref, policy, planned, answers):
         planned |= shorter
         asking.ask_for([piece for piece in _pieces(shorter) if piece not in answers.vectors])
+    vectors, refused = _put_together(planned, answers, refused)
     return Answers(
-        *_put_together(planned, answers, refused),
+        {text: _of_length_1(v) for text, v in vectors.items()} if ref.normalized else vectors,
+        refused,
         answers.tokens,
         answers.seconds,
         shortened=sum(parts.texts != (text,) for text, parts in planned.items()),
+    )
+
+
+def embed_queries(
+    work: Work, ref: EmbeddingRef, texts: Iterable[str], purpose: str, *, insist: bool = True
+) -> Answers:
+    """Embed questions as ``ref`` wants them, which may be otherwise than documents.
+
+    Of one that is longer than the model takes the beginning is asked. Raises as
+    :func:`embed_texts`.
+    """
+    return embed_texts(
+        work, ref, texts, purpose, over_long=OverLong.TRUNCATE, insist=insist, role=ref.query_role
     )
 
 
@@ -127,6 +152,11 @@ def find_dimension(work: Work, provider: str, model: str) -> int:
     asking = Asking(work, embedders.of_own_dimension(provider, model), "dimension", insist=False)
     asking.ask_for(OWN_TEXTS[:1])
     return len(asking.answers.of(OWN_TEXTS[0]))
+
+
+def _of_length_1(vector: Vector) -> Vector:
+    unit: Vector = (vector / np.linalg.norm(vector)).astype(np.float32)
+    return unit
 
 
 def _put_together(
@@ -150,23 +180,27 @@ def _put_together(
 
 
 def _plan(
-    policy: Policy, texts: Iterable[str]
+    policy: Policy, role: TextRole, texts: Iterable[str]
 ) -> tuple[dict[str, Parts], dict[str, PermanentError]]:
-    """What is sent for each text, and the texts that are refused without asking."""
+    """What is sent for each text, and the texts that are refused without asking.
+
+    The words of a role are no text: the provider would not notice that there is none.
+    """
     planned: dict[str, Parts] = {}
     refused: dict[str, PermanentError] = {}
     for text in texts:
         try:
+            if role.words and not text:
+                raise TextRefused("The text is empty.")
             planned[text] = policy.parts(text)
         except TextRefused as error:
             refused[text] = error
     return planned, refused
 
 
-def _policy(work: Work, ref: EmbeddingRef, over_long: OverLong) -> Policy:
+def _policy(work: Work, ref: EmbeddingRef, role: TextRole, over_long: OverLong) -> Policy:
     embedders = work.services.embedders
-    info = embedders.known(ref.provider, ref.model)
-    limits = [info.max_input_tokens if info else None]
+    limits = [room_for_text(embedders, ref, role)]
     if over_long is not OverLong.REFUSE:  # what is only learned is no reason to refuse a text
         limits.append(work.services.standings.of(ref).longest_input)
     return Policy(

@@ -12,6 +12,7 @@ from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
 from migrations.model.questions import part_of
 from migrations.model.report import Estimate
+from migrations.model.roles import TextRole
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.process.services import Services
 
@@ -25,11 +26,18 @@ READINGS = 7
 
 
 def estimate(
-    work: Work, bot: Bot, target: EmbeddingRef, batch_size: int, validated: int
+    work: Work,
+    bot: Bot,
+    target: EmbeddingRef,
+    batch_size: int,
+    validated: int,
+    asked_in_roles: int = 0,
 ) -> Estimate:
     """Estimate re-embedding the bot's collection with ``target`` in batches of ``batch_size``.
 
     ``validated``: chunks that validation embeds with the present model, if there are so many.
+    ``asked_in_roles``: texts that it asks of a target that wants questions otherwise than
+    documents; of such a model verification embeds its sample as questions, too.
 
     Raises:
         VectorStoreUnavailable, CollectionNotFound, StateStoreUnavailable.
@@ -44,10 +52,15 @@ def estimate(
     verified = min(chunks, services.settings.verify_sample)
     validated = min(chunks, validated)
     old = bot.live.embedding
-    again = _tokens(services, target, texts, verified)
+    questions = _questions(target, verified + min(2 * chunks, asked_in_roles))
     asked, old_asked = (_question_tokens(services, ref, texts, chunks) for ref in (target, old))
-    tokens = _tokens(services, target, texts, chunks + verified) + asked
-    old_tokens = _tokens(services, old, texts, validated) + old_asked
+    again = _tokens(services, target, target.document_role, texts, verified)
+    again += _tokens(services, target, target.query_role, texts, _questions(target, verified))
+    tokens = _tokens(services, target, target.document_role, texts, chunks + verified) + asked
+    tokens += _tokens(services, target, target.query_role, texts, questions)
+    old_tokens = _tokens(services, old, old.document_role, texts, validated) + old_asked
+    of_old = _questions(old, verified)
+    old_tokens += _tokens(services, old, old.query_role, texts, of_old)
     seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
     cost, cost_how = _cost(services, [(target, tokens), (old, old_tokens)])
     return Estimate(
@@ -60,7 +73,7 @@ def estimate(
         vector_bytes=chunks * target.dimension * 4,
         sampled_chunks=len(sample),
         basis=[
-            _tokens_basis(len(sample), chunks, verified, validated),
+            _tokens_basis(len(sample), chunks, verified, validated, questions + of_old),
             how,
             _reading_basis(reading, len(sample)),
             cost_how,
@@ -69,10 +82,16 @@ def estimate(
     )
 
 
-def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int) -> str:
+def _questions(ref: EmbeddingRef, texts: int) -> int:
+    """So many are embedded once more where questions are not embedded as documents are."""
+    return 0 if ref.query_role == ref.document_role else texts
+
+
+def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int, questions: int) -> str:
     return (
         f"Tokens: {sampled} chunks counted, scaled to {chunks}; {verified} more for verification, "
-        f"and {validated} by the present model for validation."
+        f"and {validated} by the present model for validation"
+        + (f"; {questions} texts as questions." if questions else ".")
     )
 
 
@@ -94,13 +113,14 @@ def _reading_basis(seconds: float, sampled: int) -> str:
     )
 
 
-def _tokens(services: Services, target: EmbeddingRef, texts: list[str], chunks: int) -> int:
-    if not texts:
+def _tokens(
+    services: Services, ref: EmbeddingRef, role: TextRole, texts: list[str], chunks: int
+) -> int:
+    if not texts or not chunks:
         return 0
     count = services.embedders.count_tokens
-    return round(
-        sum(count(target.provider, target.model, text) for text in texts) * chunks / len(texts)
-    )
+    sent = role.around_all(texts)
+    return round(sum(count(ref.provider, ref.model, text) for text in sent) * chunks / len(texts))
 
 
 def _question_tokens(services: Services, ref: EmbeddingRef, texts: list[str], chunks: int) -> int:
@@ -109,7 +129,7 @@ def _question_tokens(services: Services, ref: EmbeddingRef, texts: list[str], ch
     if not parts:
         return 0
     at_most = min(services.settings.verify_questions, chunks * len(parts) // len(texts))
-    return _tokens(services, ref, parts, at_most)
+    return _tokens(services, ref, ref.query_role, parts, at_most)
 
 
 def _seconds(

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from migrations.model.config import OverLong
+from migrations.model.config import EmbeddingRef, OverLong
 from migrations.model.errors import InvalidVectors, TextTooLong
+from migrations.model.roles import TextRole
 from migrations.model.texts import Recipe
+from migrations.ports.embedders import Embedders
 
 CountTokens = Callable[[str], int]
 
@@ -27,6 +29,15 @@ SHORTER = 0.75
 LEAST_LIMIT = 16
 #: Pieces end at white space where there is some in their last part.
 _LOOK_BACK_SHARE = 0.1
+
+
+def room_for_text(embedders: Embedders, ref: EmbeddingRef, role: TextRole) -> int | None:
+    """Tokens that a text may have beside the words of its role; None where no limit is known."""
+    info = embedders.known(ref.provider, ref.model)
+    if info is None or not role.words:
+        return info.max_input_tokens if info else None
+    words = embedders.count_tokens(ref.provider, ref.model, role.words)
+    return max(1, info.max_input_tokens - words)
 
 
 def is_over_long(text: str, limit: int | None, count_tokens: CountTokens) -> bool:

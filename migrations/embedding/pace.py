@@ -31,7 +31,8 @@ def requests_of(
     if not texts or not chunks:
         return 0
     batch = list(islice(cycle(texts), min(batch_size, chunks)))
-    return -(-chunks // batch_size) * len(services.embedders.get(ref).requests(batch))
+    embedder = services.embedders.get(ref, ref.document_role)
+    return -(-chunks // batch_size) * len(embedder.requests(batch))
 
 
 def seconds_for(

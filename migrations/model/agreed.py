@@ -26,6 +26,8 @@ class Agreed:
     #: That the present model is not asked for anything, and that there is no way back.
     old_model_gone: bool = False
     vector_lengths: VectorLengths = VectorLengths.REFUSE
+    #: That the target's roles are meant, whatever is known of its model.
+    unusual_roles: bool = False
     #: It goes back to vectors that were judged when the bot left them: nothing of what is
     #: left now may keep it from that.
     way_back: bool = False
@@ -40,6 +42,7 @@ class Agreed:
             config.unproven_text,
             config.old_model_gone,
             config.vector_lengths,
+            config.unusual_roles,
             way_back,
         )
 

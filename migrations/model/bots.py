@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef, Manner
 from migrations.model.errors import NotAllowed
 from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
@@ -78,3 +78,8 @@ class Bot:
     drop_originals: bool = False
     #: How it is known that the text is what was embedded; None of bots of before.
     proof: Proof | None = None
+
+    @property
+    def manner(self) -> Manner:
+        """How the live collection is embedded and asked, beside model and dimension."""
+        return self.live.embedding.manner

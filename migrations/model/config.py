@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from migrations.model.errors import SameModel
+from migrations.model.roles import PLAIN, Roles, TextRole
 
 MAX_BATCH_SIZE = 2048  # the largest number of inputs one OpenAI embeddings request takes
 #: Keeps the deadline a date that PostgreSQL and Python can both hold.
@@ -102,17 +106,77 @@ class VectorLengths(StrEnum):
     KEEP = "keep"
 
 
-class EmbeddingRef(BaseModel):
-    """One embedding: who makes it, with which model, in how many dimensions."""
+#: Hex digits of a fingerprint.
+FINGERPRINT_LENGTH = 16
+
+
+class Manner(BaseModel):
+    """How a model is asked, beside its name and dimension: as it comes, nothing is said.
+
+    Raises:
+        pydantic.ValidationError: a role that would change what is asked.
+    """
 
     model_config = ConfigDict(frozen=True)
+
+    document_role: TextRole = PLAIN
+    query_role: TextRole = PLAIN
+    #: A word of the caller's, for a model that changes under its name.
+    version: str | None = None
+    #: Whether each vector is brought to length 1 after the model has answered.
+    normalized: bool = False
+
+    @property
+    def roles(self) -> Roles:
+        return Roles(self.document_role, self.query_role)
+
+    @property
+    def manner(self) -> Manner:
+        """This, and nothing else."""
+        return Manner(**{name: getattr(self, name) for name in Manner.model_fields})
+
+    @property
+    def says_nothing(self) -> bool:
+        return self.manner == AS_IT_COMES
+
+
+AS_IT_COMES = Manner()
+
+
+class EmbeddingRef(Manner):
+    """One embedding: who makes it, with which model, in how many dimensions, and how.
+
+    Two are the same only if their fingerprints are. Where nothing is said of roles it is plain,
+    as all embeddings were before there were roles.
+    """
 
     provider: str
     model: str
     dimension: int = Field(gt=0, le=32_768)  # Milvus' own limit for a float vector
 
+    def in_manner(self, manner: Manner) -> EmbeddingRef:
+        """The same model and dimension, asked in this manner."""
+        return self.model_copy(update=dict(manner))
+
+    @property
+    def canonical(self) -> dict[str, Any]:
+        """JSON that is equal for equal embeddings: what is as it comes is left out."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def fingerprint(self) -> str:
+        canonical = orjson.dumps(self.canonical, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(canonical).hexdigest()[:FINGERPRINT_LENGTH]
+
     def __str__(self) -> str:
-        return f"{self.provider}/{self.model} ({self.dimension} dimensions)"
+        told = [f"{self.dimension} dimensions"]
+        if not all(role.is_plain for role in self.roles):
+            told.append(str(self.roles))
+        if self.version is not None:
+            told.append(f"version {self.version}")
+        if self.normalized:
+            told.append("normalised")
+        return f"{self.provider}/{self.model} ({', '.join(told)})"
 
 
 class MigrationConfig(BaseModel):
@@ -134,6 +198,9 @@ class MigrationConfig(BaseModel):
     to_provider: str
     to_model: str
     to_dimension: int = Field(gt=0, le=32_768)
+    #: Beside model and dimension; a run of before there were roles has none.
+    from_manner: Manner = AS_IT_COMES
+    to_manner: Manner = AS_IT_COMES
     batch_size: int = Field(default=50, ge=1, le=MAX_BATCH_SIZE)
     max_retries: int = Field(default=3, ge=0, le=20)
     retry_delay: float = Field(default=2.0, ge=0, le=300)
@@ -159,19 +226,29 @@ class MigrationConfig(BaseModel):
     #: Whether nothing is asked of the old model, not even on a way back, which there is none of.
     old_model_gone: bool = False
     vector_lengths: VectorLengths = VectorLengths.REFUSE
+    #: Whether roles are meant which are not those known of the model.
+    unusual_roles: bool = False
 
     @property
     def source(self) -> EmbeddingRef:
         return EmbeddingRef(
-            provider=self.from_provider, model=self.from_model, dimension=self.from_dimension
+            provider=self.from_provider,
+            model=self.from_model,
+            dimension=self.from_dimension,
+            **dict(self.from_manner),
         )
 
     @property
     def target(self) -> EmbeddingRef:
         return EmbeddingRef(
-            provider=self.to_provider, model=self.to_model, dimension=self.to_dimension
+            provider=self.to_provider,
+            model=self.to_model,
+            dimension=self.to_dimension,
+            **dict(self.to_manner),
         )
 
     def check(self) -> None:
         if self.source == self.target:
-            raise SameModel(f"The bot uses {self.source} already; name another model or dimension.")
+            raise SameModel(
+                f"The bot uses {self.source} already; name another model, dimension or role."
+            )

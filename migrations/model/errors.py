@@ -90,6 +90,15 @@ class SameModel(RequestError):
     code = "same-model"
 
 
+class UnusualRoles(RequestError):
+    """The model is known to take documents or queries in other roles; leave them out to take those.
+
+    Texts in a wrong role are found less often and nothing fails, so whoever means it says so.
+    """
+
+    code = "unusual-roles"
+
+
 class CollectionUnsupported(RequestError):
     """The collection has features that cannot be carried over exactly."""
 

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, OverLong, TargetIndex, VectorLengths
+from migrations.model.config import (
+    DuplicateKeys,
+    Keys,
+    Manner,
+    OverLong,
+    TargetIndex,
+    VectorLengths,
+)
 from migrations.model.proofs import Proof
+from migrations.model.roles import TextRole
 from migrations.model.texts import Recipe
 
 
+@dataclass(frozen=True, kw_only=True)
+class HowEmbedded:
+    """How a model is asked, where that is stated; None leaves a role to what is found or known."""
+
+    document_role: TextRole | None = None
+    query_role: TextRole | None = None
+    version: str | None = None
+    normalized: bool = False
+    #: That roles are meant which are not those known of the model.
+    unusual_roles: bool = False
+
+    @property
+    def says_nothing(self) -> bool:
+        asked = (self.document_role, self.query_role, self.version)
+        return asked == (None, None, None) and not self.normalized
+
+
+UNSAID = HowEmbedded()
+
+
 @dataclass(frozen=True)
-class BotRegistration:
+class BotRegistration(HowEmbedded):
     """An existing collection to be looked after as a bot.
 
     ``collection`` may be an alias or a physical name. Without ``alias`` the given
@@ -46,19 +74,34 @@ class BotChange:
     drop_originals: bool | None = None
     #: Of the recipe, if that is to be another one: what was found, nothing that is asked for.
     proof: Proof | None = None
+    #: Of the live embedding.
+    document_role: TextRole | None = None
+    query_role: TextRole | None = None
+    version: str | None = None
+    unusual_roles: bool = False
+    #: The bot's, when what is asked for was found to be so.
+    of_generation: int | None = None
 
     def values(self, bot: Bot) -> dict[str, Any]:
-        """The fields of ``bot`` that become others."""
-        asked = {one.name: getattr(self, one.name) for one in fields(self)}
+        """The fields of ``bot`` that become others; the manner of its live embedding is one."""
+        asked = {name: getattr(self, name) for name in _OF_BOT} | {"manner": self._manner(bot)}
         return {n: v for n, v in asked.items() if v is not None and v != getattr(bot, n)}
+
+    def _manner(self, bot: Bot) -> Manner:
+        asked = {name: getattr(self, name) for name in _OF_MANNER}
+        return bot.manner.model_copy(update={n: v for n, v in asked.items() if v is not None})
+
+
+_OF_BOT = ("owner", "recipe", "key_field", "vector_field", "drop_originals", "proof")
+_OF_MANNER = ("document_role", "query_role", "version")
 
 
 #: What a run that is on its way has read already.
-READ_BY_RUNS = frozenset({"recipe", "key_field", "vector_field"})
+READ_BY_RUNS = frozenset({"recipe", "key_field", "vector_field", "manner"})
 
 
 @dataclass(frozen=True)
-class StartRequest:
+class StartRequest(HowEmbedded):
     """A wish to move a bot to another embedding; None takes the system's default."""
 
     bot_id: str
@@ -87,7 +130,7 @@ class StartRequest:
 
 
 @dataclass(frozen=True)
-class EstimateRequest:
+class EstimateRequest(HowEmbedded):
     bot_id: str
     provider: str | None = None
     model: str | None = None

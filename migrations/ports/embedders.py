@@ -22,6 +22,7 @@ from migrations.model.errors import (
     UnknownProvider,
 )
 from migrations.model.known_models import ModelInfo
+from migrations.model.roles import PLAIN, Roles, TextRole
 
 #: All that asking a provider may come to instead of vectors.
 PROVIDER_FAULTS = (
@@ -33,13 +34,18 @@ PROVIDER_FAULTS = (
 
 
 class Embedder(Protocol):
-    """One model of one provider at one dimension.
+    """One model of one provider at one dimension, asked in one role.
+
+    Texts are given without the role's words, which are put round them here.
 
     Only :mod:`migrations.embedding.embed` calls it: there the limiter and the ledger see it.
     """
 
     @property
     def ref(self) -> EmbeddingRef: ...
+
+    @property
+    def role(self) -> TextRole: ...
 
     def requests(self, texts: Sequence[str]) -> Sequence[slice]:
         """How :meth:`embed` would cut these texts into requests the provider takes."""
@@ -71,13 +77,22 @@ class Embedder(Protocol):
 class Embedders(Protocol):
     """All configured providers."""
 
-    def get(self, ref: EmbeddingRef) -> Embedder:
-        """The embedder of a model, one per process.
+    def get(self, ref: EmbeddingRef, role: TextRole = PLAIN) -> Embedder:
+        """The embedder of a model that is asked in ``role``, one per process.
 
         Raises:
             UnknownProvider, ProviderKeyMissing, InvalidConfiguration (a dimension
-            the catalogue knows the model cannot give).
+            the catalogue knows the model cannot give, a role it cannot be asked in).
         """
+        ...
+
+    def known_roles(self, provider: str, model: str) -> Roles | None:
+        """How the settings, or else the model's family, want documents and queries; None if
+        neither says."""
+        ...
+
+    def assumed_roles(self, provider: str, model: str) -> Roles:
+        """Those of a migration's target where nobody says otherwise; plain ones if in doubt."""
         ...
 
     def providers(self) -> Mapping[str, bool]:

@@ -20,7 +20,13 @@ import numpy as np
 
 from migrations.embedding.asking import OWN_TEXTS, Vector
 from migrations.embedding.embed import embed_texts
-from migrations.embedding.over_long import Parts, combined, is_over_long, parts_as_before
+from migrations.embedding.over_long import (
+    Parts,
+    combined,
+    is_over_long,
+    parts_as_before,
+    room_for_text,
+)
 from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
@@ -286,9 +292,8 @@ def judgeable(
     """
     if recipe.first_tokens or recipe.split_tokens:
         return [chunk for chunk in chunks if recipe.text_of(chunk.fields)]
-    info = embedders.known(ref.provider, ref.model)
-    if limit is None and info is not None:
-        limit = info.max_input_tokens
+    if limit is None:
+        limit = room_for_text(embedders, ref, ref.document_role)
     count_tokens = partial(embedders.count_tokens, ref.provider, ref.model)
     texts = [(chunk, recipe.text_of(chunk.fields)) for chunk in chunks]
     return [chunk for chunk, text in texts if text and not is_over_long(text, limit, count_tokens)]

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrations.embedding.asking import OWN_TEXTS
-from migrations.embedding.embed import embed_texts
-from migrations.embedding.over_long import is_over_long
+from migrations.embedding.embed import embed_queries, embed_texts
+from migrations.embedding.over_long import is_over_long, room_for_text
 from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.agreed import NOTHING_AGREED, Agreed
@@ -21,6 +21,7 @@ from migrations.model.errors import (
     NoAnswer,
     PermanentError,
     ProviderRateLimited,
+    ProviderRefuses,
     ProviderUnavailable,
     RequestError,
     TimedOut,
@@ -34,6 +35,7 @@ from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.lengths import LENGTHS_SAMPLE, minds_lengths, report_lengths
 from migrations.proof.old_model import examine_vectors, leave_unasked
 from migrations.proof.reservoir import Reservoir
+from migrations.proof.role_check import report_roles
 from migrations.proof.target_schema import MadeAs, try_target, warn_of_replicas
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
@@ -142,6 +144,7 @@ def examination(
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))
         exam.guarded("vector_lengths", lambda: _check_lengths(exam, schema))
+        exam.guarded("roles", lambda: _check_roles(exam))
         exam.guarded("deadline", lambda: _check_deadline(exam))
     return exam
 
@@ -213,18 +216,35 @@ def _until_when(exam: Examination) -> str:
 def _check_target_model(exam: Examination) -> None:
     """A run waits for its model; one that an errand has asked in vain is a finding.
 
-    Two texts, since any answer to a single one could be assigned.
+    Two texts, since any answer to a single one could be assigned; as documents and, where it
+    wants those otherwise, as questions.
     """
+    target = exam.target
     try:
-        answers = embed_texts(exam.work, exam.target, OWN_TEXTS, "validation")
+        answers = embed_texts(exam.work, target, OWN_TEXTS, "validation")
+        if target.query_role != target.document_role:
+            embed_queries(exam.work, target, OWN_TEXTS[:1], "validation").of(OWN_TEXTS[0])
     except (ProviderRateLimited, ProviderUnavailable) as error:
         raise PermanentError(error.message) from error
+    except ProviderRefuses as error:
+        raise _refused_in_roles(target, error) from error
     vector, _ = (answers.of(text) for text in OWN_TEXTS)
     exam.seconds_per_request = answers.seconds
     exam.report.add(
         "target_model",
         len(vector) == exam.target.dimension,
         f"{exam.target} answers with {len(vector)} dimensions.",
+    )
+
+
+def _refused_in_roles(target: EmbeddingRef, error: ProviderRefuses) -> ProviderRefuses:
+    """With the way out, where the provider may not know what a role wants to be sent."""
+    if not any(role.parameters for role in target.roles):
+        return error
+    return ProviderRefuses(
+        f"{error.message} It was asked with {target.roles}: if it does not take that, state "
+        "other roles, or document_role {} and query_role {} with unusual_roles true for none.",
+        **error.details,
     )
 
 
@@ -262,7 +282,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     empty = too_long = 0
     content = Content()
     duplicates: list[Key] = []
-    limit = _max_input_tokens(exam)
+    limit = room_for_text(exam.services.embedders, exam.target, exam.target.document_role)
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content += content_of(page)
         duplicates += [chunk.key for chunk in page if chunk.rows > 1]
@@ -310,11 +330,6 @@ def _warn_of_shortened(exam: Examination, too_long: int, limit: int | None) -> N
     )
 
 
-def _max_input_tokens(exam: Examination) -> int | None:
-    info = exam.services.embedders.known(exam.target.provider, exam.target.model)
-    return info.max_input_tokens if info else None
-
-
 def _check_fidelity(exam: Examination, schema: CollectionSchema) -> None:
     exam.sampled = exam.services.vectors.fetch(
         schema, exam.sample.keys, with_vectors=True, as_of=exam.now
@@ -349,13 +364,25 @@ def _check_lengths(exam: Examination, schema: CollectionSchema) -> None:
     )
 
 
+def _check_roles(exam: Examination) -> None:
+    """Do the target's roles do what they are there for? Nothing else would show it later."""
+    target, texts = exam.target, [exam.bot.recipe.text_of(c.fields) for c in exam.sampled]
+    known = exam.services.embedders.known_roles(target.provider, target.model)
+    meant = exam.agreed.unusual_roles or target.roles == known
+    try:
+        report_roles(exam.work, target, texts, exam.report, meant=meant)
+    except (ProviderRateLimited, ProviderUnavailable) as error:
+        raise PermanentError(error.message) from error
+
+
 def _check_deadline(exam: Examination) -> None:
     """Is there time enough to embed everything, by the pace and the limits known by now?"""
     if exam.haste is None or not exam.sampled:
         return
     services, target, haste = exam.services, exam.target, exam.haste
     texts = [exam.bot.recipe.text_of(chunk.fields) for chunk in exam.sampled]
-    tokens = round(sum(map(exam.count_tokens, texts)) * exam.chunks / len(texts))
+    sent = target.document_role.around_all(texts)
+    tokens = round(sum(map(exam.count_tokens, sent)) * exam.chunks / len(texts))
     requests = requests_of(services, target, texts, exam.chunks, haste.batch_size)
     amount = Amount(requests, tokens)
     seconds, decides = seconds_for(services, target, amount, exam.seconds_per_request)

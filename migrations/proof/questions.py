@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from migrations.embedding.asking import Vector
-from migrations.embedding.embed import embed_texts
+from migrations.embedding.embed import embed_queries
 from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
 from migrations.model.config import EmbeddingRef
+from migrations.model.errors import ProviderUnavailable
 from migrations.ports.vector_store import Moment
 from migrations.run.run import Run
 
@@ -91,9 +92,12 @@ def embed_questions(
     """The one place where questions become vectors, as an application's questions do.
 
     One that the model refuses has none. Without ``insist`` a model that does not answer soon
-    is given up: the old one may be gone.
+    is given up: the old one may be gone. Of one that is said to be gone nothing is asked.
 
     Raises:
         what ends the run; without ``insist`` also :data:`PROVIDER_FAULTS`.
     """
-    return embed_texts(run, ref, questions, QUESTIONS, insist=insist).vectors
+    config = run.migration.config
+    if config.old_model_gone and ref == config.source:
+        raise ProviderUnavailable("It is gone, as was said at the start.")
+    return embed_queries(run, ref, questions, QUESTIONS, insist=insist).vectors

@@ -18,6 +18,7 @@ from migrations.model.chunks import Chunk, Hit, Key
 from migrations.model.report import Report
 from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
+from migrations.proof.as_questions import as_questions
 from migrations.proof.gates import judge_share
 from migrations.proof.questions import Pair, ask
 from migrations.run.run import Run
@@ -53,7 +54,8 @@ def judge_retrieval(
 ) -> None:
     """Ask the new one for the sampled chunks by their own text, and compare the answers.
 
-    The old one was asked with the vectors that it holds of them.
+    The old one was asked with the vectors that it holds of them, unless its model wants
+    questions otherwise than documents.
     """
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
@@ -131,10 +133,21 @@ def _asked(
     if not wanted:
         return []
     texts = {chunk.key: run.text_of(chunk) for chunk in sample}
-    new_hits = ask(run, run.target, np.stack([again[pair.key] for pair in wanted]), k, as_of)
+    asked = {pair.key: texts[pair.key] for pair in wanted}
+    config = run.migration.config
+    stored = {pair.key: pair.old_vector for pair in wanted}
+    old = as_questions(run, config.source, asked, stored, may_be_gone=True)
+    new = as_questions(run, config.target, asked, {key: again[key] for key in asked})
+    both = [pair for pair in wanted if pair.key in old and pair.key in new]
+    if not both:
+        return []
+    old_hits: Sequence[Sequence[Hit]] = [pair.old[:k] for pair in both]
+    if old.keys() and any(old[pair.key] is not stored[pair.key] for pair in both):
+        old_hits = ask(run, run.source, np.stack([old[pair.key] for pair in both]), k, as_of)
+    new_hits = ask(run, run.target, np.stack([new[pair.key] for pair in both]), k, as_of)
     return [
-        _Answered(pair.key, texts[pair.key], pair.old[:k], new)
-        for pair, new in zip(wanted, new_hits, strict=True)
+        _Answered(pair.key, texts[pair.key], before, after)
+        for pair, before, after in zip(both, old_hits, new_hits, strict=True)
     ]
 
 

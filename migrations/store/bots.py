@@ -20,6 +20,7 @@ from migrations.store.records import (
     KeptRecord,
     MigrationRecord,
     as_bot,
+    manner_column,
     pair_columns,
     proof_column,
     recipe_columns,
@@ -28,6 +29,12 @@ from migrations.store.records import (
 #: Live migrations that still mean to use their collections; one that rolls back
 #: gives its target up.
 HEADING_FOR_SWITCH = LIVE - {Status.ROLLING_BACK, Status.NEEDS_OPERATOR}
+
+
+def require_generation(change: BotChange, generation: int) -> None:
+    """What was found of another collection is not said of this one. Raises MigrationInProgress."""
+    if change.of_generation not in {None, generation}:
+        raise MigrationInProgress("The bot has been switched meanwhile; look at it and ask again.")
 
 
 class SqlBots:
@@ -86,17 +93,20 @@ class SqlBots:
             values = change.values(as_bot(row))
             if values.keys() & READ_BY_RUNS:
                 require_no_live_migration(session, bot_id)
+                require_generation(change, row.generation)
             if "drop_originals" in values:
                 _reconsider_kept(session, bot_id, values["drop_originals"])
             if "owner" in values:
                 _hand_over_runs(session, bot_id, values["owner"])
-            recipe = values.pop("recipe", None)
+            recipe, manner = values.pop("recipe", None), values.pop("manner", None)
             proof = values.pop("proof", None)
             columns = {
                 **values,
                 **(recipe_columns(recipe) if recipe else {}),
                 **(proof_column(proof) if proof else {}),
             }
+            if manner is not None:
+                columns["manner"] = manner_column(manner, row.live_collection)
             for name, value in columns.items():
                 setattr(row, name, value)
             if columns:

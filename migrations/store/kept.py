@@ -28,8 +28,10 @@ from migrations.store.records import (
     KeptRecord,
     MigrationRecord,
     as_bot,
+    as_manner,
     as_migration,
     clock,
+    manner_column,
 )
 
 NOTHING_PREVIOUS = dict.fromkeys(
@@ -38,6 +40,7 @@ NOTHING_PREVIOUS = dict.fromkeys(
         "previous_provider",
         "previous_model",
         "previous_dimension",
+        "previous_manner",
         "previous_expires_at",
     )
 )
@@ -162,10 +165,12 @@ def take_over(session: Session, new: NewMigration) -> None:
             KeptRecord.model == target.model,
             KeptRecord.dimension == target.dimension,
         )
-        .returning(KeptRecord.collection),
+        .returning(KeptRecord.collection, KeptRecord.manner),
         execution_options={"synchronize_session": False},
     ).one_or_none()
-    if taken is None or is_wanted(session, new.target_collection):
+    if taken is None or taken.manner != manner_column(target, new.target_collection):
+        raise NoLongerKept
+    if is_wanted(session, new.target_collection):
         raise NoLongerKept
 
 
@@ -244,6 +249,7 @@ def _insert(session: Session, held: KeptCollection) -> bool:
             provider=held.embedding.provider,
             model=held.embedding.model,
             dimension=held.embedding.dimension,
+            manner=manner_column(held.embedding, held.collection),
             source_collection=held.source_collection,
             chunks=held.chunks,
             content_digest=held.content_digest,
@@ -283,7 +289,12 @@ def as_held(row: KeptRecord, may_be_dropped: bool) -> KeptCollection:
         bot_id=row.bot_id,
         migration_id=row.migration_id,
         reason=HoldReason(row.reason),
-        embedding=EmbeddingRef(provider=row.provider, model=row.model, dimension=row.dimension),
+        embedding=EmbeddingRef(
+            provider=row.provider,
+            model=row.model,
+            dimension=row.dimension,
+            **as_manner(row.manner, row.collection),
+        ),
         source_collection=row.source_collection,
         chunks=row.chunks,
         content_digest=row.content_digest,

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from migrations.model.bots import Bot, LivePair, PreviousPair, Role
-from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.config import EmbeddingRef, Manner, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.proofs import Proof
 from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
@@ -86,6 +86,8 @@ class BotRecord(Record):
     provider: Mapped[str]
     model: Mapped[str]
     dimension: Mapped[int]
+    #: How the live collection's vectors are made, beside the three columns before; see as_manner.
+    manner: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     generation: Mapped[int]
     key_field: Mapped[str]
     #: What workers of before embed: a field's name, or words that name none.
@@ -100,6 +102,7 @@ class BotRecord(Record):
     previous_provider: Mapped[str | None]
     previous_model: Mapped[str | None]
     previous_dimension: Mapped[int | None]
+    previous_manner: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     previous_expires_at: Mapped[datetime | None]
     drop_originals: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=clock())
@@ -287,6 +290,7 @@ class KeptRecord(Record):
     provider: Mapped[str]
     model: Mapped[str]
     dimension: Mapped[int]
+    manner: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     source_collection: Mapped[str | None]
     chunks: Mapped[int | None] = mapped_column(BigInteger)
     content_digest: Mapped[str | None]
@@ -443,7 +447,12 @@ def as_bot(row: BotRecord) -> Bot:
         alias=row.alias,
         live=LivePair(
             collection=row.live_collection,
-            embedding=EmbeddingRef(provider=row.provider, model=row.model, dimension=row.dimension),
+            embedding=EmbeddingRef(
+                provider=row.provider,
+                model=row.model,
+                dimension=row.dimension,
+                **as_manner(row.manner, row.live_collection),
+            ),
             generation=row.generation,
         ),
         key_field=row.key_field,
@@ -468,10 +477,42 @@ def _previous(row: BotRecord) -> PreviousPair | None:
                 "provider": row.previous_provider,
                 "model": row.previous_model,
                 "dimension": row.previous_dimension,
+                **as_manner(row.previous_manner, row.previous_collection),
             }
         ),
         expires_at=row.previous_expires_at,  # type: ignore[arg-type]  # as above
     )
+
+
+def as_manner(told: dict[str, Any] | None, collection: str) -> dict[str, Any]:
+    """What is told of this collection. Workers of before switch without touching the column, so
+    it may be about another."""
+    if told is None or told["collection"] != collection:
+        return {}
+    return {name: value for name, value in told.items() if name != "collection"}
+
+
+def manner_column(manner: Manner, collection: str) -> dict[str, Any] | None:
+    """None where nothing is said, as in rows of before."""
+    told = manner.manner.model_dump(mode="json", exclude_defaults=True)
+    return {"collection": collection, **told} if told else None
+
+
+#: Behind the name of a model that is asked in roles: workers of before, who would ask it without
+#: them, find no such model, and end the run instead of filling it with other vectors.
+_IN_ROLES = " (in roles this worker does not know)"
+
+
+def config_column(config: MigrationConfig) -> dict[str, Any]:
+    column = config.model_dump(mode="json")
+    if not config.to_manner.says_nothing:
+        column["to_model"] += _IN_ROLES
+    return column
+
+
+def as_config(column: dict[str, Any]) -> MigrationConfig:
+    told = {**column, "to_model": column["to_model"].removesuffix(_IN_ROLES)}
+    return MigrationConfig.model_validate(told)
 
 
 def pair_columns(bot: Bot) -> dict[str, Any]:
@@ -482,11 +523,15 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         "provider": live.embedding.provider,
         "model": live.embedding.model,
         "dimension": live.embedding.dimension,
+        "manner": manner_column(live.embedding, live.collection),
         "generation": live.generation,
         "previous_collection": previous.collection if previous else None,
         "previous_provider": previous.embedding.provider if previous else None,
         "previous_model": previous.embedding.model if previous else None,
         "previous_dimension": previous.embedding.dimension if previous else None,
+        "previous_manner": manner_column(previous.embedding, previous.collection)
+        if previous
+        else None,
         "previous_expires_at": previous.expires_at if previous else None,
         **proof_column(bot.proof),
     }
@@ -520,7 +565,7 @@ def as_migration(row: MigrationRecord) -> Migration:
         requested_by=row.requested_by,
         kind=Kind(row.kind),
         reverses=row.reverses,
-        config=MigrationConfig.model_validate(row.config),
+        config=as_config(row.config),
         status=Status(row.status),
         phase=Phase(row.phase),
         step=Step(row.step) if row.step else None,

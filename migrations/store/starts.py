@@ -38,6 +38,7 @@ from migrations.store.records import (
     MigrationRecord,
     as_bot,
     as_migration,
+    config_column,
     proof_column,
 )
 
@@ -116,7 +117,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         requested_by=new.requested_by,
         kind=new.kind.value,
         reverses=new.reverses,
-        config=new.config.model_dump(mode="json"),
+        config=config_column(new.config),
         status=Status.PENDING.value,
         phase=Phase.VALIDATION.value,
         epoch=1,

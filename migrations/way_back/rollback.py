@@ -192,7 +192,7 @@ def _collection_blockers(bot: Bot, exists: Exists) -> list[ReembedError]:
 def _model_blockers(services: Services, bot: Bot) -> list[str]:
     assert bot.previous is not None  # noqa: S101 # the caller looked
     try:
-        services.embedders.get(bot.previous.embedding)
+        services.embedders.get(bot.previous.embedding, bot.previous.embedding.document_role)
     except (ProviderKeyMissing, RequestError) as error:
         return [f"The previous model cannot be used: {error.message}"]
     return []
@@ -228,9 +228,11 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "from_provider": config.to_provider,
             "from_model": config.to_model,
             "from_dimension": config.to_dimension,
+            "from_manner": config.to_manner,
             "to_provider": config.from_provider,
             "to_model": config.from_model,
             "to_dimension": config.from_dimension,
+            "to_manner": config.from_manner,
             "enable_rollback": True,
             # What a writer has doubled meanwhile, a model that is gone, or texts that only the
             # model that is left takes whole are no reasons to stay.

@@ -192,6 +192,8 @@ def a_config(
         to_provider=target.provider,
         to_model=target.model,
         to_dimension=target.dimension,
+        from_manner=source.manner,
+        to_manner=target.manner,
         **changes,
     )
 

@@ -219,3 +219,28 @@ def test_it_runs_as_a_process_of_its_own_and_ends_when_told() -> None:
 
         assert 0 == process.wait(timeout=10)
     assert 4 == len(answer["data"][0]["embedding"])
+
+
+def test_a_model_of_a_planted_family_is_a_function_of_role_and_text_in_any_company() -> None:
+    for parameters in ({}, {"input_type": "document"}, {"input_type": "query"}):
+        vectors = vectors_for("voyage-3", TEXTS[:20], 32, parameters)
+        alone = [vector_for("voyage-3", text, 32, parameters) for text in TEXTS[:20]]
+        assert [row.tobytes() for row in vectors] == [row.tobytes() for row in alone]
+
+
+def test_a_part_of_a_text_finds_it_best_with_the_right_roles() -> None:
+    """So that a missing or swapped role costs what it does with real models: some, not all."""
+    texts = [" ".join(f"w{(i * 37 + n * n) % 211}" for n in range(40)) for i in range(100)]
+    parts = [" ".join(text.split()[25:38]) for text in texts]
+    words = {"document": "passage: ", "query": "query: ", "none": ""}
+
+    def recall(documents: str, queries: str) -> float:
+        of_texts, of_parts = (
+            vectors_for("e5-base-v2", [words[role] + text for text in asked], 48)
+            for role, asked in ((documents, texts), (queries, parts))
+        )
+        return float(((of_parts @ of_texts.T).argmax(axis=1) == np.arange(100)).mean())
+
+    right = recall("document", "query")
+    assert right > 0.9 * recall("none", "none")
+    assert right > recall("query", "document") + 0.05

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -142,10 +142,12 @@ def test_refusals_name_nothing_but_what_was_asked_for(state: World) -> None:
 
 def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
     before = state.bot()
-    change = BotChange("you", FieldRecipe(field="body"), "pk", "embedding", True)
+    asked = {"owner": "you", "recipe": FieldRecipe(field="body"), "key_field": "pk"}
+    asked |= {"vector_field": "embedding", "drop_originals": True}
+    change = BotChange(**asked)
     changed = state.store.change_bot("bot", change)
     assert changed == state.store.bot("bot")
-    assert replace(before, **asdict(change), updated_at=changed.updated_at) == changed
+    assert replace(before, **asked, updated_at=changed.updated_at) == changed
     assert changed.updated_at > before.updated_at or changed.updated_at == state.store.now()
     assert changed == state.store.change_bot("bot", change)
     assert changed == state.store.change_bot("bot", BotChange())

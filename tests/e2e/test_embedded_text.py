@@ -163,7 +163,7 @@ def rows_of(layout: Layout, texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def wish_for(name: str, **more: str) -> dict[str, Any]:
-    return {"bot_id": unique_name("bot"), "collection": name, **LOCAL_64.model_dump(), **more}
+    return {"bot_id": unique_name("bot"), "collection": name, **LOCAL_64.canonical, **more}
 
 
 def bot_of(world: World, wish: dict[str, Any]) -> BotHandle:
@@ -205,7 +205,7 @@ def test_a_stated_field_that_was_not_embedded_ends_at_validation_and_nothing_is_
 ) -> None:
     bot = bot_of(world, wish_for(seeded(world, layout), text_field=stated))
     before = bot.row()
-    found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.model_dump()))
+    found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.canonical))
     assert (False, 1) == (found["compatible"], len(found["errors"]))
     (error,) = bot.start(LOCAL_256).ends("rolled_back")["errors"]
     assert "validation-failed" == error["code"]

@@ -14,9 +14,10 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from devstack.stack import PROJECT
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import AS_IT_COMES, EmbeddingRef
+from migrations.model.roles import TextRole
 from tests.harness import rows
-from tests.harness.world import LARGE, OWNER, SMALL, World
+from tests.harness.world import IN_ROLES, OWNER, SMALL, World
 
 HOW_TO = PROJECT / "docs" / "howto" / "langchain.md"
 
@@ -24,11 +25,14 @@ HOW_TO = PROJECT / "docs" / "howto" / "langchain.md"
 class Embedded(Embeddings):
     """What the stub provider answers, without asking it."""
 
-    def __init__(self, provider: str, model: str, dimension: int) -> None:
+    def __init__(
+        self, provider: str, model: str, dimension: int, parameters: dict[str, Any]
+    ) -> None:
         self._ref = EmbeddingRef(provider=provider, model=model, dimension=dimension)
+        self._role = TextRole(parameters=parameters)
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        return rows.embedded(self._ref, list(texts)).tolist()
+        return rows.embedded(self._ref, list(texts), self._role).tolist()
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
@@ -63,7 +67,7 @@ def test_the_retriever_of_the_how_to_answers_all_the_while(world: World, how_to:
             found = [repr(error)]
         if found != [text]:
             wrong.append((text, found))
-        generations.add(retriever._built[0])
+        generations.add(retriever._built[0][0])
 
     def keep_asking() -> None:
         for text in cycle(texts):
@@ -75,8 +79,9 @@ def test_the_retriever_of_the_how_to_answers_all_the_while(world: World, how_to:
     application = threading.Thread(target=keep_asking)
     application.start()
     try:
-        run = bot.start(LARGE, batch_size=10)
+        run = bot.start(IN_ROLES.in_manner(AS_IT_COMES), batch_size=10)
         run.ends("completed")
+        assert IN_ROLES == bot.pair()[1], "the known roles were not taken"
         run.roll_back().ends("completed")
     finally:
         ended.set()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from migrations.model.config import EmbeddingRef
 from tests.harness import rows
 from tests.harness.bots import Run, expect
 from tests.harness.oracle import wrongly_embedded
@@ -21,6 +23,11 @@ PHASES = [
     "finalization",
     "cleanup",
 ]
+
+
+def told(ref: EmbeddingRef) -> dict[str, Any]:
+    """An embedding as the API answers it."""
+    return ref.model_dump(mode="json") | {"fingerprint": ref.fingerprint}
 
 
 def test_a_bot_is_moved_to_the_new_model_while_it_answers_and_nothing_is_lost(
@@ -64,7 +71,7 @@ def test_a_collection_is_registered_as_a_bot_and_listed_for_its_owner(world: Wor
     answer = world.owner.post("/bots", wish)
     made = expect(201, answer)
     assert f"/bots/{bot_id}" == answer.headers["Location"]
-    expected = (OWNER, name, f"{name}_live", SMALL.model_dump(), 1, "id", "text", "vector")
+    expected = (OWNER, name, f"{name}_live", told(SMALL), 1, "id", "text", "vector")
     fields = ["owner", "collection", "alias", "embedding", "generation"]
     fields += ["key_field", "text_field", "vector_field"]
     assert expected == tuple(made[field] for field in fields)
@@ -77,7 +84,7 @@ def test_validation_says_that_a_bot_can_go_and_touches_nothing(world: World) -> 
     bot = world.seed_bot(30)
     untouched = world.digest(bot)
     before = set(world.milvus.list_collections())
-    found = expect(200, bot.api.post(bot.where("validate-change"), LARGE.model_dump()))
+    found = expect(200, bot.api.post(bot.where("validate-change"), LARGE.canonical))
     assert found["compatible"] is True
     assert [] == found["errors"]
     names = {check["name"] for check in found["checks"]}
@@ -88,7 +95,7 @@ def test_validation_says_that_a_bot_can_go_and_touches_nothing(world: World) -> 
 
 def test_validation_says_why_a_bot_cannot_go(world: World) -> None:
     bot = world.seed_bot({"a": "said", "b": ""} | {f"c{i}": f"more {i}" for i in range(8)}, LARGE)
-    found = expect(200, bot.api.post(bot.where("validate-change"), SMALL.model_dump()))
+    found = expect(200, bot.api.post(bot.where("validate-change"), SMALL.canonical))
     assert found["compatible"] is False
     assert any("1 empty" in sentence for sentence in found["errors"])
 
@@ -97,12 +104,12 @@ def test_an_estimate_counts_the_chunks_and_defaults_to_the_present_model(world: 
     bot = world.seed_bot(70)
     path = bot.where("estimate-migration")
     world.provider.latency_seconds = 0.2
-    for_large = expect(200, bot.api.post(path, LARGE.model_dump() | {"batch_size": 20}))
+    for_large = expect(200, bot.api.post(path, LARGE.canonical | {"batch_size": 20}))
     assert (70, 4) == (for_large["chunks"], for_large["batches"])
     assert 70 * LARGE.dimension * 4 == for_large["vector_bytes"]
     assert for_large["duration_seconds"] >= 0.2
     assert for_large["tokens"] > 70
-    assert SMALL.model_dump() == expect(200, bot.api.post(path))["target"]
+    assert told(SMALL) == expect(200, bot.api.post(path))["target"]
 
 
 def test_the_dimension_info_names_the_collections_dimension_and_the_models(world: World) -> None:
@@ -123,7 +130,7 @@ def test_the_status_tells_the_newest_migration_and_the_way_back(world: World) ->
         status["migration"]["status"],
     )
     assert all(check["passed"] for check in status["migration"]["verification"]["checks"])
-    assert LARGE.model_dump() == status["bot"]["embedding"]
+    assert told(LARGE) == status["bot"]["embedding"]
     assert bot.collection == status["bot"]["previous"]["collection"]
 
 

@@ -80,7 +80,7 @@ def test_a_target_that_cannot_be_is_refused_with_what_is_wrong(
 
 @pytest.mark.parametrize("action", ["validate-change", "start-migration"])
 def test_the_model_a_bot_has_is_no_target(bot: BotHandle, action: str) -> None:
-    answer = bot.api.post(bot.where(action), SMALL.model_dump())
+    answer = bot.api.post(bot.where(action), SMALL.canonical)
     assert_refused(answer, 422, "same-model", "another")
 
 
@@ -170,7 +170,7 @@ def test_a_collection_is_registered_by_whom_an_admin_has_granted_it(world: World
     team = unique_name("team")
     name, api = unique_name(team), world.client(team)
     rows.make_collection(world.milvus, name, SMALL.dimension)
-    wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.model_dump()}
+    wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.canonical}
     assert_refused(api.post("/bots", wish), 403, "collection-not-granted", "grant")
     world.grant(team, f"{team}_*")
     assert team == expect(201, api.post("/bots", wish))["owner"]
@@ -206,7 +206,7 @@ def raw(world: World, path: str, body: bytes, media_type: str = "application/jso
 def test_a_collection_that_cannot_be_looked_after_is_not_registered(world: World) -> None:
     name = unique_name("c")
     rows.make_collection(world.milvus, name, SMALL.dimension)
-    wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.model_dump()}
+    wish = {"bot_id": unique_name("bot"), "collection": name, **SMALL.canonical}
     refusals: list[tuple[dict[str, Any], str, str]] = [
         ({"collection": "nonesuch"}, "collection-not-found", "nonesuch"),
         ({"provider": "nobody"}, "unknown-provider", "nobody"),

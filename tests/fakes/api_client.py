@@ -36,7 +36,7 @@ TOKENS = {
 
 MODEL = LOCAL_64.model
 BOT = {"bot_id": "new-bot", "collection": "docs", "provider": "local", "model": MODEL}
-TARGET = LOCAL_256.model_dump()
+TARGET = LOCAL_256.canonical
 
 
 class ApiWorld(World):

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from devstack.provider import tokens_of, vectors_for
+import numpy as np
+import numpy.typing as npt
+
+from devstack.provider import tokens_of, vector_for, vectors_for
+from devstack.provider.families import WrongRole
+from devstack.provider.vectors import NOTHING
 from migrations.adapters.providers import catalogue
 from migrations.adapters.providers.catalogue import LOCAL_MODEL, LOCAL_PROVIDER
 from migrations.model.chunks import Embedded
@@ -21,6 +27,7 @@ from migrations.model.errors import (
     UnknownProvider,
 )
 from migrations.model.known_models import ModelInfo
+from migrations.model.roles import PLAIN, Roles, TextRole, assumed_roles, known_roles
 from migrations.ports.embedders import Embedder
 from tests.fakes.limiter import FakeRateLimiter
 
@@ -56,6 +63,8 @@ class FakeEmbedders:
         #: Further models of "fake", whose dimension only an answer tells.
         self.unlisted: dict[str, int] = {}
         self.limiter: FakeRateLimiter | None = None
+        #: What an operator has stated of models.
+        self.stated_roles: dict[str, Roles] = {}
         #: Tokens of all answers.
         self.billed = 0
         self.keyless: set[str] = set()
@@ -93,7 +102,7 @@ class FakeEmbedders:
     def without_key(self, provider: str) -> None:
         self.keyless.add(provider)
 
-    def get(self, ref: EmbeddingRef) -> Embedder:
+    def get(self, ref: EmbeddingRef, role: TextRole = PLAIN) -> Embedder:
         self._check_provider(ref.provider)
         info = self.known(ref.provider, ref.model)
         is_listed = ref.provider in (LOCAL_PROVIDER, "fake") and ref.model not in self.unlisted
@@ -101,7 +110,13 @@ class FakeEmbedders:
             raise UnknownModel(f"{ref.provider} does not know {ref.model}.")
         if info is not None and not info.supports(ref.dimension):
             raise InvalidConfiguration(f"{ref} cannot be had.")
-        return _FakeEmbedder(ref, self)
+        return _FakeEmbedder(ref, self, role)
+
+    def known_roles(self, provider: str, model: str) -> Roles | None:
+        return self.stated_roles.get(model) or known_roles(model)
+
+    def assumed_roles(self, provider: str, model: str) -> Roles:
+        return self.stated_roles.get(model) or assumed_roles(model)
 
     def providers(self) -> Mapping[str, bool]:
         return {name: name not in self.keyless for name in ("openai", "fake", LOCAL_PROVIDER)}
@@ -133,7 +148,9 @@ class FakeEmbedders:
     def count_tokens(self, provider: str, model: str, text: str) -> int:
         return tokens_of(text)
 
-    def answer(self, ref: EmbeddingRef, texts: Sequence[str]) -> Embedded:
+    def answer(
+        self, ref: EmbeddingRef, texts: Sequence[str], parameters: Mapping[str, Any] = NOTHING
+    ) -> Embedded:
         if self.limiter is not None:
             self.limiter.use_turn(ref.provider)
         if self.on_embed is not None:
@@ -150,7 +167,12 @@ class FakeEmbedders:
         tokens = sum(map(tokens_of, texts))
         self.billed += tokens
         self.embedded.update((ref.model, text) for text in texts)
-        return Embedded(vectors_for(ref.model, texts, ref.dimension), tokens)
+        model = parameters.get("model", ref.model)
+        try:
+            vectors = vectors_for(model, texts, ref.dimension, parameters)
+        except WrongRole as error:
+            raise TextRefused(str(error)) from error
+        return Embedded(vectors, tokens)
 
     def _check_provider(self, provider: str) -> None:
         if provider not in self.providers():
@@ -178,17 +200,30 @@ class FakeEmbedders:
 class _FakeEmbedder:
     ref: EmbeddingRef
     _embedders: FakeEmbedders
+    role: TextRole = PLAIN
 
     def requests(self, texts: Sequence[str]) -> Sequence[slice]:
         size = self._embedders.max_inputs_per_request
         return [slice(start, start + size) for start in range(0, len(texts), size)]
 
     def embed(self, texts: Sequence[str]) -> Embedded:
-        return self._embedders.answer(self.ref, texts)
+        sent = self.role.around_all(texts)
+        if not self.role.parameters:  # some tests answer in a way of their own
+            return self._embedders.answer(self.ref, sent)
+        return self._embedders.answer(self.ref, sent, self.role.parameters)
 
     def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
         embedded = self.embed(texts)
         return lambda: embedded
+
+
+def vector_in(
+    ref: EmbeddingRef, text: str, role: TextRole | None = None
+) -> npt.NDArray[np.float32]:
+    """What the fake answers for a text: as its document, or in another role."""
+    role = ref.document_role if role is None else role
+    model = str(role.parameters.get("model", ref.model))
+    return vector_for(model, role.around(text), ref.dimension, role.parameters)
 
 
 #: The local model under its own name, for tests that go from or to it.

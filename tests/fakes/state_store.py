@@ -91,10 +91,15 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             live = self._live(bot_id)
             if live is not None and values.keys() & READ_BY_RUNS:
                 raise MigrationInProgress.of(live.id, live.status)
+            if change.of_generation not in {None, bot.live.generation}:
+                raise MigrationInProgress
             if values.get("drop_originals"):
                 self._reconsider_kept(bot_id, now)
             if "owner" in values:
                 self._hand_over_runs(bot_id, values["owner"])
+            if "manner" in values:
+                embedding = bot.live.embedding.in_manner(values.pop("manner"))
+                values["live"] = replace(bot.live, embedding=embedding)
             self._bots[bot_id] = replace(bot, **values, updated_at=now)
             return self._bots[bot_id]
 

@@ -19,7 +19,6 @@ from uuid import UUID
 
 import numpy as np
 
-from devstack.provider import vector_for
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.copying.keyed import KeyedVectors
@@ -48,7 +47,7 @@ from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.chores import chore
 from tests.fakes.clock import FakeClock
 from tests.fakes.dispatcher import FakeDispatcher
-from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders
+from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders, vector_in
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
 from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
@@ -125,6 +124,9 @@ class World:
     keys_are_given: bool = False
     #: Of the bot: whether its first collection, which no run has made, may be dropped.
     drop_originals: bool = False
+    #: What its chunks are embedded with, and what is stated of that beside provider and model.
+    old: EmbeddingRef = SMALL
+    stated: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -157,15 +159,15 @@ class World:
         self._seed()
 
     def _seed(self) -> None:
-        wanted = self.texts
+        wanted, old = self.texts, self.old
         texts = [f"text {i}" for i in range(wanted)] if isinstance(wanted, int) else wanted
-        rows = [row_of(self.key_of(i), text, SMALL) for i, text in enumerate(texts)]
+        rows = [row_of(self.key_of(i), text, old) for i, text in enumerate(texts)]
         given = {"key_is_given": self.keys_are_given}
-        self.vectors.seed(SOURCE, rows, SMALL.dimension, ALIAS, **given)
+        self.vectors.seed(SOURCE, rows, old.dimension, ALIAS, **given)
         wish = BotRegistration(
-            "bot", ALIAS, SMALL.provider, SMALL.model, recipe=FieldRecipe(field=TEXT_FIELD)
+            "bot", ALIAS, old.provider, old.model, recipe=FieldRecipe(field=TEXT_FIELD)
         )
-        wish = replace(wish, drop_originals=self.drop_originals)
+        wish = replace(wish, drop_originals=self.drop_originals, **self.stated)
         self.system.register_bot(OWNER, wish)
 
     # --- asking ---------------------------------------------------------------
@@ -238,9 +240,7 @@ class World:
         return [
             chunk.key
             for chunk in self._chunks(collection)
-            if not np.array_equal(
-                chunk.vector, vector_for(ref.model, chunk.fields["text"], ref.dimension)
-            )
+            if not np.array_equal(chunk.vector, vector_in(ref, chunk.fields["text"]))
         ]
 
     def _chunks(self, collection: str) -> list[Any]:
@@ -386,7 +386,7 @@ def _call(conductor: Conductor, message: Mapping[str, Any], link: Link) -> Calla
 
 
 def row_of(key: Key, text: str, ref: EmbeddingRef) -> dict[str, Any]:
-    vector = vector_for(ref.model, text, ref.dimension)
+    vector = vector_in(ref, text)
     return {"pk": key, "text": text, "page": 1, "vector": vector}
 
 

@@ -86,7 +86,7 @@ class BotHandle:
         return dict(expect(200, self.api.get(self.where("migration-status"))))
 
     def ask_start(self, target: EmbeddingRef, *, key: str | None = None, **wish: Any) -> Answer:
-        body = {**target.model_dump(), **wish}
+        body = {**target.canonical, **wish}
         headers = {} if key is None else {"idempotency_key": key}
         return self.api.post(self.where("start-migration"), body, **headers)
 

@@ -92,7 +92,10 @@ class Oracle:
         name = bot["live_collection"]
         found = rows.read_all(self._milvus, name, list(possible))
         yield from _of_the_keys(found, possible, rows.count(self._milvus, name))
-        ref = EmbeddingRef(provider=bot["provider"], model=bot["model"], dimension=bot["dimension"])
+        told = {k: v for k, v in (bot.get("manner") or {}).items() if k != "collection"}
+        ref = EmbeddingRef(
+            provider=bot["provider"], model=bot["model"], dimension=bot["dimension"], **told
+        )
         yield from wrongly_embedded(found, ref)
 
     def _of_the_run(self, run: Mapping[str, Any]) -> Iterator[str]:

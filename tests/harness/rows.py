@@ -22,6 +22,7 @@ from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
 from migrations.adapters.providers.local import LocalEmbedder, LocalModel
 from migrations.model.config import EmbeddingRef
+from migrations.model.roles import TextRole
 
 Vectors = npt.NDArray[np.float32]
 TIMEOUT_SECONDS = 30.0
@@ -52,11 +53,16 @@ def _local_model() -> LocalModel:
     return LocalModel()
 
 
-def embedded(ref: EmbeddingRef, texts: Sequence[str]) -> Vectors:
-    """What the model answers for these texts, asked of nobody: shape (len(texts), dimension)."""
+def embedded(ref: EmbeddingRef, texts: Sequence[str], role: TextRole | None = None) -> Vectors:
+    """What the model answers for these texts, asked of nobody: shape (len(texts), dimension).
+
+    As its documents, or in another role.
+    """
+    role = ref.document_role if role is None else role
     if ref.provider == LOCAL_PROVIDER:
-        return LocalEmbedder(ref, _local_model()).embed(texts).vectors
-    return vectors_for(ref.model, texts, ref.dimension)
+        return LocalEmbedder(ref, _local_model(), role).embed(texts).vectors
+    model = role.parameters.get("model", ref.model)
+    return vectors_for(str(model), role.around_all(texts), ref.dimension, role.parameters)
 
 
 def make_collection(milvus: MilvusClient, name: str, dimension: int) -> None:

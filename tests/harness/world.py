@@ -35,6 +35,7 @@ from devstack.server import PROJECT, free_port
 from migrations.bootstrap import issue_token
 from migrations.model.bots import Role
 from migrations.model.config import EmbeddingRef
+from migrations.model.roles import TextRole
 from migrations.settings import Settings
 from tests.harness import rows
 from tests.harness.bots import BotHandle, Run, expect
@@ -49,7 +50,15 @@ KEY_VARIABLE, KEY = "STUB_API_KEY", "sk-the-key-of-the-stub"
 SMALL = EmbeddingRef(provider=PROVIDER, model="small", dimension=16)
 LARGE = EmbeddingRef(provider=PROVIDER, model="large", dimension=32)
 OTHER = EmbeddingRef(provider=PROVIDER, model="other", dimension=16)
-MODELS = {ref.model: ref.dimension for ref in (SMALL, LARGE, OTHER)}
+#: Wants documents and questions told apart; the stub knows it by its name.
+IN_ROLES = EmbeddingRef(
+    provider=PROVIDER,
+    model="intfloat/e5-small-v2",
+    dimension=64,
+    document_role=TextRole(prefix="passage: "),
+    query_role=TextRole(prefix="query: "),
+)
+MODELS = {ref.model: ref.dimension for ref in (SMALL, LARGE, OTHER, IN_ROLES)}
 #: Not in the settings: its dimension has to be found out by asking it.
 UNLISTED = EmbeddingRef(provider=PROVIDER, model="unlisted", dimension=24)
 
@@ -269,7 +278,7 @@ class World:
         caller = api or self.owner
         bot_id, alias = unique_name("bot"), f"{collection}_live"
         wish = {"bot_id": bot_id, "collection": collection, "alias": alias, "text_field": "text"}
-        expect(201, caller.post("/bots", {**wish, **embedding.model_dump()}))
+        expect(201, caller.post("/bots", {**wish, **embedding.canonical}))
         return BotHandle(caller, bot_id, alias, collection, embedding, History(texts))
 
     def digest(self, bot: BotHandle, collection: str | None = None) -> str:

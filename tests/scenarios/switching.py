@@ -99,7 +99,8 @@ class _Own:
 
 
 def _prefixed(side: str, ref: EmbeddingRef) -> dict[str, Any]:
-    return {f"{side}_{name}": value for name, value in ref.model_dump().items()}
+    names = ("provider", "model", "dimension", "manner")
+    return {f"{side}_{name}": getattr(ref, name) for name in names}
 
 
 def _other(bot: Bot) -> tuple[EmbeddingRef, str]:

@@ -85,7 +85,17 @@ REACH = {
 def test_a_registered_bot_is_answered_with_its_place(api: Api) -> None:
     answer = api.post("/bots", json=BOT | {"dimension": 64, "alias": "docs_now"})
     assert (201, "/bots/new-bot") == (answer.status_code, answer.headers["Location"])
-    assert {"provider": "local", "model": MODEL, "dimension": 64} == answer.json["embedding"]
+    plain = {"prefix": "", "suffix": "", "parameters": {}}
+    assert {
+        "provider": "local",
+        "model": MODEL,
+        "dimension": 64,
+        "document_role": plain,
+        "query_role": plain,
+        "version": None,
+        "normalized": False,
+        "fingerprint": LOCAL_64.fingerprint,
+    } == answer.json["embedding"]
     assert ("acme", "docs_now") == (answer.json["owner"], answer.json["alias"])
     assert answer.json == api.get(answer.headers["Location"]).json
 
@@ -215,7 +225,7 @@ def test_an_estimate_follows_the_wishes(api: Api) -> None:
     wish = {"provider": "fake", "model": "large", "dimension": 8}
     answer = api.post("/bots/support/embeddings/estimate-migration", json=wish | {"batch_size": 4})
     assert (5, 20 * 8 * 4) == (answer.json["batches"], answer.json["vector_bytes"])
-    assert wish == answer.json["target"]
+    assert wish == {name: answer.json["target"][name] for name in wish}
 
 
 def test_a_start_is_accepted_with_the_place_to_watch_it(api: Api) -> None:
@@ -565,3 +575,72 @@ def test_links_keep_the_prefix_the_application_is_mounted_at(api: Api) -> None:
     assert answer.headers["Location"].startswith("/reembed/embeddings/migration/")
     assert answer.headers["Location"] == answer.json["links"]["progress"]
     assert ACME.owner == answer.json["migration"]["requested_by"]
+
+
+# --- roles ---------------------------------------------------------------------------
+
+
+PASSAGE = {"prefix": "passage: ", "suffix": "", "parameters": {}}
+QUERY = {"prefix": "query: ", "suffix": "", "parameters": {"truncate": "END"}}
+
+
+def test_the_live_triple_says_how_documents_and_questions_are_embedded(api: Api) -> None:
+    row = api.get("/bots/support").json
+    live = api.get(row["links"]["live"]).json
+    same = {"generation", "collection", "embedding", "key_field", "text_field", "vector_field"}
+    assert {name: row[name] for name in same} == {name: live[name] for name in same}
+    assert {"prefix": "", "suffix": "", "parameters": {}} == live["document_role"]
+    assert live["document_role"] == live["query_role"] == live["embedding"]["query_role"]
+    assert LOCAL_64.fingerprint == live["fingerprint"] == live["embedding"]["fingerprint"]
+
+
+def test_roles_are_stated_at_a_start_and_answered(api: Api) -> None:
+    roles = {"document_role": {"prefix": "passage: "}, "query_role": QUERY, "version": "2"}
+    wish = {"provider": "fake", "model": "large", **roles}
+    started = api.post("/bots/support/embeddings/start-migration", json=wish).json["migration"]
+    told = started["target"]
+    assert (PASSAGE, QUERY, "2") == (told["document_role"], told["query_role"], told["version"])
+    stored = api.stored(started["migration_id"]).config.target
+    assert (stored.fingerprint, "passage: ") == (told["fingerprint"], stored.document_role.prefix)
+    assert told["fingerprint"] != started["source"]["fingerprint"]
+
+
+def test_roles_are_stated_at_registration_and_corrected(api: Api) -> None:
+    registered = api.post("/bots", json=BOT | {"query_role": QUERY, "text_field": "text"})
+    assert (201, QUERY) == (registered.status_code, registered.json["embedding"]["query_role"])
+    changed = api.patch("/bots/new-bot", json={"query_role": {}, "version": "v2"}).json
+    assert ("", "v2") == (
+        changed["embedding"]["query_role"]["prefix"],
+        changed["embedding"]["version"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "path"),
+    [
+        ({"prefx": "a"}, "$.document_role.prefx"),
+        ({"prefix": "a\u0000"}, "$.document_role.prefix"),
+        ({"prefix": 7}, "$.document_role.prefix"),
+        ({"parameters": {"input": "x"}}, "$.document_role.parameters"),
+        ({"parameters": []}, "$.document_role.parameters"),
+        ("passage: ", "$.document_role"),
+    ],
+)
+def test_a_role_that_is_none_is_refused_with_its_place(api: Api, role: Any, path: str) -> None:
+    answer = api.post(
+        "/bots/support/embeddings/start-migration", json=TARGET | {"document_role": role}
+    )
+    assert 422 == answer.status_code
+    assert [path] == [error["path"] for error in answer.json["errors"]]
+
+
+@pytest.mark.parametrize("action", ["validate-change", "start-migration", "estimate-migration"])
+def test_roles_unlike_those_of_the_model_are_refused_unless_they_are_meant(
+    api: Api, action: str
+) -> None:
+    wish = {"provider": "openai", "model": "text-embedding-3-small", "query_role": QUERY}
+    refused = api.post(f"/bots/support/embeddings/{action}", json=wish)
+    assert (422, "/problems/unusual-roles") == (refused.status_code, refused.json["type"])
+    assert "say unusual_roles true" in refused.json["detail"]
+    meant = api.post(f"/bots/support/embeddings/{action}", json=wish | {"unusual_roles": True})
+    assert meant.status_code in {200, 202}

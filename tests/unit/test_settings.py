@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from migrations.adapters.providers import ConfiguredEmbedders
+from migrations.model.roles import Roles, TextRole
 from migrations.settings import ModelSettings, ProviderSettings, Settings, get_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -118,3 +119,18 @@ def test_a_mistyped_provider_option_is_refused(monkeypatch: pytest.MonkeyPatch) 
     )
     with pytest.raises(ValidationError, match="max_input"):
         Settings(**REQUIRED)
+
+
+def test_a_models_roles_are_what_is_said_of_either_and_plain_beside_it() -> None:
+    plain = ModelSettings(dimension=3)
+    told = ModelSettings(dimension=3, query_role=TextRole(prefix="query: "))
+
+    assert plain.roles is None
+    assert Roles(TextRole(), TextRole(prefix="query: ")) == told.roles
+
+
+def test_a_role_in_the_settings_that_changes_what_is_asked_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        ModelSettings.model_validate(
+            {"dimension": 3, "document_role": {"parameters": {"input": "x"}}}
+        )

@@ -23,6 +23,7 @@ from migrations.adapters.providers.tokens import estimate_tokens
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, UnknownModel, UnknownProvider
 from migrations.model.known_models import ModelInfo
+from migrations.model.roles import PLAIN, Roles, TextRole, assumed_roles, known_roles
 from migrations.ports.embedders import Embedder
 from migrations.settings import ModelSettings, ProviderSettings
 
@@ -71,7 +72,7 @@ class ConfiguredEmbedders:
         }
         self._local = LocalModel()
         # Plain dict writes: two threads that find the same thing out write the same value.
-        self._embedders: dict[EmbeddingRef, Embedder] = {}
+        self._embedders: dict[tuple[EmbeddingRef, TextRole], Embedder] = {}
         self._asked: dict[tuple[str, str], int] = {}
 
     def __repr__(self) -> str:
@@ -82,18 +83,30 @@ class ConfiguredEmbedders:
         for connection in self._connections.values():
             connection.close()
 
-    def get(self, ref: EmbeddingRef) -> Embedder:
+    def get(self, ref: EmbeddingRef, role: TextRole = PLAIN) -> Embedder:
         """The embedder of a model; nothing is sent yet.
 
         Raises:
             UnknownProvider, UnknownModel, ProviderKeyMissing.
-            InvalidConfiguration: a dimension the model cannot give, or ``local``
-                without wordllama installed.
+            InvalidConfiguration: a dimension the model cannot give, a role it cannot be asked
+                in, or ``local`` without wordllama installed.
         """
-        embedder = self._embedders.get(ref)
+        embedder = self._embedders.get((ref, role))
         if embedder is None:
-            embedder = self._embedders.setdefault(ref, self._make(ref))
+            embedder = self._embedders.setdefault((ref, role), self._make(ref, role))
         return embedder
+
+    def known_roles(self, provider: str, model: str) -> Roles | None:
+        """The settings' word counts for more than what is known of the model's name."""
+        return self._stated_roles(provider, model) or known_roles(model)
+
+    def assumed_roles(self, provider: str, model: str) -> Roles:
+        return self._stated_roles(provider, model) or assumed_roles(model)
+
+    def _stated_roles(self, provider: str, model: str) -> Roles | None:
+        own = self._settings.providers.get(provider)
+        stated = own.models.get(model) if own else None
+        return stated.roles if stated else None
 
     def providers(self) -> Mapping[str, bool]:
         keys = {
@@ -149,7 +162,7 @@ class ConfiguredEmbedders:
             return self._local.count_tokens(text)
         return estimate_tokens(text)
 
-    def _make(self, ref: EmbeddingRef) -> Embedder:
+    def _make(self, ref: EmbeddingRef, role: TextRole) -> Embedder:
         info = self.known(ref.provider, ref.model)
         is_local = info is not None and ref.provider == LOCAL_PROVIDER
         connection = None if is_local else self._connection(ref.provider, ref.model)
@@ -159,9 +172,10 @@ class ConfiguredEmbedders:
                 f"but {_offer(info)}."
             )
         if connection is None:
-            return LocalEmbedder(ref, self._local)
+            return LocalEmbedder(ref, self._local, role)
         read_key(ref.provider, connection.endpoint.key_variable)
-        return ProtocolEmbedder(ref, connection, sends_dimensions=self._sends_dimensions(ref))
+        sends_dimensions = self._sends_dimensions(ref)
+        return ProtocolEmbedder(ref, connection, sends_dimensions=sends_dimensions, role=role)
 
     def _connection(self, provider: str, model: str) -> Connection:
         if provider == LOCAL_PROVIDER:

@@ -15,6 +15,7 @@ from migrations.adapters.providers.catalogue import LOCAL_DIMENSIONS
 from migrations.model.chunks import Embedded, Vectors
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, TextRefused
+from migrations.model.roles import PLAIN, TextRole
 
 
 class LocalModel:
@@ -105,14 +106,21 @@ class LocalEmbedder:
     for unit vectors do the three agree; OpenAI's are unit vectors too.
     """
 
-    def __init__(self, ref: EmbeddingRef, model: LocalModel) -> None:
+    def __init__(self, ref: EmbeddingRef, model: LocalModel, role: TextRole = PLAIN) -> None:
+        if role.parameters:
+            raise InvalidConfiguration("The local model takes no parameters; state none of a role.")
         self._ref = ref
+        self._role = role
         self._model = model
         model.table(ref.dimension)  # a missing wordllama or a wrong dimension shows here
 
     @property
     def ref(self) -> EmbeddingRef:
         return self._ref
+
+    @property
+    def role(self) -> TextRole:
+        return self._role
 
     def __repr__(self) -> str:
         return f"LocalEmbedder({self._ref})"
@@ -125,7 +133,7 @@ class LocalEmbedder:
         table = self._model.table(self._ref.dimension)
         vectors = np.empty((len(texts), self._ref.dimension), dtype=np.float32)
         tokens = 0
-        for position, ids in enumerate(self._model.token_ids(texts)):
+        for position, ids in enumerate(self._model.token_ids(self._role.around_all(texts))):
             if not ids:
                 raise TextRefused(
                     f"Text {position} is empty and has no embedding.", position=position

@@ -24,6 +24,7 @@ from migrations.adapters.providers.vendor_errors import refusal, reword, transla
 from migrations.model.chunks import Embedded
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidVectors, ProviderUnavailable, TextRefused
+from migrations.model.roles import PLAIN, TextRole
 
 #: Told (provider, headers) after every answer, refusals included; only the
 #: headers about limits are given. Called on the embedding thread, so it must be quick.
@@ -126,8 +127,14 @@ class Connection:
             max_retries=0,  # the domain retries: it knows the budget and who else waits
         )
 
-    def post(self, ref: EmbeddingRef, texts: Sequence[str], dimensions: int | None) -> bytes:
-        """One request; the body of its answer.
+    def post(
+        self,
+        ref: EmbeddingRef,
+        texts: Sequence[str],
+        dimensions: int | None,
+        parameters: Mapping[str, Any],
+    ) -> bytes:
+        """One request; the body of its answer. ``parameters`` are those of the texts' role.
 
         Raises:
             ReembedError: the domain's error for whatever the provider answered,
@@ -140,7 +147,7 @@ class Connection:
             "encoding_format": self._format,
             "dimensions": dimensions,
         }
-        request |= shape.body
+        request |= {**shape.body, **parameters}
         try:
             # Not client.embeddings: it looks at each text for what its type hints say of it,
             # which takes nearly as long as all that the connection does.
@@ -223,9 +230,15 @@ class ProtocolEmbedder:
     """One model of one provider; see :class:`migrations.ports.embedders.Embedder`."""
 
     def __init__(
-        self, ref: EmbeddingRef, connection: Connection, *, sends_dimensions: bool
+        self,
+        ref: EmbeddingRef,
+        connection: Connection,
+        *,
+        sends_dimensions: bool,
+        role: TextRole = PLAIN,
     ) -> None:
         self._ref = ref
+        self._role = role
         self._connection = connection
         self._dimensions = ref.dimension if sends_dimensions else None
         self._expected: int | None = ref.dimension
@@ -234,19 +247,28 @@ class ProtocolEmbedder:
     def ref(self) -> EmbeddingRef:
         return self._ref
 
+    @property
+    def role(self) -> TextRole:
+        return self._role
+
     def __repr__(self) -> str:
         return f"ProtocolEmbedder({self._ref})"
 
     def requests(self, texts: Sequence[str]) -> Sequence[slice]:
+        return self._requests(self._role.around_all(texts))
+
+    def _requests(self, sent: Sequence[str]) -> Sequence[slice]:
         endpoint = self._connection.endpoint
-        return tuple(pack(texts, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request))
+        return tuple(pack(sent, endpoint.max_inputs_per_request, endpoint.max_tokens_per_request))
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         return self.ask(texts)()
 
     def ask(self, texts: Sequence[str]) -> Callable[[], Embedded]:
-        parts = [texts[part] for part in self.requests(texts)] if texts else []
-        bodies = [self._connection.post(self._ref, part, self._dimensions) for part in parts]
+        sent = self._role.around_all(texts)
+        parts = [sent[part] for part in self._requests(sent)] if sent else []
+        told = self._role.parameters
+        bodies = [self._connection.post(self._ref, part, self._dimensions, told) for part in parts]
         return partial(self._read, parts, bodies)
 
     def _read(self, parts: Sequence[Sequence[str]], bodies: Sequence[bytes]) -> Embedded:
