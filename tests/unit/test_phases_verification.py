@@ -111,6 +111,7 @@ def test_a_whole_target_is_verified_with_figures() -> None:
     names = [check["name"] for check in (migration.verification or {})["checks"]]
     assert [
         "target_ready",
+        "schema",
         "vectors",
         "vectors_of_their_text",
         "retrieval",
