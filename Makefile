@@ -1,7 +1,7 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test bench chaos upgrade lint clean lock
+.PHONY: help demo up down test applications bench chaos upgrade lint clean lock
 
 PYTHON ?= python3
 KILLS ?= 100
@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv --no-cache pip compile setup.cfg --universal --python-version 
     --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 help:  ## show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed-local  ## move a real bot to another model and back, on servers of its own
 	$(BIN)/python -m devstack.demo
@@ -23,9 +23,13 @@ up: .venv/.installed-local  ## start the servers, API, workers and Flower; Ctrl-
 down: .venv/.installed-local  ## stop what `make up` started
 	$(BIN)/python -m devstack down
 
-test: lint  ## run every check: lint and all tests
+test: lint .venv-applications/.installed  ## run every check: lint and all tests
 	mkdir -p build/tmp
 	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES)
+
+applications: .venv-applications/.installed  ## move the bots of all applications on both engines, and write the table
+	mkdir -p build/tmp
+	APPLICATIONS=all TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest tests/applications
 
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \
@@ -55,6 +59,9 @@ clean:  ## stop the servers; remove their data, caches and build output (.venv s
 lock: .venv/.installed-dev  ## pin every version anew, with the hashes of its files
 	$(PIP) uv
 	$(LOCK) --upgrade --all-extras -o requirements-dev.lock
+	$(subst setup.cfg,tests/applications/packages/requirements.in,$(LOCK)) --upgrade \
+	    $(addprefix --no-emit-package ,faiss-cpu milvus-lite pyarrow setuptools) \
+	    -o requirements-applications.lock
 	$(LOCK) --constraint requirements-dev.lock --extra local -o requirements-local.lock
 	$(LOCK) --constraint requirements-dev.lock -o requirements.lock
 
@@ -73,4 +80,12 @@ lock: .venv/.installed-dev  ## pin every version anew, with the hashes of its fi
 .venv/.installed-dev: requirements-dev.lock .venv/.installed-local
 	@echo 'Installing the tools and the Milvus server the tests need into .venv'
 	$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Packages that need other versions than ours. milvus-lite and what it brings stay out: 230 MB.
+.venv-applications/.installed: requirements-applications.lock .venv/.installed-dev
+	@echo 'Installing the applications that the tests fill collections with into .venv-applications'
+	$(PYTHON) -m venv --without-pip .venv-applications
+	$(BIN)/python -m pip --python .venv-applications/bin/python --disable-pip-version-check install \
+	    --quiet --no-cache-dir --no-compile --no-deps --require-hashes -r requirements-applications.lock
 	@touch $@

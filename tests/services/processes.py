@@ -14,6 +14,7 @@ TOGETHER = {
         "tests/contract/test_vector_store.py",
         "tests/contract/test_vector_store_engines.py",
         "tests/e2e/test_standalone.py",
+        "tests/applications/",
     ),
 }
 #: What is longest of the rest, in its order; every file of these goes by itself.

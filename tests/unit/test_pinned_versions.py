@@ -15,6 +15,9 @@ FILES = {
     "requirements-local.lock": ("local",),
     "requirements-dev.lock": ("local", "dev"),
 }
+#: What stands in an environment of its own, and what is asked to stand there.
+APPLICATIONS = "requirements-applications.lock"
+ASKED_FOR = ROOT / "tests" / "applications" / "packages" / "requirements.in"
 _PINNED = re.compile(
     r"^([a-z0-9._-]+)==([^ ;]+)[^\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", re.M
 )
@@ -26,7 +29,7 @@ def pinned(file: str) -> set[tuple[str, str]]:
     return {(name, version) for name, version, _ in _PINNED.findall((ROOT / file).read_text())}
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, APPLICATIONS])
 def test_every_version_is_pinned_with_its_hashes(file: str) -> None:
     lines = (ROOT / file).read_text().splitlines()
     named = [line for line in lines if re.match(r"[a-z0-9]", line)]
@@ -49,3 +52,9 @@ def test_the_files_agree() -> None:
     every = pinned("requirements-dev.lock")
     for file in FILES:
         assert pinned(file) <= every, file
+
+
+def test_the_applications_asked_for_are_pinned() -> None:
+    names = {m.group() for line in ASKED_FOR.read_text().splitlines() if (m := _NAME.match(line))}
+    assert len(names) == 3
+    assert names <= {name for name, _ in pinned(APPLICATIONS)}
