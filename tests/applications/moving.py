@@ -23,6 +23,8 @@ from tests.services.databases import unique_name
 PATIENCE_SECONDS = 120.0
 #: The share of what was found before that must be found after it.
 ENOUGH = 0.95
+#: What is agreed to when a migration is started; all else is stated at registration.
+AT_START = {"keys"}
 
 
 @dataclass(frozen=True)
@@ -71,28 +73,33 @@ def fill(world: World, application: Application) -> Filled:
 
 def look(world: World, application: Application, filled: Filled, **stated: Any) -> Answer:
     """Register it and have the change validated."""
+    at_start = {name: stated.pop(name) for name in AT_START & stated.keys()}
     bot = _registered(world, filled.collection, stated)
     if isinstance(bot, Refused):
         return bot
-    found = expect(200, bot.api.post(bot.where("validate-change"), LOCAL_256.model_dump()))
+    wish = {**LOCAL_256.model_dump(), **at_start}
+    found = expect(200, bot.api.post(bot.where("validate-change"), wish))
     if not found["compatible"]:
+        _removed(bot)
         return Refused(" ".join(error["message"] for error in found["errors"]))
     return Could(share_found(world, application, bot, application.stored), bot.row()["text"])
 
 
 def move(world: World, application: Application, filled: Filled, **stated: Any) -> Answer:
-    """All the way and back, where it is not refused; ``stated`` is said at registration."""
+    """All the way and back, where it is not refused; ``stated`` is said when it is asked for."""
     collection = filled.collection
+    at_start = {name: stated.pop(name) for name in AT_START & stated.keys()}
     bot = _registered(world, collection, stated)
     if isinstance(bot, Refused):
         return bot
     untouched = contents(world, collection)
     before = share_found(world, application, bot, application.stored)
-    run = bot.start(LOCAL_256)
+    run = bot.start(LOCAL_256, **at_start)
     ended = run.wait_finished(PATIENCE_SECONDS)
     if ended["status"] == "rolled_back":
         assert untouched == contents(world, collection)
         assert (collection, LOCAL_64) == bot.pair()
+        _removed(bot)
         return Refused(" ".join(error["message"] for error in ended["errors"]))
     assert "completed" == ended["status"], ended
     live, embedding = bot.pair()
@@ -121,6 +128,11 @@ def _registered(world: World, collection: str, stated: Mapping[str, Any]) -> Bot
         return Refused(answer.body["detail"])
     made = expect(201, answer)
     return BotHandle(world.owner, made["bot_id"], made["alias"], collection, LOCAL_64, History({}))
+
+
+def _removed(bot: BotHandle) -> None:
+    """So that the collection can be registered once more."""
+    expect(200, bot.api.delete(f"/bots/{bot.bot_id}"))
 
 
 def place(world: World, application: Application, bot: BotHandle) -> Place:

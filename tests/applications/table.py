@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from devstack.stack import PROJECT
 from tests.applications.moving import Answer, Could, Moved, Refused
-from tests.applications.verdicts import APPLICATIONS, LITE, REAL, TODAY, CannotBe, Migrates
+from tests.applications.verdicts import APPLICATIONS, LITE, REAL, CannotBe, Migrates
 
 if TYPE_CHECKING:
     from tests.applications.moves import Outcome
@@ -45,8 +45,7 @@ def _said(engine: str, name: str) -> str:
     if outcome.when_stated is not None and isinstance(expected, Migrates):
         stated = ", ".join(f"`{key}`: `{value}`" for key, value in expected.stated.items())
         return f"when stated ({stated}): {_answered(outcome.when_stated)}"
-    later = ", yet" if (engine, name) in TODAY else ""
-    return _answered(outcome.as_it_comes) + later
+    return _answered(outcome.as_it_comes)
 
 
 def _answered(answer: Answer) -> str:

@@ -16,7 +16,7 @@ LITE, REAL = "milvus-lite", "Milvus 2.3.5"
 
 @dataclass(frozen=True)
 class Migrates:
-    """There and back. With ``stated`` said at registration, without which ``asks`` is answered."""
+    """There and back. With ``stated`` said where it is asked for: else ``asks`` is answered."""
 
     stated: Mapping[str, Any] = field(default_factory=dict)
     asks: str = ""
@@ -54,14 +54,14 @@ NO_BM25 = CannotBe("it has no sparse vectors and no functions")
 ONE_VECTOR = CannotBe("it has one vector in a collection")
 NO_NULLABLE = CannotBe("it has no nullable columns")
 NO_BINARY = CannotBe("it has no binary vectors")
-COUNTED = "assigned by Milvus (auto_id)"
 NO_TEXT = "No row of the collection holds a text"
 BY_ITSELF = Migrates()
 EVERYWHERE = {LITE: BY_ITSELF, REAL: BY_ITSELF}
 #: Where one engine's answer says nearly all of the other's.
 ALIKE = {LITE: BY_ITSELF, REAL: Migrates(always=False)}
-#: milvus-lite gives keys by counting rows and would overwrite some.
-AUTO_ID = {LITE: IsRefused(COUNTED), REAL: Migrates({"keys": "reassign"}, asks=COUNTED)}
+#: Milvus gives the keys: others in the new collection are agreed to at the start.
+GIVEN_KEYS = Migrates({"keys": "reassign"}, asks="keys: reassign")
+AUTO_ID = {LITE: GIVEN_KEYS, REAL: GIVEN_KEYS}
 LITE_ONLY = {LITE: BY_ITSELF, REAL: NO_BM25}
 
 LANGCHAIN = Package(OURS, "with_langchain.py")
@@ -114,9 +114,7 @@ APPLICATIONS: dict[str, Entry] = {
     "LangChain JS, own ids": _rebuilt(rebuilt.langchain_js(**rebuilt.own_varchar(512)), ALIKE),
     "Langflow": _rebuilt(rebuilt.LANGFLOW, AUTO_ID),
     "Dify, older": _rebuilt(rebuilt.dify(with_bm25=False), AUTO_ID),
-    "Dify, newer": _rebuilt(
-        rebuilt.dify(with_bm25=True), {LITE: IsRefused(COUNTED), REAL: NO_BM25}
-    ),
+    "Dify, newer": _rebuilt(rebuilt.dify(with_bm25=True), {LITE: GIVEN_KEYS, REAL: NO_BM25}),
     "LlamaIndex": _llama_index("", EVERYWHERE),
     "LlamaIndex, a manual of products": _llama_index("", ALIKE, stored=tuple(MANUAL)),
     "LlamaIndex, 0.5 and before": _rebuilt(rebuilt.LLAMA_INDEX_05, ALIKE),
@@ -161,26 +159,4 @@ APPLICATIONS: dict[str, Entry] = {
     "GPTCache": _rebuilt(rebuilt.GPTCACHE, {LITE: IsRefused(NO_TEXT), REAL: IsRefused(NO_TEXT)}),
     "pymilvus, quick set-up": _rebuilt(rebuilt.PYMILVUS_INT, EVERYWHERE),
     "title and text": _rebuilt(rebuilt.TITLE_AND_TEXT, ALIKE),
-}
-
-_SPARSE = "is not carried over yet"
-_AUTO_ID = "is assigned by Milvus (auto_id)"
-#: What is refused as of now, though the verdict above is another: words of the refusal.
-TODAY: dict[tuple[str, str], str] = {
-    **{
-        (LITE, name): _SPARSE
-        for name in (
-            "LangChain, BM25",
-            "LlamaIndex, BM25",
-            "mem0",
-            "mem0, without spaCy",
-            "FastGPT on Milvus 2.6",
-            "claude-context",
-            "memsearch",
-        )
-    },
-    (LITE, "LangChain, two embeddings"): "several FLOAT_VECTOR fields",
-    (LITE, "LangChain, partition key"): "is a partition key",
-    (REAL, "LangChain, partition key"): "is a partition key",
-    **{(REAL, name): _AUTO_ID for name, entry in APPLICATIONS.items() if entry.on is AUTO_ID},
 }
