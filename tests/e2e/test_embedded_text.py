@@ -18,6 +18,7 @@ import pytest
 from pymilvus import DataType
 
 from devstack.corpus import python_corpus
+from migrations.model.config import EmbeddingRef
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.harness import rows
 from tests.harness.bots import BotHandle, expect
@@ -172,8 +173,10 @@ def there_and_back(world: World, layout: Layout, recipe: dict[str, Any]) -> None
     bot = bot_of(world, wish_for(seeded(world, layout)))
     assert recipe == expect(200, world.owner.get(f"/bots/{bot.bot_id}"))["text"]
     untouched = contents(world, layout, bot.collection)
+    hits_before = hits_at_5(world, layout, bot.collection, LOCAL_64)
     run = bot.migrate(LOCAL_256)
     new, model = bot.pair()
+    assert hits_at_5(world, layout, new, LOCAL_256) >= 0.95 * hits_before > 0.5
     assert LOCAL_256 == model
     moved = contents(world, layout, new)
     assert [fields for fields, _ in untouched] == [fields for fields, _ in moved]
@@ -183,6 +186,17 @@ def there_and_back(world: World, layout: Layout, recipe: dict[str, Any]) -> None
     run.roll_back().ends("completed")
     assert (bot.collection, LOCAL_64) == bot.pair()
     assert untouched == contents(world, layout, bot.collection)
+
+
+def hits_at_5(world: World, layout: Layout, name: str, ref: EmbeddingRef) -> float:
+    """The share of rows that the second half of their text finds among the first five."""
+    key = next(iter(layout.columns))
+    keys = [layout.row(i, text)[key] for i, text in enumerate(TEXTS)]
+    halves = [text[len(text) // 2 :] for text in TEXTS]
+    questions = [list(map(float, vector)) for vector in rows.embedded(ref, halves)]
+    found = world.milvus.search(name, questions, limit=5, consistency_level="Strong")
+    hits = [key in [hit.id for hit in hits] for key, hits in zip(keys, found, strict=True)]
+    return sum(hits) / len(hits)
 
 
 def contents(world: World, layout: Layout, name: str) -> list[tuple[dict[str, Any], list[float]]]:

@@ -91,9 +91,11 @@ def test_a_model_that_does_not_answer_alike_is_left_and_gone_back_to() -> None:
 
 
 def test_a_target_of_such_a_model_is_verified_by_how_it_answers() -> None:
-    world = World(40, embedders=Restless(0.06, "large"))
+    world = World(40, {"verify_sample": 10}, embedders=Restless(0.06, "large"))
     migration = world.complete()
     assert Status.COMPLETED == migration.status, migration.error
+    checks = {check["name"]: check for check in (migration.verification or {})["checks"]}
+    assert checks["vectors_of_their_text"]["details"]["threshold"] < 0.999
 
 
 def test_a_model_that_answers_anything_proves_nothing() -> None:
