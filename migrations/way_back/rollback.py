@@ -230,5 +230,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             # What a writer has doubled meanwhile, or a model that is gone, is no reason to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,
             "unproven_text": True,
+            # What the bot had before is what it had, however its roles look.
+            "unusual_roles": True,
         }
     )

@@ -355,3 +355,15 @@ def test_a_model_that_is_gone_is_not_needed_to_ask_the_old_collection() -> None:
     assert Status.COMPLETED is done.status
     (asked,) = [c for c in (done.verification or {})["checks"] if c["name"] == "retrieval"]
     assert (len(TEXTS), 1.0) == (asked["details"]["queries"], asked["details"]["recall_before"])
+
+
+def test_roles_that_were_the_wrong_way_round_before_do_not_bar_the_way_back() -> None:
+    exchanged = Roles(TextRole(prefix="ask> "), TextRole(prefix="doc> "))
+    stated = {"document_role": exchanged.documents, "query_role": exchanged.queries}
+    world = a_world(ref_of(INHOUSE, exchanged), **stated)
+    done = world.complete(**to("large"))
+    assert Status.COMPLETED is done.status
+    back = world.system.rollback(OWNER, done.id).migration
+    world.deliver()
+    assert Status.COMPLETED is world.now(back).status
+    assert exchanged == world.bot.live.embedding.roles
