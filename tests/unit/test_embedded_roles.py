@@ -245,10 +245,14 @@ def test_the_bots_own_model_is_the_same_unless_another_role_is_stated() -> None:
     with pytest.raises(SameModel):
         world.start(**to(plain.model))
     known = known_roles(plain.model) or Roles()
+    with pytest.raises(UnusualRoles):
+        world.start(**to(plain.model, document_role=known.documents))
+    newer = world.complete(**to(plain.model, version="2"))
+    assert plain.model_copy(update={"version": "2"}) == world.now(newer).config.target
     wish = {"document_role": known.documents, "query_role": known.queries}
     done = world.complete(**to(plain.model, **wish))
     assert Status.COMPLETED is done.status
-    assert known == world.bot.live.embedding.roles
+    assert (known, "2") == (world.bot.live.embedding.roles, world.bot.live.embedding.version)
     assert [] == world.wrongly_embedded(world.bot.live.collection, ref_of(plain.model))
 
 
