@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from migrations.bots.embedded_text import Found, find_recipe, prove_recipe, require_texts
 from migrations.embedding.work import Work
@@ -27,6 +28,7 @@ from migrations.model.roles import PLAIN, Roles, TextRole, queries_beside
 from migrations.model.texts import Recipe
 from migrations.ports.embedders import Embedders
 
+T = TypeVar("T")
 #: What a provider says of a role alone, so that another one may still be the right one.
 _OF_THE_ROLE = (InvalidConfiguration, ProviderRefuses, TextRefused)
 
@@ -41,30 +43,31 @@ def target_manner(
     Raises:
         UnusualRoles: it is stated otherwise than is known, and nobody says that it is meant.
     """
-    if wish.says_nothing and _same_model(live, target):
-        return live.manner
     assumed = embedders.assumed_roles(target.provider, target.model)
-    roles = Roles(
-        assumed.documents if wish.document_role is None else wish.document_role,
-        assumed.queries if wish.query_role is None else wish.query_role,
+    base = live.manner if _same_model(live, target) else _in_roles(assumed)
+    asked = Manner(
+        document_role=_or(wish.document_role, base.document_role),
+        query_role=_or(wish.query_role, base.query_role),
+        version=_or(wish.version, base.version),
+        normalized=wish.normalized or base.normalized,
     )
     known = embedders.known_roles(target.provider, target.model)
-    if known is not None and roles not in {known, assumed} and not wish.unusual_roles:
-        raise UnusualRoles(_unusual(target, known, roles))
-    return _manner(wish, roles)
+    usual = {known, assumed, base.roles}
+    if known is not None and asked.roles not in usual and not wish.unusual_roles:
+        raise UnusualRoles(_unusual(target, known, asked.roles))
+    return asked
 
 
 def _same_model(one: EmbeddingRef, other: EmbeddingRef) -> bool:
     return one.in_manner(AS_IT_COMES) == other.in_manner(AS_IT_COMES)
 
 
-def _manner(wish: HowEmbedded, roles: Roles) -> Manner:
-    return Manner(
-        document_role=roles.documents,
-        query_role=roles.queries,
-        version=wish.version,
-        normalized=wish.normalized,
-    )
+def _in_roles(roles: Roles) -> Manner:
+    return Manner(document_role=roles.documents, query_role=roles.queries)
+
+
+def _or(stated: T | None, base: T) -> T:
+    return base if stated is None else stated
 
 
 def _unusual(ref: EmbeddingRef, known: Roles, stated: Roles) -> str:
@@ -138,7 +141,8 @@ def _candidate(
     roles = Roles(documents, queries)
     if not wish.unusual_roles:
         require_usual_queries(ref, known, roles)
-    return ref.in_manner(_manner(wish, Roles(documents, queries)))
+    told = {"version": wish.version, "normalized": wish.normalized}
+    return ref.in_manner(_in_roles(roles).model_copy(update=told))
 
 
 def require_usual_queries(ref: EmbeddingRef, known: Roles | None, roles: Roles) -> None:

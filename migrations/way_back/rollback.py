@@ -245,5 +245,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             if config.over_long is OverLong.REFUSE
             else config.over_long,
             "postpone": False,
+            # What the bot had before is what it had, however its roles look.
+            "unusual_roles": True,
         }
     )

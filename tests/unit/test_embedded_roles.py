@@ -247,10 +247,14 @@ def test_the_bots_own_model_is_the_same_unless_another_role_is_stated() -> None:
     with pytest.raises(SameModel):
         world.start(**to(plain.model))
     known = known_roles(plain.model) or Roles()
+    with pytest.raises(UnusualRoles):
+        world.start(**to(plain.model, document_role=known.documents))
+    newer = world.complete(**to(plain.model, version="2"))
+    assert plain.model_copy(update={"version": "2"}) == world.now(newer).config.target
     wish = {"document_role": known.documents, "query_role": known.queries}
     done = world.complete(**to(plain.model, **wish))
     assert Status.COMPLETED is done.status
-    assert known == world.bot.live.embedding.roles
+    assert (known, "2") == (world.bot.live.embedding.roles, world.bot.live.embedding.version)
     assert [] == world.wrongly_embedded(world.bot.live.collection, ref_of(plain.model))
 
 
@@ -357,3 +361,15 @@ def test_a_model_that_is_gone_is_not_needed_to_ask_the_old_collection() -> None:
     assert Status.COMPLETED is done.status
     (asked,) = [c for c in (done.verification or {})["checks"] if c["name"] == "retrieval"]
     assert (len(TEXTS), 1.0) == (asked["details"]["queries"], asked["details"]["recall_before"])
+
+
+def test_roles_that_were_the_wrong_way_round_before_do_not_bar_the_way_back() -> None:
+    exchanged = Roles(TextRole(prefix="ask> "), TextRole(prefix="doc> "))
+    stated = {"document_role": exchanged.documents, "query_role": exchanged.queries}
+    world = a_world(ref_of(INHOUSE, exchanged), **stated)
+    done = world.complete(**to("large"))
+    assert Status.COMPLETED is done.status
+    back = world.system.rollback(OWNER, done.id).migration
+    world.deliver()
+    assert Status.COMPLETED is world.now(back).status
+    assert exchanged == world.bot.live.embedding.roles
