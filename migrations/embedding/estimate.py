@@ -45,7 +45,11 @@ def estimate(
     validated = min(chunks, validated)
     old = bot.live.embedding
     again = _tokens(services, target, texts, verified)
-    asked, old_asked = (_question_tokens(services, ref, texts, chunks) for ref in (target, old))
+    golden = [query.text for query in services.store.golden_queries(bot.bot_id)]
+    asked, old_asked = (
+        _question_tokens(services, ref, texts, chunks) + _tokens(services, ref, golden, len(golden))
+        for ref in (target, old)
+    )
     tokens = _tokens(services, target, texts, chunks + verified) + asked
     old_tokens = _tokens(services, old, texts, validated) + old_asked
     seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
@@ -79,7 +83,7 @@ def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int) -> s
 def _verification_basis(again: int, asked: int) -> str:
     return (
         f"Verification: {again} tokens by the new model for texts that are embedded again, "
-        f"{asked} by both for parts of texts; neighbourhoods take none."
+        f"{asked} by both for parts of texts and golden queries; neighbourhoods take none."
     )
 
 
