@@ -81,7 +81,8 @@ class MigrationItem(ResponseBody):
     )
     finished_at: datetime | None = Field(description="When it ended.", examples=[None])
     deadline_at: datetime = Field(
-        description="When it is rolled back unless it has switched by then.",
+        description="When it is rolled back unless it has switched by then; while it is waiting "
+        "no deadline runs, and it has its whole time again from when it goes on.",
         examples=["2026-11-03T10:00:00Z"],
     )
     links: dict[str, str] = Field(

@@ -88,8 +88,8 @@ class MigrationReportResponse(ResponseBody):
         examples=[{}],
     )
     gates: dict[str, Any] = Field(
-        description="What was asked at the start: 'asked', and 'reason'.",
-        examples=[{"asked": {}, "reason": None}],
+        description="Gates that were asked for at the start, why, and by whom.",
+        examples=[{"asked": {"recall": 0.8}, "reason": "Few texts.", "by": "acme"}],
     )
 
     @classmethod
@@ -112,5 +112,6 @@ class MigrationReportResponse(ResponseBody):
             gates={
                 "asked": dict(migration.config.gates),
                 "reason": migration.config.gates_reason,
+                "by": migration.requested_by,
             },
         )

@@ -119,7 +119,8 @@ def _with_its_prefix(
         )
     documents = TextRole(prefix=found.prefix)
     queries = queries_beside(documents) if wish.query_role is None else wish.query_role
-    manner = _manner(wish, Roles(documents, queries))
+    roles = {"document_role": documents, "query_role": queries}
+    manner = embedding.manner.model_copy(update=roles)
     return embedding.in_manner(manner), replace(found, prefix="")
 
 

@@ -53,7 +53,12 @@ def estimate(
     validated = min(chunks, validated)
     old = bot.live.embedding
     questions = _questions(target, verified + min(2 * chunks, asked_in_roles))
-    asked, old_asked = (_question_tokens(services, ref, texts, chunks) for ref in (target, old))
+    golden = [query.text for query in services.store.golden_queries(bot.bot_id)]
+    asked, old_asked = (
+        _question_tokens(services, ref, texts, chunks)
+        + _tokens(services, ref, ref.query_role, golden, len(golden))
+        for ref in (target, old)
+    )
     again = _tokens(services, target, target.document_role, texts, verified)
     again += _tokens(services, target, target.query_role, texts, _questions(target, verified))
     tokens = _tokens(services, target, target.document_role, texts, chunks + verified) + asked
@@ -98,7 +103,7 @@ def _tokens_basis(sampled: int, chunks: int, verified: int, validated: int, ques
 def _verification_basis(again: int, asked: int) -> str:
     return (
         f"Verification: {again} tokens by the new model for texts that are embedded again, "
-        f"{asked} by both for parts of texts; neighbourhoods take none."
+        f"{asked} by both for parts of texts and golden queries; neighbourhoods take none."
     )
 
 

@@ -45,7 +45,7 @@ def execute(run: Run) -> Verified:
     pairs = run.patiently(lambda: ask_with_stored(run, sample, found.as_of))
     judge_neighbourhoods(run, pairs, found.source.chunks, report)
     run.patiently(lambda: judge_retrieval(run, sample, pairs, again, found.as_of, report))
-    judge_parts(run, sample, found.as_of, report)
+    judge_parts(run, sample, found.source.chunks, found.as_of, report)
     judge_golden(run, found.as_of, report)
     wait_for_flush()
     run.patiently(lambda: judge_content(run, found, report))

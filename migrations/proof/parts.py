@@ -28,8 +28,8 @@ from migrations.run.run import Run
 
 #: With fewer questions a share says nothing.
 FEWEST = 10
-#: Where the old collection finds less, finding as little afterwards says nothing either.
-FOUND_BEFORE = 0.2
+#: Where the old collection finds no more above chance, finding as little says nothing either.
+FOUND_BEFORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ class _Asked:
     new: Sequence[Hit]
 
 
-def judge_parts(run: Run, sample: Sequence[Chunk], as_of: Moment, report: Report) -> None:
-    """Ask both collections for sampled chunks by a part of their text, each with its own model."""
+def judge_parts(
+    run: Run, sample: Sequence[Chunk], rows: int, as_of: Moment, report: Report
+) -> None:
+    """Ask both collections for sampled chunks by a part of their text, each with its own model.
+
+    ``rows`` is how many the source holds.
+    """
     parts = parts_of(run, sample)
     if not parts:
         _not_asked(report, "No sampled text is long enough for a part of it to be asked for.")
@@ -56,12 +61,12 @@ def judge_parts(run: Run, sample: Sequence[Chunk], as_of: Moment, report: Report
     if not asked:
         _not_asked(report, "Neither model takes any of the parts.")
         return
-    _judge(run, asked, report)
+    _judge(run, asked, rows, report)
     hits_before, hits_after = [one.old for one in asked], [one.new for one in asked]
     report_scores(report, hits_before, hits_after, smaller_is_better=run.source.metric == "L2")
 
 
-def _judge(run: Run, asked: Sequence[_Asked], report: Report) -> None:
+def _judge(run: Run, asked: Sequence[_Asked], rows: int, report: Report) -> None:
     k = run.services.settings.recall_at
     before, after = (_recall((o.key, o.old) for o in asked), _recall((o.key, o.new) for o in asked))
     told = f"Asked with a part of their text, {before:.1%} of {len(asked)} chunks are among the "
@@ -74,7 +79,7 @@ def _judge(run: Run, asked: Sequence[_Asked], report: Report) -> None:
     }
     if len(asked) < FEWEST:
         report.add("parts_of_texts", True, f"{told} So few say nothing.", **figures)
-    elif before < FOUND_BEFORE:
+    elif before - min(1.0, k / rows) < FOUND_BEFORE:
         report.add("parts_of_texts", True, f"{told} So little before says nothing.", **figures)
     else:
         judge_share(run, report, "parts_of_texts", "part_recall", after, told, of=before, **figures)

@@ -27,6 +27,11 @@ from migrations.proof.lengths import report_lengths
 from migrations.proof.reservoir import Reservoir
 from migrations.run.run import Run
 
+#: Metrics that tell a vector from the same direction at another length.
+LENGTHS_COUNT = frozenset({"IP", "L2"})
+#: What two embeddings of one text may differ by in length.
+SAME_LENGTH = 0.01
+
 
 class KeySample(Reservoir):
     """As many keys as are to be verified, the same for the same run and keys."""
@@ -86,6 +91,8 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         threshold=verdict.threshold,
         examples=[str(key) for key in strangers[:10]],
     )
+    if not kept and well_formed:
+        _judge_lengths(run, judged, again, report)
     asked = verdict.cosines.keys() - set(strangers) if kept else {c.key for c in judged or sample}
     return {key: again[key] for key in asked & again.keys()}
 
@@ -125,6 +132,34 @@ def _judge_kept(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) 
         threshold=threshold_by(run.services.settings) if least is None else least,
     )
     return replace(verdict, too_many=as_before(before.share_of_strangers if before else 0.0))
+
+
+def _judge_lengths(
+    run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector], report: Report
+) -> None:
+    """Where the metric looks at lengths, a vector of another length is another vector."""
+    if run.target.metric not in LENGTHS_COUNT:
+        return
+    ratios = {
+        chunk.key: float(np.linalg.norm(_vector(chunk)) / np.linalg.norm(again[chunk.key]))
+        for chunk in chunks
+        if chunk.key in again
+    }
+    others = [key for key, ratio in ratios.items() if not abs(ratio - 1) <= SAME_LENGTH]
+    report.add(
+        "lengths",
+        not others,
+        f"{len(ratios) - len(others)} of {len(ratios)} sampled vectors have the length that the "
+        f"model gives them; {run.target.metric} looks at it.",
+        shortest=min(ratios.values(), default=None),
+        longest=max(ratios.values(), default=None),
+        examples=[str(key) for key in others[:10]],
+    )
+
+
+def _vector(chunk: Chunk) -> Vector:
+    assert chunk.vector is not None  # noqa: S101 # read with its vector
+    return chunk.vector
 
 
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:

@@ -48,6 +48,25 @@ def test_a_bot_is_moved_to_the_new_model_while_it_answers_and_nothing_is_lost(
     world.assert_all_well(bot)
 
 
+def test_a_postponed_switch_waits_is_reported_and_goes_on_when_it_is_asked_for(
+    world: World,
+) -> None:
+    bot = world.seed_bot(60)
+    run = bot.start(LARGE, postpone=True)
+    waits = run.ends("waiting")
+    assert ["postponed"] == waits["decision"]["waits_for"]
+    assert SMALL == bot.pair()[1]
+    page = bot.api.get(f"{waits['links']['report']}?format=html")
+    assert 200 == page.status
+    assert "Nobody has accepted it" in page.body
+    for _ in range(2):
+        expect(202, bot.api.post(waits["links"]["switch"]))
+    done = run.ends("completed")
+    assert OWNER == done["decision"]["accepted_by"]
+    assert LARGE == bot.pair()[1]
+    world.assert_all_well(bot)
+
+
 def test_the_progress_tells_batches_chunks_tokens_and_rate_while_it_goes_on(world: World) -> None:
     bot = world.seed_bot(120)
     world.provider.control({"reset": True})

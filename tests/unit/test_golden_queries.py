@@ -9,6 +9,7 @@ import pytest
 
 from migrations.model.errors import ProviderUnavailable
 from migrations.model.golden import MOST_QUERIES, GoldenQuery, id_of
+from migrations.model.requests import EstimateRequest
 from migrations.model.runs import Migration
 from migrations.model.states import Status
 from migrations.proof.golden import ndcg, recall
@@ -92,6 +93,16 @@ def test_ndcg_is_that_of_the_ranking(keys: list[str], expected: float) -> None:
 
 def test_a_key_may_be_written_as_a_number_or_as_its_digits() -> None:
     assert 1.0 == recall(["7", "8"], [7, "8"])
+
+
+def test_the_estimate_counts_what_golden_queries_take_of_both_models() -> None:
+    world = World()
+    wish = EstimateRequest("bot", "fake", "large")
+    before = world.manager.estimate_migration_time(OWNER, wish).estimate
+    world.system.set_golden_queries(OWNER, "bot", [GoldenQuery("a", "12345678")] * 3)
+    after = world.manager.estimate_migration_time(OWNER, wish).estimate
+    assert 2 * 3 * 2 == after.verification_tokens - before.verification_tokens
+    assert 2 * 3 * 2 == after.tokens - before.tokens
 
 
 # --- over HTTP ------------------------------------------------------------------

@@ -101,6 +101,15 @@ def test_a_model_that_finds_by_whole_texts_alone_is_seen() -> None:
     assert not check(migration, "parts_of_texts")["passed"]
 
 
+def test_where_the_old_collection_finds_them_by_chance_nothing_is_judged() -> None:
+    """The stub's vector of a part has nothing to do with that of its text."""
+    texts = [f"a text that is long enough for a part of it, number {i}" for i in range(25)]
+    migration = World(texts).complete()
+    assert Status.COMPLETED == migration.status
+    seen = check(migration, "parts_of_texts")
+    assert "says nothing" in seen["message"]
+
+
 def test_no_more_parts_are_asked_than_the_settings_say() -> None:
     migration = world_of(Words(), verify_questions=12).complete()
     assert 12 == check(migration, "parts_of_texts")["details"]["questions"]

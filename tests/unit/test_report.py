@@ -14,6 +14,8 @@ from migrations.model.report import Check
 from migrations.model.states import Status
 from migrations.proof.not_compared import not_compared
 from tests.fakes.api_client import ACME, Api
+from tests.fakes.embedders import LOCAL_256
+from tests.fakes.world import row_of
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def test_the_report_says_what_was_compared_how_much_and_what_was_not(api: Api) -
 def test_a_run_that_was_taken_back_for_what_was_found_keeps_its_report(api: Api) -> None:
     migration = api.start()
     api.world.deliver(before="migrations.phase.verification")
-    api.world.write("k003", "another", collection=migration.target_collection)
+    another = row_of("k003", "another", LOCAL_256)
+    api.world.vectors.put(migration.target_collection, another)
     api.world.settle()
     assert Status.ROLLED_BACK == api.stored(str(migration.id)).status
     report = api.get(f"/embeddings/migration/{migration.id}/report").json
