@@ -55,7 +55,8 @@ def _store(variant: str, uri: str, collection: str, dimension: int) -> Any:
             more["vector_field"] = ["dense", "sparse"]
             # milvus-lite takes no other than this one, which others choose by themselves.
             sparse = {"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "BM25"}
-            more["index_params"] = [{"index_type": "AUTOINDEX", "metric_type": "COSINE"}, sparse]
+            dense = {"index_type": "AUTOINDEX", "metric_type": "COSINE"}
+            more |= {"index_params": [dense, sparse], "search_params": [dense, sparse]}
         case "two embeddings":
             # The second one is of another length for good: it is not what is migrated.
             model = [model, Model(64, before="a note: ")]
