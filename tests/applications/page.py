@@ -13,7 +13,6 @@ from tests.applications.verdicts import (
     APPLICATIONS,
     LITE,
     REAL,
-    TODAY,
     CannotBe,
     IsRefused,
     Migrates,
@@ -37,9 +36,7 @@ def _row(name: str) -> str:
     entry = APPLICATIONS[name]
     text = _code(entry.text) if entry.text else "none stands in its rows"
     stated = {
-        json.dumps(on.stated)
-        for engine, on in entry.on.items()
-        if isinstance(on, Migrates) and on.stated and (engine, name) not in TODAY
+        json.dumps(on.stated) for on in entry.on.values() if isinstance(on, Migrates) and on.stated
     }
     said = " or ".join(f"`{one}`" for one in sorted(stated)) or "nothing"
     return f"| {name} | {text} | {said} | {_verdict(LITE, name)} | {_verdict(REAL, name)} |"
@@ -50,8 +47,6 @@ def _code(value: object) -> str:
 
 
 def _verdict(engine: str, name: str) -> str:
-    if (engine, name) in TODAY:
-        return "refused, yet"
     match APPLICATIONS[name].on[engine]:
         case Migrates(stated):
             return "migrates when stated" if stated else "migrates"
