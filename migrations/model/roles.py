@@ -5,9 +5,10 @@ put round it (``passage: ``, ``query: ``) or by a parameter of the request (``in
 A document that was embedded in the wrong role has a vector that is near the right one and
 is found less often; nothing fails.
 
-What is known here are the words of the models' own cards and of the providers' API
-references, read in November 2026. Data and look-up only: what a bot's vectors were made
-with is not decided by a name, see :mod:`migrations.bots.embedded_text`.
+What is known here was gathered in November 2026 from copies of the models' cards, of the
+providers' API references and from public code; the comments name what it goes back to. Where
+it matters, look at your model's own card. Data and look-up only: what a bot's vectors were
+made with is not decided by a name, see :mod:`migrations.bots.embedded_text`.
 """
 
 from __future__ import annotations

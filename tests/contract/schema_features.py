@@ -222,10 +222,17 @@ FEATURES: list[Feature] = [
     ),
     Feature(
         "a key that Milvus gives",
-        Refused("assigned by Milvus"),
-        Refused("assigned by Milvus"),
+        EQUAL,
+        EQUAL,
         _field("pk", auto_id=True),
         key=("pk", DataType.INT64, {"auto_id": True}),
+    ),
+    Feature(
+        "a key of VARCHAR that Milvus gives",
+        Absent("must be INT64"),
+        Refused("assigned by Milvus (auto_id) as VARCHAR"),
+        _field("pk", auto_id=True),
+        key=("pk", DataType.VARCHAR, {"auto_id": True, "max_length": 64}),
     ),
     # --- columns ----------------------------------------------------------------
     _column(DataType.BOOL, True, EQUAL, EQUAL),
