@@ -33,8 +33,8 @@ SPEAKS = "The model small was not found; param dimensions, code model_not_found"
 LONGER = [f"k{i:06}" for i in range(150, 160)]
 #: Of a call; a request of 40 texts takes the slow stub longer, one of 20 does not.
 PATIENCE_SECONDS, SECONDS_PER_TEXT = 3.0, 0.1
-#: Texts that validation sends: fifty, and two of our own.
-VALIDATED = 52
+#: Texts that validation sends: fifty and two of our own, twenty once more and one of our own.
+VALIDATED = 73
 INGRESS = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
 IN_200 = '{"error": {"message": "No instances left for {text}", "type": "upstream"}}'
 
