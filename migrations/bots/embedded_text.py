@@ -213,7 +213,9 @@ class _Search:
         explained = candidate.verdict.cosines.keys() - set(candidate.verdict.strangers)
         unexplained_first = sorted(self.rows, key=lambda row: row.key in explained)
         few = replace(self, rows=unexplained_first)
-        tried = [Asked(candidate.recipe, prefix) for prefix in PREFIXES]
+        # Before what is in a role already nobody puts another one.
+        prefixes = PREFIXES if self.questions.ref.document_role.is_plain else ()
+        tried = [Asked(candidate.recipe, prefix) for prefix in prefixes]
         tried += [Asked(recipe) for recipe in self._changes(candidate.recipe)]
         ranked = few.ranked(tried, CHANGED_GLANCE, MOST_CHANGED)
         best = max(ranked, key=lambda one: one.verdict.explained)  # the first of several

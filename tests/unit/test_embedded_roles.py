@@ -196,6 +196,18 @@ def test_a_bot_that_was_embedded_without_roles_stays_plain(model: str) -> None:
     assert Status.COMPLETED is world.complete(**to("large")).status
 
 
+def test_words_found_before_each_text_of_an_unknown_model_are_the_role_of_its_documents() -> None:
+    passages = Roles(TextRole(prefix="passage: "), TextRole(prefix="query: "))
+    world = a_world()
+    rows = [row_of(i, text, ref_of(INHOUSE, passages)) for i, text in enumerate(TEXTS)]
+    world.vectors.seed("inhouse", rows, DIMENSION)
+    bot = world.system.register_bot(OWNER, BotRegistration("in", "inhouse", "fake", INHOUSE))
+    assert (ref_of(INHOUSE, passages), FieldRecipe(field=TEXT_FIELD)) == (
+        bot.live.embedding,
+        bot.recipe,
+    )
+
+
 @pytest.mark.parametrize("which", ["swapped", "missing"])
 @pytest.mark.parametrize("model", FAMILIES.values(), ids=FAMILIES)
 def test_a_role_stated_of_a_bot_that_its_vectors_contradict_is_refused(
