@@ -291,5 +291,6 @@ def averaged(recipe: FieldRecipe, text: str) -> Any:
 
 def test_what_was_put_before_each_text_is_named_and_is_no_part_of_the_text() -> None:
     rows = [row(i, "passage: text {}", text="text {}") for i in range(12)]
-    sentence = refusal(world_with(["text"], rows))
-    assert "for the text field 'text' with 'passage: ' before it" in sentence
+    world = world_with(["text"], rows)
+    assert "text" == register(world)
+    assert "passage: " == world.system.bot(OWNER, "zoo").live.embedding.document_role.prefix

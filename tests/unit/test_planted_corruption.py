@@ -73,15 +73,15 @@ class RealWorld(World):
     # --- what is done to the target behind everybody's back ---
 
     def vector(self, target: str, key: str) -> Any:
-        return self.vectors._held(target).rows[key][1]
+        return self.vectors._held(target).rows[key].vector
 
     def set_vector(self, target: str, key: str, vector: Any) -> None:
-        fields, _ = self.vectors._held(target).rows[key]
-        self.vectors._held(target).rows[key] = (fields, np.asarray(vector, dtype=np.float32))
+        rows = self.vectors._held(target).rows
+        rows[key] = rows[key]._replace(vector=np.asarray(vector, dtype=np.float32))
 
     def embed_all(self, target: str, text_of: Callable[[dict[str, Any]], str]) -> None:
         rows = self.vectors._held(target).rows
-        vectors = embedded([text_of(fields) for fields, _ in rows.values()])
+        vectors = embedded([text_of(row.fields) for row in rows.values()])
         for key, vector in zip(list(rows), vectors, strict=True):
             self.set_vector(target, str(key), vector)
 
@@ -105,8 +105,7 @@ def key_of(number: int) -> str:
 
 
 def row(world: World, target: str, key: str) -> dict[str, Any]:
-    fields, _ = world.vectors._held(target).rows[key]
-    return dict(fields)
+    return dict(world.vectors._held(target).rows[key].fields)
 
 
 def verified(world: RealWorld, plant: Callable[[Any, str], object]) -> Migration:
