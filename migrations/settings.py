@@ -257,6 +257,15 @@ class Settings(BaseSettings):
         gt=0,
         description="How often the target of a postponed switch catches up with its source",
     )
+    canary_hours: float = Field(
+        default=1,
+        ge=0,
+        description="How long after a switch the live collection is asked canary questions, "
+        "with each sweep; 0 for never",
+    )
+    canary_questions: int = Field(
+        default=20, ge=0, description="Chunks that are asked for by their own text each time"
+    )
     sweep_first_seconds: float = Field(
         default=30, ge=0, description="When, after it ended, a run looks for late writes"
     )

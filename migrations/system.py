@@ -29,6 +29,7 @@ from migrations.model.errors import (
     NoActiveMigration,
     NoLongerKept,
     NotAllowed,
+    ReembedError,
     SameModel,
 )
 from migrations.model.golden import GoldenQuery
@@ -39,10 +40,12 @@ from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
+from migrations.proof.canaries import breaches
 from migrations.proof.not_compared import checks_of, not_compared
 from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting, kept_of
+from migrations.way_back.late_writes import SweepResult, sweep_when_due
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)
@@ -231,6 +234,7 @@ class EmbeddingMigrationSystem:
             gates=self._gates(request),
             gates_reason=request.gates_reason,
             postpone=request.postpone,
+            rollback_on_breach=request.rollback_on_breach,
             old_model_gone=request.old_model_gone,
             vector_lengths=request.vector_lengths,
             unusual_roles=request.unusual_roles,
@@ -388,6 +392,34 @@ class EmbeddingMigrationSystem:
         bot = self._services.store.bot(migration.bot_id)
         rollback.require_way_back(self._services, bot, migration)
         return self._create(rollback.reverse_run(bot, migration, caller.owner))
+
+    def sweep(self, migration_id: UUID) -> SweepResult | None:
+        """The sweep of a run that is due now, and whether the live collection still answers.
+
+        None when the sweep did not get through. Raises Superseded, PermanentError.
+        """
+        swept = sweep_when_due(self._services, self._services.store.migration(migration_id))
+        self.ask_canaries(migration_id)
+        return swept
+
+    def ask_canaries(self, migration_id: UUID) -> list[str]:
+        """Ask the live collection; what it answers worse than before, each in a sentence.
+
+        Whoever watches the migration is warned; where the run allows it, it is taken back.
+        """
+        store = self._services.store
+        migration = store.migration(migration_id)
+        found = breaches(self._services, migration)
+        if not found:
+            return []
+        store.tell_breaches(migration_id, found)
+        log.warning("canaries_breached", migration_id=str(migration_id), breaches=found)
+        if migration.config.rollback_on_breach:
+            try:
+                self.rollback(Caller(migration.owner), migration_id)
+            except ReembedError as error:  # somebody takes it back already, among others
+                log.warning("not_rolled_back", code=error.code, reason=error.message)
+        return found
 
     def repair(self, migration_id: UUID) -> Migration:
         """Run the compensation of a stuck migration again. Raises TransitionRefused."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from migrations.model import task_names as names
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.states import Phase
-from migrations.way_back import kept, late_writes
+from migrations.way_back import kept
 from worker.application import app, assembly
 
 
@@ -68,8 +68,7 @@ def finish_rollback(migration_id: str, epoch: int) -> str:
 @app.task(name=names.SWEEP)
 def sweep(migration_id: str, epoch: int, number: int) -> dict[str, Any] | None:
     """Forward what was written to the old collection after the switch."""
-    services = assembly().services
-    result = late_writes.sweep_when_due(services, services.store.migration(UUID(migration_id)))
+    result = assembly().system.sweep(UUID(migration_id))
     return vars(result) if result else None
 
 

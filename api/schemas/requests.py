@@ -466,6 +466,13 @@ class MigrationStartRequest(_Consent, _Target):
         description="Wait before the switch, verified and kept up to date, until it is asked for.",
         examples=[False],
     )
+    rollback_on_breach: bool = Field(
+        default=False,
+        description="Roll back by itself when, in the first hour after the switch, the live "
+        "collection answers worse than the gates allow of what verification had found. Without "
+        "it that is a warning.",
+        examples=[False],
+    )
 
     def start(self, bot_id: str) -> StartRequest:
         return StartRequest(bot_id=bot_id, **{**self.sent(), "index": self.index})

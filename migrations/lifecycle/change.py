@@ -165,6 +165,16 @@ def conflicts_told(locked: LockedRun, count: int, came_back: Sequence[str] = ())
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
 
 
+BREACHED = "After the switch:"
+
+
+def breaches_told(locked: LockedRun, found: Sequence[str]) -> Change:
+    """The one warning of what canaries have found, as they found it last."""
+    others = [w for w in locked.migration.warnings if not w.startswith(BREACHED)]
+    warning = storable(f"{BREACHED} {' '.join(found)}")
+    return Change({"warnings": (*others, warning)}, "canaries_breached", {"breaches": list(found)})
+
+
 def drop_refused(locked: LockedRun, collection: str, warning: str) -> Change:
     """Somebody still writes to a kept collection."""
     others = [w for w in locked.migration.warnings if w != warning]

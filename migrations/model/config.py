@@ -223,6 +223,8 @@ class MigrationConfig(BaseModel):
     gates_reason: str | None = None
     #: Whether it waits before the switch until somebody says so.
     postpone: bool = False
+    #: Whether it is taken back by itself when canaries find less than its gates want.
+    rollback_on_breach: bool = False
     #: Whether nothing is asked of the old model, not even on a way back, which there is none of.
     old_model_gone: bool = False
     vector_lengths: VectorLengths = VectorLengths.REFUSE

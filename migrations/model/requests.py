@@ -127,6 +127,7 @@ class StartRequest(HowEmbedded):
     gates: Mapping[str, float] = field(default_factory=dict)
     gates_reason: str | None = None
     postpone: bool = False
+    rollback_on_breach: bool = False
 
 
 @dataclass(frozen=True)

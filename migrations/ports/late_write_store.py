@@ -48,6 +48,10 @@ class LateWriteStore(Protocol):
         """Keep what was not forwarded, the newest per key, and warn of it on the migration."""
         ...
 
+    def tell_breaches(self, migration_id: UUID, found: Sequence[str]) -> None:
+        """Warn on the migration of what canaries have found, instead of what they found before."""
+        ...
+
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]: ...
 
     def count_conflicts(self, bot_id: str) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from migrations.lifecycle.change import conflicts_told, jsonable, storable
+from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
@@ -109,6 +109,11 @@ class SqlLateWrites:
             total = _count(session, ConflictRecord.migration_id == migration_id)
             came_back = _came_back(session, migration_id)
             apply(session, locked, conflicts_told(locked, total, came_back))
+
+    def tell_breaches(self, migration_id: UUID, found: Sequence[str]) -> None:
+        with self._database.transaction() as session:
+            locked = lock_run(session, migration_id)
+            apply(session, locked, breaches_told(locked, found))
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
         wanted = (

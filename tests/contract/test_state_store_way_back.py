@@ -143,6 +143,14 @@ def test_conflicts_are_kept_the_newest_per_key_with_one_warning(state: World) ->
     assert ["conflicts_kept"] * 2 == state.told(migration)[-2:]
 
 
+def test_breaches_are_one_warning_as_they_were_found_last(state: World) -> None:
+    migration = state.reach(Status.COMPLETED)
+    state.store.tell_breaches(migration.id, ["Half of it is found.", "Nor is the rest."])
+    state.store.tell_breaches(migration.id, ["Nothing is found."])
+    assert ("After the switch: Nothing is found.",) == state.now(migration).warnings
+    assert ["canaries_breached"] * 2 == state.told(migration)[-2:]
+
+
 # --- held targets ---------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from migrations.lifecycle.change import conflicts_told, jsonable, storable
+from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
 from migrations.model.errors import Superseded
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import SnapshotPart, WrittenRow
@@ -72,6 +72,10 @@ class FakeLateWrites(StateRows):
                 kept[one.key] = Conflict(storable(one.key), jsonable(one.fields), one.reason)
             back = sorted(k for k, one in kept.items() if one.reason is ConflictReason.CAME_BACK)
             self._apply(held, conflicts_told(held, len(kept), back[:NAMED]))
+
+    def tell_breaches(self, migration_id: UUID, found: Sequence[str]) -> None:
+        with self._held(migration_id) as held:
+            self._apply(held, breaches_told(held, found))
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]:
         with self._transaction():
