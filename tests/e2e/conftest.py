@@ -37,8 +37,10 @@ def running_world(
 @pytest.fixture
 def world(running_world: World) -> Iterator[World]:
     """The running system, quiet before and after; a test brings a bot of its own."""
+    before = running_world.bots()
     yield running_world
     running_world.settle()
+    running_world.forget_bots(but=before)
 
 
 @pytest.fixture(scope="module")
