@@ -27,11 +27,17 @@ from tests.services.databases import (
 )
 from tests.services.processes import LongestFirst
 from tests.services.servers import running
+from tests.services.shared import close_what_is_left
 
 
 @pytest.hookimpl(optionalhook=True)  # unknown where xdist is switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
     return LongestFirst(config, log)
+
+
+@pytest.hookimpl(trylast=True)  # when the test's own fixtures are over
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    close_what_is_left(None if nextitem is None else nextitem.path)
 
 
 # --- one server a session -------------------------------------------------------

@@ -477,10 +477,11 @@ def test_vectors_beside_the_embedded_one_are_read_and_written_bit_for_bit(lite: 
 
 def test_a_search_is_made_with_the_schemas_parameters(standalone: World) -> None:
     made = standalone.collection()
-    wrong = replace(made, search_params={"ef": 1})
-    write(standalone.store, made, [chunk(f"k{i}") for i in range(5)])
-    with pytest.raises(VectorStoreRefused, match="ef"):
-        standalone.store.search(wrong, vectors(1), limit=5, output_fields=[])
+    near_only = replace(made, search_params={"radius": 0.99})
+    written = write(standalone.store, made, [chunk(f"k{i}") for i in range(5)])
+    (all_hits,) = standalone.store.search(made, written[:1], limit=5, output_fields=[])
+    (hits,) = standalone.store.search(near_only, written[:1], limit=5, output_fields=[])
+    assert (5, ["k0"]) == (len(all_hits), [hit.key for hit in hits])
 
 
 def test_a_collection_is_loaded_once_in_the_default_group_unless_somebody_says_otherwise(

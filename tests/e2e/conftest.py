@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
 from tests.harness.world import Servers, World
 from tests.services.databases import fresh_database, fresh_redis
+from tests.services.shared import closed_after
 
 #: Of the real Milvus: larger targets wait for their index before they are loaded.
 UNINDEXED_ROWS = 1_000
@@ -26,12 +29,15 @@ def running_world(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     """API and workers on milvus-lite, with failpoints."""
-    with fresh_database(postgres_server, database_template) as database:
+    with ExitStack() as opened:
+        database = opened.enter_context(fresh_database(postgres_server, database_template))
         servers = Servers(fresh_redis(redis_server), database, milvus_lite_server.url)
         # Flower asks for a login before it shows tasks, unless told otherwise.
         settings = {"FLOWER_UNAUTHENTICATED_API": "true"}
-        with World(servers, tmp_path_factory.mktemp("world"), settings) as world:
-            yield world
+        folder = tmp_path_factory.mktemp("world")
+        world = opened.enter_context(World(servers, folder, settings))
+        closed_after(Path(__file__).parent, opened.close)
+        yield world
 
 
 @pytest.fixture

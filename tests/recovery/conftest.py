@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.harness.ground import Ground, ground_on, own_stack
+from tests.services.shared import closed_after
 
 SETTINGS = {
     # Few slots, so that what a kill may cost is little.
@@ -19,10 +22,11 @@ SETTINGS = {
 def recovery_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """Two workers of each kind, failpoints, and a wire in front of every server."""
     folder = tmp_path_factory.mktemp("recovery")
-    with (
-        own_stack(folder / "servers") as stack,
-        ground_on(stack, folder / "world", settings=SETTINGS, wired=True) as ground,
-    ):
+    with ExitStack() as opened:
+        stack = opened.enter_context(own_stack(folder / "servers"))
+        world = ground_on(stack, folder / "world", settings=SETTINGS, wired=True)
+        ground = opened.enter_context(world)
+        closed_after(Path(__file__).parent, opened.close)
         yield ground
 
 

@@ -30,11 +30,11 @@ def application(gate: Path) -> Flask:
     services = FakeServices(world)
     validate_change = services.compatibility.validate_change
 
-    def hang(*wish: Any) -> Any:
+    def hang(*wish: Any, **agreed: Any) -> Any:
         print("validating", flush=True)
         while not gate.exists():
             time.sleep(0.02)
-        return validate_change(*wish)
+        return validate_change(*wish, **agreed)
 
     services.compatibility.validate_change = hang  # type: ignore[method-assign]
     print(started.migration.id, flush=True)
