@@ -65,8 +65,9 @@ class EmbeddingCompatibilityManager:
             )
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
-        report = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=MadeAs(index))
-        return ChangeValidation(bot, target, report)
+        made_as = MadeAs(index)
+        exam = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=made_as)
+        return ChangeValidation(bot, target, exam.report)
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
         """Which text of its rows the bot's model turns into the stored vectors.

@@ -33,17 +33,20 @@ from api.schemas.migrations import (
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
-from api.schemas.report import MigrationReportResponse, ReportQuery
-from api.schemas.requests import (
+from api.schemas.queries import (
     ActivePageQuery,
-    BotChangeRequest,
     BotPageQuery,
+    BotRemovalQuery,
+    KeyPageQuery,
+    ReportQuery,
+)
+from api.schemas.report import MigrationReportResponse
+from api.schemas.requests import (
+    BotChangeRequest,
     BotPath,
     BotRegistrationRequest,
-    BotRemovalQuery,
     EmbeddingValidationRequest,
     IdempotencyHeader,
-    KeyPageQuery,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationPath,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
 from pydantic import Field
 
+from api.schemas.checks import CheckItem
 from api.schemas.parts import (
     CURRENT_EXAMPLE,
     TARGET_EXAMPLE,
@@ -20,40 +19,7 @@ from migrations.model.answers import (
     TextDiagnosis,
 )
 from migrations.model.known_models import ModelInfo
-from migrations.model.report import Check, Report
 from migrations.model.texts import Recipe
-
-
-class CheckItem(ResponseBody):
-    """One thing that was looked at, and what was found."""
-
-    name: str = Field(description="What was looked at.", examples=["target_model_answers"])
-    passed: bool = Field(description="Whether it is as it should be.", examples=[True])
-    severity: Literal["error", "warning"] = Field(
-        description="Whether not passing stops a migration (error) or not (warning).",
-        examples=["error"],
-    )
-    message: str = Field(
-        description="What was found, in a sentence.",
-        examples=["The target model answers with 3072 dimensions, as expected."],
-    )
-    details: dict[str, Any] = Field(
-        description="Figures behind the sentence.", examples=[{"dimension": 3072}]
-    )
-
-    @classmethod
-    def of(cls, check: Check) -> CheckItem:
-        return cls(
-            name=check.name,
-            passed=check.passed,
-            severity="error" if check.severity == "error" else "warning",
-            message=check.message,
-            details=check.details,
-        )
-
-    @classmethod
-    def all_of(cls, report: Report) -> list[CheckItem]:
-        return [cls.of(check) for check in report.checks]
 
 
 class EmbeddingValidationResponse(ResponseBody):
@@ -81,7 +47,7 @@ class EmbeddingValidationResponse(ResponseBody):
             compatible=found.report.passed,
             current=EmbeddingItem.of(found.bot.live.embedding),
             target=EmbeddingItem.of(found.target),
-            checks=CheckItem.all_of(found.report),
+            checks=CheckItem.all_of(found.report.checks),
             errors=[check.message for check in found.report.errors],
             warnings=[check.message for check in found.report.warnings],
         )

@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from api.schemas.parts import EmbeddingItem, RequestPart, ResponseBody
+from api.schemas.checks import CheckItem
+from api.schemas.parts import EmbeddingItem, ResponseBody
 from migrations.model.answers import VerificationReport
 from migrations.model.states import Kind, Status
-
-
-class ReportQuery(RequestPart):
-    """A misspelt parameter is an error."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    place: ClassVar[str] = "query"
-
-    format: Literal["json", "html"] | None = Field(
-        default=None,
-        description="Left out, what the request accepts, else JSON.",
-        json_schema_extra={"example": "html"},
-    )
-
-
-class ReportCheckItem(ResponseBody):
-    """One thing that was looked at."""
-
-    name: str = Field(description="Its name.", examples=["neighbourhoods"])
-    passed: bool = Field(description="Whether it is as wanted.", examples=[True])
-    severity: str = Field(
-        description="What not passing means: 'error' fails the run, 'gate' lets it wait for a "
-        "person, 'warning' tells.",
-        examples=["gate"],
-    )
-    message: str = Field(
-        description="What was found, in a sentence.",
-        examples=["Of the 10 rows nearest to a row by stored vectors, 61.0% are the same."],
-    )
-    details: dict[str, Any] = Field(
-        description="Figures behind it.", examples=[{"overlap": 0.61, "chance": 0.002}]
-    )
 
 
 class MigrationReportResponse(ResponseBody):
@@ -74,7 +42,7 @@ class MigrationReportResponse(ResponseBody):
         description="When verification ended; null where it has not.",
         examples=["2026-11-03T09:20:00Z"],
     )
-    checks: list[ReportCheckItem] = Field(description="What was looked at.", examples=[[]])
+    checks: list[CheckItem] = Field(description="What was looked at.", examples=[[]])
     not_compared: list[str] = Field(
         description="What was not, each in a sentence.",
         examples=[["Questions of users: the bot has no golden queries."]],
@@ -105,7 +73,7 @@ class MigrationReportResponse(ResponseBody):
             source_collection=migration.source_collection,
             target_collection=migration.target_collection,
             verified_at=found.verified_at,
-            checks=[ReportCheckItem(**check.model_dump()) for check in found.checks],
+            checks=CheckItem.all_of(found.checks),
             not_compared=list(found.not_compared),
             tokens=dict(found.tokens),
             decision=migration.decision,

@@ -45,10 +45,6 @@ GateName = Literal[
     "golden_ndcg",
     "golden_recall",
 ]
-#: A bot is a row; a migration's progress is asked for one by one.
-MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
-#: A pair of keys is two numbers.
-MAX_KEYS_PAGE = 10_000
 
 
 DROP_ORIGINALS = (
@@ -93,69 +89,6 @@ class ProblemPath(RequestPart):
     code: str = Field(
         description="The last part of a problem document's 'type'.",
         json_schema_extra={"example": "bot-not-found"},
-    )
-
-
-class _PageQuery(RequestPart):
-    """A misspelt parameter is an error, as a field of a body is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    place: ClassVar[str] = "query"
-
-
-class BotPageQuery(_PageQuery):
-    limit: int = Field(
-        default=MAX_PAGE,
-        ge=1,
-        le=MAX_PAGE,
-        description="How many to answer at the most.",
-        json_schema_extra={"example": 100},
-    )
-    cursor: BotId | None = Field(
-        default=None,
-        description="The `next_cursor` of the answer before; left out, from the first on.",
-        json_schema_extra={"example": "support-bot"},
-    )
-
-
-class BotRemovalQuery(_PageQuery):
-    give_back_name: bool = Field(
-        default=False,
-        description="Whether the live collection gets the alias as its name, and the alias goes.",
-        json_schema_extra={"example": True},
-    )
-
-
-class ActivePageQuery(_PageQuery):
-    limit: int = Field(
-        default=MAX_PROGRESS_PAGE,
-        ge=1,
-        le=MAX_PROGRESS_PAGE,
-        description="How many to answer at the most.",
-        json_schema_extra={"example": 20},
-    )
-    cursor: UUID | None = Field(
-        default=None,
-        description="The `next_cursor` of the answer before; left out, from the oldest on.",
-        json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
-    )
-
-
-class KeyPageQuery(_PageQuery):
-    limit: int = Field(
-        default=MAX_KEYS_PAGE,
-        ge=1,
-        le=MAX_KEYS_PAGE,
-        description="How many to answer at the most.",
-        json_schema_extra={"example": 10_000},
-    )
-    after: int | None = Field(
-        default=None,
-        ge=-(2**63),
-        lt=2**63,
-        description="The `next_after` of the answer before; left out, from the first on.",
-        json_schema_extra={"example": 449500000000000001},
     )
 
 

@@ -87,10 +87,6 @@ class KeyedVectors:
         with_vectors: bool = False,
         as_of: Moment | None = None,
     ) -> Iterator[list[Chunk]]:
-        if schema.keyed_as is None:
-            return self._vectors.scan(
-                schema, within, page_size=page_size, with_vectors=with_vectors, as_of=as_of
-            )
         pages = self.scan_rows(
             schema, within, page_size=page_size, with_vectors=with_vectors, as_of=as_of
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from migrations.model.config import (
     DuplicateKeys,
@@ -34,17 +34,8 @@ class Agreed:
 
     @classmethod
     def by(cls, config: MigrationConfig, *, way_back: bool = False) -> Agreed:
-        return cls(
-            config.max_failed_ratio,
-            config.over_long,
-            config.duplicate_keys,
-            config.keys,
-            config.unproven_text,
-            config.old_model_gone,
-            config.vector_lengths,
-            config.unusual_roles,
-            way_back,
-        )
+        of_run = {one.name for one in fields(cls)} - {"way_back"}
+        return cls(**{name: getattr(config, name) for name in of_run}, way_back=way_back)
 
 
 NOTHING_AGREED = Agreed()

@@ -135,6 +135,12 @@ def content_of(chunks: Sequence[Chunk]) -> Content:
     return Content(len(chunks), digest % CONTENT_DIGESTS)
 
 
+def vector_of(chunk: Chunk) -> npt.NDArray[np.float32]:
+    """Of one that was read with its vector."""
+    assert chunk.vector is not None  # noqa: S101 # as said
+    return chunk.vector
+
+
 def stacked(chunks: Sequence[Chunk], dimension: int) -> Vectors:
     """The chunks' vectors, which must have been read, as one array of (len(chunks), dimension)."""
     import numpy as np

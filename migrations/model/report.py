@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+Severity = Literal["error", "gate", "warning"]
 #: The severity of a check that holds a run back without failing it.
-GATE = "gate"
+GATE: Final = "gate"
 
 
 class Check(BaseModel):
@@ -16,7 +17,7 @@ class Check(BaseModel):
     name: str
     passed: bool
     #: A failed check that only warns does not stop the migration; a gate waits for a person.
-    severity: str = "error"
+    severity: Severity = "error"
     message: str
     details: dict[str, Any] = Field(default_factory=dict)
 
@@ -44,7 +45,13 @@ class Report(BaseModel):
         return [c for c in self.checks if not c.passed and c.severity not in {"error", GATE}]
 
     def add(
-        self, name: str, passed: bool, message: str, *, severity: str = "error", **details: Any
+        self,
+        name: str,
+        passed: bool,
+        message: str,
+        *,
+        severity: Severity = "error",
+        **details: Any,
     ) -> None:
         self.checks.append(
             Check(name=name, passed=passed, message=message, severity=severity, details=details)

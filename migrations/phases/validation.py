@@ -7,7 +7,7 @@ from migrations.model.errors import ValidationFailed
 from migrations.model.outcomes import Validated
 from migrations.model.report import Report
 from migrations.model.states import Kind
-from migrations.proof.preflight import Haste, examination
+from migrations.proof.preflight import Haste, examine
 from migrations.proof.target_schema import MadeAs
 from migrations.run.run import Run
 
@@ -23,7 +23,7 @@ def execute(run: Run) -> Validated:
     """
     config, is_way_back = run.migration.config, run.migration.kind is Kind.REVERSE
     exam = run.patiently(
-        lambda: examination(
+        lambda: examine(
             run,
             run.bot,
             config.target,

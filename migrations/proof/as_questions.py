@@ -23,23 +23,23 @@ def as_questions(
     as_documents: Mapping[Key, Vector],
     *,
     may_be_gone: bool = False,
-) -> dict[Key, Vector]:
+) -> Mapping[Key, Vector]:
     """What to ask a collection of ``ref`` for these texts.
 
     Args:
         as_documents: Their vectors as documents, which serve where both roles are the same,
-            and for a model that ``may_be_gone`` and does not answer.
+            and for a model that ``may_be_gone`` and does not answer: then they are returned.
 
     Raises:
         as :func:`embed_queries`. A text that the model refuses is left out.
     """
     if ref.query_role == ref.document_role:
-        return dict(as_documents)
+        return as_documents
     try:
         answers = embed_questions(run, ref, texts.values(), insist=not may_be_gone)
     except PROVIDER_FAULTS as error:
         if not may_be_gone:
             raise
         log.warning("asked_as_documents", model=ref.model, code=error.code, reason=error.message)
-        return dict(as_documents)
+        return as_documents
     return {key: answers[text] for key, text in texts.items() if text in answers}

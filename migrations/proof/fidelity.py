@@ -32,6 +32,7 @@ from migrations.model.chunks import Chunk, Key
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import TextRefused
 from migrations.model.proofs import How, Proof, Spread
+from migrations.model.report import Severity
 from migrations.model.texts import Recipe
 from migrations.ports.embedders import Embedders
 from migrations.settings import Settings
@@ -107,7 +108,7 @@ class Verdict:
         return self.share_of_strangers < self.too_many
 
     @property
-    def severity(self) -> str:
+    def severity(self) -> Severity:
         """Of a check that fails because there are strangers."""
         return "warning" if self.passed else "error"
 

@@ -14,7 +14,7 @@ import numpy as np
 from migrations.embedding.asking import Vector
 from migrations.model.chunks import CollectionSchema
 from migrations.model.config import VectorLengths
-from migrations.model.report import Report
+from migrations.model.report import Report, Severity
 
 #: Texts that a new model is asked for, to see how long its vectors are.
 LENGTHS_SAMPLE = 20
@@ -40,9 +40,9 @@ def report_lengths(
 
     ``before`` and ``after`` are samples of stored vectors and of new ones.
     """
-    old, new = _range(before), _range(after)
     if not minds_lengths(schema):
         return
+    old, new = _range(before), _range(after)
     if _differ(new):
         refuses = agreed is VectorLengths.REFUSE
         told = f"The new vectors differ in length, from {new[0]:.3f} to {new[1]:.3f}, and "
@@ -66,7 +66,7 @@ def _add(
     old: tuple[float, float],
     new: tuple[float, float],
     *,
-    severity: str,
+    severity: Severity,
 ) -> None:
     report.add("vector_lengths", False, told, severity=severity, before=old, after=new)
 

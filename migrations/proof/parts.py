@@ -8,7 +8,7 @@ is compared with what was found before, and so are the scores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ from migrations.model.report import Report
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment
 from migrations.proof.gates import judge_share
-from migrations.proof.questions import ask, embed_questions
+from migrations.proof.questions import ask, embed_questions, share_found
 from migrations.proof.scores import report_scores
 from migrations.run.run import Run
 
@@ -68,7 +68,8 @@ def judge_parts(
 
 def _judge(run: Run, asked: Sequence[_Asked], rows: int, report: Report) -> None:
     k = run.services.settings.recall_at
-    before, after = (_recall((o.key, o.old) for o in asked), _recall((o.key, o.new) for o in asked))
+    before = share_found((one.key, one.old) for one in asked)
+    after = share_found((one.key, one.new) for one in asked)
     told = f"Asked with a part of their text, {before:.1%} of {len(asked)} chunks are among the "
     told += f"first {k} in the old collection, {after:.1%} in the new one."
     figures: dict[str, Any] = {
@@ -109,10 +110,6 @@ def _ask_both(
     before = ask(run, run.source, np.stack([old[p] for p in asked.values()]), k, as_of)
     after = ask(run, run.target, np.stack([new[p] for p in asked.values()]), k, as_of)
     return [_Asked(key, o, n) for key, o, n in zip(asked, before, after, strict=True)]
-
-
-def _recall(answers: Iterable[tuple[Key, Sequence[Hit]]]) -> float:
-    return float(np.mean([any(hit.key == key for hit in hits) for key, hits in answers]))
 
 
 def _not_asked(report: Report, why: str) -> None:

@@ -105,22 +105,6 @@ def examine(
     haste: Haste | None = None,
     made_as: MadeAs | None = None,
     beforehand: bool = True,
-) -> Report:
-    """As :func:`examination`, for who wants the report alone."""
-    return examination(
-        work, bot, target, agreed=agreed, haste=haste, made_as=made_as, beforehand=beforehand
-    ).report
-
-
-def examination(
-    work: Work,
-    bot: Bot,
-    target: EmbeddingRef,
-    *,
-    agreed: Agreed = NOTHING_AGREED,
-    haste: Haste | None = None,
-    made_as: MadeAs | None = None,
-    beforehand: bool = True,
     by: str = "",
 ) -> Examination:
     """Try the source, both models, the texts and the alias, on behalf of a run or an errand.

@@ -9,7 +9,15 @@ import numpy as np
 
 from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed_queries
-from migrations.model.chunks import Chunk, CollectionSchema, Hit, Key, Vectors, stacked
+from migrations.model.chunks import (
+    Chunk,
+    CollectionSchema,
+    Hit,
+    Key,
+    Vectors,
+    stacked,
+    vector_of,
+)
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import ProviderUnavailable
 from migrations.ports.vector_store import Moment
@@ -51,7 +59,7 @@ def ask_with_stored(run: Run, sample: Sequence[Chunk], as_of: Moment) -> list[Pa
     old_hits = ask(run, run.source, stacked(olds, run.source.dimension), k, as_of)
     new_hits = _ask_for_well_formed(run, news, k, as_of)
     return [
-        Pair(old.key, _vector(old), _vector(new), hits, new_hits.get(old.key, []))
+        Pair(old.key, vector_of(old), vector_of(new), hits, new_hits.get(old.key, []))
         for old, new, hits in zip(olds, news, old_hits, strict=True)
     ]
 
@@ -59,14 +67,9 @@ def ask_with_stored(run: Run, sample: Sequence[Chunk], as_of: Moment) -> list[Pa
 def _ask_for_well_formed(
     run: Run, chunks: Sequence[Chunk], k: int, as_of: Moment
 ) -> Mapping[Key, Sequence[Hit]]:
-    asked = [c for c in chunks if np.isfinite(_vector(c)).all() and np.any(_vector(c))]
+    asked = [c for c in chunks if np.isfinite(vector_of(c)).all() and np.any(vector_of(c))]
     hits = ask(run, run.target, stacked(asked, run.target.dimension), k, as_of)
     return {chunk.key: found for chunk, found in zip(asked, hits, strict=True)}
-
-
-def _vector(chunk: Chunk) -> Vector:
-    assert chunk.vector is not None  # noqa: S101 # read with its vector
-    return chunk.vector
 
 
 def ask(
@@ -84,6 +87,11 @@ def ask(
             as_of=as_of,
         )
     return hits
+
+
+def share_found(answers: Iterable[tuple[Key, Sequence[Hit]]]) -> float:
+    """Of (key that was asked for, what was found), how many are among what was found."""
+    return float(np.mean([any(hit.key == key for hit in hits) for key, hits in answers]))
 
 
 def embed_questions(

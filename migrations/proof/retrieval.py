@@ -8,7 +8,7 @@ search as TREC used it; it needs no labels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from migrations.model.texts import Recipe
 from migrations.ports.vector_store import Moment
 from migrations.proof.as_questions import as_questions
 from migrations.proof.gates import judge_share
-from migrations.proof.questions import Pair, ask
+from migrations.proof.questions import Pair, ask, share_found
 from migrations.run.run import Run
 
 #: With fewer of the sampled chunks that have a text of their own, a warning says so.
@@ -78,8 +78,8 @@ def judge_retrieval(
             "the answers were compared for these alone.",
             severity="warning",
         )
-    old = _recall((one.key, one.old) for one in asked)
-    new = _recall((one.key, one.new) for one in asked)
+    old = share_found((one.key, one.old) for one in asked)
+    new = share_found((one.key, one.new) for one in asked)
     judge_share(
         run,
         report,
@@ -142,17 +142,13 @@ def _asked(
     if not both:
         return []
     old_hits: Sequence[Sequence[Hit]] = [pair.old[:k] for pair in both]
-    if old.keys() and any(old[pair.key] is not stored[pair.key] for pair in both):
+    if old is not stored:  # with those it was asked already
         old_hits = ask(run, run.source, np.stack([old[pair.key] for pair in both]), k, as_of)
     new_hits = ask(run, run.target, np.stack([new[pair.key] for pair in both]), k, as_of)
     return [
         _Answered(pair.key, texts[pair.key], before, after)
         for pair, before, after in zip(both, old_hits, new_hits, strict=True)
     ]
-
-
-def _recall(answers: Iterable[tuple[Key, Sequence[Hit]]]) -> float:
-    return float(np.mean([any(hit.key == key for hit in hits) for key, hits in answers]))
 
 
 def _overlap(asked: Sequence[_Answered]) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from migrations.copying.lasting import MOST_LOOKED_AT
 from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed
-from migrations.model.chunks import Chunk, Key, stacked
+from migrations.model.chunks import Chunk, Key, stacked, vector_of
 from migrations.model.report import Report
 from migrations.model.runs import LONGEST_INPUT
 from migrations.ports.vector_store import Moment
@@ -23,12 +23,10 @@ from migrations.proof.fidelity import (
     judgeable,
     threshold_by,
 )
-from migrations.proof.lengths import report_lengths
+from migrations.proof.lengths import minds_lengths, report_lengths
 from migrations.proof.reservoir import Reservoir
 from migrations.run.run import Run
 
-#: Metrics that tell a vector from the same direction at another length.
-LENGTHS_COUNT = frozenset({"IP", "L2"})
 #: What two embeddings of one text may differ by in length.
 SAME_LENGTH = 0.01
 
@@ -138,10 +136,10 @@ def _judge_lengths(
     run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector], report: Report
 ) -> None:
     """Where the metric looks at lengths, a vector of another length is another vector."""
-    if run.target.metric not in LENGTHS_COUNT:
+    if not minds_lengths(run.target):
         return
     ratios = {
-        chunk.key: float(np.linalg.norm(_vector(chunk)) / np.linalg.norm(again[chunk.key]))
+        chunk.key: float(np.linalg.norm(vector_of(chunk)) / np.linalg.norm(again[chunk.key]))
         for chunk in chunks
         if chunk.key in again
     }
@@ -155,11 +153,6 @@ def _judge_lengths(
         longest=max(ratios.values(), default=None),
         examples=[str(key) for key in others[:10]],
     )
-
-
-def _vector(chunk: Chunk) -> Vector:
-    assert chunk.vector is not None  # noqa: S101 # read with its vector
-    return chunk.vector
 
 
 def _kept_whole(run: Run, sample: Sequence[Chunk]) -> list[Chunk]:

@@ -99,7 +99,7 @@ def judge_roles(work: Work, ref: EmbeddingRef, texts: Sequence[str], purpose: st
     asked = asked[:MOST_TEXTS]
     if len(asked) < FEWEST_TEXTS or ref.document_role == ref.query_role:
         return RoleVerdict(0)
-    parts = [part_of(text) for text in asked]
+    parts = [last_third(text) for text in asked]
     documents, queries = (
         _Answers(work, ref, [*asked, *parts], role, purpose)
         for role in (ref.document_role, ref.query_role)
@@ -121,7 +121,7 @@ def judge_roles(work: Work, ref: EmbeddingRef, texts: Sequence[str], purpose: st
     )
 
 
-def part_of(text: str) -> str:
+def last_third(text: str) -> str:
     """The last third of its words, which is no beginning that a model might favour."""
     words = text.split()
     return " ".join(words[-(len(words) // 3) :])

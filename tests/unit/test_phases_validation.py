@@ -94,7 +94,7 @@ def test_a_source_that_a_restarted_milvus_has_forgotten_is_loaded() -> None:
 def test_a_source_that_is_not_loaded_is_a_finding_beforehand() -> None:
     world = World()
     world.vectors.release(SOURCE)
-    report = examine(world.errand(), world.bot, LARGE)
+    report = examine(world.errand(), world.bot, LARGE).report
     assert ["The collection is not loaded; load it first."] == [
         check.message for check in report.errors
     ]
@@ -265,7 +265,7 @@ def test_a_rate_limit_of_the_old_model_is_waited_out_within_a_run() -> None:
     with pytest.raises(ValidationFailed, match="may not be the text"):
         validation.execute(world.run_of(migration))
     world.embedders.fail(limited, times=None, model="small")
-    report = examine(world.errand(), world.bot, LARGE)
+    report = examine(world.errand(), world.bot, LARGE).report
     assert ["The old model does not answer (Too many requests.)"] == [
         check.message.split(",")[0] for check in report.errors
     ]

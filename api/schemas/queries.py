@@ -1,0 +1,76 @@
+"""What stands behind the question mark: a misspelt parameter is an error, as in a body."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.parts import BotId, RequestPart
+
+#: A bot is a row; a migration's progress is asked for one by one.
+MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
+#: A pair of keys is two numbers.
+MAX_KEYS_PAGE = 10_000
+
+
+class _Query(RequestPart):
+    model_config = ConfigDict(extra="forbid")
+
+    place: ClassVar[str] = "query"
+
+
+def _limit(most: int, example: int) -> Any:
+    return Field(
+        default=most,
+        ge=1,
+        le=most,
+        description="How many to answer at the most.",
+        json_schema_extra={"example": example},
+    )
+
+
+class BotPageQuery(_Query):
+    limit: int = _limit(MAX_PAGE, 100)
+    cursor: BotId | None = Field(
+        default=None,
+        description="The `next_cursor` of the answer before; left out, from the first on.",
+        json_schema_extra={"example": "support-bot"},
+    )
+
+
+class BotRemovalQuery(_Query):
+    give_back_name: bool = Field(
+        default=False,
+        description="Whether the live collection gets the alias as its name, and the alias goes.",
+        json_schema_extra={"example": True},
+    )
+
+
+class ActivePageQuery(_Query):
+    limit: int = _limit(MAX_PROGRESS_PAGE, 20)
+    cursor: UUID | None = Field(
+        default=None,
+        description="The `next_cursor` of the answer before; left out, from the oldest on.",
+        json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
+    )
+
+
+class KeyPageQuery(_Query):
+    limit: int = _limit(MAX_KEYS_PAGE, 1000)
+    after: int | None = Field(
+        default=None,
+        ge=-(2**63),
+        lt=2**63,
+        description="The `next_after` of the answer before; left out, from the first on.",
+        json_schema_extra={"example": 449500000000000001},
+    )
+
+
+class ReportQuery(_Query):
+    format: Literal["json", "html"] | None = Field(
+        default=None,
+        description="Left out, what the request accepts, else JSON.",
+        json_schema_extra={"example": "html"},
+    )
