@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.bots.embedded_text import Candidate, diagnose
+from migrations.bots.recipe_search import Candidate, diagnose
 from migrations.embedding.estimate import estimate
 from migrations.embedding.work import Errand
 from migrations.model.agreed import NOTHING_AGREED, Agreed

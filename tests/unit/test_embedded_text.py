@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from devstack.provider import tokens_of, vector_for
-from migrations.bots.embedded_text import GLANCE, SAMPLE
+from migrations.bots.recipe_search import GLANCE, SAMPLE
 from migrations.embedding.over_long import combined, parts_as_before
 from migrations.model.config import OverLong
 from migrations.model.errors import (

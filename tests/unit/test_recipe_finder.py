@@ -18,7 +18,7 @@ import pytest
 
 from devstack.corpus import python_corpus
 from migrations.adapters.providers.local import LocalEmbedder, LocalModel
-from migrations.bots.embedded_text import Diagnosis, diagnose
+from migrations.bots.recipe_search import Diagnosis, diagnose
 from migrations.model.chunks import Embedded, Vectors
 from migrations.model.config import EmbeddingRef
 from migrations.model.texts import recipe_of
