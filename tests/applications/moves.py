@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -93,6 +94,10 @@ def _assert_taken(answer: Answer | None, text: Mapping[str, str] | None) -> None
     assert isinstance(answer, Moved | Could), answer
     assert text is not None
     assert text.items() <= answer.text.items()
+
+
+#: On an engine at this address, so many at once.
+MovesOn = Callable[[str, str, int], AbstractContextManager[Moves]]
 
 
 def _ended(future: Future[Outcome]) -> Outcome | None:

@@ -7,32 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.milvus_lite import MilvusLiteServer
-from devstack.postgres import PostgresServer
-from devstack.redis import RedisServer
-from tests.applications.moves import Moves, names_on
+from tests.applications.moves import Moves, MovesOn, names_on
 from tests.applications.verdicts import LITE
-from tests.harness.world import Servers, World
-from tests.services.databases import fresh_database, fresh_redis
 
 
 @pytest.fixture(scope="module")
-def moves(
-    request: pytest.FixtureRequest,
-    redis_server: RedisServer,
-    postgres_server: PostgresServer,
-    milvus_lite_server: MilvusLiteServer,
-    database_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    settings_for_many: dict[str, str],
-) -> Iterator[Moves]:
-    with fresh_database(postgres_server, database_template) as database:
-        servers = Servers(fresh_redis(redis_server), database, milvus_lite_server.url)
-        folder = tmp_path_factory.mktemp("applications")
-        with (
-            World(servers, folder, settings_for_many, with_failpoints=False) as world,
-            Moves(world, LITE, request.session.items, at_once=4) as moves,
-        ):
-            yield moves
+def moves(moves_on: MovesOn, milvus_lite_server: MilvusLiteServer) -> Iterator[Moves]:
+    with moves_on(LITE, milvus_lite_server.url, 4) as moves:
+        yield moves
 
 
 @pytest.mark.parametrize("name", names_on(LITE))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from io import BytesIO
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from api.schemas.requests import GateName
 from migrations.model.bots import Role
 from migrations.model.config import TargetIndex
+from migrations.model.gates import Gates
 from tests.fakes.api_client import BOT, TARGET, Api
 
 START = "/bots/support/embeddings/start-migration"
@@ -242,3 +244,7 @@ def test_the_index_of_the_new_collection_is_part_of_the_run() -> None:
 def test_an_index_that_cannot_be_one_is_refused(path: str, index: dict[str, Any]) -> None:
     answer = Api().post(f"/bots/support/embeddings/{path}", json=TARGET | {"index": index})
     assert 422 == answer.status_code
+
+
+def test_every_gate_can_be_asked_for_otherwise_by_its_name() -> None:
+    assert set(Gates.model_fields) == set(get_args(GateName))
