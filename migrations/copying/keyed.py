@@ -145,11 +145,7 @@ class KeyedVectors:
     ) -> list[Chunk]:
         if schema.keyed_as is None:
             return self._vectors.fetch_rows(schema, keys, with_vectors=with_vectors, as_of=as_of)
-        told = _distinct(keys)
-        pairs = self._pairs_of(schema, told)
-        missing = told.keys() - {pair.told for pair in pairs}
-        if missing and self._find_announced(schema, missing, as_of):
-            pairs = self._pairs_of(schema, told)
+        pairs = self._pairs_or_announced(schema, _distinct(keys), as_of)
         return self._rows(schema, pairs, with_vectors, as_of)
 
     def search(
@@ -180,11 +176,8 @@ class KeyedVectors:
         if schema.keyed_as is None or not chunks:
             self._vectors.upsert(schema, chunks, vectors)
             return
-        told = _distinct(chunk.key for chunk in chunks)
-        pairs = self._pairs_of(schema, told)
-        missing = told.keys() - {pair.told for pair in pairs}
-        if missing and self._find_announced(schema, missing):  # of an attempt that failed
-            pairs = self._pairs_of(schema, told)
+        # What was announced may be there, by an attempt that failed.
+        pairs = self._pairs_or_announced(schema, _distinct(chunk.key for chunk in chunks))
         rows = [(int(chunk.key), digest_of(chunk, schema.key_field)) for chunk in chunks]
         announced = self._keys.intend(_mapped(schema), rows)
         if pairs:
@@ -228,6 +221,16 @@ class KeyedVectors:
         self, schema: CollectionSchema, after: Key | None, within: KeyRange, chunks: int
     ) -> list[Pair]:
         return self._keys.pairs_within(_mapped(schema), KeyRange(after, within.upto), chunks)
+
+    def _pairs_or_announced(
+        self, schema: CollectionSchema, told: Collection[int], as_of: Moment | None = None
+    ) -> list[Pair]:
+        """Of these keys, once it was looked for rows that nobody has told of."""
+        pairs = self._pairs_of(schema, told)
+        missing = set(told) - {pair.told for pair in pairs}
+        if missing and self._find_announced(schema, missing, as_of):
+            pairs = self._pairs_of(schema, told)
+        return pairs
 
     def _pairs_of(self, schema: CollectionSchema, told: Collection[int]) -> list[Pair]:
         """Strangers are told by their own keys, if they have not become pairs since."""

@@ -20,13 +20,14 @@ from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed_queries
 from migrations.embedding.work import Errand
 from migrations.model.bots import Bot
-from migrations.model.chunks import CollectionSchema, Key
+from migrations.model.chunks import CollectionSchema, Hit, Key
 from migrations.model.errors import PermanentError, RequestError, TransientError
 from migrations.model.golden import GoldenQuery
 from migrations.model.runs import Migration
 from migrations.model.states import Kind, Status
 from migrations.process.services import Services
 from migrations.proof.golden import recall
+from migrations.proof.questions import share_found
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,9 @@ def breaches(services: Services, migration: Migration) -> list[str]:
     if not _is_due(services, bot, migration):
         return []
     try:
-        found = [_known_items(services, bot, migration), _golden(services, bot, migration)]
+        schema = services.vectors.describe(bot.live.collection, bot.vector_field)
+        asked = (_known_items, _golden)
+        found = [ask(services, bot, migration, schema) for ask in asked]
     except (TransientError, PermanentError, RequestError) as error:
         log.warning("canaries_not_asked", migration_id=str(migration.id), reason=error.message)
         return []
@@ -63,25 +66,27 @@ def _is_due(services: Services, bot: Bot, migration: Migration) -> bool:
     return services.now() - migration.switched_at < timedelta(hours=services.settings.canary_hours)
 
 
-def _known_items(services: Services, bot: Bot, migration: Migration) -> str | None:
+def _known_items(
+    services: Services, bot: Bot, migration: Migration, schema: CollectionSchema
+) -> str | None:
     verified = _verified(migration, "retrieval", "recall_after")
     if verified is None:
         return None
-    schema = services.vectors.describe(bot.live.collection, bot.vector_field)
     texts = _texts_of_their_own(services, bot, schema)
     vectors = _embedded(services, bot, list(texts.values()))
     asked = {key: text for key, text in texts.items() if text in vectors}
     if len(asked) < FEWEST:
         return None
     hits = _hits(services, schema, [vectors[text] for text in asked.values()])
-    found = sum(key in keys for key, keys in zip(asked, hits, strict=True)) / len(asked)
+    found = share_found(zip(asked, hits, strict=True))
     what = f"of {len(asked)} chunks that are asked for by their own text"
     return _judged(services, migration, "recall", what, found, verified)
 
 
-def _golden(services: Services, bot: Bot, migration: Migration) -> str | None:
+def _golden(
+    services: Services, bot: Bot, migration: Migration, schema: CollectionSchema
+) -> str | None:
     verified = _verified(migration, "golden_recall", "after")
-    schema = services.vectors.describe(bot.live.collection, bot.vector_field)
     if verified is None or schema.key_is_given:  # the relevant keys are the old collection's
         return None
     queries = [q for q in services.store.golden_queries(bot.bot_id) if q.relevant]
@@ -91,8 +96,8 @@ def _golden(services: Services, bot: Bot, migration: Migration) -> str | None:
         return None
     hits = _hits(services, schema, [vectors[query.text] for query in asked])
     shares = [
-        recall(list(map(str, keys)), query.relevant)
-        for query, keys in zip(asked, hits, strict=True)
+        recall([str(hit.key) for hit in found], query.relevant)
+        for query, found in zip(asked, hits, strict=True)
     ]
     what = f"of what is relevant for {len(asked)} golden queries"
     return _judged(services, migration, "golden_recall", what, float(np.mean(shares)), verified)
@@ -131,11 +136,10 @@ def _embedded(services: Services, bot: Bot, texts: Sequence[str]) -> Mapping[str
 
 def _hits(
     services: Services, schema: CollectionSchema, questions: Sequence[Vector]
-) -> list[list[Key]]:
-    answers = services.vectors.search(
+) -> list[list[Hit]]:
+    return services.vectors.search(
         schema, np.stack(questions), limit=services.settings.recall_at, output_fields=[]
     )
-    return [[hit.key for hit in hits] for hits in answers]
 
 
 def _verified(migration: Migration, name: str, detail: str) -> float | None:
