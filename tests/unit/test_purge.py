@@ -100,15 +100,15 @@ def test_nothing_is_retired_while_stragglers_come() -> None:
 def test_a_write_between_reading_and_sweeping_is_swept() -> None:
     world, migration = switched()
     world.clock.sleep(73 * HOUR)
-    pages = world.vectors.scan
+    pages = world.vectors.scan_rows
 
     def scan(*args: object, **options: object) -> object:
         found = list(pages(*args, **options))  # type: ignore[arg-type]  # handed through
-        world.vectors.scan = pages  # type: ignore[method-assign]  # only the first
+        world.vectors.scan_rows = pages  # type: ignore[method-assign]  # only the first
         world.write("new", "just then")
         return iter(found)
 
-    world.vectors.scan = scan  # type: ignore[method-assign,assignment]  # as above
+    world.vectors.scan_rows = scan  # type: ignore[method-assign,assignment]  # as above
     assert not retire(world.services, migration.id)
 
 
