@@ -46,6 +46,9 @@ def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> None:
         storage_options={} if counters == IN_MEMORY else _IN_REDIS,
         strategy="fixed-window",
         in_memory_fallback_enabled=True,
+        # Of requests that lose Redis at the same moment the first falls back, and the error of
+        # the others would be an answer of 500.
+        swallow_errors=True,
         key_prefix="reembed",
     )
     limiter.init_app(app)

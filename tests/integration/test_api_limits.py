@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flask.testing import FlaskClient
@@ -36,6 +37,15 @@ def test_a_redis_that_hangs_costs_no_answer_and_has_forgotten_nothing(tmp_path: 
         # the one request that reached Redis while it hung.
         first, _, third = (status(other) for _ in range(3))
         assert (200, 429) == (first, third)
+
+
+def test_requests_that_lose_redis_together_are_all_answered(tmp_path: Path) -> None:
+    with volatile_redis(tmp_path) as redis, ThreadPoolExecutor(8) as threads:
+        app = create_app(Api(requests_per_minute=30).services, counters=redis.url)
+        assert 200 == status(app.test_client())
+        with redis.snapshot_of():
+            together = [threads.submit(status, app.test_client()) for _ in range(8)]
+            assert {200} == {one.result() for one in together}
 
 
 def test_a_redis_that_dies_costs_no_answer_and_leaves_a_limit(tmp_path: Path) -> None:
