@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits.errors import StorageError
 
-from api import problems
+from api import openai_errors, problems
 from api.auth import bearer_token
 from api.problems import TooManyRequests
 from api.services import services
@@ -57,7 +57,9 @@ def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> None:
         one_count_for_all(blueprint)
 
     def refuse(_: RateLimitExceeded) -> Response:
-        return problems.answer(TooManyRequests(retry_after_seconds=_seconds_left(limiter)))
+        error = TooManyRequests(retry_after_seconds=_seconds_left(limiter))
+        speaks_openai = request.blueprint == openai_errors.BLUEPRINT
+        return openai_errors.answer(error) if speaks_openai else problems.answer(error)
 
     app.register_error_handler(RateLimitExceeded, refuse)
 

@@ -18,7 +18,9 @@ from api.problems import BodyMalformed, RequestInvalid
 MAX_BODY_BYTES = 64 * 1024
 #: But for a list that may have a thousand texts.
 MAX_LIST_BYTES = 1024 * 1024
-_LISTS = frozenset({"golden.put"})
+#: Texts to be embedded, a few thousand at once.
+MAX_TEXTS_BYTES = 8 * 1024 * 1024
+_LARGE = {"golden.put": MAX_LIST_BYTES, "openai.embeddings": MAX_TEXTS_BYTES}
 
 #: A body of nonsense is not answered with a larger one.
 _ERRORS_SHOWN = 50
@@ -52,7 +54,7 @@ def check_body() -> None:
     Raises:
         BodyMalformed, UnsupportedMediaType, RequestEntityTooLarge.
     """
-    most = MAX_LIST_BYTES if request.endpoint in _LISTS else MAX_BODY_BYTES
+    most = _LARGE.get(request.endpoint or "", MAX_BODY_BYTES)
     request.max_content_length = most
     sent = request.get_data()
     if len(sent) >= most:
@@ -107,7 +109,8 @@ def _sentence(model: type[BaseModel] | None, found: ErrorDetails) -> str:
         return schemas.PATTERNS[context["pattern"]]
     template = _SENTENCES.get(found["type"])
     # Never formatted: pydantic's own message may repeat the caller's braces.
-    return template.format(**context) if template else found["msg"].rstrip(".") + "."
+    said = found["msg"].removeprefix("Value error, ").rstrip(".") + "."
+    return template.format(**context) if template else said
 
 
 def _plain(limit: Any) -> Any:

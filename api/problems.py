@@ -90,6 +90,8 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.NotAllowed: (403,),
     domain.IdempotencyConflict: (422, "Idempotency key used for another request"),
     domain.NameInvalid: (422,),
+    domain.TokensUnknown: (422,),
+    domain.DimensionNotLive: (422,),
     domain.GrantNotFound: (404,),
     domain.TokenNotFound: (404,),
     RequestInvalid: (422,),
@@ -246,12 +248,17 @@ def register(app: Flask) -> None:
 
 
 def answer(error: domain.ReembedError) -> Response:
-    """Its problem document; noted where it is our fault."""
+    """Its problem document."""
+    return noted(error).response()
+
+
+def noted(error: domain.ReembedError) -> Problem:
+    """Its problem, which goes to the log where it is our fault."""
     problem = of_domain(error)
     g.problem = problem.code
     if problem.status >= 500:
         _note(error)
-    return problem.response()
+    return problem
 
 
 def _note(error: domain.ReembedError) -> None:

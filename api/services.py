@@ -10,8 +10,10 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
+from migrations.readers.by_alias import AliasReaders
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 
@@ -35,6 +37,12 @@ class ApiServices(Protocol):
 
     @property
     def trail(self) -> Trail: ...
+
+    @property
+    def alias_readers(self) -> AliasReaders: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
 
     @property
     def settings(self) -> Settings: ...

@@ -26,6 +26,7 @@ from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
+from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found, Readiness
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
@@ -36,6 +37,7 @@ from migrations.settings import Settings, get_settings
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
+    from migrations.readers.by_alias import AliasReaders
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
 
@@ -100,6 +102,18 @@ class Assembly:
     def trail(self) -> Trail:
         return Trail(self.services)
 
+    @cached_property
+    def alias_readers(self) -> AliasReaders:
+        from migrations.readers.by_alias import AliasReaders
+
+        return AliasReaders(self.services)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        from migrations.adapters.vocabulary import OpenAIVocabulary
+
+        return OpenAIVocabulary()
+
     @property
     def settings(self) -> Settings:
         return self.services.settings
@@ -126,6 +140,7 @@ class Assembly:
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
+        _ = self.alias_readers, self.vocabulary
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()

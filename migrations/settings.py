@@ -252,6 +252,20 @@ class Settings(BaseSettings):
         default=24, ge=0, description="How long an unused target waits for adoption by a new run"
     )
 
+    alias_drain_seconds: float = Field(
+        default=0.15,
+        ge=0,
+        le=5,
+        description="How long an alias stays where it is after a switch, while its readers' "
+        "searches with vectors they have been given come to their ends",
+    )
+    alias_hold_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="How long readers by an alias that is being moved wait for it; then "
+        "Milvus is asked where it points",
+    )
     keep_up_every_seconds: float = Field(
         default=900,
         gt=0,

@@ -30,6 +30,14 @@ from api.schemas.migrations import (
     MigrationActionResponse,
     MigrationStatusResponse,
 )
+from api.schemas.openai import (
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    ModelOfOpenAI,
+    ModelPath,
+    ModelsResponse,
+    OpenAIErrorResponse,
+)
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
 from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
@@ -70,6 +78,8 @@ __all__ = [
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
+    "EmbeddingsRequest",
+    "EmbeddingsResponse",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -90,6 +100,10 @@ __all__ = [
     "MigrationReportResponse",
     "MigrationStartRequest",
     "MigrationStatusResponse",
+    "ModelOfOpenAI",
+    "ModelPath",
+    "ModelsResponse",
+    "OpenAIErrorResponse",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
@@ -111,6 +125,7 @@ __all__ = [
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
+    EmbeddingsRequest,
     BotChangeRequest,
     BotRegistrationRequest,
     EmbeddingValidationRequest,
@@ -124,6 +139,10 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     TokenRotateRequest,
 )
 RESPONSES: tuple[type[ResponseBody], ...] = (
+    EmbeddingsResponse,
+    ModelOfOpenAI,
+    ModelsResponse,
+    OpenAIErrorResponse,
     ActiveMigrationsResponse,
     BotListResponse,
     BotRemovalResponse,

@@ -19,7 +19,7 @@ from migrations.lifecycle.change import (
 )
 from migrations.lifecycle.decision import undecided, waiting
 from migrations.lifecycle.sequence import successor
-from migrations.model.bots import Bot, LivePair, PreviousPair
+from migrations.model.bots import AliasBehind, Bot, LivePair, PreviousPair
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.model.proofs import How, Proof
@@ -208,7 +208,14 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
         ),
         proof=_better(bot.proof, migration.proof),
         updated_at=now,
+        alias_behind=_behind(bot, migration.target_collection),
     )
+
+
+def _behind(bot: Bot, live: str) -> AliasBehind | None:
+    """The alias after the switch to ``live``: where it was, which may be there."""
+    behind = bot.alias_behind or AliasBehind(bot.live.collection)
+    return None if behind == AliasBehind(live) else behind
 
 
 def _better(earlier: Proof | None, found: Proof | None) -> Proof | None:

@@ -60,6 +60,16 @@ class PreviousPair:
 
 
 @dataclass(frozen=True)
+class AliasBehind:
+    """An alias that does not point to the live collection, as far as it was seen."""
+
+    #: Where it points, or did before it was moved.
+    collection: str
+    #: Since when it is being moved, so that it may point to either; None before that.
+    moving_since: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Bot:
     """A registered RAG bot. ``alias`` is what foreign readers use; it follows ``live``."""
 
@@ -78,6 +88,15 @@ class Bot:
     drop_originals: bool = False
     #: How it is known that the text is what was embedded; None of bots of before.
     proof: Proof | None = None
+    #: None as long as the alias follows.
+    alias_behind: AliasBehind | None = None
+
+    def embedding_of(self, collection: str) -> EmbeddingRef | None:
+        """How the live or the previous collection is embedded; None for any other."""
+        if collection == self.live.collection:
+            return self.live.embedding
+        previous = self.previous
+        return previous.embedding if previous and collection == previous.collection else None
 
     @property
     def manner(self) -> Manner:

@@ -117,6 +117,18 @@ class CollectionNotFound(RequestError):
     code = "collection-not-found"
 
 
+class TokensUnknown(RequestError):
+    """Texts were sent as ids of a vocabulary that is not known here."""
+
+    code = "tokens-unknown"
+
+
+class DimensionNotLive(RequestError):
+    """Vectors of another dimension were asked for than the bot's model gives now."""
+
+    code = "dimension-not-live"
+
+
 class NotAuthenticated(RequestError):
     """Send a valid token as 'Authorization: Bearer <token>'."""
 
@@ -331,6 +343,12 @@ class TooManyAtOnce(TransientError):
     """Too many requests that ask Milvus or a provider are being answered; try again soon."""
 
     code = "too-many-at-once"
+
+
+class AliasMoves(TransientError):
+    """The bot's alias is being moved to another collection; ask again in a moment."""
+
+    code = "alias-moves"
 
 
 class SweepPostponed(TransientError):

@@ -28,6 +28,21 @@ class BotStore(Protocol):
         """Raises BotNotFound."""
         ...
 
+    def bot_by_alias(self, alias: str) -> Bot:
+        """Raises BotNotFound."""
+        ...
+
+    def alias_moves(self, bot_id: str, live: str, at: str) -> bool:
+        """Note that the alias points to ``at`` and is about to be pointed to ``live``.
+
+        From then on it may point to either. False when another collection is live by now.
+        """
+        ...
+
+    def alias_followed(self, bot_id: str, live: str) -> None:
+        """Note that the alias was seen to point to ``live``, if that is live still."""
+        ...
+
     def bots(
         self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
     ) -> list[Bot]:

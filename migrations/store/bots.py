@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -20,6 +20,7 @@ from migrations.store.records import (
     KeptRecord,
     MigrationRecord,
     as_bot,
+    clock,
     manner_column,
     pair_columns,
     proof_column,
@@ -76,6 +77,25 @@ class SqlBots:
                 raise BotNotFound
             return as_bot(row)
 
+    def bot_by_alias(self, alias: str) -> Bot:
+        with self._database.reading() as session:
+            row = session.scalars(_BY_ALIAS, {"alias": alias}).one_or_none()
+            if row is None:
+                raise BotNotFound
+            return as_bot(row)
+
+    def alias_moves(self, bot_id: str, live: str, at: str) -> bool:
+        moving = _of_live(bot_id, live).values(
+            alias_collection=at, alias_moves_at=func.coalesce(BotRecord.alias_moves_at, clock())
+        )
+        with self._database.transaction() as session:
+            return session.execute(moving.returning(BotRecord.bot_id)).one_or_none() is not None
+
+    def alias_followed(self, bot_id: str, live: str) -> None:
+        followed = _of_live(bot_id, live).values(alias_collection=None, alias_moves_at=None)
+        with self._database.transaction() as session:
+            session.execute(followed)
+
     def bots(
         self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
     ) -> list[Bot]:
@@ -125,6 +145,15 @@ class SqlBots:
     def may_be_dropped(self, bot_id: str, collection: str) -> bool:
         with self._database.reading() as session:
             return bool(session.execute(select(may_be_dropped(bot_id, collection))).scalar_one())
+
+
+#: Made once, because every reader by the alias asks.
+_BY_ALIAS = select(BotRecord).where(BotRecord.alias == bindparam("alias"))
+
+
+def _of_live(bot_id: str, live: str) -> Update:
+    """To be given values; the row of a bot that answers from ``live``."""
+    return update(BotRecord).where(BotRecord.bot_id == bot_id, BotRecord.live_collection == live)
 
 
 def _lock_for_change(session: Session, bot_id: str) -> BotRecord:

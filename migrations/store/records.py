@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from migrations.model.bots import Bot, LivePair, PreviousPair, Role
+from migrations.model.bots import AliasBehind, Bot, LivePair, PreviousPair, Role
 from migrations.model.config import EmbeddingRef, Manner, MigrationConfig
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.proofs import Proof
@@ -105,6 +105,10 @@ class BotRecord(Record):
     previous_manner: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     previous_expires_at: Mapped[datetime | None]
     drop_originals: Mapped[bool] = mapped_column(server_default="false")
+    #: Where the alias points while it does not follow; None while it does, and in rows that
+    #: workers of before have switched.
+    alias_collection: Mapped[str | None]
+    alias_moves_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=clock())
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
@@ -463,6 +467,9 @@ def as_bot(row: BotRecord) -> Bot:
         updated_at=row.updated_at,
         drop_originals=row.drop_originals,
         proof=Proof.model_validate(row.proof) if row.proof else None,
+        alias_behind=AliasBehind(row.alias_collection, row.alias_moves_at)
+        if row.alias_collection is not None
+        else None,
     )
 
 
@@ -517,7 +524,7 @@ def as_config(column: dict[str, Any]) -> MigrationConfig:
 
 def pair_columns(bot: Bot) -> dict[str, Any]:
     """The columns that a switch changes."""
-    previous, live = bot.previous, bot.live
+    previous, live, behind = bot.previous, bot.live, bot.alias_behind
     return {
         "live_collection": live.collection,
         "provider": live.embedding.provider,
@@ -533,6 +540,8 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         if previous
         else None,
         "previous_expires_at": previous.expires_at if previous else None,
+        "alias_collection": behind.collection if behind else None,
+        "alias_moves_at": behind.moving_since if behind else None,
         **proof_column(bot.proof),
     }
 

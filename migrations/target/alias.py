@@ -1,4 +1,10 @@
-"""The alias is a projection of the bot's row: read what is wanted, set it, check it."""
+"""The alias is a projection of the bot's row: read what is wanted, set it, check it.
+
+Who reads by the alias may embed by it, too (:mod:`migrations.readers.by_alias`), and must not
+search one collection with a vector of the other. So before an alias is moved the authority is
+told; from then on nobody is given a vector by it; what was given before is searched within a
+moment (the *drain*); then it is moved, and the authority is told that it has followed.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +66,18 @@ def follow(services: Services, bot: Bot) -> None:
     Raises:
         VectorStoreUnavailable: as :func:`reconcile`.
     """
-    services.vectors.point_alias(bot.alias, bot.live.collection)
+    was = bot.alias_behind.collection if bot.alias_behind else None
+    _move(services, bot, was)
     log.info("alias_moved", alias=bot.alias, now=bot.live.collection)
     reconcile(services, bot.bot_id)
+
+
+def _move(services: Services, bot: Bot, was: str | None) -> None:
+    live = bot.live.collection
+    if was is not None and was != live and services.store.alias_moves(bot.bot_id, live, was):
+        services.clock.sleep(services.settings.alias_drain_seconds)
+    services.vectors.point_alias(bot.alias, live)
+    services.store.alias_followed(bot.bot_id, live)
 
 
 def reconcile(services: Services, bot_id: str) -> bool:
@@ -81,7 +96,9 @@ def reconcile(services: Services, bot_id: str) -> bool:
         if actual == bot.live.collection:
             if attempt:
                 log.info("alias_moved", alias=bot.alias, was=moved, now=actual)
+            if bot.alias_behind is not None:  # whoever moved it has died before saying so
+                services.store.alias_followed(bot_id, actual)
             return attempt > 0
-        services.vectors.point_alias(bot.alias, bot.live.collection)
+        _move(services, bot, actual)
         moved = actual
     raise VectorStoreUnavailable(f"The alias of bot {bot_id!r} does not follow; trying again.")

@@ -10,7 +10,7 @@ import pytest
 
 from migrations.model import messages
 from migrations.model.answers import Staying
-from migrations.model.bots import Bot, PreviousPair
+from migrations.model.bots import AliasBehind, Bot, PreviousPair
 from migrations.model.errors import (
     BotExists,
     BotNotFound,
@@ -63,6 +63,37 @@ def test_a_bot_that_comes_with_a_previous_collection_keeps_it(state: World) -> N
 def test_an_unknown_bot_is_said_to_be_unknown(state: World) -> None:
     with pytest.raises(BotNotFound):
         state.store.bot("nobody")
+
+
+def test_a_bot_is_found_by_its_alias(state: World) -> None:
+    bot = state.bot()
+    assert bot == state.store.bot_by_alias(bot.alias)
+    with pytest.raises(BotNotFound):
+        state.store.bot_by_alias("nothing")
+
+
+def test_after_a_switch_the_alias_is_behind_until_it_was_seen_to_follow(state: World) -> None:
+    first = state.bot()
+    was, bot = first.live.collection, state.switch(state.start(first))
+    assert AliasBehind(was) == bot.alias_behind == state.store.bot("bot").alias_behind
+    live = bot.live.collection
+    assert state.store.alias_moves("bot", live, was)
+    state.pass_time(5)
+    assert state.store.alias_moves("bot", live, was)  # tried again: it moves since before
+    behind = state.store.bot("bot").alias_behind
+    assert behind is not None
+    assert behind.moving_since is not None
+    assert (state.store.now() - behind.moving_since).total_seconds() >= 5
+    state.store.alias_followed("bot", live)
+    assert None is state.store.bot("bot").alias_behind
+
+
+def test_what_is_said_of_an_alias_after_another_switch_is_not_heard(state: World) -> None:
+    first = state.bot()
+    was, bot = first.live.collection, state.switch(state.start(first))
+    assert not state.store.alias_moves("bot", was, "anywhere")
+    state.store.alias_followed("bot", was)
+    assert bot.alias_behind == state.store.bot("bot").alias_behind
 
 
 OTHER = a_bot("other")

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.services import attach
+from migrations.adapters.vocabulary import OpenAIVocabulary
 from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
@@ -24,6 +25,7 @@ from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
+from migrations.readers.by_alias import AliasReaders
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -61,6 +63,8 @@ class FakeServices:
         self.access = Access(world.store)
         self.grants = Grants(world.store)
         self.trail = Trail(world.services)
+        self.alias_readers = AliasReaders(world.services)
+        self.vocabulary = OpenAIVocabulary()
         self.settings = world.services.settings
         self.turns = Turns(8, 4)
         self.found = Found({"postgresql": None, "redis": None})

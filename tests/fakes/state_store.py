@@ -15,9 +15,10 @@ from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
 from migrations.model.answers import RemovedBot
-from migrations.model.bots import Bot
+from migrations.model.bots import AliasBehind, Bot
 from migrations.model.errors import (
     BotExists,
+    BotNotFound,
     IdempotencyConflict,
     MigrationInProgress,
     ReembedError,
@@ -73,6 +74,28 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
     def bot(self, bot_id: str) -> Bot:
         with self._transaction():
             return self._bot(bot_id)
+
+    def bot_by_alias(self, alias: str) -> Bot:
+        with self._transaction():
+            for bot in self._bots.values():
+                if bot.alias == alias:
+                    return bot
+            raise BotNotFound
+
+    def alias_moves(self, bot_id: str, live: str, at: str) -> bool:
+        with self._transaction() as now:
+            bot = self._bots.get(bot_id)
+            if bot is None or bot.live.collection != live:
+                return False
+            since = bot.alias_behind and bot.alias_behind.moving_since
+            self._bots[bot_id] = replace(bot, alias_behind=AliasBehind(at, since or now))
+            return True
+
+    def alias_followed(self, bot_id: str, live: str) -> None:
+        with self._transaction():
+            bot = self._bots.get(bot_id)
+            if bot is not None and bot.live.collection == live:
+                self._bots[bot_id] = replace(bot, alias_behind=None)
 
     def bots(
         self, owner: str | None = None, *, after: str | None = None, limit: int | None = None

@@ -80,6 +80,9 @@ TABLE = {
     "POST /tokens/<token_id>/rotate": of_admins(201),
     "DELETE /tokens/<token_id>": of_admins(204),
     "GET /trail": of_admins(200),
+    "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}),
+    "GET /v1/models": of_everybody(),
+    "GET /v1/models/<model>": of_a_bot(200),
 }
 #: Whoever asks, with whatever token.
 OPEN = {
@@ -136,6 +139,7 @@ class Scene:
             "grant_id": str(grant.id),
             "token_id": str(self.api.services.access.issue("spare", "rival")[1].id),
             "code": "bot-not-found",
+            "model": "support_docs_live",
             "path:filename": "css/swagger-ui.css",
         }
 
@@ -183,7 +187,10 @@ def test_every_route_answers_each_caller_as_the_table_says(
         return
     assert TABLE[name].status(scene.caller) == answer.status_code, "the table has no such line"
     if scene.caller in STRANGERS:
-        assert "/problems/not-authenticated" == answer.json["type"]
+        if rule.startswith("/v1/"):
+            assert "invalid_api_key" == answer.json["error"]["code"]
+        else:
+            assert "/problems/not-authenticated" == answer.json["type"]
         challenge = answer.headers["WWW-Authenticate"]
         assert challenge.startswith('Bearer realm="reembed"')
         assert (scene.caller != "none") == ("invalid_token" in challenge)
