@@ -1,0 +1,47 @@
+"""Applications that know the alias alone, through switches and rollbacks."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+
+from tests.harness.alias_readers import Address, AliasReaders, langchain, plain
+from tests.harness.ground import Ground
+from tests.harness.world import LARGE, OTHER, SMALL
+from tests.scenarios.judging import RESUME_SECONDS, seeded
+
+CHUNKS = 60
+
+
+def never_notice(
+    ground: Ground, switches: int, rollbacks: int, *, max_retries: int = 2
+) -> tuple[str, AliasReaders]:
+    """Every answer is the chunk that was asked for, however often the model changes.
+
+    Two of the models have the same dimension: a vector of one finds something among those of
+    the other, and nobody but the oracle would notice.
+    """
+    bot = seeded(ground, CHUNKS)
+    texts = dict(bot.history.initial)
+    address = Address(
+        f"{ground.url}/v1", ground.owner_token, ground.servers.milvus_url, bot.alias, max_retries
+    )
+    keys_of = {text: key for key, text in texts.items()}
+    asks = {
+        "openai, float": plain(address, "float"),
+        "openai, base64": plain(address, "base64"),
+        "langchain": langchain(address, keys_of),
+    }
+    every = switches // rollbacks if rollbacks else switches + 1
+    with AliasReaders(asks, texts) as readers:
+        for number, target in enumerate(islice(cycle([OTHER, LARGE, SMALL]), switches), 1):
+            if target == bot.pair()[1]:
+                target = LARGE if target != LARGE else OTHER
+            run = bot.start(target, batch_size=20)
+            run.ends("completed", RESUME_SECONDS)
+            if number % every == 0:
+                run.roll_back().ends("completed", RESUME_SECONDS)
+    told = ", ".join(
+        f"{name} {readers.answered[name]} (longest {readers.longest[name]:.2f} s)" for name in asks
+    )
+    return f"{switches} switches, {rollbacks} rollbacks: {told}; failed "\
+        f"{len(readers.failed)}, wrong {len(readers.wrong)}", readers
