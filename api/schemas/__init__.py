@@ -38,6 +38,7 @@ from api.schemas.queries import (
     BotPageQuery,
     BotRemovalQuery,
     KeyPageQuery,
+    LiveQuery,
     ReportQuery,
 )
 from api.schemas.report import MigrationReportResponse
@@ -47,6 +48,7 @@ from api.schemas.requests import (
     BotRegistrationRequest,
     EmbeddingValidationRequest,
     IdempotencyHeader,
+    KnownHeader,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationPath,
@@ -79,6 +81,8 @@ __all__ = [
     "IdempotencyHeader",
     "KeyMapResponse",
     "KeyPageQuery",
+    "KnownHeader",
+    "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
     "MigrationActionRequest",

@@ -20,6 +20,7 @@ from migrations.lifecycle.change import (
 from migrations.lifecycle.decision import undecided, waiting
 from migrations.lifecycle.sequence import successor
 from migrations.model.bots import Bot, LivePair, PreviousPair
+from migrations.model.chunks import metric_in
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.model.proofs import How, Proof
@@ -207,8 +208,15 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
             expires_at=now + timedelta(hours=retention_hours),
         ),
         proof=_better(bot.proof, migration.proof),
+        metric=bot.metric or _metric_of(migration, bot.vector_field),
         updated_at=now,
     )
+
+
+def _metric_of(migration: Migration, vector_field: str) -> str | None:
+    """As the backup has written it down."""
+    info = migration.rollback_info
+    return metric_in(info.collection_schema, vector_field) if info is not None else None
 
 
 def _better(earlier: Proof | None, found: Proof | None) -> Proof | None:

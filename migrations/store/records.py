@@ -105,6 +105,8 @@ class BotRecord(Record):
     previous_manner: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     previous_expires_at: Mapped[datetime | None]
     drop_originals: Mapped[bool] = mapped_column(server_default="false")
+    #: None in rows of before, until their next switch.
+    metric: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=clock())
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
@@ -463,6 +465,7 @@ def as_bot(row: BotRecord) -> Bot:
         updated_at=row.updated_at,
         drop_originals=row.drop_originals,
         proof=Proof.model_validate(row.proof) if row.proof else None,
+        metric=row.metric,
     )
 
 
@@ -534,6 +537,7 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         else None,
         "previous_expires_at": previous.expires_at if previous else None,
         **proof_column(bot.proof),
+        "metric": bot.metric,
     }
 
 
