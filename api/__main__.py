@@ -6,12 +6,16 @@ import os
 
 from api import create_app
 from api.server import Server
+from api.services import services_of
+from api.waiting import WaitingRoom
 from migrations.settings import get_settings
 
 
 def main() -> None:
     settings = get_settings()
-    server = Server(create_app(), settings.host, settings.port, settings.api_threads)
+    app = create_app()
+    room = WaitingRoom(services_of(app).system.bots_of, settings.api_waiting_requests)
+    server = Server(app, settings.host, settings.port, settings.api_threads, room)
     if not server.serve():
         # A thread that waits for a provider would keep the interpreter from ending.
         os._exit(1)

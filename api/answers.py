@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Response, url_for
+import hashlib
+
+from flask import Response, request, url_for
 from pydantic import BaseModel
 
 from api.schemas import MigrationActionResponse
@@ -12,6 +14,21 @@ def answer(body: BaseModel, status: int = 200, *, location: str | None = None) -
     response = Response(body.model_dump_json(), status, content_type="application/json")
     if location is not None:
         response.headers["Location"] = location
+    return response
+
+
+def tag_of(body: BaseModel) -> str:
+    """A strong validator: equal only if the answers are, byte for byte."""
+    return hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:32]
+
+
+def answer_unless_known(body: BaseModel, cache_control: str) -> Response:
+    """200, or 304 where If-None-Match names what would be answered."""
+    tag = tag_of(body)
+    is_known = request.if_none_match.contains_weak(tag)  # RFC 9110 compares weakly here
+    response = Response(status=304) if is_known else answer(body)
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = cache_control
     return response
 
 

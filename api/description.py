@@ -50,6 +50,8 @@ _LOCATION = {
     "schema": {"type": "string", "format": "uri-reference"},
 }
 
+NOT_MODIFIED: dict[str, Any] = {"description": "What `If-None-Match` names is still so."}
+
 #: Every guarded route may answer with these.
 _EVERYWHERE = (NotAuthenticated, TooManyRequests, StateStoreUnavailable)
 _WITH_INPUT = (RequestInvalid,)

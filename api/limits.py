@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, request
 from flask_limiter import Limiter, RateLimitExceeded
 from limits.errors import StorageError
 
-from api import openai_errors, problems
+from api import openai_errors, problems, waiting
 from api.auth import bearer_token
 from api.problems import TooManyRequests
 from api.services import services
@@ -77,7 +77,8 @@ def _limit() -> str:
 
 
 def _is_unlimited() -> bool:
-    return not services().settings.requests_per_minute
+    # One that has waited was counted when it came.
+    return waiting.is_run_again() or not services().settings.requests_per_minute
 
 
 def _seconds_left(limiter: Limiter) -> float:

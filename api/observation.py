@@ -23,6 +23,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_OWN = ("Content-Security-Policy", "Cache-Control")
 _PROBES = frozenset({"health.healthz", "health.readyz"})
 
 
@@ -51,10 +52,9 @@ def new_id() -> str:
 
 
 def _secure(response: Response) -> Response:
-    own_policy = response.headers.get("Content-Security-Policy")
-    response.headers.update(SECURITY_HEADERS)
-    if own_policy is not None:  # of a page that brings its style
-        response.headers["Content-Security-Policy"] = own_policy
+    # A page that brings its style has a policy of its own, what may be kept a while says so.
+    own = {name: response.headers[name] for name in _OWN if name in response.headers}
+    response.headers.update({**SECURITY_HEADERS, **own})
     if request.path.startswith("/openapi"):
         response.headers["Content-Security-Policy"] = DOCUMENTATION_POLICY
     return response

@@ -17,10 +17,11 @@ import structlog
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
-from api import observation, problems
+from api import observation, problems, waiting
 from api.parsing import MAX_TEXTS_BYTES
+from api.waiting import Chance, Parked, WaitingRoom
 
 _log = structlog.get_logger(__name__)
 
@@ -62,15 +63,30 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         )
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    """One run of a request, which may end without an answer (see :mod:`api.waiting`)."""
+
+    def set_close_on_finish(self) -> None:
+        # Of an answer that has no body, such as 304, waitress thinks that its end is not seen.
+        asked = self.request.headers.get("CONNECTION", "").lower()
+        if self.has_body or self.version == "1.0" or asked == "close":
+            super().set_close_on_finish()
+
+    def get_environment(self) -> dict[str, Any]:
+        return {**super().get_environment(), waiting.ENVIRON_KEY: self.channel.chance}
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """One connection, which knows since when it has been waited for."""
 
+    task_class = _Task
     error_task_class = _Refusal
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.waiting_since = time.monotonic()
-        self._served = self._in_work = False
+        self._served = self._in_work = self._parked = False
+        self.chance = Chance(self.server.waiting_room)
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -79,11 +95,41 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 
     def service(self) -> None:
         self._in_work = True
-        super().service()
+        try:
+            super().service()
+        except Parked as parked:
+            self._park(parked)
+            return
+        self.chance = Chance(self.server.waiting_room)
         self._served = True
         # In this order: it must not look as if it had been waited for since the request came.
         self.waiting_since = time.monotonic()
         self._in_work = False
+
+    def _park(self, parked: Parked) -> None:
+        """Still in work, and its request still the first of :attr:`requests`."""
+        self.requests[0].get_body_stream().seek(0)
+        self._parked = True
+        self.server.waiting_room.take_in(self, parked)
+        self.server.pull_trigger()  # it is to be seen when the client hangs up
+        if not self.connected:
+            self._hang_up()
+
+    def go_on(self) -> None:
+        self._parked = False
+        self.server.add_task(self)
+
+    def readable(self) -> bool:
+        # One that hangs up is read as an end; one that sends its next request keeps this one.
+        return bool(super().readable() or (self._parked and len(self.requests) == 1))
+
+    def handle_close(self) -> None:
+        super().handle_close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self.server.waiting_room.let_go(self):
+            self.requests[0].close()
 
     @property
     def waits(self) -> bool:
@@ -100,7 +146,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = _Channel
 
-    def __init__(self, application: Callable[..., Any], host: str, port: int, threads: int) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        host: str,
+        port: int,
+        threads: int,
+        waiting_room: WaitingRoom,
+    ) -> None:
+        self.waiting_room = waiting_room
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request
         super().__init__(
             application,
@@ -142,6 +196,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def maintenance(self, _now: float) -> None:
         for channel in self._channels():
             channel.will_close |= channel.is_overdue()
+        # Whoever looks for them may be kept by a PostgreSQL that hangs.
+        self.waiting_room.release_overdue()
 
     def _channels(self) -> list[_Channel]:
         return list(self.active_channels.values())
@@ -160,6 +216,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self._turn()
         _log.info("api_stops")
         wasyncore.dispatcher.close(self)  # the listening socket: others are refused, not left
+        self.waiting_room.close()
         while self._channels() and time.monotonic() < self._stop_by:
             for channel in self._channels():
                 channel.close_when_flushed |= not channel.requests

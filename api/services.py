@@ -61,4 +61,8 @@ def attach(app: Flask, provided: ApiServices) -> None:
 
 def services() -> ApiServices:
     """The services of the application that handles the current request."""
-    return cast("ApiServices", current_app.extensions[_EXTENSION])
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> ApiServices:
+    return cast("ApiServices", app.extensions[_EXTENSION])

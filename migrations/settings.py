@@ -341,6 +341,13 @@ class Settings(BaseSettings):
     api_slow_requests_per_owner: int = Field(
         default=4, gt=0, description="Of these, such as one owner has sent"
     )
+    api_waiting_requests: int = Field(
+        default=200,
+        ge=0,
+        le=400,
+        description="Requests that may wait for a bot to change, which takes a connection"
+        " and no thread; more are answered at once",
+    )
     flower_port: int = Field(
         default=5555, gt=0, le=65535, description="Port Flower listens on, on 127.0.0.1"
     )

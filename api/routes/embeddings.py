@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
-from api.answers import accepted, answer
+from api.answers import accepted, answer, answer_unless_known, tag_of
 from api.auth import current_caller
-from api.description import refusals
+from api.description import NOT_MODIFIED, refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
     BotPath,
@@ -14,6 +14,8 @@ from api.schemas import (
     EmbeddingValidationRequest,
     EmbeddingValidationResponse,
     IdempotencyHeader,
+    KnownHeader,
+    LiveQuery,
     LiveResponse,
     MigrationActionRequest,
     MigrationActionResponse,
@@ -25,10 +27,16 @@ from api.schemas import (
 )
 from api.services import services
 from api.turns import turn
+from api.waiting import wait_until
 from migrations.model import errors
 from migrations.model.agreed import Agreed
+from migrations.model.bots import Bot
 
 embeddings = guarded_blueprint("embeddings", __name__, "What a bot is embedded with.")
+
+#: The pair that was live stays searchable after a switch: who keeps an answer for so long sees
+#: what was written before.
+_MAY_BE_KEPT = "private, max-age=5"
 
 _TARGET_REFUSALS = (
     errors.BotNotFound,
@@ -46,15 +54,31 @@ _TARGET_REFUSALS = (
 @embeddings.get(
     "/bots/<bot_id>/embeddings/live",
     endpoint="live",
-    responses={200: LiveResponse, **refusals(errors.BotNotFound)},
+    responses={200: LiveResponse, 304: NOT_MODIFIED, **refusals(errors.BotNotFound)},
 )
-def get_live(path: BotPath) -> Response:
+def get_live(path: BotPath, header: KnownHeader, query: LiveQuery) -> Response:
     """See what the bot answers from, as one fact
 
     The collection, how the documents in it are embedded, and how questions must be. All three
-    change in one transaction, so what one answer says belongs together.
+    change in one transaction, so what one answer says belongs together. With `wait` the answer
+    comes when there is something new, or when the time is over; sooner, with nothing new, while
+    very many wait.
     """
-    return answer(LiveResponse.of(services().system.bot(current_caller(), path.bot_id)))
+    milvus_db, known = services().settings.milvus_db, request.if_none_match
+
+    def is_new(bot: Bot) -> bool:
+        if query.generation is None and not known:
+            return True
+        if query.is_new(bot.live.generation):
+            return True
+        return bool(known) and not known.contains_weak(tag_of(LiveResponse.of(bot, milvus_db)))
+
+    bot = services().system.bot(current_caller(), path.bot_id)
+    if query.wait and not is_new(bot):
+        wait_until(bot.bot_id, lambda now: now != bot and is_new(now), query.wait)
+    return answer_unless_known(
+        LiveResponse.of(bot, milvus_db), "no-cache" if query.wait else _MAY_BE_KEPT
+    )
 
 
 @embeddings.post(

@@ -22,13 +22,18 @@ from api.schemas.openai import (
     embeddings_body,
 )
 from api.services import services
+from api.waiting import wait_until
 from migrations.model import errors
+from migrations.readers.by_alias import alias_stays
 
 openai = guarded_blueprint(
     openai_errors.BLUEPRINT, __name__, "The models behind the bots' aliases, for clients of OpenAI."
 )
 openai.register_error_handler(errors.ReembedError, openai_errors.answer)
 openai.register_error_handler(HTTPException, openai_errors.answer_http)
+
+#: Somebody waits for an answer to his question.
+_LOOK_SECONDS = 0.02
 
 _REFUSALS: dict[str | int, Any] = dict.fromkeys(
     (400, 401, 404, 429, 502, 503, "default"), OpenAIErrorResponse
@@ -47,13 +52,13 @@ def embeddings(body: EmbeddingsRequest) -> Response:
             "The texts are questions (':query') or passages (':passage'), one or the other.",
             errors=[{"in": "body", "path": "$.model", "code": "kind", "message": "See above."}],
         )
-    given = services().alias_readers.embed(
-        current_caller(),
-        body.alias,
-        body.kind,
-        body.texts(services().vocabulary),
-        body.dimensions,
-    )
+    texts, readers = body.texts(services().vocabulary), services().alias_readers
+    try:
+        given = readers.embed(current_caller(), body.alias, body.kind, texts, body.dimensions)
+    except errors.AliasMoves as moves:
+        hold = services().settings.alias_hold_seconds
+        wait_until(moves.details["bot_id"], alias_stays, hold, look_seconds=_LOOK_SECONDS)
+        raise
     made = embeddings_body(body.model, given.vectors, given.tokens, body.encoding_format)
     headers = {"X-Reembed-Model": f"{given.embedding.provider}/{given.embedding.model}"}
     return Response(made, 200, headers, content_type="application/json")

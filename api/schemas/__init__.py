@@ -46,6 +46,7 @@ from api.schemas.queries import (
     BotPageQuery,
     BotRemovalQuery,
     KeyPageQuery,
+    LiveQuery,
     ReportQuery,
 )
 from api.schemas.report import MigrationReportResponse
@@ -55,6 +56,7 @@ from api.schemas.requests import (
     BotRegistrationRequest,
     EmbeddingValidationRequest,
     IdempotencyHeader,
+    KnownHeader,
     MigrationActionRequest,
     MigrationEstimateRequest,
     MigrationPath,
@@ -89,6 +91,8 @@ __all__ = [
     "IdempotencyHeader",
     "KeyMapResponse",
     "KeyPageQuery",
+    "KnownHeader",
+    "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
     "MigrationActionRequest",

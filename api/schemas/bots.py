@@ -16,7 +16,7 @@ from api.schemas.parts import (
 )
 from api.schemas.proofs import TextProofItem
 from migrations.model.answers import RemovedBot, Staying
-from migrations.model.bots import Bot, PreviousPair
+from migrations.model.bots import Bot, PreviousPair, located
 from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
@@ -131,6 +131,9 @@ class LiveResponse(ResponseBody):
         description="The physical collection to search in, and to write to.",
         examples=["support_docs_live__g2_6f1f4a52"],
     )
+    database: str = Field(
+        description="The Milvus database it is in; empty for the default one.", examples=[""]
+    )
     embedding: EmbeddingItem = Field(
         description="The embedding of what is in it.",
         examples=[TARGET_EXAMPLE],
@@ -154,22 +157,42 @@ class LiveResponse(ResponseBody):
         description="The field that is embedded; null where the text is made otherwise.",
         examples=["text"],
     )
+    text: Recipe = Field(
+        description="How the text that is embedded is made of a row, in the form of a "
+        "registration: whoever writes makes it so.",
+        examples=[{"field": "text"}],
+    )
     vector_field: str = Field(description="The field with the vectors.", examples=["vector"])
+    metric: str | None = Field(
+        description="What the vectors are compared by; no migration changes it. Null of a bot that "
+        "was registered before this was kept and has not been switched since.",
+        examples=["COSINE"],
+    )
+    previous: PreviousItem | None = Field(
+        description="Where the bot answered from before, and until when that is kept as it is; "
+        "null when there is nothing.",
+        examples=[None],
+    )
 
     @classmethod
-    def of(cls, bot: Bot) -> LiveResponse:
+    def of(cls, bot: Bot, default_database: str) -> LiveResponse:
         embedding = bot.live.embedding
+        database, collection = located(bot.live.collection, default_database)
         return cls(
             bot_id=bot.bot_id,
             generation=bot.live.generation,
-            collection=bot.live.collection,
+            database=database,
+            collection=collection,
             embedding=EmbeddingItem.of(embedding),
             document_role=embedding.document_role,
             query_role=embedding.query_role,
             fingerprint=embedding.fingerprint,
             key_field=bot.key_field,
             text_field=_field_of(bot),
+            text=bot.recipe,
             vector_field=bot.vector_field,
+            metric=bot.metric,
+            previous=PreviousItem.of(bot.previous) if bot.previous else None,
         )
 
 

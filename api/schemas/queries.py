@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from api.schemas.parts import BotId, RequestPart
+from api.waiting import MOST_SECONDS
 
 #: A bot is a row; a migration's progress is asked for one by one.
 MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
@@ -55,6 +56,26 @@ class ActivePageQuery(_Query):
         description="The `next_cursor` of the answer before; left out, from the oldest on.",
         json_schema_extra={"example": "6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11"},
     )
+
+
+class LiveQuery(_Query):
+    wait: float = Field(
+        default=0,
+        ge=0,
+        le=MOST_SECONDS,
+        description="Seconds to wait for something new, where there is nothing yet.",
+        json_schema_extra={"example": 30},
+    )
+    generation: int | None = Field(
+        default=None,
+        ge=0,
+        description="The last one known: another one is new. So is whatever `If-None-Match` does "
+        "not name; without either everything is.",
+        json_schema_extra={"example": 2},
+    )
+
+    def is_new(self, generation: int) -> bool:
+        return self.generation is not None and self.generation != generation
 
 
 class KeyPageQuery(_Query):

@@ -92,6 +92,17 @@ class ProblemPath(RequestPart):
     )
 
 
+class KnownHeader(RequestPart):
+    place: ClassVar[str] = "header"
+
+    if_none_match: str | None = Field(
+        default=None,
+        alias="If-None-Match",
+        description="The `ETag` of an earlier answer: if it is still so, the answer is 304.",
+        json_schema_extra={"example": '"5d41402abc4b2a76b9719d911017c592"'},
+    )
+
+
 class IdempotencyHeader(RequestPart):
     place: ClassVar[str] = "header"
 

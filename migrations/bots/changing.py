@@ -28,8 +28,8 @@ def change(services: Services, bot: Bot, wish: BotChange, by: str) -> Bot:
     if changed.keys() & READ_BY_RUNS:
         _require_no_live_run(services, bot)  # asked again under lock; this spares the provider
         embedding = bot.live.embedding.in_manner(changed.get("manner", bot.manner))
-        proof = _check_fields(services, bot, wish, embedding, by)
-        wish = replace(wish, proof=proof, of_generation=bot.live.generation)
+        metric, proof = _check_fields(services, bot, wish, embedding, by)
+        wish = replace(wish, metric=metric, proof=proof, of_generation=bot.live.generation)
     return services.store.change_bot(bot.bot_id, wish) if changed else bot
 
 
@@ -41,8 +41,8 @@ def _require_no_live_run(services: Services, bot: Bot) -> None:
 
 def _check_fields(
     services: Services, bot: Bot, wish: BotChange, embedding: EmbeddingRef, by: str
-) -> Proof | None:
-    """What shows that another text is right, if it is to be another one."""
+) -> tuple[str | None, Proof | None]:
+    """The metric, and what shows that another text is right, if it is to be another one."""
     schema = services.vectors.describe(bot.live.collection)
     if wish.key_field is not None:
         _require_key_field(schema, wish.key_field)
@@ -56,11 +56,11 @@ def _check_fields(
         require_usual_queries(embedding, known, embedding.roles)
     asked = (vector_field, recipe, embedding.document_role)
     if asked == (bot.vector_field, bot.recipe, live.document_role):
-        return None
+        return None, None
     schema = services.vectors.describe(bot.live.collection, vector_field)
     _require_dimension(schema, bot)
     found = prove_recipe(Errand.of(services, bot), embedding, schema, recipe)
-    return proof_of_found(found, embedding, by=by, at=services.now())
+    return schema.metric or None, proof_of_found(found, embedding, by=by, at=services.now())
 
 
 def _require_no_way_back(bot: Bot) -> None:

@@ -61,6 +61,7 @@ def register(services: Services, caller: Caller, wish: BotRegistration) -> Bot:
         updated_at=now,
         drop_originals=wish.drop_originals,
         proof=proof,
+        metric=schema.metric or None,
     )
     bot = _recorded_under_its_name(services, bot) if adopts else services.store.add_bot(bot)
     if services.vectors.resolve_alias(bot.alias) is None:

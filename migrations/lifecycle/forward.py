@@ -20,6 +20,7 @@ from migrations.lifecycle.change import (
 from migrations.lifecycle.decision import undecided, waiting
 from migrations.lifecycle.sequence import successor
 from migrations.model.bots import AliasBehind, Bot, LivePair, PreviousPair
+from migrations.model.chunks import metric_in
 from migrations.model.errors import SourceChanged, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.model.proofs import How, Proof
@@ -207,6 +208,7 @@ def switched_bot(bot: Bot, migration: Migration, now: datetime, retention_hours:
             expires_at=now + timedelta(hours=retention_hours),
         ),
         proof=_better(bot.proof, migration.proof),
+        metric=bot.metric or _metric_of(migration, bot.vector_field),
         updated_at=now,
         alias_behind=_behind(bot, migration.target_collection),
     )
@@ -216,6 +218,12 @@ def _behind(bot: Bot, live: str) -> AliasBehind | None:
     """The alias after the switch to ``live``: where it was, which may be there."""
     behind = bot.alias_behind or AliasBehind(bot.live.collection)
     return None if behind == AliasBehind(live) else behind
+
+
+def _metric_of(migration: Migration, vector_field: str) -> str | None:
+    """As the backup has written it down."""
+    info = migration.rollback_info
+    return metric_in(info.collection_schema, vector_field) if info is not None else None
 
 
 def _better(earlier: Proof | None, found: Proof | None) -> Proof | None:

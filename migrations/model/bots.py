@@ -41,6 +41,18 @@ class Caller:
             raise NotAllowed
 
 
+def located(collection: str, default_database: str) -> tuple[str, str]:
+    """The Milvus database of a collection, "" for the default one, and its name there.
+
+    A name may say its database, as in "team.docs"; milvus-lite, which has none, takes names with
+    other characters.
+    """
+    database, _, name = collection.rpartition(".")
+    if MILVUS_NAME.fullmatch(database) and MILVUS_NAME.fullmatch(name):
+        return database, name
+    return default_database, collection
+
+
 @dataclass(frozen=True)
 class LivePair:
     """What a reader needs as one fact: where to search and which model embeds the query."""
@@ -86,6 +98,8 @@ class Bot:
     updated_at: datetime
     #: Whether collections that no run of ours has made may be dropped when their time is over.
     drop_originals: bool = False
+    #: What the vectors are compared by, which no migration changes; None of bots of before.
+    metric: str | None = None
     #: How it is known that the text is what was embedded; None of bots of before.
     proof: Proof | None = None
     #: None as long as the alias follows.

@@ -218,6 +218,14 @@ class CollectionSchema:
         return list(self.description.get("indexes", ()))
 
 
+def metric_in(description: Mapping[str, Any], vector_field: str) -> str | None:
+    """Of a field's index, None where it has none."""
+    for index in description.get("indexes", ()):
+        if index["field_name"] == vector_field:
+            return str(index["params"].get("metric_type") or "") or None
+    return None
+
+
 def _as_described(value: Any) -> str:
     """A parameter as Milvus tells of it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

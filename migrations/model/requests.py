@@ -74,6 +74,8 @@ class BotChange:
     drop_originals: bool | None = None
     #: Of the recipe, if that is to be another one: what was found, nothing that is asked for.
     proof: Proof | None = None
+    #: Likewise, of the vector field.
+    metric: str | None = None
     #: Of the live embedding.
     document_role: TextRole | None = None
     query_role: TextRole | None = None
@@ -92,7 +94,7 @@ class BotChange:
         return bot.manner.model_copy(update={n: v for n, v in asked.items() if v is not None})
 
 
-_OF_BOT = ("owner", "recipe", "key_field", "vector_field", "drop_originals", "proof")
+_OF_BOT = ("owner", "recipe", "key_field", "vector_field", "drop_originals", "proof", "metric")
 _OF_MANNER = ("document_role", "query_role", "version")
 
 

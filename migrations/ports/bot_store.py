@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -47,6 +48,10 @@ class BotStore(Protocol):
         self, owner: str | None = None, *, after: str | None = None, limit: int | None = None
     ) -> list[Bot]:
         """In the order of their ids: those that follow ``after``, the first ``limit`` of them."""
+        ...
+
+    def bots_of(self, bot_ids: Collection[str]) -> dict[str, Bot]:
+        """By their ids, in one statement; those that there are not are left out."""
         ...
 
     def change_bot(self, bot_id: str, change: BotChange) -> Bot:

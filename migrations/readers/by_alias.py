@@ -89,7 +89,7 @@ class AliasReaders:
             if still == embedding:
                 return given
             embedding = still
-        raise AliasMoves(retry_after_seconds=1)
+        raise AliasMoves(retry_after_seconds=1, bot_id=bot.bot_id)
 
 
 def embedding_by_alias(services: Services, bot: Bot) -> EmbeddingRef:
@@ -106,21 +106,17 @@ def embedding_by_alias(services: Services, bot: Bot) -> EmbeddingRef:
     if behind.moving_since is not None:
         moving_for = (services.now() - behind.moving_since).total_seconds()
         if moving_for < services.settings.alias_hold_seconds:
-            raise AliasMoves(retry_after_seconds=1)
+            raise AliasMoves(retry_after_seconds=1, bot_id=bot.bot_id)
         at = services.milvus_briefly.ask(lambda: services.vectors.resolve_alias(bot.alias))
     embedding = bot.embedding_of(at) if at is not None else None
     if embedding is None:  # it was pointed elsewhere by somebody; the watchdog takes it back
-        raise AliasMoves(retry_after_seconds=1)
+        raise AliasMoves(retry_after_seconds=1, bot_id=bot.bot_id)
     return embedding
 
 
-def is_between(services: Services, bot: Bot) -> bool:
-    """Whether readers by the alias have to wait."""
-    try:
-        embedding_by_alias(services, bot)
-    except AliasMoves:
-        return True
-    return False
+def alias_stays(bot: Bot) -> bool:
+    """Whether it is known where the bot's alias points."""
+    return bot.alias_behind is None or bot.alias_behind.moving_since is None
 
 
 def _embed(

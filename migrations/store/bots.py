@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, Update, bindparam, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    Update,
+    any_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -106,6 +118,13 @@ class SqlBots:
             wanted = wanted.where(BotRecord.bot_id > after)
         with self._database.reading() as session:
             return [as_bot(row) for row in session.scalars(wanted)]
+
+    def bots_of(self, bot_ids: Collection[str]) -> dict[str, Bot]:
+        wanted = select(BotRecord).where(
+            BotRecord.bot_id == any_(literal(list(bot_ids), ARRAY(Text)))
+        )
+        with self._database.reading() as session:
+            return {row.bot_id: as_bot(row) for row in session.scalars(wanted)}
 
     def change_bot(self, bot_id: str, change: BotChange) -> Bot:
         with self._database.transaction() as session:

@@ -109,6 +109,8 @@ class BotRecord(Record):
     #: workers of before have switched.
     alias_collection: Mapped[str | None]
     alias_moves_at: Mapped[datetime | None]
+    #: None in rows of before, until their next switch.
+    metric: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=clock())
     updated_at: Mapped[datetime] = mapped_column(server_default=clock())
 
@@ -470,6 +472,7 @@ def as_bot(row: BotRecord) -> Bot:
         alias_behind=AliasBehind(row.alias_collection, row.alias_moves_at)
         if row.alias_collection is not None
         else None,
+        metric=row.metric,
     )
 
 
@@ -543,6 +546,7 @@ def pair_columns(bot: Bot) -> dict[str, Any]:
         "alias_collection": behind.collection if behind else None,
         "alias_moves_at": behind.moving_since if behind else None,
         **proof_column(bot.proof),
+        "metric": bot.metric,
     }
 
 

@@ -296,6 +296,14 @@ def test_bots_are_listed_by_owner_and_in_the_order_of_their_ids(state: World) ->
     assert ["b", "c"] == [bot.bot_id for bot in state.store.bots("one")]
 
 
+def test_bots_are_read_by_their_ids_and_those_that_are_gone_left_out(state: World) -> None:
+    for bot_id in ("a", "b", "c"):
+        state.bot(bot_id)
+    found = state.store.bots_of({"a", "c", "gone"})
+    assert {bot_id: state.store.bot(bot_id) for bot_id in ("a", "c")} == found
+    assert {} == state.store.bots_of(())
+
+
 def test_bots_are_listed_in_pages(state: World) -> None:
     for bot_id in ("d", "b", "a", "c"):
         state.bot(bot_id, owner="two" if bot_id == "c" else "one")

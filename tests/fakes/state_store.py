@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -104,6 +104,10 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             mine = [bot for bot in self._bots.values() if owner in {None, bot.owner}]
             following = [bot for bot in mine if after is None or bot.bot_id > after]
             return sorted(following, key=lambda bot: bot.bot_id)[:limit]
+
+    def bots_of(self, bot_ids: Collection[str]) -> dict[str, Bot]:
+        with self._transaction():
+            return {bot_id: self._bots[bot_id] for bot_id in bot_ids if bot_id in self._bots}
 
     def change_bot(self, bot_id: str, change: BotChange) -> Bot:
         with self._transaction() as now:

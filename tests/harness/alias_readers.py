@@ -57,9 +57,7 @@ def plain(address: Address, encoding: str) -> Ask:
         vector: Any = given.data[0].embedding
         if encoding == "base64":
             vector = np.frombuffer(base64.b64decode(vector), "<f4")
-        found = milvus.search(
-            address.alias, data=[vector], limit=1, timeout=TIMEOUT_SECONDS
-        )[0]
+        found = milvus.search(address.alias, data=[vector], limit=1, timeout=TIMEOUT_SECONDS)[0]
         return str(found[0]["id"]) if found else None
 
     return ask

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, parse_headers
@@ -25,6 +25,8 @@ from tests.harness.plain_http import fetch
 from tests.services.api_on_fakes import THREADS
 
 VALIDATE = "/bots/support/embeddings/validate-change"
+LIVE = "/bots/support/embeddings/live"
+ASKS = {"Authorization": f"Bearer {ACME_TOKEN}"}
 JSON = {"Content-Type": "application/json"}
 HALF_HEADER = b"GET /healthz HTTP/1.1\r\nHost: api\r\nX-Slow: "
 HALF_BODY = b"POST /bots HTTP/1.1\r\nHost: api\r\nContent-Length: 100\r\n\r\nabc"
@@ -73,6 +75,25 @@ class Api:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
+    @contextmanager
+    def asking(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> Iterator[HTTPConnection]:
+        """A connection on which this has been asked, and nothing read yet."""
+        with closing(HTTPConnection(LOOPBACK, self.port, timeout=20)) as connection:
+            connection.request("GET", path, headers={**ASKS, **(headers or {})})
+            yield connection
+
+    def switch(self) -> None:
+        """The bot to another model and collection."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.wait_for("switched")
+
+    def wait_for(self, said: str, times: int = 1) -> None:
+        assert [said] * times == [self.line() for _ in range(times)]
+
     def url(self, path: str) -> str:
         return f"http://{LOOPBACK}:{self.port}{path}"
 
@@ -97,6 +118,11 @@ class Api:
             return Answer(status, json.loads(received.read()), headers)
 
 
+def answer_of(connection: HTTPConnection) -> Answer:
+    reply = connection.getresponse()
+    return Answer(reply.status, json.loads(reply.read()), reply.headers)
+
+
 def is_answered(connection: HTTPConnection) -> bool:
     connection.request("GET", "/healthz")
     return b"alive" in connection.getresponse().read()
@@ -108,7 +134,12 @@ def api(folder: Path, *limits: str) -> Iterator[Api]:
     command = [sys.executable, "-m", "tests.services.api_on_fakes", str(port), str(gate), *limits]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             running = Api(process, port, gate, "")
@@ -213,6 +244,67 @@ def test_what_is_not_http_is_told_in_a_problem_document(
 def test_a_chunked_body_is_a_body(plain: Api) -> None:
     with plain.opened(CHUNKED + b"2\r\n{}\r\n0\r\n\r\n") as opened:
         assert b" 422 " in opened.makefile("rb").readline()
+
+
+def test_a_wait_ends_with_the_switch_and_holds_no_thread(plain: Api) -> None:
+    live = plain.get(LIVE)
+    known, generation = {"If-None-Match": live.headers["ETag"]}, live.body["generation"]
+    by_tag = [plain.asking(f"{LIVE}?wait=50", known) for _ in range(2 * THREADS)]
+    with ExitStack() as stack:
+        by_number = plain.asking(f"{LIVE}?wait=50&generation={generation}")
+        waiting = [stack.enter_context(asked) for asked in (by_number, *by_tag)]
+        plain.wait_for("waits", len(waiting))
+        assert [200, 200] == [plain.get(path).status for path in ("/healthz", plain.progress)]
+        plain.switch()
+        answers = [answer_of(connection) for connection in waiting]
+    assert {(200, generation + 1)} == {(one.status, one.body["generation"]) for one in answers}
+
+
+def test_a_wait_ends_with_its_time_and_its_connection_goes_on(plain: Api) -> None:
+    live = plain.get(LIVE)
+    known, url = {"If-None-Match": live.headers["ETag"]}, f"{LIVE}?wait=0.1"
+    with plain.kept() as kept:
+        kept.request("GET", url, headers={**known, **ASKS})
+        assert (304, b"") == ((told := kept.getresponse()).status, told.read())
+        kept.request("GET", f"{url}&generation={live.body['generation']}", headers=ASKS)
+        assert live.body == answer_of(kept).body
+        local = kept.sock.getsockname()
+        assert is_answered(kept)
+        assert local == kept.sock.getsockname()
+    plain.wait_for("waits", 2)
+
+
+def test_a_request_that_follows_one_that_waits_is_answered_after_it(plain: Api) -> None:
+    generation = plain.get(LIVE).body["generation"]
+    get = f"GET {LIVE}?wait=50&generation={generation} HTTP/1.1\r\nHost: api\r\n"
+    get += f"Authorization: Bearer {ACME_TOKEN}\r\n\r\n"
+    with plain.opened(get.encode()) as opened:
+        plain.wait_for("waits")
+        opened.sendall(b"GET /healthz HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
+        plain.switch()
+        received = opened.makefile("rb").read()
+    assert received.index(b'"generation":%d' % (generation + 1)) < received.index(b"alive")
+
+
+def test_beyond_the_places_nobody_waits_and_who_hangs_up_leaves_his(tmp_path: Path) -> None:
+    url = f"{LIVE}?wait=50&generation=1"
+    with api(tmp_path, "PLACES=1") as running:
+        with running.asking(url):
+            running.wait_for("waits")
+            assert 1 == running.get(url).body["generation"]  # answered at once
+        running.wait_for("hung up")
+        with running.asking(url) as waiting:
+            running.wait_for("waits")
+            running.switch()
+            assert 2 == answer_of(waiting).body["generation"]
+
+
+def test_a_process_that_is_asked_to_stop_answers_those_who_wait(tmp_path: Path) -> None:
+    with api(tmp_path) as running, running.asking(f"{LIVE}?wait=50&generation=1") as waiting:
+        running.wait_for("waits")
+        running.process.send_signal(signal.SIGTERM)
+        answer = answer_of(waiting)
+        assert (200, 1, 0) == (answer.status, answer.body["generation"], running.process.wait(10))
 
 
 def test_a_process_that_is_asked_to_stop_answers_what_it_has_in_work(tmp_path: Path) -> None:

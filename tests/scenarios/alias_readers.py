@@ -43,5 +43,5 @@ def never_notice(
     told = ", ".join(
         f"{name} {readers.answered[name]} (longest {readers.longest[name]:.2f} s)" for name in asks
     )
-    return f"{switches} switches, {rollbacks} rollbacks: {told}; failed "\
-        f"{len(readers.failed)}, wrong {len(readers.wrong)}", readers
+    counts = f"failed {len(readers.failed)}, wrong {len(readers.wrong)}"
+    return f"{switches} switches, {rollbacks} rollbacks: {told}; {counts}", readers

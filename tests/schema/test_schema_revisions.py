@@ -196,6 +196,27 @@ def test_what_was_due_is_due_in_one_table_and_on_the_way_back(empty_database_url
     assert [(5,)] == execute(empty_database_url, was_tried)
 
 
+def test_the_metric_of_bots_of_before_is_taken_from_a_backup(empty_database_url: str) -> None:
+    upgrade(empty_database_url)
+    store, state = a_state(empty_database_url)
+    told, silent = state.reach(Status.COMPLETED), state.reach(Status.COMPLETED)
+    backup = {
+        "collection_schema": {
+            "indexes": [
+                {"field_name": "other", "params": {"metric_type": "IP"}},
+                {"field_name": "vector", "params": {"metric_type": "L2"}},
+            ]
+        }
+    }
+    row = MigrationRecord
+    execute(empty_database_url, update(row).where(row.id == told.id).values(rollback_info=backup))
+    downgrade(empty_database_url, "0014")
+    upgrade(empty_database_url)
+    found = [store.bot(one.bot_id).metric for one in (told, silent)]
+    store.close()
+    assert ["L2", None] == found
+
+
 def test_originals_that_are_kept_stay_from_the_revision_on_and_are_forgotten_on_the_way_back(
     empty_database_url: str,
 ) -> None:

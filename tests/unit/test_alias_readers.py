@@ -16,7 +16,7 @@ from migrations.model.errors import (
     VectorStoreUnavailable,
 )
 from migrations.model.states import Phase
-from migrations.readers.by_alias import AliasReaders, Kind, is_between
+from migrations.readers.by_alias import AliasReaders, Kind, alias_stays
 from migrations.target import alias
 from tests.fakes.embedders import LARGE, SMALL, vector_in
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World, kill
@@ -62,12 +62,12 @@ def test_while_the_alias_is_moved_nobody_is_given_a_vector() -> None:
     def look() -> None:
         with pytest.raises(AliasMoves):
             model_of(world)
-        seen.append(is_between(world.services, world.bot))
+        seen.append(alias_stays(world.bot))
 
     world.vectors.before("point_alias", look)
     world.settle()
-    assert True in seen
-    assert not is_between(world.services, world.bot)
+    assert [False] == seen
+    assert alias_stays(world.bot)
 
 
 def test_the_alias_stays_for_the_drain_once_nobody_is_given_its_model() -> None:

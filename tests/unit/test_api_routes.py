@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -304,7 +305,7 @@ def test_the_status_of_a_switched_bot_shows_the_way_back(api: Api) -> None:
         answer["rollback_expires_at"],
         answer["rollback_chunks_to_compare"],
     )
-    assert 30 == answer["rollback_estimate_seconds"]
+    assert 30 + 0.1 == answer["rollback_estimate_seconds"]  # with the alias's drain
     assert "20 chunks" in answer["rollback_estimate_basis"]
     assert "support_docs" == answer["bot"]["previous"]["collection"]
 
@@ -582,6 +583,7 @@ def test_links_keep_the_prefix_the_application_is_mounted_at(api: Api) -> None:
 # --- roles ---------------------------------------------------------------------------
 
 
+LIVE = "/bots/support/embeddings/live"
 PASSAGE = {"prefix": "passage: ", "suffix": "", "parameters": {}}
 QUERY = {"prefix": "query: ", "suffix": "", "parameters": {"truncate": "END"}}
 
@@ -594,6 +596,53 @@ def test_the_live_triple_says_how_documents_and_questions_are_embedded(api: Api)
     assert {"prefix": "", "suffix": "", "parameters": {}} == live["document_role"]
     assert live["document_role"] == live["query_role"] == live["embedding"]["query_role"]
     assert LOCAL_64.fingerprint == live["fingerprint"] == live["embedding"]["fingerprint"]
+
+
+def test_the_live_triple_says_where_and_how_to_search_and_until_when_that_was_so(api: Api) -> None:
+    live = api.get(LIVE).json
+    assert ("", "support_docs", "COSINE") == (live["database"], live["collection"], live["metric"])
+    assert ({"field": "text"}, None) == (live["text"], live["previous"])
+    api.start()
+    api.world.deliver()
+    switched = api.get(LIVE).json
+    assert "support_docs" == switched["previous"]["collection"] != switched["collection"]
+    assert api.get("/bots/support").json["previous"] == switched["previous"]
+    assert ("COSINE", 2) == (switched["metric"], switched["generation"])
+
+
+def test_a_live_triple_in_another_database_says_so() -> None:
+    assert "bots" == Api(milvus_db="bots").get(LIVE).json["database"]
+
+
+def test_the_metric_of_a_bot_of_before_is_known_from_its_next_switch_on(api: Api) -> None:
+    index = {"field_name": "vector", "params": {"metric_type": "COSINE"}}
+    api.world.vectors.alter("support_docs", indexes=[index])
+    bot = api.world.store.bot("support")
+    api.world.store._bots["support"] = replace(bot, metric=None)
+    assert None is api.get(LIVE).json["metric"]
+    api.start()
+    api.world.deliver()
+    assert "COSINE" == api.get(LIVE).json["metric"]
+
+
+def test_a_live_triple_that_is_known_is_not_answered_again(api: Api) -> None:
+    first = api.get(LIVE)
+    tag = first.headers["ETag"]
+    for known in (tag, f'"other", {tag}', f"W/{tag}", "*"):
+        again = api.get(LIVE, headers={"If-None-Match": known})
+        assert (304, b"", tag) == (again.status_code, again.data, again.headers["ETag"])
+        assert "private, max-age=5" == again.headers["Cache-Control"]
+    api.patch("/bots/support", json={"query_role": {"prefix": "query: "}, "unusual_roles": True})
+    changed = api.get(LIVE, headers={"If-None-Match": tag})
+    assert (200, 1) == (changed.status_code, changed.json["generation"])
+    assert tag != changed.headers["ETag"]
+
+
+def test_without_a_server_that_can_wait_a_live_triple_is_answered_at_once(api: Api) -> None:
+    answer = api.get(f"{LIVE}?wait=30&generation=1")
+    assert (200, "no-cache") == (answer.status_code, answer.headers["Cache-Control"])
+    too_long = api.get(f"{LIVE}?wait=60&generation=1")
+    assert (422, "$.wait: Must be at most 50.") == (too_long.status_code, too_long.json["detail"])
 
 
 def test_roles_are_stated_at_a_start_and_answered(api: Api) -> None:
