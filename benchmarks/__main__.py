@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.api_latency import api_latency
+from benchmarks.embeddings import embeddings
 from benchmarks.figures import Figure, faults, machine, show, write
 from benchmarks.growth import growth
 from benchmarks.lab import Lab
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "growth": growth,
     "orchestration": orchestration,
     "api_latency": api_latency,
+    "embeddings": embeddings,
     "slow_clients": slow_clients,
     "switch": switch,
 }
