@@ -18,7 +18,7 @@ from api.problems import BodyMalformed, RequestInvalid
 MAX_BODY_BYTES = 64 * 1024
 #: But for a list that may have a thousand texts.
 MAX_LIST_BYTES = 1024 * 1024
-_LISTS = frozenset({"golden.put"})
+_LISTS = frozenset({"golden.put", "search.search"})
 
 #: A body of nonsense is not answered with a larger one.
 _ERRORS_SHOWN = 50

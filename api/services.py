@@ -12,6 +12,8 @@ from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
+from migrations.readers.question import Spending
+from migrations.readers.search import Searching
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 
@@ -41,6 +43,12 @@ class ApiServices(Protocol):
 
     @property
     def turns(self) -> Turns: ...
+
+    @property
+    def searching(self) -> Searching: ...
+
+    @property
+    def spending(self) -> Spending: ...
 
     def readiness(self) -> Found:
         """Whether each dependency answers, and what is wrong although it does."""

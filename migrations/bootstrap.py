@@ -36,6 +36,8 @@ from migrations.settings import Settings, get_settings
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
+    from migrations.readers.question import Spending
+    from migrations.readers.search import Searching
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
 
@@ -110,6 +112,18 @@ class Assembly:
         return Turns(settings.api_slow_requests, settings.api_slow_requests_per_owner)
 
     @cached_property
+    def spending(self) -> Spending:
+        from migrations.readers.question import Spending
+
+        return Spending(self.services)
+
+    @cached_property
+    def searching(self) -> Searching:
+        from migrations.readers.search import Searching
+
+        return Searching(self.services, self.spending)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -126,6 +140,7 @@ class Assembly:
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
+        _ = self.searching
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()

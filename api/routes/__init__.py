@@ -8,7 +8,8 @@ from api.routes.embeddings import embeddings
 from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.migrations import migrations
+from api.routes.search import search
 
 #: Each asks for a token.
-GUARDED = (bots, golden, embeddings, migrations, access)
+GUARDED = (bots, golden, embeddings, search, migrations, access)
 OPEN = (health,)

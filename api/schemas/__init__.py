@@ -56,6 +56,7 @@ from api.schemas.requests import (
     ProblemPath,
     SwitchRequest,
 )
+from api.schemas.search import SearchRequest, SearchResponse
 
 __all__ = [
     "PATTERNS",
@@ -101,6 +102,8 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "SearchRequest",
+    "SearchResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
@@ -124,6 +127,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    SearchRequest,
     TokenIssueRequest,
     TokenRotateRequest,
 )
@@ -147,6 +151,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationStatusResponse,
     ProblemDetails,
     ReadinessResponse,
+    SearchResponse,
     TokenIssuedResponse,
     TokenListResponse,
     TextDiagnosisResponse,

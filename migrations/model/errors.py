@@ -117,6 +117,18 @@ class CollectionNotFound(RequestError):
     code = "collection-not-found"
 
 
+class SearchRefused(RequestError):
+    """The collection cannot be searched as asked; Milvus' own words say why."""
+
+    code = "search-refused"
+
+
+class QuestionRefused(RequestError):
+    """The model takes no such text; send another one."""
+
+    code = "question-refused"
+
+
 class NotAuthenticated(RequestError):
     """Send a valid token as 'Authorization: Bearer <token>'."""
 

@@ -24,6 +24,8 @@ from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
+from migrations.readers.question import Spending
+from migrations.readers.search import Searching
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -63,6 +65,8 @@ class FakeServices:
         self.trail = Trail(world.services)
         self.settings = world.services.settings
         self.turns = Turns(8, 4)
+        self.spending = Spending(world.services)
+        self.searching = Searching(world.services, self.spending)
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:
