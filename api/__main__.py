@@ -14,9 +14,18 @@ from migrations.settings import get_settings
 def main() -> None:
     settings = get_settings()
     app = create_app()
-    room = WaitingRoom(services_of(app).system.bots_of, settings.api_waiting_requests)
-    server = Server(app, settings.host, settings.port, settings.api_threads, room)
-    if not server.serve():
+    services = services_of(app)
+    server = Server(
+        app,
+        settings.host,
+        settings.port,
+        settings.api_threads,
+        settings.api_reader_threads,
+        WaitingRoom(services.system.bots_of, settings.api_waiting_requests),
+    )
+    all_answered = server.serve()
+    services.spending.flush()
+    if not all_answered:
         # A thread that waits for a provider would keep the interpreter from ending.
         os._exit(1)
 

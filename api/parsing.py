@@ -20,7 +20,11 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_LIST_BYTES = 1024 * 1024
 #: Texts to be embedded, a few thousand at once.
 MAX_TEXTS_BYTES = 8 * 1024 * 1024
-_LARGE = {"golden.put": MAX_LIST_BYTES, "openai.embeddings": MAX_TEXTS_BYTES}
+_LARGE = {
+    "golden.put": MAX_LIST_BYTES,
+    "search.search": MAX_LIST_BYTES,
+    "openai.embeddings": MAX_TEXTS_BYTES,
+}
 
 #: A body of nonsense is not answered with a larger one.
 _ERRORS_SHOWN = 50

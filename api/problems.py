@@ -86,6 +86,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.CollectionUnsupported: (422, "Collection not supported"),
     domain.InvalidConfiguration: (422,),
     domain.CollectionNotFound: (422,),
+    domain.QuestionRefused: (422,),
     domain.NotAuthenticated: (401,),
     domain.NotAllowed: (403,),
     domain.IdempotencyConflict: (422, "Idempotency key used for another request"),

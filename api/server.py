@@ -7,6 +7,7 @@ can hold one by being slow. docs/decisions.md says why this server and not anoth
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from api import observation, problems, waiting
 from api.parsing import MAX_TEXTS_BYTES
+from api.turns import QUEUED_KEY
 from api.waiting import Chance, Parked, WaitingRoom
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +37,9 @@ HEADER_BYTES = 32 * 1024
 #: How long requests in work may take once the process was asked to stop.
 STOP_SECONDS = 30
 
+#: What applications ask while somebody waits for them. There are threads for it alone: others
+#: may hang without holding it up, and it may come in bursts without keeping others waiting.
+_READING = re.compile("/bots/[^/]+/search|/v1/embeddings")
 #: Answered by a thread of its own each, however busy all others are.
 _LANES = ("/healthz", "/readyz")
 
@@ -73,7 +78,8 @@ class _Task(WSGITask):  # type: ignore[misc]
             super().set_close_on_finish()
 
     def get_environment(self) -> dict[str, Any]:
-        return {**super().get_environment(), waiting.ENVIRON_KEY: self.channel.chance}
+        ours = {waiting.ENVIRON_KEY: self.channel.chance, QUEUED_KEY: self.channel.queued_since}
+        return {**super().get_environment(), **ours}
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
@@ -87,6 +93,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.waiting_since = time.monotonic()
         self._served = self._in_work = self._parked = False
         self.chance = Chance(self.server.waiting_room)
+        self.queued_since = time.monotonic()
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -152,6 +159,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         host: str,
         port: int,
         threads: int,
+        reader_threads: int,
         waiting_room: WaitingRoom,
     ) -> None:
         self.waiting_room = waiting_room
@@ -176,15 +184,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             # The application believes as many proxies as REEMBED_TRUSTED_PROXIES says.
             clear_untrusted_proxy_headers=False,
         )
-        self._lanes: dict[str, ThreadedTaskDispatcher] = {path: _lane() for path in _LANES}
+        self._lanes = {path: _lane(1) for path in _LANES}
+        self._readers = _lane(reader_threads)
         self._stop_by: float | None = None
 
     # --- what waitress calls ------------------------------------------------------
 
     def add_task(self, channel: _Channel) -> None:
         path = getattr(channel.requests[0], "path", "")
-        lane: ThreadedTaskDispatcher = self._lanes.get(path, self.task_dispatcher)
-        lane.add_task(channel)
+        channel.queued_since = time.monotonic()
+        lane = self._readers if _READING.fullmatch(path) else self.task_dispatcher
+        self._lanes.get(path, lane).add_task(channel)
 
     def handle_accept(self) -> None:
         super().handle_accept()
@@ -232,7 +242,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.pull_trigger()
 
 
-def _lane() -> ThreadedTaskDispatcher:
+def _lane(threads: int) -> ThreadedTaskDispatcher:
     lane = ThreadedTaskDispatcher()
-    lane.set_thread_count(1)
+    lane.set_thread_count(threads)
     return lane

@@ -14,6 +14,8 @@ from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
+from migrations.readers.question import Spending
+from migrations.readers.search import Searching
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 
@@ -49,6 +51,12 @@ class ApiServices(Protocol):
 
     @property
     def turns(self) -> Turns: ...
+
+    @property
+    def searching(self) -> Searching: ...
+
+    @property
+    def spending(self) -> Spending: ...
 
     def readiness(self) -> Found:
         """Whether each dependency answers, and what is wrong although it does."""

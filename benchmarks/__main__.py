@@ -24,6 +24,7 @@ from benchmarks.limited_provider import limited_provider
 from benchmarks.orchestration import orchestration
 from benchmarks.race import migrate_phase, whole_migration
 from benchmarks.scale import Engine, Scale, positive_integers
+from benchmarks.search import search
 from benchmarks.slow_clients import slow_clients
 from benchmarks.switch import switch
 from devstack.server import PROJECT
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "api_latency": api_latency,
     "embeddings": embeddings,
     "slow_clients": slow_clients,
+    "search": search,
     "switch": switch,
 }
 BUILD = PROJECT / "build"

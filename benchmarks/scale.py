@@ -53,6 +53,10 @@ class Scale:
     #: How long the API is asked beside slow clients.
     slow_clients_seconds: float = 60.0
     switch: tuple[int, ...] = (10_000, 1_000_000)
+    #: Chunks that are searched, for how long each way, and how often a bot moves meanwhile.
+    search_chunks: int = 10_000
+    search_seconds: float = 60.0
+    search_moves: int = 25
     #: Milvus and the batch workers on other processors than everything else.
     apart: bool = False
 
@@ -77,6 +81,9 @@ class Scale:
             empty_batches=100,
             slow_clients_seconds=3.0,
             switch=(100, 400),
+            search_chunks=200,
+            search_seconds=2.0,
+            search_moves=2,
         )
 
     @property

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
     from migrations.readers.by_alias import AliasReaders
+    from migrations.readers.question import Spending
+    from migrations.readers.search import Searching
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
 
@@ -106,7 +108,7 @@ class Assembly:
     def alias_readers(self) -> AliasReaders:
         from migrations.readers.by_alias import AliasReaders
 
-        return AliasReaders(self.services)
+        return AliasReaders(self.services, self.spending)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -122,6 +124,18 @@ class Assembly:
     def turns(self) -> Turns:
         settings = self.services.settings
         return Turns(settings.api_slow_requests, settings.api_slow_requests_per_owner)
+
+    @cached_property
+    def spending(self) -> Spending:
+        from migrations.readers.question import Spending
+
+        return Spending(self.services)
+
+    @cached_property
+    def searching(self) -> Searching:
+        from migrations.readers.search import Searching
+
+        return Searching(self.services, self.spending)
 
     @cached_property
     def conductor(self) -> Conductor:
@@ -140,7 +154,7 @@ class Assembly:
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
-        _ = self.alias_readers, self.vocabulary
+        _ = self.alias_readers, self.searching, self.vocabulary
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()

@@ -341,6 +341,9 @@ class Settings(BaseSettings):
     api_slow_requests_per_owner: int = Field(
         default=4, gt=0, description="Of these, such as one owner has sent"
     )
+    api_reader_threads: int = Field(
+        default=16, gt=0, description="Searches answered at once, beside all other requests"
+    )
     api_waiting_requests: int = Field(
         default=200,
         ge=0,

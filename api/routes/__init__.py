@@ -9,7 +9,8 @@ from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.migrations import migrations
 from api.routes.openai import openai
+from api.routes.search import search
 
 #: Each asks for a token.
-GUARDED = (bots, golden, embeddings, migrations, access, openai)
+GUARDED = (bots, golden, embeddings, search, migrations, access, openai)
 OPEN = (health,)

@@ -22,6 +22,7 @@ from api.schemas.openai import (
     embeddings_body,
 )
 from api.services import services
+from api.turns import readers_turn
 from api.waiting import wait_until
 from migrations.model import errors
 from migrations.readers.by_alias import alias_stays
@@ -52,6 +53,7 @@ def embeddings(body: EmbeddingsRequest) -> Response:
             "The texts are questions (':query') or passages (':passage'), one or the other.",
             errors=[{"in": "body", "path": "$.model", "code": "kind", "message": "See above."}],
         )
+    readers_turn()
     texts, readers = body.texts(services().vocabulary), services().alias_readers
     try:
         given = readers.embed(current_caller(), body.alias, body.kind, texts, body.dimensions)

@@ -64,6 +64,7 @@ from api.schemas.requests import (
     ProblemPath,
     SwitchRequest,
 )
+from api.schemas.search import SearchRequest, SearchResponse
 
 __all__ = [
     "PATTERNS",
@@ -115,6 +116,8 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "SearchRequest",
+    "SearchResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
@@ -139,6 +142,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    SearchRequest,
     TokenIssueRequest,
     TokenRotateRequest,
 )
@@ -166,6 +170,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationStatusResponse,
     ProblemDetails,
     ReadinessResponse,
+    SearchResponse,
     TokenIssuedResponse,
     TokenListResponse,
     TextDiagnosisResponse,

@@ -121,7 +121,7 @@ class EmbeddingItemOfOpenAI(ResponseBody):
 
 
 class UsageOfOpenAI(ResponseBody):
-    """What it took."""
+    """The tokens of an answer."""
 
     prompt_tokens: int = Field(description="As the provider bills them.", examples=[8])
     total_tokens: int = Field(description="The same.", examples=[8])
@@ -162,7 +162,10 @@ class ModelPath(RequestPart):
 
     place: ClassVar[str] = "path"
 
-    model: _ModelName = Field(description="A bot's alias.")
+    model: _ModelName = Field(
+        description="A bot's alias, with or without the kind of its texts.",
+        json_schema_extra={"example": "support_docs_live"},
+    )
 
 
 class ModelOfOpenAI(ResponseBody):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import structlog
 
@@ -73,10 +73,11 @@ class Errand:
     """What a bot's provider is asked outside of any migration, while somebody waits for it.
 
     Its turns come before those of migrations. For each answer it waits
-    :data:`PATIENCE_SECONDS`, then the last error is the answer. For one thread.
+    ``patience_seconds``, then the last error is the answer. For one thread.
     """
 
     services: Services
+    patience_seconds: ClassVar[float] = PATIENCE_SECONDS
     #: Who pays.
     owner: str
     bot_id: str
@@ -128,7 +129,7 @@ class Errand:
 
     def patiently(self, action: Callable[[], T]) -> T:
         """Raises the last TransientError when the patience is over, and any other at once."""
-        self._until = self.services.clock.monotonic() + PATIENCE_SECONDS
+        self._until = self.services.clock.monotonic() + self.patience_seconds
         return until_done(action, self._pause)
 
     def _pause(self, error: TransientError, attempt: int) -> None:

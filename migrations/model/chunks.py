@@ -214,6 +214,14 @@ class CollectionSchema:
         return replace(self, description={**self.description, "indexes": indexes})
 
     @property
+    def words_field(self) -> str | None:
+        """The sparse vector that Milvus makes of a text for BM25, None where there is none."""
+        for function in self.description.get("functions", ()):
+            if function["type"] == "BM25":
+                return str(function["output_field_names"][0])
+        return None
+
+    @property
     def _indexes(self) -> list[Mapping[str, Any]]:
         return list(self.description.get("indexes", ()))
 

@@ -129,6 +129,18 @@ class DimensionNotLive(RequestError):
     code = "dimension-not-live"
 
 
+class SearchRefused(RequestError):
+    """The collection cannot be searched as asked; Milvus' own words say why."""
+
+    code = "search-refused"
+
+
+class QuestionRefused(RequestError):
+    """The model takes no such text; send another one."""
+
+    code = "question-refused"
+
+
 class NotAuthenticated(RequestError):
     """Send a valid token as 'Authorization: Bearer <token>'."""
 

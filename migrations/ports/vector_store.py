@@ -15,6 +15,7 @@ from migrations.model.chunks import (
     KeyRange,
     Vectors,
 )
+from migrations.model.search import Search
 
 #: A point in time as the vector store understands it; nobody else looks inside.
 Moment = Mapping[str, Any]
@@ -265,5 +266,22 @@ class VectorStore(Protocol):
         """The nearest chunks of each vector, best first, strongly consistent.
 
         By the schema's search parameters.
+        """
+        ...
+
+    def find(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        search: Search,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        """What a reader asks for: for each text of ``search`` its page, best first.
+
+        ``vectors`` has shape (texts, dimension). The threshold is not looked at. The fields
+        that a chunk lacks are left out, and so are vectors; ``*`` is all of them.
+
+        Raises:
+            SearchRefused: the search contradicts itself or the collection.
         """
         ...

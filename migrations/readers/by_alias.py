@@ -16,12 +16,12 @@ from enum import StrEnum
 import numpy as np
 
 from migrations.embedding.embed import embed_queries, embed_texts
-from migrations.embedding.work import Errand
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Vectors
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import AliasMoves, BotNotFound, DimensionNotLive
 from migrations.process.services import Services
+from migrations.readers.question import Question, Spending, with_calls_of_readers
 
 #: How often texts are embedded again because the alias has moved meanwhile.
 _MOVES = 2
@@ -48,8 +48,9 @@ class Given:
 class AliasReaders:
     """Those who know a bot by its alias alone."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, services: Services, spending: Spending) -> None:
+        self._services = with_calls_of_readers(services)
+        self._spending = spending
 
     def bot(self, caller: Caller, alias: str) -> Bot:
         """Raises BotNotFound, also for a bot of somebody else's."""
@@ -84,12 +85,15 @@ class AliasReaders:
                     "were asked for. Leave 'dimensions' out, so that it may change.",
                     dimension=embedding.dimension,
                 )
-            given = _embed(Errand.of(services, bot), bot, embedding, kind, texts)
+            given = _embed(self._question_to(bot), bot, embedding, kind, texts)
             still = embedding_by_alias(services, services.store.bot_by_alias(alias))
             if still == embedding:
                 return given
             embedding = still
         raise AliasMoves(retry_after_seconds=1, bot_id=bot.bot_id)
+
+    def _question_to(self, bot: Bot) -> Question:
+        return Question(self._services, bot.owner, bot.bot_id, spending=self._spending)
 
 
 def embedding_by_alias(services: Services, bot: Bot) -> EmbeddingRef:
@@ -120,7 +124,7 @@ def alias_stays(bot: Bot) -> bool:
 
 
 def _embed(
-    work: Errand, bot: Bot, embedding: EmbeddingRef, kind: Kind, texts: Sequence[str]
+    work: Question, bot: Bot, embedding: EmbeddingRef, kind: Kind, texts: Sequence[str]
 ) -> Given:
     if kind is Kind.QUERY:
         answers = embed_queries(work, embedding, texts, kind.value, insist=False)

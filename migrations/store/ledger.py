@@ -163,11 +163,7 @@ def _adding_up(record: type[SpendRecord | ErrandSpendRecord], **paid_by: Any) ->
 #: Made once, because it runs with every request to a provider: making it anew, and in a
 #: transaction that is begun and committed, takes 1.5 ms more of the processor's time.
 _SPEND = _adding_up(SpendRecord, migration_id=_ID)
-#: Not waited for on the disk, which takes longer than all else that a reader's question takes: a
-#: crash of PostgreSQL itself may lose the last half second of what errands have cost.
-_ERRAND_SPEND = _adding_up(
-    ErrandSpendRecord, owner=bindparam("owner"), bot_id=bindparam("bot_id")
-).returning(func.set_config("synchronous_commit", "off", True))
+_ERRAND_SPEND = _adding_up(ErrandSpendRecord, owner=bindparam("owner"), bot_id=bindparam("bot_id"))
 
 
 def _writer() -> str:

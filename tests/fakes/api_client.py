@@ -26,6 +26,8 @@ from migrations.model.runs import Migration
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
+from migrations.readers.question import Spending
+from migrations.readers.search import Searching
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -63,10 +65,12 @@ class FakeServices:
         self.access = Access(world.store)
         self.grants = Grants(world.store)
         self.trail = Trail(world.services)
-        self.alias_readers = AliasReaders(world.services)
         self.vocabulary = OpenAIVocabulary()
         self.settings = world.services.settings
         self.turns = Turns(8, 4)
+        self.spending = Spending(world.services)
+        self.alias_readers = AliasReaders(world.services, self.spending)
+        self.searching = Searching(world.services, self.spending)
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from migrations.adapters.milvus.filters import filled
 from migrations.adapters.milvus.scan import Source, proven_pages
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -31,8 +32,10 @@ from migrations.model.errors import (
     CollectionNotLoaded,
     DimensionMismatch,
     ForeignCollection,
+    SearchRefused,
     VectorStoreRefused,
 )
+from migrations.model.search import Search
 from migrations.ports.vector_store import Moment
 
 KEY_FIELD, TEXT_FIELD, VECTOR_FIELD = "pk", "text", "vector"
@@ -436,6 +439,28 @@ class FakeVectorStore:
             rows = list(self._seen(schema.name, as_of).values())
             return [_nearest(schema, rows, vector, limit, output_fields) for vector in vectors]
 
+    def find(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        search: Search,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        """A filter is a Python expression over the fields; there are no partitions, no words."""
+        condition = filled(search.filter, search.filter_params)
+        with self._call("find"):
+            held = self._loaded(schema.name)
+            if search.fusion is not None or search.partitions:
+                raise SearchRefused("The fake has neither BM25 nor partitions.")
+            if vectors.shape[1] != held.schema.dimension:
+                raise VectorStoreRefused(f"{vectors.shape} in {held.schema.dimension} dimensions")
+            rows = [row for row in held.rows.values() if _holds(condition, row.fields)]
+            deepest = search.offset + search.limit
+            return [
+                _nearest(schema, rows, vector, deepest, output_fields)[search.offset :]
+                for vector in vectors
+            ]
+
     def _pages(
         self,
         method: str,
@@ -581,15 +606,27 @@ def _chunk(schema: CollectionSchema, row: Row, with_vectors: bool) -> Chunk:
 def _nearest(
     schema: CollectionSchema, rows: Sequence[Row], vector: Any, limit: int, fields: Sequence[str]
 ) -> list[Hit]:
+    every = "*" in fields
     scored = sorted(
         ((_score(schema.metric, vector, row.vector), row.fields) for row in rows),
         key=lambda pair: pair[0],
         reverse=schema.metric != "L2",
     )
     return [
-        Hit(row[schema.key_field], score, {name: row[name] for name in fields if name in row})
+        Hit(
+            row[schema.key_field],
+            score,
+            {name: value for name, value in row.items() if every or name in fields},
+        )
         for score, row in scored[:limit]
     ]
+
+
+def _holds(condition: str, fields: Mapping[str, Any]) -> bool:
+    try:
+        return not condition or bool(eval(condition, {"true": True, "false": False}, dict(fields)))  # noqa: S307
+    except (NameError, SyntaxError, TypeError) as error:
+        raise SearchRefused(f"The fake refuses the filter: {error}") from error
 
 
 def _score(metric: str, mine: Any, theirs: Any) -> float:

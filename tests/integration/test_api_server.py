@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, parse_headers
@@ -22,7 +23,7 @@ from devstack.client import Answer
 from devstack.server import LOOPBACK, PROJECT, free_port, listens
 from tests.fakes.api_client import ACME_TOKEN, TARGET
 from tests.harness.plain_http import fetch
-from tests.services.api_on_fakes import THREADS
+from tests.services.api_on_fakes import READERS, THREADS
 
 VALIDATE = "/bots/support/embeddings/validate-change"
 LIVE = "/bots/support/embeddings/live"
@@ -185,6 +186,22 @@ def test_validations_that_hang_leave_threads_to_those_who_watch(tmp_path: Path) 
             assert [429] * 11 == [answer.status for answer in refused]
             running.gate.touch()
         assert [200] * 8 == [answer.status for answer in answers]
+
+
+def test_searches_that_hang_keep_nobody_but_searches_and_none_is_refused(tmp_path: Path) -> None:
+    url, body = "/bots/support/search", json.dumps({"text": "text 3."}).encode()
+    with api(tmp_path) as running, ThreadPoolExecutor(2 * READERS) as pool:
+        asked = [
+            pool.submit(fetch, running.url(url), body, {**ASKS, **JSON}) for _ in range(2 * READERS)
+        ]
+        running.wait_for("searching", READERS)
+        with running.validating(*[ACME_TOKEN] * 4, *["admin-token"] * 4) as answers:
+            assert 200 == running.get(running.progress).status
+            running.gate.touch()
+        found = [one.result() for one in asked]
+    assert [200] * 8 == [answer.status for answer in answers]
+    assert [200] * 2 * READERS == [answer.status for answer in found]
+    assert {"k003"} == {answer.body["results"][0]["hits"][0]["key"] for answer in found}
 
 
 def test_a_request_that_does_not_arrive_is_given_up_and_a_connection_between_two_is_kept(

@@ -1,8 +1,8 @@
 """The API over fakes as a process of its own: what only shows between clients and sockets.
 
-``python -m tests.services.api_on_fakes PORT GATE NAME=SECONDS…``: a validation waits until the
-file GATE exists, as one does whose provider hangs; the names are the server's limits. A line on
-its input switches the bot.
+``python -m tests.services.api_on_fakes PORT GATE NAME=SECONDS…``: validations and searches wait
+until the file GATE exists, as they do whose provider hangs; the names are the server's limits.
+A line on its input switches the bot.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.fakes.api_client import ACME, TARGET, ApiWorld, FakeServices
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 
 THREADS = 16
+READERS = 4
 #: Of those who wait for the bot to change.
 PLACES = 50
 
@@ -44,7 +45,18 @@ def application(gate: Path) -> Flask:
             time.sleep(0.02)
         return validate_change(*wish, **agreed)
 
+    search = services.searching.search
+
+    def hang_as_well(*wish: Any) -> Any:
+        if gate.exists():
+            return search(*wish)
+        os.write(1, b"searching\n")
+        while not gate.exists():
+            time.sleep(0.02)
+        return search(*wish)
+
     services.compatibility.validate_change = hang  # type: ignore[method-assign]
+    services.searching.search = hang_as_well  # type: ignore[method-assign]
     print(started.migration.id, flush=True)
     threading.Thread(target=_switch_when_told, args=(world,), daemon=True).start()
     return create_app(services)
@@ -79,7 +91,7 @@ def main(port: str, gate: str, *limits: str) -> None:
         setattr(module, name, int(value))
     app = application(Path(gate))
     room = _Room(services_of(app).system.bots_of, PLACES)
-    if not server.Server(app, LOOPBACK, int(port), THREADS, room).serve():
+    if not server.Server(app, LOOPBACK, int(port), THREADS, READERS, room).serve():
         os._exit(1)
 
 

@@ -17,13 +17,18 @@ from migrations.model.errors import (
 )
 from migrations.model.states import Phase
 from migrations.readers.by_alias import AliasReaders, Kind, alias_stays
+from migrations.readers.question import Spending
 from migrations.target import alias
 from tests.fakes.embedders import LARGE, SMALL, vector_in
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World, kill
 
 
+def readers_of(world: World) -> AliasReaders:
+    return AliasReaders(world.services, Spending(world.services))
+
+
 def model_of(world: World, *texts: str) -> str:
-    given = AliasReaders(world.services).embed(OWNER, ALIAS, Kind.QUERY, texts or ("where?",))
+    given = readers_of(world).embed(OWNER, ALIAS, Kind.QUERY, texts or ("where?",))
     expected = vector_in(given.embedding, (texts or ("where?",))[0])
     assert (given.vectors[0] == expected).all()
     return given.embedding.model
@@ -138,7 +143,7 @@ def test_a_switch_back_to_where_the_alias_still_points_finds_it_there() -> None:
 
 def test_a_dimension_that_was_asked_for_is_the_live_one_or_refused() -> None:
     world = World()
-    readers = AliasReaders(world.services)
+    readers = readers_of(world)
     assert 8 == readers.embed(OWNER, ALIAS, Kind.PASSAGE, ["a"], 8).vectors.shape[1]
     with pytest.raises(DimensionNotLive):
         readers.embed(OWNER, ALIAS, Kind.PASSAGE, ["a"], 16)
@@ -150,10 +155,12 @@ def test_nobody_elses_alias_is_known() -> None:
     world = World()
     for caller, name in ((Caller("rival"), ALIAS), (OWNER, "nothing")):
         with pytest.raises(BotNotFound):
-            AliasReaders(world.services).embed(caller, name, Kind.QUERY, ["a"])
+            readers_of(world).embed(caller, name, Kind.QUERY, ["a"])
 
 
 def test_what_readers_ask_is_paid_and_takes_the_turns_of_queries() -> None:
     world = World()
-    model_of(world, "a question")
+    spending = Spending(world.services)
+    AliasReaders(world.services, spending).embed(OWNER, ALIAS, Kind.QUERY, ["a question"])
+    spending.flush()
     assert world.store.tokens_of_errands("bot") > 0

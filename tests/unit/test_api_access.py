@@ -59,6 +59,7 @@ TABLE = {
     "GET /bots/<bot_id>/golden-queries": of_a_bot(200),
     "DELETE /bots/<bot_id>/golden-queries": of_a_bot(200),
     "GET /bots/<bot_id>/embeddings/live": of_a_bot(200),
+    "POST /bots/<bot_id>/search": of_a_bot(200, {"text": "where?"}),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
     "POST /bots/<bot_id>/embeddings/diagnose": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),

@@ -8,9 +8,13 @@ Neither engine, in the versions tested, reads pymilvus' filter templates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from migrations.model.chunks import Key, KeyRange
+from migrations.model.errors import SearchRefused
 
 #: Keys in one filter; the grammar's parser is the limit, not the network.
 KEYS_PER_FILTER = 1_000
@@ -71,3 +75,43 @@ def _up_to(key_field: str, upto: Key | None) -> list[str]:
     if upto == INT64_MIN:
         return [f"{key_field} < {_LEAST_LITERAL}"]
     return [f"{key_field} <= {literal(upto)}"]
+
+
+#: A text in quotes, in which braces stand for themselves, or a parameter's place.
+_PLACE = re.compile(r"""\"(?:\\.|[^"\\])*\"|'(?:\\.|[^'\\])*'|\{\s*(\w+)\s*\}""")
+
+
+def filled(expression: str, parameters: Mapping[str, Any]) -> str:
+    """A reader's expression, with a literal in the place of each parameter.
+
+    Raises:
+        SearchRefused: it names a parameter that is not given, or not one that is.
+    """
+    used: set[str] = set()
+
+    def fill(place: re.Match[str]) -> str:
+        name = place.group(1)
+        if name is None:
+            return place.group()
+        if name not in parameters:
+            raise SearchRefused(f"The filter names {{{name}}}, and filter_params has no {name!r}.")
+        used.add(name)
+        return _value(parameters[name])
+
+    written = _PLACE.sub(fill, expression)
+    unused = sorted(parameters.keys() - used)
+    if unused:
+        raise SearchRefused(f"The filter names no {{{unused[0]}}}, which filter_params has.")
+    return written
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise SearchRefused("A parameter of a filter must be a finite number.")
+        return repr(value)
+    if isinstance(value, str | int):
+        return literal(value)
+    return f"[{', '.join(map(_value, value))}]"

@@ -10,7 +10,7 @@ from typing import Any
 
 from pymilvus.client.types import LoadState
 
-from migrations.adapters.milvus import creation, faults, filters, rows, writing
+from migrations.adapters.milvus import creation, faults, filters, rows, searching, writing
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.scan import Source, as_often_as_they_stand, proven_pages
 from migrations.adapters.milvus.schema import collection_schema, owner_of
@@ -32,6 +32,7 @@ from migrations.model.errors import (
     SchemaNotReproduced,
     VectorStoreRefused,
 )
+from migrations.model.search import Search
 from migrations.ports.vector_store import Moment
 
 #: Milvus refuses a larger offset + limit.
@@ -510,6 +511,15 @@ class MilvusVectorStore:
             **self._said_or_now(as_of),
         )
         return [[_hit(schema, found) for found in hits] for hits in answer]
+
+    def find(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        search: Search,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        return searching.find(self._connection, schema, vectors, search, output_fields)
 
     # --- writing ----------------------------------------------------------------
 
