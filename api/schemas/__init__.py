@@ -52,6 +52,7 @@ from api.schemas.requests import (
     MigrationPath,
     MigrationStartRequest,
     ProblemPath,
+    RollbackRequest,
     SwitchRequest,
 )
 
@@ -97,6 +98,7 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "RollbackRequest",
     "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
@@ -117,6 +119,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from migrations.lifecycle.forward import require_source
 from migrations.lifecycle.room import no_room
+from migrations.lifecycle.sequence import first_phase
 from migrations.model import messages
 from migrations.model.bots import Bot
 from migrations.model.errors import (
@@ -20,7 +21,7 @@ from migrations.model.errors import (
     RollbackUnavailable,
 )
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import DRIVEN, Kind, Phase, Status
+from migrations.model.states import DRIVEN, Kind, Status
 from migrations.store.bots import require_no_live_migration
 from migrations.store.engine import Database
 from migrations.store.guarded import (
@@ -63,7 +64,7 @@ class SqlStarts:
             take_over(session, new)
             migration = _insert(session, bot, new)
             started(session, migration)
-            post(session, new.id, messages.run(new.id, 1, Phase.VALIDATION))
+            post(session, new.id, messages.run(new.id, 1, first_phase(new.config)))
             return migration, True
 
     def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
@@ -119,7 +120,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         reverses=new.reverses,
         config=config_column(new.config),
         status=Status.PENDING.value,
-        phase=Phase.VALIDATION.value,
+        phase=first_phase(new.config).value,
         epoch=1,
         source_collection=new.source_collection,
         target_collection=new.target_collection,

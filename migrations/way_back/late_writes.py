@@ -13,19 +13,24 @@ was forwarded, never lead it, and a sweep that died finds its work done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
-from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
+from migrations.copying.comparison import (
+    PAGE_SIZE,
+    copy_vectors,
+    keys_left_out,
+    replacing,
+)
 from migrations.copying.doubled import other_rows
 from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
 from migrations.embedding.embed import Outcome, embed
-from migrations.model.chunks import Chunk, Key, KeyRange
+from migrations.model.chunks import Chunk, Key, KeyRange, once_each
 from migrations.model.errors import PermanentError, RequestError, SweepPostponed, TransientError
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Due, Migration, SweeperLease
@@ -83,6 +88,8 @@ class SweepRun(Run):
     def must_go_on(self) -> None:
         """Raises Superseded when the bot has moved on, SweepPostponed when nothing moves."""
         self.beat.must_go_on()
+        if self.is_phase:
+            self._put_down_if_ending()
         if self.services.clock.monotonic() > self.patient_until:
             raise SweepPostponed
 
@@ -105,14 +112,21 @@ def sweep_when_due(services: Services, migration: Migration) -> SweepResult | No
         return None
 
 
-def sweep(services: Services, migration: Migration, by: UUID | None = None) -> SweepResult:
+def sweep(
+    services: Services,
+    migration: Migration,
+    by: UUID | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> SweepResult:
     """Look once through the collection that ``migration`` left behind.
 
     ``by`` is the reverse run that is about to overwrite that collection; while one
-    lives, nobody else may sweep.
+    lives, nobody else may sweep. Where somebody waits for it, ``tell`` is called with the number
+    of late writes that are still to be dealt with; they are counted first.
 
     Raises:
         Superseded: the bot has switched again, or is being rolled back.
+        PutDown: somebody waits for it, and this worker is ending.
         SweepPostponed: another sweep is at it, or Milvus or the provider does not answer.
         PermanentError: the live model cannot be used.
     """
@@ -123,15 +137,23 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
             mend_what_came_back(run)
         result = SweepResult(compared=False)
         changed: list[SnapshotPart] = []
+        to_come = 0
+        if tell is not None:
+            run.is_phase = True
+            tell(to_come := _count(run))
+        last: SnapshotPart | None = None
         for part, chunks in parts_as_of(run, run.services.vectors.moment()):
-            result.compared = True
+            last, found_before = part, result.found
             changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
+            if tell is not None and result.found > found_before:
+                tell(max(0, to_come - result.found))
             if len(changed) >= PARTS_PER_FLUSH:
                 _leave_behind(run, changed)
                 changed = []
         _leave_behind(run, changed)
+        result.compared = last is not None and last.within.upto is None
         if not result.compared and by is None:
-            _take_first_snapshot(run)
+            _take_snapshot(run, last)
         services.store.forget_written(migration.id, older_than_seconds=REMEMBERED_SECONDS)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
@@ -161,11 +183,21 @@ def _sweeping(services: Services, migration: Migration, by: UUID | None) -> Iter
         yield run
 
 
-def _take_first_snapshot(run: SweepRun) -> None:
-    """The old collection as it is: from here on late writes can be told."""
+def _count(run: SweepRun) -> int:
+    """The late writes there are."""
+    found = 0
+    for part, chunks in parts_as_of(run, run.services.vectors.moment()):
+        run.must_go_on()
+        found += len(_late_writes(run, part, chunks))
+        run.got_on()
+    return found
+
+
+def _take_snapshot(run: SweepRun, last: SnapshotPart | None) -> None:
+    """The old collection as it is, beyond ``last``: from here on late writes can be told."""
     flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
-    number, after = 0, None
-    for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
+    number, after = (last.number + 1, last.within.upto) if last else (0, None)
+    for page in run.services.vectors.scan(run.source, KeyRange(after), page_size=PAGE_SIZE):
         run.must_go_on()
         within = KeyRange(after, page[-1].key)
         run.services.store.replace_part(
@@ -200,6 +232,16 @@ def late_writes(part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
     return found
 
 
+def _late_writes(run: SweepRun, part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
+    """Without what the run that is taken back has left out, where its snapshot was taken over."""
+    found = late_writes(part, now)
+    if found.gone and run.migration.switches_first:
+        as_key = str if run.source.key_is_string else int
+        for key in keys_left_out(run):
+            found.gone.pop(key_hash(as_key(key)), None)
+    return found
+
+
 def _sweep_part(
     run: SweepRun,
     part: SnapshotPart,
@@ -210,7 +252,7 @@ def _sweep_part(
 ) -> list[SnapshotPart]:
     """Forward its late writes; the part as it was read, none when it had not changed."""
     run.must_go_on()
-    found = late_writes(part, chunks)
+    found = _late_writes(run, part, chunks)
     changed = []
     if len(found):
         result.found += len(found)
@@ -307,8 +349,7 @@ def _still_open(
     run: SweepRun, written: Sequence[tuple[Chunk, bytes | None]], result: SweepResult
 ) -> tuple[list[tuple[Chunk, bytes | None]], dict[Key, Chunk]]:
     """Those that the live collection neither has already nor has something newer for."""
-    fetched = run.services.vectors.fetch(run.target, [chunk.key for chunk, _ in written])
-    theirs = {chunk.key: chunk for chunk in fetched}
+    theirs = _live_chunks(run, [chunk.key for chunk, _ in written])
     written = _with_newest(run, written)
     left_out = _left_out(run)
     open_ones: list[tuple[Chunk, bytes | None]] = []
@@ -323,6 +364,15 @@ def _still_open(
             lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
     _keep(run, lost, result)
     return open_ones, theirs
+
+
+def _live_chunks(run: SweepRun, keys: Sequence[Key]) -> dict[Key, Chunk]:
+    """How often a key stands matters only where the snapshot is of the live collection itself."""
+    if run.migration.switches_first:
+        found = once_each(run.services.vectors.fetch_rows(run.target, keys))
+    else:
+        found = run.services.vectors.fetch(run.target, keys)
+    return {chunk.key: chunk for chunk in found}
 
 
 def _with_newest(
@@ -343,7 +393,7 @@ def _as_in_snapshot(live: Chunk | None, before: bytes | None, left_out: bool) ->
     """
     if live is None:
         return before is None or left_out
-    return before == content_hash(live)
+    return before in {content_hash(live), state_hash(live)}
 
 
 def _left_out(run: Run) -> set[str]:
@@ -366,9 +416,9 @@ def _forward_deletions(
     kept: list[Conflict] = []
     pages = run.services.vectors.scan_rows(run.target, part.within, page_size=PAGE_SIZE)
     for page in pages:
-        for chunk in page:
+        for chunk in once_each(page) if run.migration.switches_first else page:
             before = gone.get(key_hash(chunk.key))
-            if before == content_hash(chunk):
+            if before in {content_hash(chunk), state_hash(chunk)}:
                 doomed[chunk.key] = chunk
             elif before is not None:
                 kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))

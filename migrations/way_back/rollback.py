@@ -7,9 +7,9 @@ from datetime import datetime
 from uuid import uuid4
 
 from migrations.lifecycle.room import no_room
-from migrations.model.answers import WayBack
+from migrations.model.answers import RollbackOption, WayBack
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, MigrationConfig, OverLong
+from migrations.model.config import DuplicateKeys, Keys, MigrationConfig, OverLong, RollbackMode
 from migrations.model.errors import (
     AlreadyRolledBack,
     MigrationInProgress,
@@ -24,19 +24,24 @@ from migrations.model.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
-from migrations.model.left_behind import HoldReason
+from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.process.services import Services
+from migrations.way_back.at_once import OTHER_KEYS, has_other_keys
 
 #: Asks Milvus for a collection.
 Exists = Callable[[str], bool]
 
 
 def refused_by(
-    services: Services, bot: Bot, undone: Migration, exists: Exists | None = None
+    services: Services,
+    bot: Bot,
+    undone: Migration,
+    mode: RollbackMode,
+    exists: Exists | None = None,
 ) -> list[ReembedError]:
-    """All that refuses to take ``undone`` back now; nothing when it may be.
+    """All that refuses to take ``undone`` back in this mode now; nothing when it may be.
 
     The status shows it and a rollback is refused by it, so that neither says what the
     other does not. Recording the reverse run asks the same once more, under lock.
@@ -59,6 +64,7 @@ def refused_by(
         *_collection_blockers(bot, exists or services.vectors.exists),
         *map(RollbackUnavailable, _model_blockers(services, bot)),
         *map(RollbackUnavailable, _proof_blockers(undone)),
+        *map(RollbackUnavailable, _mode_blockers(services, undone, mode)),
         *_no_room(services, bot),
     ]
 
@@ -101,9 +107,9 @@ def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
     return [refusal] if refusal else []
 
 
-def require_way_back(services: Services, bot: Bot, undone: Migration) -> None:
+def require_way_back(services: Services, bot: Bot, undone: Migration, mode: RollbackMode) -> None:
     """Raises the first of :func:`refused_by`, or all in one where no other time will do."""
-    refused = refused_by(services, bot, undone)
+    refused = refused_by(services, bot, undone, mode)
     if any(isinstance(one, RollbackUnavailable) for one in refused):
         raise RollbackUnavailable(" ".join(one.message for one in refused))
     if refused:
@@ -115,15 +121,36 @@ def readiness(services: Services, bot: Bot, exists: Exists | None = None) -> Way
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
     if switched is None:
         return WayBack(False, (_why_none(services, bot),), None, None)
-    refused = refused_by(services, bot, switched, exists)
+    there = _once(exists or services.vectors.exists)
+    refused = refused_by(services, bot, switched, RollbackMode.COMPLETE, there)
     blockers = tuple(one.message for one in refused)
     if bot.previous is None:
         return WayBack(False, blockers, None, None)
-    total = switched.totals.get("total_chunks")
-    seconds, basis = _estimate(switched)
-    not_asked = tuple(one.message for one in refused if isinstance(one, VectorStoreUnavailable))
-    expires_at = bot.previous.expires_at
-    return WayBack(not refused, blockers, expires_at, total, seconds, basis, not_asked)
+    measured = _compared_last(services, switched)
+    seconds, basis = _estimate(measured)
+    refused_now = refused_by(services, bot, switched, RollbackMode.NOW, there)
+    return WayBack(
+        ready=not refused,
+        blockers=blockers,
+        expires_at=bot.previous.expires_at,
+        chunks_to_compare=measured.totals.get("total_chunks"),
+        estimate_seconds=seconds,
+        estimate_basis=basis,
+        not_asked=tuple(one.message for one in refused if isinstance(one, VectorStoreUnavailable)),
+        options=(
+            RollbackOption(
+                RollbackMode.COMPLETE, not refused, blockers, seconds, seconds, READERS_OF_COMPLETE
+            ),
+            RollbackOption(
+                RollbackMode.NOW,
+                not refused_now,
+                tuple(one.message for one in refused_now),
+                SECONDS_UNTIL_BACK,
+                _carried_in(measured),
+                READERS_OF_NOW,
+            ),
+        ),
+    )
 
 
 def _why_none(services: Services, bot: Bot) -> str:
@@ -148,10 +175,53 @@ MEASURED = {
 }
 
 
-def _estimate(switched: Migration | None) -> tuple[float | None, str | None]:
+def _once(exists: Exists) -> Exists:
+    """It may take a moment, and both modes are to say the same, also of a Milvus that is away."""
+    answers: dict[str, bool | ReembedError] = {}
+
+    def asked(collection: str) -> bool:
+        if collection not in answers:
+            try:
+                answers[collection] = exists(collection)
+            except ReembedError as error:
+                answers[collection] = error
+        answer = answers[collection]
+        if isinstance(answer, ReembedError):
+            raise answer
+        return answer
+
+    return asked
+
+
+READERS_OF_COMPLETE = (
+    "Readers are answered from the present collection until everything that was written since is "
+    "in the previous one and was compared; then from that."
+)
+READERS_OF_NOW = (
+    "Readers are answered from the previous collection at once, at first without what was written "
+    "since the switch: that is carried over after it, and migration.rows_on_their_way counts down."
+)
+#: Of a switch that comes first, whatever the size (benchmarks/back_at_once.py).
+SECONDS_UNTIL_BACK = 2.0
+
+
+def _compared_last(services: Services, switched: Migration) -> Migration:
+    """The run that compared both collections last: one that switched back first did not."""
+    while switched.switches_first and switched.reverses is not None:
+        switched = services.store.migration(switched.reverses)
+    return switched
+
+
+def _carried_in(measured: Migration) -> float | None:
+    """Seconds after the switch: the collection that is left is read twice, as by a comparison."""
+    seconds = _seconds(measured, Phase.VERIFICATION)
+    return None if seconds is None else round(SECONDS_UNTIL_BACK + seconds, 1)
+
+
+def _estimate(switched: Migration) -> tuple[float | None, str | None]:
     """Seconds a reverse run would take if nothing was written since, and the basis."""
-    took = {phase: _seconds(switched, phase) for phase in MEASURED} if switched else {}
-    if not took or None in took.values() or switched is None:
+    took = {phase: _seconds(switched, phase) for phase in MEASURED}
+    if None in took.values():
         return None, None
     seconds = sum(times * (took[phase] or 0.0) for phase, times in MEASURED.items())
     chunks = switched.totals.get("total_chunks", 0)
@@ -204,7 +274,16 @@ def _proof_blockers(undone: Migration) -> list[str]:
     return [proof.closes_way_back] if proof and proof.closes_way_back else []
 
 
-def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
+def _mode_blockers(services: Services, undone: Migration, mode: RollbackMode) -> list[str]:
+    """What only a switch that comes first cannot do without."""
+    if mode is not RollbackMode.NOW:
+        return []
+    if has_other_keys(services, undone):
+        return [OTHER_KEYS]
+    return [] if services.store.has_whole_snapshot(undone.id) else [NOT_KNOWN_IN_COMMON]
+
+
+def reverse_run(bot: Bot, undone: Migration, requested_by: str, mode: RollbackMode) -> NewMigration:
     """The run that takes ``undone`` back, which :func:`require_way_back` has allowed."""
     assert bot.previous is not None  # noqa: S101 # it has been looked at
     return NewMigration(
@@ -212,7 +291,7 @@ def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
         bot_id=bot.bot_id,
         requested_by=requested_by,
         kind=Kind.REVERSE,
-        config=_turned(undone.config),
+        config=_turned(undone.config, mode),
         source_collection=bot.live.collection,
         target_collection=bot.previous.collection,
         source_generation=bot.live.generation,
@@ -222,7 +301,7 @@ def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
     )
 
 
-def _turned(config: MigrationConfig) -> MigrationConfig:
+def _turned(config: MigrationConfig, mode: RollbackMode) -> MigrationConfig:
     return config.model_copy(
         update={
             "from_provider": config.to_provider,
@@ -234,6 +313,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "to_dimension": config.from_dimension,
             "to_manner": config.from_manner,
             "enable_rollback": True,
+            "rollback_mode": mode,
             # What a writer has doubled meanwhile, a model that is gone, or texts that only the
             # model that is left takes whole are no reasons to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,

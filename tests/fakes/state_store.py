@@ -171,7 +171,7 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
             self._tell(migration, "started", {"by": new.requested_by}, now)
-            self._post(new.id, messages.run(new.id, 1, Phase.VALIDATION), now)
+            self._post(new.id, messages.run(new.id, 1, migration.phase), now)
             return migration, True
 
     def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
@@ -330,6 +330,7 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             if any(b is not bot and b.live.collection == target for b in self._bots.values()):
                 raise SourceChanged(f"The collection {target!r} is another bot's live collection.")
             if change is not None:
+                self._hand_over_snapshot(held.migration)
                 bot = forward.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)
                 self._leave_behind(self._bots[bot.bot_id], held.migration, held.now)
