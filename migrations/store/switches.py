@@ -13,7 +13,7 @@ from migrations.model.bots import Bot
 from migrations.model.errors import SourceChanged
 from migrations.model.runs import Migration
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_bot, lock_run, lock_target_of
+from migrations.store.guarded import apply, lock_bot, lock_run, lock_target_of, take_back
 from migrations.store.kept import leave_behind
 from migrations.store.late_writes import hand_over_snapshot
 from migrations.store.leases import touch
@@ -57,7 +57,7 @@ class SqlSwitches:
                 return
             apply(session, locked, change)
             if locked.migration.reverses is not None:
-                _take_back(session, locked.migration.reverses, migration_id)
+                take_back(session, locked.migration.reverses, migration_id)
 
 
 def _move(session: Session, before: Bot, after: Bot) -> Bot:
@@ -97,10 +97,3 @@ def _take_over_snapshot(session: Session, migration: Migration) -> None:
         {MigrationRecord.sweeper: None, MigrationRecord.sweeper_until: None},
     )
     hand_over_snapshot(session, migration.reverses, migration.id)
-
-
-def _take_back(session: Session, reversed_id: UUID, by: UUID) -> None:
-    locked = lock_run(session, reversed_id)
-    change = forward.taken_back(locked, by)
-    if change is not None:
-        apply(session, locked, change)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
+from migrations.lifecycle.forward import is_carrying_over
 from migrations.lifecycle.room import no_room
 from migrations.model.answers import RollbackOption, WayBack
 from migrations.model.bots import Bot
@@ -48,7 +49,7 @@ def refused_by(
     ``exists`` is by default given all the time that Milvus is given; what Milvus does not
     answer stands in the way as VectorStoreUnavailable.
     """
-    standing = _standing(services, undone)
+    standing = _standing(services, undone, mode)
     if standing is not None:
         return [standing]
     if bot.live.generation != undone.new_generation:
@@ -65,17 +66,24 @@ def refused_by(
         *map(RollbackUnavailable, _model_blockers(services, bot)),
         *map(RollbackUnavailable, _proof_blockers(undone)),
         *map(RollbackUnavailable, _mode_blockers(services, undone, mode)),
-        *_no_room(services, bot),
+        *_no_room(services, bot, undone, mode),
     ]
 
 
-def _standing(services: Services, undone: Migration) -> TransitionRefused | None:
-    """Only a completed run can be taken back; everything else gets its own sentence."""
+def _standing(
+    services: Services, undone: Migration, mode: RollbackMode
+) -> TransitionRefused | None:
+    """Only a completed run can be taken back; everything else gets its own sentence.
+
+    And one that still carries rows over, to the collection that has them all.
+    """
     if undone.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
         return AlreadyRolledBack()
     reverse = services.store.reverse_of(undone.id)
     if reverse is not None and reverse.status in LIVE:
         return _reverse_lives(reverse)
+    if is_carrying_over(undone):
+        return None if mode is RollbackMode.NOW else SwitchInProgress(STILL_ON_THEIR_WAY)
     if undone.status in {Status.SWITCHING, Status.SWITCHED}:
         return SwitchInProgress()
     if undone.status is not Status.COMPLETED:
@@ -83,6 +91,12 @@ def _standing(services: Services, undone: Migration) -> TransitionRefused | None
             f"The migration is {undone.status.value}; there is nothing to roll back."
         )
     return None
+
+
+STILL_ON_THEIR_WAY = (
+    "Rows that were written before the rollback are still on their way; wait until it has "
+    "completed, or use mode: now, which goes back to where they are."
+)
 
 
 def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
@@ -95,11 +109,15 @@ def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
     return AlreadyRolledBack(told, migration_id=str(reverse.id))
 
 
-def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
+def _no_room(
+    services: Services, bot: Bot, undone: Migration, mode: RollbackMode
+) -> list[TransitionRefused]:
     """Of the bot one migration lives at a time, and of all bots so many are driven."""
     live = services.store.live(bot.bot_id)
-    if live is not None:
+    if live is not None and live.id != undone.id:
         return [MigrationInProgress.of(live.id, live.status)]
+    if mode is RollbackMode.NOW:
+        return []
     owners = [one.owner for one in services.store.active() if one.status in DRIVEN]
     settings = services.settings
     limit, of_one_owner = settings.max_concurrent_migrations, settings.max_migrations_per_owner

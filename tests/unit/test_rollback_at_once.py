@@ -20,6 +20,7 @@ from migrations.model.runs import ON_THEIR_WAY, Due, Migration
 from migrations.model.states import Phase, Status
 from migrations.way_back.at_once import OTHER_KEYS
 from migrations.way_back.late_writes import sweep
+from tests.contract.state_store_world import World as StateWorld
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import ALIAS, OWNER, SOURCE, World, kill
 
@@ -313,6 +314,65 @@ def test_a_run_to_the_next_model_can_start_afterwards() -> None:
     world.start()
     world.deliver()
     assert (LARGE, 4) == (world.bot.live.embedding, world.bot.live.generation)
+
+
+@pytest.mark.parametrize("found_out", ["while it waits", "while it carries"])
+def test_it_can_be_taken_back_at_once_while_rows_are_still_on_their_way(found_out: str) -> None:
+    world, migration = switched()
+    new = world.bot.live.collection
+    written_since(world)
+    world.write("k009", "the last one", collection=new)
+    back = go_back(world, migration)
+    again: list[Migration] = []
+
+    def go_there_again(*_: object) -> None:
+        if again or world.now(back).status is not Status.SWITCHED:
+            return
+        complete, now = world.system.status(OWNER, "bot").rollback.options
+        assert (False, True) == (complete.ready, now.ready)
+        assert "still on their way" in complete.blockers[0]
+        again.append(go_back(world, back))
+
+    if found_out == "while it waits":
+        world.embedders.fail(ProviderUnavailable(), times=None, model="small")
+        world.embedders.on_embed = go_there_again
+    else:
+        world.store.note_written = _then(world.store.note_written, go_there_again)  # type: ignore[method-assign]
+    world.settle()
+    (there,) = again
+    assert (Status.COMPLETED, Status.ROLLED_BACK, Status.ROLLED_BACK) == (
+        world.now(there).status,
+        world.now(back).status,
+        world.now(migration).status,
+    )
+    assert (new, 4) == (world.bot.live.collection, world.bot.live.generation)
+    texts = world.texts_of(new)
+    assert ("written since", "changed since", "the last one") == tuple(
+        texts[key] for key in ("new", "k000", "k009")
+    )
+    assert "k001" not in texts
+    assert [] == world.wrongly_embedded(new, LARGE)
+    assert 0 == world.store.count_conflicts("bot")
+
+
+def _then(call: Callable[..., None], more: Callable[[], None]) -> Callable[..., None]:
+    def both(*args: Any) -> None:
+        call(*args)
+        more()
+
+    return both
+
+
+def test_it_waits_for_no_place_among_the_runs_that_may_be_driven() -> None:
+    world = World(settings={"max_concurrent_migrations": 1})
+    migration = world.complete()
+    state = StateWorld(world.store, world.clock.sleep, raise_generation=lambda _: None)
+    state.start(state.bot("another"))
+    complete, now = world.system.status(OWNER, "bot").rollback.options
+    assert (False, True) == (complete.ready, now.ready)
+    go_back(world, migration)
+    world.deliver(before=CLEANUP)
+    assert SOURCE == world.bot.live.collection
 
 
 # --- when it cannot be ------------------------------------------------------------------
