@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.api_latency import api_latency
+from benchmarks.back_at_once import back_at_once
 from benchmarks.figures import Figure, faults, machine, show, write
 from benchmarks.growth import growth
 from benchmarks.lab import Lab
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "api_latency": api_latency,
     "slow_clients": slow_clients,
     "switch": switch,
+    "back_at_once": back_at_once,
 }
 BUILD = PROJECT / "build"
 

@@ -53,6 +53,9 @@ class Scale:
     #: How long the API is asked beside slow clients.
     slow_clients_seconds: float = 60.0
     switch: tuple[int, ...] = (10_000, 1_000_000)
+    back_at_once: tuple[int, ...] = (10_000, 300_000)
+    #: How long is written to each side before it is left.
+    back_writes_seconds: float = 30.0
     #: Milvus and the batch workers on other processors than everything else.
     apart: bool = False
 
@@ -77,6 +80,8 @@ class Scale:
             empty_batches=100,
             slow_clients_seconds=3.0,
             switch=(100, 400),
+            back_at_once=(100, 400),
+            back_writes_seconds=2.0,
         )
 
     @property
