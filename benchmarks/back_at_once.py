@@ -8,8 +8,8 @@ goes forward once, then back with ``mode: now``, there again with ``mode: comple
   ``mode: complete``, which carries over first what was written since.
 * alias: the same until the alias has followed.
 * carried: until the run has ended, with everything that was written before on the old side.
-* longest_pause: of a reader between two good answers, from a second before the request until the
-  run has ended, without its own pause; beside it the median of an answer.
+* longest_pause: of a reader between two good answers, from the request until the run has ended,
+  without its own pause; beside it the longest before the request, while only the writer writes.
 * rows: how many were carried over.
 * lost: acknowledged writes that are not on the live side a minute later; it must be 0.
 """
@@ -25,7 +25,7 @@ from typing import Any
 
 from pymilvus import MilvusClient
 
-from benchmarks.figures import Figure, figure, median
+from benchmarks.figures import Figure, figure
 from benchmarks.lab import Lab
 from benchmarks.runs import Bot, Run, seconds_between
 from benchmarks.site import Site
@@ -48,7 +48,7 @@ class _Seen:
     alias: float
     carried: float
     longest_pause: float
-    median_read: float
+    longest_before: float
     rows: int
     lost: int
 
@@ -96,12 +96,12 @@ def _figures(name: str, at_once: list[_Seen], complete: list[_Seen]) -> list[Fig
         )
 
     pauses = [1000 * one.longest_pause for one in at_once]
-    reads = [1000 * one.median_read for one in at_once]
+    before = [1000 * one.longest_before for one in at_once]
     return [
         against("", "s", "back"),
         against(".alias", "s", "alias"),
         against(".carried", "s", "carried"),
-        figure(f"{name}.longest_pause", pauses, "ms", reads),
+        figure(f"{name}.longest_pause", pauses, "ms", before),
         against(".rows", "rows", "rows"),
         against(".lost", "rows", "lost"),
     ]
@@ -126,9 +126,8 @@ def _measured(site: Site, chunks: int) -> tuple[list[_Seen], list[_Seen]]:
 def _watched(site: Site, bot: Bot, run: Run, mode: str, writes: _Writes) -> tuple[Run, _Seen]:
     with ExitStack() as stack:
         stack.enter_context(Caller(site, bot, writes, 1 / WRITES_PER_SECOND))
-        time.sleep(site.scale.back_writes_seconds)
         reader, alias = (stack.enter_context(Caller(site, bot, what)) for what in (read, resolve))
-        time.sleep(_AROUND_SECONDS)
+        time.sleep(site.scale.back_writes_seconds)
         back = run.roll_back(mode)
         last = back.completed(0.1)
         time.sleep(_AROUND_SECONDS)
@@ -143,8 +142,8 @@ def _watched(site: Site, bot: Bot, run: Run, mode: str, writes: _Writes) -> tupl
         back=seconds_between(back.asked_at, switched),
         alias=followed - asked,
         carried=seconds_between(back.asked_at, last["finished_at"]),
-        longest_pause=longest_pause(reader.calls) - PAUSE_SECONDS,
-        median_read=median(call.seconds for call in reader.calls),
+        longest_pause=longest_pause([c for c in reader.calls if c.ended >= asked]),
+        longest_before=longest_pause([c for c in reader.calls if c.ended < asked]),
         rows=_carried_rows(site, back),
         lost=_lost(site, bot, writes),
     )
@@ -152,9 +151,9 @@ def _watched(site: Site, bot: Bot, run: Run, mode: str, writes: _Writes) -> tupl
 
 
 def longest_pause(calls: Sequence[Call]) -> float:
-    """Seconds between the ends of two good answers that follow each other, the longest."""
+    """Seconds between the ends of two good answers, beyond the reader's own pause, the longest."""
     good = [call.ended for call in calls if call.error is None]
-    return max(later - earlier for earlier, later in pairwise(good))
+    return max(later - earlier for earlier, later in pairwise(good)) - PAUSE_SECONDS
 
 
 def _carried_rows(site: Site, run: Run) -> int:

@@ -20,12 +20,7 @@ from uuid import UUID
 
 import structlog
 
-from migrations.copying.comparison import (
-    PAGE_SIZE,
-    copy_vectors,
-    keys_left_out,
-    replacing,
-)
+from migrations.copying.comparison import PAGE_SIZE, copy_vectors, keys_left_out, replacing
 from migrations.copying.doubled import other_rows
 from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
@@ -133,7 +128,7 @@ def sweep(
     with _sweeping(services, migration, by) as run:
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
-        if by is None:
+        if by is None and tell is None:  # notes of a worker that died are of what it did not write
             mend_what_came_back(run)
         result = SweepResult(compared=False)
         changed: list[SnapshotPart] = []
@@ -342,6 +337,10 @@ def _embedded(
         _keep(run, [_not_embedded(chunk) for chunk in chunks], result)
         return None
     _keep(run, [_not_embedded(chunk) for chunk, _ in outcome.refused], result)
+    if run.migration.switches_first:  # on the way back of this its absence is no deletion
+        for chunk, why in outcome.refused:
+            store, key = run.services.store, str(chunk.key)
+            store.record_failed_chunk(run.migration.id, key, why.code, why.message)
     return outcome
 
 

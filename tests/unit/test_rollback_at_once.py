@@ -137,6 +137,16 @@ def test_a_worker_that_dies_at_any_point_loses_nothing(point: str) -> None:
     has_followed(world)
 
 
+@pytest.mark.parametrize("call", ["upsert", "delete"])
+def test_what_was_noted_and_not_written_when_a_worker_died_did_not_come_back(call: str) -> None:
+    world, migration = switched()
+    written_since(world)
+    go_back(world, migration)
+    world.vectors.before(call, kill)
+    world.settle()
+    has_followed(world)
+
+
 def test_what_is_written_to_the_old_collection_meanwhile_stays() -> None:
     world, migration = switched()
     written_since(world)
@@ -252,6 +262,11 @@ def test_a_text_that_the_old_model_does_not_take_is_kept_for_a_person() -> None:
     world.deliver()
     assert Status.COMPLETED == world.now(back).status
     assert ["new"] == [kept.key for kept in world.store.conflicts(back.id)]
+    assert 1 == world.system.progress(OWNER, back.id).failed_chunks
+    assert sweep(world.services, world.now(back)).quiet
+    go_back(world, back)
+    world.deliver()
+    assert "poison" == world.texts_of(world.bot.live.collection)["new"]
 
 
 @pytest.mark.parametrize(
