@@ -45,7 +45,8 @@ from migrations.proof.not_compared import checks_of, not_compared
 from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting, kept_of
-from migrations.way_back.late_writes import SweepResult, sweep_when_due
+from migrations.way_back.late_writes import sweep_when_due
+from migrations.way_back.sweep_run import SweepResult
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)

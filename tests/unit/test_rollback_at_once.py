@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from migrations.model import task_names as names
+from migrations.model.chunks import KeyRange
 from migrations.model.config import RollbackMode
 from migrations.model.errors import (
     ProviderAuthenticationFailed,
@@ -16,7 +17,8 @@ from migrations.model.errors import (
     Superseded,
 )
 from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, ConflictReason
-from migrations.model.runs import ON_THEIR_WAY, Due, Migration
+from migrations.model.runs import ON_THEIR_WAY, Due, Migration, SweeperLease
+from migrations.model.snapshot import snapshot_of
 from migrations.model.states import Phase, Status
 from migrations.way_back.at_once import OTHER_KEYS
 from migrations.way_back.late_writes import sweep
@@ -133,6 +135,28 @@ def test_a_worker_that_dies_at_any_point_loses_nothing(point: str) -> None:
     assert 1 == world.told(back).count("switched")
     assert (SOURCE, 3) == (world.bot.live.collection, world.bot.live.generation)
     assert SOURCE == world.vectors.resolve_alias(ALIAS)
+    assert 0 == world.now(back).totals[ON_THEIR_WAY]
+    has_followed(world)
+
+
+def test_a_worker_that_dies_between_two_parts_has_said_how_many_rows_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("migrations.copying.comparison.PAGE_SIZE", 4)
+    world, migration = switched()
+    written_since(world)
+    world.write("k008", "changed since", collection=world.bot.live.collection)
+    back = go_back(world, migration)
+    seen: list[int | None] = []
+
+    def look_and_die() -> None:
+        seen.append(world.now(back).totals[ON_THEIR_WAY])
+        kill()
+
+    with world.at("sweep.before_apply", lambda: None, look_and_die):
+        world.settle()
+    assert [2] == seen
+    assert "changed since" == world.texts_of(SOURCE)["k008"]
     assert 0 == world.now(back).totals[ON_THEIR_WAY]
     has_followed(world)
 
@@ -420,6 +444,25 @@ def test_what_it_cannot_do_is_refused_and_shown_and_the_other_mode_is_open(
     world.system.rollback(OWNER, migration.id)
     world.deliver()
     assert SOURCE == world.bot.live.collection
+
+
+def test_a_first_snapshot_that_was_cut_short_is_completed_by_the_next_sweep() -> None:
+    world, migration = no_snapshot()
+    assert world.store.take_lease(SweeperLease(migration.id), "it dies", 60)
+    chunks = next(world.vectors.scan(world.vectors.describe(SOURCE), page_size=4))
+    begun = snapshot_of(0, KeyRange(None, "k003"), chunks)
+    world.store.replace_part(migration.id, "it dies", begun)
+    with pytest.raises(RollbackUnavailable):
+        go_back(world, migration)
+    world.clock.sleep(61)
+    assert not sweep(world.services, world.now(migration)).quiet
+    assert begun == world.store.snapshot_part(migration.id, 0)
+    written_since(world)
+    world.write("k011", "a straggler")
+    go_back(world, migration)
+    world.deliver()
+    has_followed(world)
+    assert "a straggler" == world.texts_of(SOURCE)["k011"]
 
 
 def test_once_the_left_collection_was_looked_at_again_it_can() -> None:
