@@ -32,9 +32,9 @@ class RollbackOption:
     mode: RollbackMode
     ready: bool
     blockers: tuple[str, ...]
-    #: Until the bot answers from the previous collection; None when nothing was measured.
+    #: From the request until the bot answers from the previous collection; None when not known.
     seconds_until_back: float | None
-    #: After that, until what was written since is there, too.
+    #: Likewise, until what was written since is there, too; what is to be embedded comes on top.
     seconds_until_complete: float | None
     #: What readers are answered meanwhile, in a sentence.
     readers: str

@@ -231,7 +231,7 @@ def _compared_last(services: Services, switched: Migration) -> Migration:
 
 
 def _carried_in(measured: Migration) -> float | None:
-    """Seconds after the switch: the collection that is left is read twice, as by a comparison."""
+    """Seconds from the request: the collection that is left is read twice, as by a comparison."""
     seconds = _seconds(measured, Phase.VERIFICATION)
     return None if seconds is None else round(SECONDS_UNTIL_BACK + seconds, 1)
 
