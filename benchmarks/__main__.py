@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.api_latency import api_latency
+from benchmarks.back_at_once import back_at_once
 from benchmarks.embeddings import embeddings
 from benchmarks.figures import Figure, faults, machine, show, write
 from benchmarks.growth import growth
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "slow_clients": slow_clients,
     "search": search,
     "switch": switch,
+    "back_at_once": back_at_once,
 }
 BUILD = PROJECT / "build"
 

@@ -54,10 +54,10 @@ class Run:
                 return seen
         raise AssertionError(f"it ended before: {seen}")
 
-    def roll_back(self) -> Run:
+    def roll_back(self, mode: str = "complete") -> Run:
         """The reverse run, after the switch."""
         asked_at = datetime.now(UTC)
-        answer = self.api.post(f"/embeddings/migration/{self.id}/rollback")
+        answer = self.api.post(f"/embeddings/migration/{self.id}/rollback", {"mode": mode})
         assert answer.status == 202, answer.body
         return Run(self.api, answer.body["migration"]["migration_id"], asked_at)
 

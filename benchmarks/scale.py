@@ -57,6 +57,9 @@ class Scale:
     search_chunks: int = 10_000
     search_seconds: float = 60.0
     search_moves: int = 25
+    back_at_once: tuple[int, ...] = (10_000, 300_000)
+    #: How long is written to each side before it is left.
+    back_writes_seconds: float = 30.0
     #: Milvus and the batch workers on other processors than everything else.
     apart: bool = False
 
@@ -84,6 +87,8 @@ class Scale:
             search_chunks=200,
             search_seconds=2.0,
             search_moves=2,
+            back_at_once=(100, 400),
+            back_writes_seconds=2.0,
         )
 
     @property

@@ -36,7 +36,7 @@ from benchmarks.source import TIMEOUT_SECONDS, key_of, texts
 from devstack.provider import vectors_for
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 
-_PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.01
 #: The chunk that is asked for and written again as it is, so that nothing has to be caught up.
 _CHUNK = 7
 _AROUND_SECONDS = 1.0
@@ -114,7 +114,7 @@ def _measured(site: Site, chunks: int) -> list[_Seen]:
 def _watched(site: Site, bot: Bot, run: Run) -> _Seen:
     with ExitStack() as stack:
         reader, writer, alias = (
-            stack.enter_context(_Caller(site, bot, what)) for what in (_read, _write, _resolve)
+            stack.enter_context(Caller(site, bot, what)) for what in (read, _write, resolve)
         )
         last = run.completed(0.1)
         time.sleep(_AROUND_SECONDS)
@@ -155,24 +155,24 @@ def _slowest(calls: Sequence[Call], switched: float) -> float:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     collection: str
     model: str
     dimension: int
 
 
 #: Does one thing to the bot's pair; raises when it went wrong.
-_Act = Callable[[MilvusClient, Bot, _Pair], None]
+Act = Callable[[MilvusClient, Bot, Pair], None]
 
 
-def _read(milvus: MilvusClient, _: Bot, pair: _Pair) -> None:
+def read(milvus: MilvusClient, _: Bot, pair: Pair) -> None:
     question = vectors_for(pair.model, texts(_CHUNK, _CHUNK + 1), pair.dimension)
     hits = milvus.search(pair.collection, data=list(question), limit=1, timeout=TIMEOUT_SECONDS)[0]
     if not hits:
         raise LookupError("no answer")
 
 
-def _write(milvus: MilvusClient, _: Bot, pair: _Pair) -> None:
+def _write(milvus: MilvusClient, _: Bot, pair: Pair) -> None:
     found = texts(_CHUNK, _CHUNK + 1)
     row: dict[str, Any] = {
         "id": key_of(_CHUNK),
@@ -183,18 +183,21 @@ def _write(milvus: MilvusClient, _: Bot, pair: _Pair) -> None:
     milvus.upsert(pair.collection, [row], timeout=TIMEOUT_SECONDS)
 
 
-def _resolve(milvus: MilvusClient, bot: Bot, pair: _Pair) -> None:
+def resolve(milvus: MilvusClient, bot: Bot, pair: Pair) -> None:
     """Fails while the alias has not followed the pair."""
     actual = milvus.describe_alias(bot.alias, timeout=TIMEOUT_SECONDS)["collection_name"]
     if actual != pair.collection:
         raise LookupError(f"the alias still points to {actual}")
 
 
-class _Caller:
+class Caller:
     """Calls again and again with the bot's pair as it is then; a context manager with a thread."""
 
-    def __init__(self, site: Site, bot: Bot, act: _Act) -> None:
+    def __init__(
+        self, site: Site, bot: Bot, act: Act, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         self.calls: list[Call] = []
+        self._pause_seconds = pause_seconds
         self._bot = bot
         self._act = act
         self._database_url = site.postgres.url.replace("+psycopg2", "")
@@ -225,7 +228,7 @@ class _Caller:
         connection = psycopg2.connect(self._database_url)
         connection.autocommit = True
         try:
-            while not self._stopped.wait(_PAUSE_SECONDS):
+            while not self._stopped.wait(self._pause_seconds):
                 self._call(milvus, connection)
         finally:
             connection.close()
@@ -239,7 +242,7 @@ class _Caller:
             error = f"{type(failure).__name__}: {failure}"
         self.calls.append(Call(began, time.time(), error))
 
-    def _pair(self, connection: psycopg2.extensions.connection) -> _Pair:
+    def _pair(self, connection: psycopg2.extensions.connection) -> Pair:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT live_collection, model, dimension FROM bots WHERE bot_id = %s",
@@ -247,4 +250,4 @@ class _Caller:
             )
             found = cursor.fetchone()
         assert found is not None, "the bot is gone"
-        return _Pair(*found)
+        return Pair(*found)

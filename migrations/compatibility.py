@@ -17,7 +17,7 @@ from migrations.model.answers import (
     TextDiagnosis,
 )
 from migrations.model.bots import Caller
-from migrations.model.config import TargetIndex
+from migrations.model.config import RollbackMode, TargetIndex
 from migrations.model.errors import SameModel
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
@@ -123,8 +123,13 @@ class EmbeddingCompatibilityManager:
     ) -> MigrationProgress:
         return self._system.progress(caller, migration_id)
 
-    def rollback_migration(self, caller: Caller, migration_id: UUID) -> Started:
-        return self._system.rollback(caller, migration_id)
+    def rollback_migration(
+        self,
+        caller: Caller,
+        migration_id: UUID,
+        mode: RollbackMode = RollbackMode.COMPLETE,
+    ) -> Started:
+        return self._system.rollback(caller, migration_id, mode)
 
 
 def _told(candidate: Candidate) -> TextCandidate:

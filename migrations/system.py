@@ -19,7 +19,7 @@ from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
-from migrations.model.config import EmbeddingRef, MigrationConfig, TargetIndex
+from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode, TargetIndex
 from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
@@ -45,7 +45,8 @@ from migrations.proof.not_compared import checks_of, not_compared
 from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
 from migrations.way_back.kept import adopting, kept_of
-from migrations.way_back.late_writes import SweepResult, sweep_when_due
+from migrations.way_back.late_writes import sweep_when_due
+from migrations.way_back.sweep_run import SweepResult
 
 log = structlog.get_logger(__name__)
 Number = TypeVar("Number", int, float)
@@ -383,8 +384,15 @@ class EmbeddingMigrationSystem:
         log.info("migration_cancelled", migration_id=str(migration_id), by=by)
         return cancelled
 
-    def rollback(self, caller: Caller, migration_id: UUID) -> Started:
+    def rollback(
+        self,
+        caller: Caller,
+        migration_id: UUID,
+        mode: RollbackMode = RollbackMode.COMPLETE,
+    ) -> Started:
         """Take a migration back: cancelling before the switch, a reverse run after it.
+
+        ``mode`` says whether that run switches first, or catches up first.
 
         Raises:
             AlreadyRolledBack, SwitchInProgress, NoActiveMigration, RollbackUnavailable,
@@ -394,8 +402,8 @@ class EmbeddingMigrationSystem:
         if migration.status in COMPENSABLE:
             return Started(self.cancel_migration(migration.id, by=caller.owner), created=False)
         bot = self._services.store.bot(migration.bot_id)
-        rollback.require_way_back(self._services, bot, migration)
-        return self._create(rollback.reverse_run(bot, migration, caller.owner))
+        rollback.require_way_back(self._services, bot, migration, mode)
+        return self._create(rollback.reverse_run(bot, migration, caller.owner, mode))
 
     def sweep(self, migration_id: UUID) -> SweepResult | None:
         """The sweep of a run that is due now, and whether the live collection still answers.

@@ -14,17 +14,18 @@ from api.schemas import (
     ActivePageQuery,
     KeyMapResponse,
     KeyPageQuery,
-    MigrationActionRequest,
     MigrationActionResponse,
     MigrationPath,
     MigrationProgressResponse,
     MigrationReportResponse,
     ReportQuery,
+    RollbackRequest,
     SwitchRequest,
 )
 from api.services import services
 from api.turns import turn
 from migrations.model import errors
+from migrations.model.config import RollbackMode
 from migrations.model.states import Kind
 
 migrations = guarded_blueprint("migrations", __name__, "Runs from one embedding to another.")
@@ -88,6 +89,13 @@ def get_report(path: MigrationPath, query: ReportQuery) -> Response:
     return response
 
 
+_GOING_BACK = {
+    RollbackMode.COMPLETE: "A reverse run is enqueued; it keeps what was written since the switch.",
+    RollbackMode.NOW: "A reverse run is enqueued; it switches back first, and what was written "
+    "since the switch follows.",
+}
+
+
 @migrations.post(
     "/embeddings/migration/<migration_id>/rollback",
     endpoint="rollback",
@@ -107,17 +115,18 @@ def get_report(path: MigrationPath, query: ReportQuery) -> Response:
         ),
     },
 )
-def rollback_migration(path: MigrationPath, body: MigrationActionRequest) -> Response:
+def rollback_migration(path: MigrationPath, body: RollbackRequest) -> Response:
     """Take a migration back
 
     Before the switch this undoes what was done. After it, within the retention window, a
     reverse run returns to the old collection and keeps what was written since: that run is
-    the migration in the answer, and `Location` is where to watch it.
+    the migration in the answer, and `Location` is where to watch it. With `mode: now` the bot
+    switches back first, and what was written since follows.
     """
     with turn():
-        started = services().system.rollback(current_caller(), path.migration_id)
+        started = services().system.rollback(current_caller(), path.migration_id, body.mode)
     if started.migration.kind is Kind.REVERSE and started.created:
-        message = "A reverse run is enqueued; it keeps what was written since the switch."
+        message = _GOING_BACK[body.mode]
     else:
         message = "The migration stops; what it has done so far is being undone."
     return accepted(MigrationActionResponse.of(started.migration, message, created=started.created))

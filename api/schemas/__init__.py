@@ -62,6 +62,7 @@ from api.schemas.requests import (
     MigrationPath,
     MigrationStartRequest,
     ProblemPath,
+    RollbackRequest,
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
@@ -116,6 +117,7 @@ __all__ = [
     "RequestBody",
     "RequestPart",
     "ResponseBody",
+    "RollbackRequest",
     "SearchRequest",
     "SearchResponse",
     "SwitchRequest",
@@ -139,6 +141,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,

@@ -20,9 +20,10 @@ from api.schemas.parts import (
 )
 from api.schemas.progress import ErrorItem
 from api.schemas.proofs import TextProofItem
-from migrations.model.answers import BotStatus
+from migrations.model.answers import BotStatus, RollbackOption
+from migrations.model.config import RollbackMode
 from migrations.model.left_behind import HoldReason, KeptCollection
-from migrations.model.runs import Migration, Step
+from migrations.model.runs import ON_THEIR_WAY, Migration, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 
 
@@ -70,6 +71,12 @@ class MigrationItem(ResponseBody):
     verification: dict[str, Any] | None = Field(
         description="The report of the verification phase; null before it.", examples=[None]
     )
+    rows_on_their_way: int | None = Field(
+        description="Of a rollback with `mode: now` that has switched back: rows written before "
+        "that, which are still to be carried over. Null before they are counted, and of any other "
+        "migration.",
+        examples=[None],
+    )
     created_at: datetime = Field(
         description="When it was asked for.", examples=["2026-11-03T09:00:00Z"]
     )
@@ -111,6 +118,7 @@ class MigrationItem(ResponseBody):
             validation=migration.validation,
             text_proof=TextProofItem.of(migration.proof),
             verification=migration.verification,
+            rows_on_their_way=migration.totals.get(ON_THEIR_WAY),
             created_at=migration.created_at,
             started_at=migration.started_at,
             switched_at=migration.switched_at,
@@ -244,6 +252,36 @@ class KeyMapResponse(ResponseBody):
         )
 
 
+class RollbackOptionItem(ResponseBody):
+    """What a rollback in one mode would mean now."""
+
+    mode: RollbackMode = Field(
+        description="What to send as `mode` of a rollback.", examples=["now"]
+    )
+    ready: bool = Field(description="Whether it would be accepted.", examples=[True])
+    blockers: list[str] = Field(
+        description="What stands in the way, each in a sentence.", examples=[[]]
+    )
+    seconds_until_back: float | None = Field(
+        description="Until the bot answers from the previous collection, estimated; null when not "
+        "known.",
+        examples=[2.0],
+    )
+    seconds_until_complete: float | None = Field(
+        description="Until what was written since is there as well, estimated as if nothing was; "
+        "chunks that are to be embedded again come on top. Null when not known.",
+        examples=[14.0],
+    )
+    readers: str = Field(
+        description="What readers are answered meanwhile, in a sentence.",
+        examples=["Readers are answered from the previous collection at once."],
+    )
+
+    @classmethod
+    def of(cls, option: RollbackOption) -> RollbackOptionItem:
+        return cls(**{**vars(option), "blockers": list(option.blockers)})
+
+
 class MigrationStatusResponse(ResponseBody):
     """A bot, its newest migration, and whether its last switch can be taken back now."""
 
@@ -278,6 +316,11 @@ class MigrationStatusResponse(ResponseBody):
         description="How that was come by, in a sentence.",
         examples=["From the times that the last migration took to read and compare 20000 chunks."],
     )
+    rollback_options: list[RollbackOptionItem] = Field(
+        description="What a rollback in each mode would mean now; none when there is nothing to "
+        "take back. `rollback_ready`, `rollback_blockers` and the estimate are of `complete`.",
+        examples=[[]],
+    )
     not_asked: list[str] = Field(
         description="What could not be asked just now, because Milvus does not answer, each in a "
         "sentence; it counts as standing in the way. Everything else is as it is.",
@@ -308,6 +351,7 @@ class MigrationStatusResponse(ResponseBody):
             rollback_chunks_to_compare=back.chunks_to_compare,
             rollback_estimate_seconds=back.estimate_seconds,
             rollback_estimate_basis=back.estimate_basis,
+            rollback_options=[RollbackOptionItem.of(option) for option in back.options],
             not_asked=list(back.not_asked),
             held=[HeldCollectionItem.of(one) for one in found.held],
             conflicts=found.conflicts,

@@ -175,6 +175,12 @@ class MigrationProgressResponse(ResponseBody):
         description="Why nothing moves right now; null when it does.",
         examples=["The provider's rate limit; goes on in 12 s."],
     )
+    rows_on_their_way: int | None = Field(
+        description="Of a rollback with `mode: now` that has switched back: rows written before "
+        "that, which are still to be carried over. Null before they are counted, and of any other "
+        "migration.",
+        examples=[None],
+    )
     decision: DecisionItem | None = Field(
         description="That it waits before its switch, or did; null where it never has.",
         examples=[None],
@@ -214,6 +220,7 @@ class MigrationProgressResponse(ResponseBody):
             finished_at=progress.finished_at,
             estimated_completion=progress.estimated_completion,
             waiting_for=progress.waiting_for,
+            rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,

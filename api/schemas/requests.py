@@ -23,6 +23,7 @@ from migrations.model.config import (
     DuplicateKeys,
     Keys,
     OverLong,
+    RollbackMode,
     TargetIndex,
     VectorLengths,
 )
@@ -476,6 +477,21 @@ class SwitchRequest(OptionalBody):
     @property
     def accepted_because(self) -> str | None:
         return self.reason if self.accept else None
+
+
+class RollbackRequest(OptionalBody):
+    """In which order a switch is taken back; before the switch both are the same."""
+
+    mode: RollbackMode = Field(
+        default=RollbackMode.COMPLETE,
+        strict=False,  # as over_long
+        description="`complete` carries over what was written since the switch, compares "
+        "everything, and then switches back. `now` switches back at once, whatever the size: "
+        "readers are answered by the old model, and what was written since follows row by row "
+        "(`rows_on_their_way` in the progress). The status says what either would take "
+        "(`rollback_options`).",
+        examples=["now"],
+    )
 
 
 class MigrationActionRequest(OptionalBody):

@@ -241,6 +241,20 @@ def finish(locked: LockedRun, epoch: int) -> Change | None:
     return Change({**done, **NO_RUNNER}, "completed")
 
 
+def is_carrying_over(migration: Migration) -> bool:
+    """Whether it has switched first, its alias has followed, and only rows are on their way."""
+    has_switched = migration.status is Status.SWITCHED and migration.phase is Phase.CLEANUP
+    return migration.switches_first and has_switched
+
+
+def end_carrying_over(locked: LockedRun, by: UUID) -> Change | None:
+    """What happens to a run that carries over when ``by`` goes back to what holds it all."""
+    if not is_carrying_over(locked.migration):
+        return None
+    done = {"status": Status.COMPLETED, "finished_at": locked.now, "waiting_for": None}
+    return Change({**done, **NO_RUNNER}, "completed", {"by": str(by)})
+
+
 def taken_back(locked: LockedRun, by: UUID) -> Change | None:
     """What happens to a completed migration when its reverse run ``by`` completes."""
     if locked.migration.status is not Status.COMPLETED:

@@ -14,6 +14,7 @@ from typing import Any
 from migrations.model import messages
 from migrations.model import task_names as names
 from migrations.model.chunks import KeyRange
+from migrations.model.config import MigrationConfig, RollbackMode
 from migrations.model.runs import Migration, Step
 from migrations.model.states import Phase
 
@@ -27,6 +28,11 @@ UP_TO_WAVES = (
 #: The phases that follow the catching up which the last wave asks for.
 AFTER_WAVES = (Phase.VERIFICATION, Phase.FINALIZATION, Phase.CLEANUP)
 PHASES = UP_TO_WAVES + AFTER_WAVES
+
+
+def first_phase(config: MigrationConfig) -> Phase:
+    """Where a run begins: one that switches back first leaves out what comes before that."""
+    return Phase.FINALIZATION if config.rollback_mode is RollbackMode.NOW else PHASES[0]
 
 
 def successor(phase: Phase) -> Phase:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from migrations.model.bots import Bot
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef, RollbackMode
 from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import KeptCollection
 from migrations.model.proofs import Spread
@@ -26,6 +26,21 @@ class Started:
 
 
 @dataclass(frozen=True)
+class RollbackOption:
+    """What a rollback in one mode would mean now."""
+
+    mode: RollbackMode
+    ready: bool
+    blockers: tuple[str, ...]
+    #: From the request until the bot answers from the previous collection; None when not known.
+    seconds_until_back: float | None
+    #: Likewise, until what was written since is there, too; what is to be embedded comes on top.
+    seconds_until_complete: float | None
+    #: What readers are answered meanwhile, in a sentence.
+    readers: str
+
+
+@dataclass(frozen=True)
 class WayBack:
     """Whether the bot's last switch can be taken back now, and what stands in the way."""
 
@@ -40,6 +55,8 @@ class WayBack:
     estimate_basis: str | None = None
     #: Of the blockers, those that are there because Milvus did not answer.
     not_asked: tuple[str, ...] = ()
+    #: One for each mode; ``ready`` and ``blockers`` are those of complete.
+    options: tuple[RollbackOption, ...] = ()
 
 
 @dataclass(frozen=True)

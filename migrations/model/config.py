@@ -179,6 +179,15 @@ class EmbeddingRef(Manner):
         return f"{self.provider}/{self.model} ({', '.join(told)})"
 
 
+class RollbackMode(StrEnum):
+    """In which order a switch is taken back."""
+
+    #: What was written since is carried over and everything compared; then the bot switches back.
+    COMPLETE = "complete"
+    #: The bot switches back; then what was written since is carried over.
+    NOW = "now"
+
+
 class MigrationConfig(BaseModel):
     """Which bot goes from which embedding to which, and how carefully.
 
@@ -230,6 +239,8 @@ class MigrationConfig(BaseModel):
     vector_lengths: VectorLengths = VectorLengths.REFUSE
     #: Whether roles are meant which are not those known of the model.
     unusual_roles: bool = False
+    #: Of a reverse run.
+    rollback_mode: RollbackMode = RollbackMode.COMPLETE
 
     @property
     def source(self) -> EmbeddingRef:

@@ -30,6 +30,14 @@ class Conflict:
     reason: ConflictReason
 
 
+#: Why nobody can tell what was written since a switch.
+NOT_KNOWN_IN_COMMON = (
+    "What both collections held when they were last equal is not known just now, so what was "
+    "written since cannot be told. Use mode: complete, or ask again when the collection that was "
+    "left has been looked at once more, within an hour."
+)
+
+
 class HoldReason(StrEnum):
     #: The target of a run that was undone; the next run to the same model takes it over.
     ROLLED_BACK = "rolled_back"

@@ -62,6 +62,9 @@ class MigrationProgress:
     #: the target was behind its source, and is.
     caught_up_chunks: int = 0
     remaining_chunks: int = 0
+    #: Of a run that has switched back first: rows that are still to be carried over; None before
+    #: they are counted, and of any other run.
+    rows_on_their_way: int | None = None
     #: Why nothing moves right now, e.g. a provider that is being waited for.
     waiting_for: str | None = None
     error: dict[str, Any] | None = None

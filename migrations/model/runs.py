@@ -10,13 +10,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from migrations.model.config import EmbeddingRef, MigrationConfig
+from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode
 from migrations.model.proofs import Proof
 from migrations.model.states import Kind, Phase, Status
 
 #: In the totals: tokens of the longest text that was surely embedded whole, where the model has
 #: refused shorter ones than it is known to take.
 LONGEST_INPUT = "longest_input_tokens"
+#: In the totals of a run that has switched back first: rows of the collection it has left that
+#: are still to be carried over; not there before they are counted.
+ON_THEIR_WAY = "rows_on_their_way"
 #: Why a run waits before its switch, when that was asked for.
 POSTPONED = "postponed"
 
@@ -118,6 +121,11 @@ class Migration:
     def is_to_be_kept_up(self) -> bool:
         """Whether its target follows the source while it waits; a failed gate's need not."""
         return bool(self.decision.get("waits_for") == [POSTPONED])
+
+    @property
+    def switches_first(self) -> bool:
+        """Whether what is written in its source is carried over after its switch, not before."""
+        return self.config.rollback_mode is RollbackMode.NOW
 
     @property
     def tag(self) -> str:

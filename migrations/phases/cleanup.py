@@ -8,17 +8,24 @@ from migrations.model.errors import ReembedError, Superseded
 from migrations.model.outcomes import Outcome
 from migrations.run.run import Run
 from migrations.target.alias import for_a_while, reconcile
+from migrations.way_back.at_once import carry_over
 from migrations.way_back.late_writes import sweep
 
 log = structlog.get_logger(__name__)
 
 
 def execute(run: Run) -> Outcome:
-    """Look at the alias once more, sweep the old collection and forget the checkpoints."""
+    """Look at the alias once more, sweep the old collection and forget the checkpoints.
+
+    After a switch that came first all that was written before it is carried over.
+    """
     warnings = for_a_while(run, lambda: reconcile(run.services, run.migration.bot_id))
     # 16 bytes a chunk: too much to be deleted while the switch locks the bot.
     run.services.store.forget_earlier_snapshots(run.migration.id)
-    _sweep(run)
+    if run.migration.switches_first:
+        carry_over(run)
+    else:
+        _sweep(run)
     run.services.checkpoints.forget(run.migration.id)
     return Outcome(warnings=warnings)
 

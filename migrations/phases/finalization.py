@@ -12,14 +12,20 @@ import structlog
 
 from migrations.copying.catch_up import catch_up_last, judge_failures
 from migrations.copying.lasting import expected_rows
-from migrations.model.errors import PermanentError, TransientError, VerificationFailed
+from migrations.model.errors import (
+    PermanentError,
+    RollbackUnavailable,
+    TransientError,
+    VerificationFailed,
+)
 from migrations.model.outcomes import Outcome
 from migrations.model.states import Status
 from migrations.process.failpoints import failpoint
 from migrations.proof.same_schema import require_same_schema
 from migrations.run.run import Run
 from migrations.target.alias import follow, for_a_while
-from migrations.target.ready import make_ready
+from migrations.target.ready import make_readable, make_ready
+from migrations.way_back.at_once import OTHER_KEYS
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +35,8 @@ def execute(run: Run) -> Outcome:
 
     Raises:
         VerificationFailed: the target is not ready; TooManyFailedChunks: what came last
-        could not be embedded; SourceChanged: the bot moved meanwhile.
+        could not be embedded; SourceChanged: the bot moved meanwhile; RollbackUnavailable: it
+        cannot switch back first.
     """
     migration, store = run.migration, run.services.store
     expected = None
@@ -37,8 +44,11 @@ def execute(run: Run) -> Outcome:
     # once more would take back what has been written to the new collection since.
     status = store.migration(migration.id).status
     if status is not Status.SWITCHED:
-        run.patiently(lambda: make_ready(run))
-        expected = run.patiently(lambda: _last_preparations(run))
+        if migration.switches_first:
+            run.patiently(lambda: _look_before(run))
+        else:
+            run.patiently(lambda: make_ready(run))
+            expected = run.patiently(lambda: _last_preparations(run))
         failpoint("finalization.before_intent", migration_id=migration.id)
         store.begin_switch(migration.id, migration.epoch)
     # From here on the deadline no longer applies.
@@ -52,6 +62,19 @@ def execute(run: Run) -> Outcome:
     if expected is not None:
         warnings += _counted_at_once(run, expected)
     return Outcome(warnings=warnings)
+
+
+def _look_before(run: Run) -> None:
+    """What must be so for the old collection to answer at once, and takes no time to see.
+
+    Raises:
+        RollbackUnavailable: what was written since could not be told.
+        VerificationFailed: it would have no place there.
+    """
+    if run.target.keyed_as is not None:
+        raise RollbackUnavailable(OTHER_KEYS)
+    make_readable(run, run.target.name)
+    require_same_schema(run)
 
 
 def _last_preparations(run: Run) -> int:

@@ -25,6 +25,10 @@ class LateWriteStore(Protocol):
         """Replace a part. Raises Superseded unless ``sweeper`` holds the sweeper's lease."""
         ...
 
+    def has_whole_snapshot(self, migration_id: UUID) -> bool:
+        """Whether its parts cover all keys; they may be kept one by one."""
+        ...
+
     def forget_snapshot(self, migration_id: UUID) -> None: ...
 
     def forget_earlier_snapshots(self, migration_id: UUID) -> None:

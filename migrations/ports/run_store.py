@@ -19,7 +19,9 @@ class RunStore(Protocol):
 
         ``limit`` is of live migrations, ``of_one_owner`` of those of the bot's owner.
 
-        A forward run with ``target_adopted`` takes its target out of the held ones.
+        A forward run with ``target_adopted`` takes its target out of the held ones. A reverse
+        run that switches first counts against no limit, and ends a run that it takes back which
+        has switched first itself and still carries rows over.
 
         Raises:
             MigrationInProgress, TooManyMigrations, SourceChanged, IdempotencyConflict,

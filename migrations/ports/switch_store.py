@@ -16,8 +16,12 @@ class SwitchStore(Protocol):
     def switch(self, migration_id: UUID, epoch: int, retention_hours: float) -> Bot:
         """The pivot: one transaction makes the target live. Repeating it changes nothing.
 
+        A run that switches back first takes over the snapshot of the run that it takes back,
+        of which nobody sweeps any more.
+
         Raises:
-            Superseded; SourceChanged when the bot is not where the run started.
+            Superseded; SourceChanged when the bot is not where the run started;
+            RollbackUnavailable when there is no whole snapshot to be taken over.
         """
         ...
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from migrations.model.errors import TransientError
 from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
-from migrations.model.runs import Migration, Watched
+from migrations.model.runs import ON_THEIR_WAY, Migration, Watched
 from migrations.model.states import Phase
 from migrations.ports.checkpoints import Counters, Snapshot
 from migrations.process.services import Services
@@ -46,6 +46,7 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         decision=migration.decision,
         caught_up_chunks=totals.get("caught_up_chunks", 0),
         remaining_chunks=totals.get("remaining_chunks", 0),
+        rows_on_their_way=totals.get(ON_THEIR_WAY),
         error=migration.error,
         warnings=list(migration.warnings),
         failed=_errors(services, migration) if failed else [],

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.lifecycle.change import Change, LockedRun, is_transition
+from migrations.lifecycle.forward import taken_back
 from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
 from migrations.model.runs import Handover, Migration
 from migrations.model.states import Phase, Status
@@ -45,6 +46,14 @@ def lock_run(session: Session, migration_id: UUID) -> LockedRun:
     row, at = found
     undone = tuple(Phase(name) for name in row.undone_phases)
     return LockedRun(as_migration(row), undone, at)
+
+
+def take_back(session: Session, reversed_id: UUID, by: UUID) -> None:
+    """The reverse run ``by`` has ended: what it took back is rolled back."""
+    locked = lock_run(session, reversed_id)
+    change = taken_back(locked, by)
+    if change is not None:
+        apply(session, locked, change)
 
 
 def now(session: Session) -> datetime:

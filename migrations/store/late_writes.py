@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, func, select
+from sqlalchemy import ColumnElement, case, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
 from migrations.model.chunks import KeyRange
-from migrations.model.errors import Superseded
-from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.errors import RollbackUnavailable, Superseded
+from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, Conflict, ConflictReason
 from migrations.model.snapshot import SnapshotPart, WrittenRow, key_hash
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, lock_run
@@ -57,6 +57,10 @@ class SqlLateWrites:
         with self._database.transaction() as session:
             _require(session, migration_id, mine)
             _write(session, migration_id, part)
+
+    def has_whole_snapshot(self, migration_id: UUID) -> bool:
+        with self._database.reading() as session:
+            return _is_whole(session, migration_id)
 
     def forget_snapshot(self, migration_id: UUID) -> None:
         with self._database.transaction() as session:
@@ -160,6 +164,34 @@ def _write(session: Session, migration_id: UUID, part: SnapshotPart) -> None:
         insert(SnapshotPartRecord)
         .values(migration_id=migration_id, part=part.number, **values)
         .on_conflict_do_update(index_elements=["migration_id", "part"], set_=values)
+    )
+
+
+def _is_whole(session: Session, migration_id: UUID) -> bool:
+    """The part beyond the last key is the last that is kept."""
+    wanted = exists().where(
+        SnapshotPartRecord.migration_id == migration_id, SnapshotPartRecord.upto.is_(None)
+    )
+    return bool(session.execute(select(wanted)).scalar_one())
+
+
+def hand_over_snapshot(session: Session, before: UUID, to: UUID) -> None:
+    """The parts are the other run's from now on. Both rows' locks are the caller's.
+
+    What a part holds is stored out of line and is not written again, so that this takes
+    milliseconds at any size.
+
+    Raises:
+        RollbackUnavailable: there is none, or not all of one.
+    """
+    if not _is_whole(session, before):
+        raise RollbackUnavailable(NOT_KNOWN_IN_COMMON)
+    _forget(session, to)
+    session.execute(
+        update(SnapshotPartRecord)
+        .where(SnapshotPartRecord.migration_id == before)
+        .values(migration_id=to),
+        execution_options={"synchronize_session": False},
     )
 
 

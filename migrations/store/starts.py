@@ -5,32 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from migrations.lifecycle.forward import require_source
+from migrations.lifecycle.forward import end_carrying_over, require_source
 from migrations.lifecycle.room import no_room
+from migrations.lifecycle.sequence import first_phase
 from migrations.model import messages
 from migrations.model.bots import Bot
+from migrations.model.config import RollbackMode
 from migrations.model.errors import (
     IdempotencyConflict,
     MigrationInProgress,
     RollbackUnavailable,
 )
 from migrations.model.runs import Migration, NewMigration
-from migrations.model.states import DRIVEN, Kind, Phase, Status
+from migrations.model.states import DRIVEN, Kind, Status
 from migrations.store.bots import require_no_live_migration
 from migrations.store.engine import Database
 from migrations.store.guarded import (
+    apply,
     has_status,
     lock_bot,
     lock_collection,
     lock_limit,
+    lock_run,
     now,
     post,
     started,
+    take_back,
 )
 from migrations.store.kept import take_over
 from migrations.store.records import (
@@ -57,13 +63,16 @@ class SqlStarts:
             earlier = _same_request(session, new)
             if earlier is not None:
                 return earlier, False
+            if new.config.rollback_mode is RollbackMode.NOW and new.reverses is not None:
+                _end_carrying_over(session, new.reverses, by=new.id)
             require_no_live_migration(session, new.bot_id)
             require_startable(bot, new)
-            _require_room(session, bot.owner, limit, of_one_owner)
+            if new.config.rollback_mode is not RollbackMode.NOW:
+                _require_room(session, bot.owner, limit, of_one_owner)
             take_over(session, new)
             migration = _insert(session, bot, new)
             started(session, migration)
-            post(session, new.id, messages.run(new.id, 1, Phase.VALIDATION))
+            post(session, new.id, messages.run(new.id, 1, first_phase(new.config)))
             return migration, True
 
     def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
@@ -89,6 +98,17 @@ def _same_request(session: Session, new: NewMigration) -> Migration | None:
     if row.request_digest != new.request_digest:
         raise IdempotencyConflict(migration_id=str(row.id))
     return as_migration(row)
+
+
+def _end_carrying_over(session: Session, migration_id: UUID, by: UUID) -> None:
+    """Its rows are where the bot goes back to, so nobody has to wait for them."""
+    locked = lock_run(session, migration_id)
+    change = end_carrying_over(locked, by)
+    if change is None:
+        return
+    apply(session, locked, change)
+    if locked.migration.reverses is not None:
+        take_back(session, locked.migration.reverses, migration_id)
 
 
 def require_startable(bot: Bot, new: NewMigration) -> None:
@@ -119,7 +139,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         reverses=new.reverses,
         config=config_column(new.config),
         status=Status.PENDING.value,
-        phase=Phase.VALIDATION.value,
+        phase=first_phase(new.config).value,
         epoch=1,
         source_collection=new.source_collection,
         target_collection=new.target_collection,

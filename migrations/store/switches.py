@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from migrations.lifecycle import forward
 from migrations.model.bots import Bot
 from migrations.model.errors import SourceChanged
+from migrations.model.runs import Migration
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_bot, lock_run, lock_target_of
+from migrations.store.guarded import apply, lock_bot, lock_run, lock_target_of, take_back
 from migrations.store.kept import leave_behind
-from migrations.store.records import BotRecord, as_bot, clock, pair_columns
+from migrations.store.late_writes import hand_over_snapshot
+from migrations.store.leases import touch
+from migrations.store.records import BotRecord, MigrationRecord, as_bot, clock, pair_columns
 
 
 class SqlSwitches:
@@ -37,6 +40,8 @@ class SqlSwitches:
             if change is None:
                 return bot
             apply(session, locked, change)
+            if locked.migration.switches_first:
+                _take_over_snapshot(session, locked.migration)
             leave_behind(session, bot, locked.migration, locked.now)
             return _move(
                 session,
@@ -52,7 +57,7 @@ class SqlSwitches:
                 return
             apply(session, locked, change)
             if locked.migration.reverses is not None:
-                _take_back(session, locked.migration.reverses, migration_id)
+                take_back(session, locked.migration.reverses, migration_id)
 
 
 def _move(session: Session, before: Bot, after: Bot) -> Bot:
@@ -78,8 +83,17 @@ def _move(session: Session, before: Bot, after: Bot) -> Bot:
     return as_bot(row)
 
 
-def _take_back(session: Session, reversed_id: UUID, by: UUID) -> None:
-    locked = lock_run(session, reversed_id)
-    change = forward.taken_back(locked, by)
-    if change is not None:
-        apply(session, locked, change)
+def _take_over_snapshot(session: Session, migration: Migration) -> None:
+    """With the switch, because a sweep that finds no snapshot takes all there is as known.
+
+    Whoever still sweeps for the run that is taken back keeps nothing of it from here on.
+    """
+    assert migration.reverses is not None  # noqa: S101 # only a reverse run switches first
+    lock_run(session, migration.reverses)
+    touch(
+        session,
+        migration.reverses,
+        true(),
+        {MigrationRecord.sweeper: None, MigrationRecord.sweeper_until: None},
+    )
+    hand_over_snapshot(session, migration.reverses, migration.id)

@@ -13,81 +13,30 @@ was forwarded, never lead it, and a sweep that died finds its work done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
 
-from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
-from migrations.copying.doubled import other_rows
+from migrations.copying.comparison import PAGE_SIZE, keys_left_out
 from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
-from migrations.embedding.embed import Outcome, embed
-from migrations.model.chunks import Chunk, Key, KeyRange
-from migrations.model.errors import PermanentError, RequestError, SweepPostponed, TransientError
-from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.chunks import Chunk, KeyRange
+from migrations.model.errors import SweepPostponed, TransientError
 from migrations.model.runs import Due, Migration, SweeperLease
-from migrations.model.snapshot import (
-    SnapshotPart,
-    WrittenRow,
-    content_hash,
-    key_hash,
-    snapshot_of,
-    state_hash,
-)
+from migrations.model.snapshot import SnapshotPart, key_hash, snapshot_of, state_hash
 from migrations.process import leases
 from migrations.process.failpoints import failpoint
 from migrations.process.services import Services
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
 from migrations.target.ready import make_readable
+from migrations.way_back.forwarding import forward, forward_deletions
+from migrations.way_back.sweep_run import SweepResult, SweepRun
 
 log = structlog.get_logger(__name__)
-
-
-#: A sweep that gets nowhere for so long gives up; the next one is due anyway.
-PATIENCE_SECONDS = 60.0
-
-
-@dataclass
-class SweepResult:
-    """What one sweep did, in chunks."""
-
-    applied: int = 0
-    deleted: int = 0
-    conflicts: int = 0
-    #: Differences between the old collection and its snapshot, whatever became of them.
-    found: int = 0
-    #: False when there was no snapshot, so that what came before it cannot be told.
-    compared: bool = True
-
-    @property
-    def quiet(self) -> bool:
-        """Nobody has written to the old collection since the last sweep."""
-        return self.compared and self.found == 0
-
-
-@dataclass
-class SweepRun(Run):
-    """A run whose work is allowed by the sweeper's lease and bounded by patience.
-
-    ``source`` is the old collection and ``target`` the one that is live since.
-    """
-
-    #: Under which name it holds the lease.
-    sweeper: str = ""
-    patient_until: float = 0.0
-
-    def must_go_on(self) -> None:
-        """Raises Superseded when the bot has moved on, SweepPostponed when nothing moves."""
-        self.beat.must_go_on()
-        if self.services.clock.monotonic() > self.patient_until:
-            raise SweepPostponed
-
-    def got_on(self) -> None:
-        self.patient_until = self.services.clock.monotonic() + PATIENCE_SECONDS
 
 
 def sweep_when_due(services: Services, migration: Migration) -> SweepResult | None:
@@ -105,33 +54,48 @@ def sweep_when_due(services: Services, migration: Migration) -> SweepResult | No
         return None
 
 
-def sweep(services: Services, migration: Migration, by: UUID | None = None) -> SweepResult:
+def sweep(
+    services: Services,
+    migration: Migration,
+    by: UUID | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> SweepResult:
     """Look once through the collection that ``migration`` left behind.
 
     ``by`` is the reverse run that is about to overwrite that collection; while one
-    lives, nobody else may sweep.
+    lives, nobody else may sweep. Where somebody waits for it, ``tell`` is called with the number
+    of late writes that are still to be dealt with; they are counted first.
 
     Raises:
         Superseded: the bot has switched again, or is being rolled back.
+        PutDown: somebody waits for it, and this worker is ending.
         SweepPostponed: another sweep is at it, or Milvus or the provider does not answer.
         PermanentError: the live model cannot be used.
     """
     with _sweeping(services, migration, by) as run:
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
-        if by is None:
+        if by is None and tell is None:  # notes of a worker that died are of what it did not write
             mend_what_came_back(run)
         result = SweepResult(compared=False)
         changed: list[SnapshotPart] = []
+        to_come = 0
+        if tell is not None:
+            run.is_phase = True
+            tell(to_come := _count(run))
+        last: SnapshotPart | None = None
         for part, chunks in parts_as_of(run, run.services.vectors.moment()):
-            result.compared = True
+            last, found_before = part, result.found
             changed += _sweep_part(run, part, chunks, result, last_chance=by is not None)
+            if tell is not None and result.found > found_before:
+                tell(max(0, to_come - result.found))
             if len(changed) >= PARTS_PER_FLUSH:
                 _leave_behind(run, changed)
                 changed = []
         _leave_behind(run, changed)
+        result.compared = last is not None and last.within.upto is None
         if not result.compared and by is None:
-            _take_first_snapshot(run)
+            _take_snapshot(run, last)
         services.store.forget_written(migration.id, older_than_seconds=REMEMBERED_SECONDS)
     log.info("swept", migration_id=str(migration.id), **vars(result))
     return result
@@ -161,11 +125,21 @@ def _sweeping(services: Services, migration: Migration, by: UUID | None) -> Iter
         yield run
 
 
-def _take_first_snapshot(run: SweepRun) -> None:
-    """The old collection as it is: from here on late writes can be told."""
+def _count(run: SweepRun) -> int:
+    """The late writes there are."""
+    found = 0
+    for part, chunks in parts_as_of(run, run.services.vectors.moment()):
+        run.must_go_on()
+        found += len(_late_writes(run, part, chunks))
+        run.got_on()
+    return found
+
+
+def _take_snapshot(run: SweepRun, last: SnapshotPart | None) -> None:
+    """The old collection as it is, beyond ``last``: from here on late writes can be told."""
     flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
-    number, after = 0, None
-    for page in run.services.vectors.scan(run.source, page_size=PAGE_SIZE):
+    number, after = (last.number + 1, last.within.upto) if last else (0, None)
+    for page in run.services.vectors.scan(run.source, KeyRange(after), page_size=PAGE_SIZE):
         run.must_go_on()
         within = KeyRange(after, page[-1].key)
         run.services.store.replace_part(
@@ -200,6 +174,16 @@ def late_writes(part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
     return found
 
 
+def _late_writes(run: SweepRun, part: SnapshotPart, now: Sequence[Chunk]) -> LateWrites:
+    """Without what the run that is taken back has left out, where its snapshot was taken over."""
+    found = late_writes(part, now)
+    if found.gone and run.migration.switches_first:
+        as_key = str if run.source.key_is_string else int
+        for key in keys_left_out(run):
+            found.gone.pop(key_hash(as_key(key)), None)
+    return found
+
+
 def _sweep_part(
     run: SweepRun,
     part: SnapshotPart,
@@ -210,13 +194,13 @@ def _sweep_part(
 ) -> list[SnapshotPart]:
     """Forward its late writes; the part as it was read, none when it had not changed."""
     run.must_go_on()
-    found = late_writes(part, chunks)
+    found = _late_writes(run, part, chunks)
     changed = []
     if len(found):
         result.found += len(found)
         failpoint("sweep.before_apply", migration_id=run.migration.id, part=part.number)
-        _forward(run, found.written, result, last_chance=last_chance)
-        _forward_deletions(run, part, found.gone, result)
+        forward(run, found.written, result, last_chance=last_chance)
+        forward_deletions(run, part, found.gone, result)
         changed = [snapshot_of(part.number, part.within, chunks)]
     run.got_on()
     return changed
@@ -232,160 +216,3 @@ def _leave_behind(run: SweepRun, changed: Sequence[SnapshotPart]) -> None:
     for part in changed:
         run.services.store.replace_part(run.migration.id, run.sweeper, part)
     run.got_on()
-
-
-def _forward(
-    run: SweepRun,
-    written: Sequence[tuple[Chunk, bytes | None]],
-    result: SweepResult,
-    *,
-    last_chance: bool,
-) -> None:
-    size = run.migration.config.batch_size
-    for start in range(0, len(written), size):
-        _forward_some(run, written[start : start + size], result, last_chance=last_chance)
-        run.got_on()
-
-
-def _forward_some(
-    run: SweepRun,
-    written: Sequence[tuple[Chunk, bytes | None]],
-    result: SweepResult,
-    *,
-    last_chance: bool,
-) -> None:
-    open_ones, theirs = _still_open(run, written, result)
-    same_text = [c for c, _ in open_ones if _has_text_of(run, c, theirs.get(c.key))]
-    copied = {chunk.key for chunk in same_text}
-    new_text = [pair for pair in open_ones if pair[0].key not in copied]
-    run.must_go_on()
-    _note(run, same_text, theirs)
-    result.applied += copy_vectors(run, same_text)
-    outcome = _embedded(run, [chunk for chunk, _ in new_text], result, last_chance=last_chance)
-    if outcome is None:
-        return
-    place = {chunk.key: i for i, chunk in enumerate(outcome.chunks)}
-    # Once more: embedding takes seconds, in which a writer may have been here.
-    last, theirs = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
-    chunks = [chunk for chunk, _ in last]
-    if chunks:
-        run.must_go_on()
-        vectors = outcome.vectors[[place[chunk.key] for chunk in chunks]]
-        _note(run, chunks, theirs)
-        run.services.vectors.upsert(run.target, chunks, vectors)
-        keys = [str(chunk.key) for chunk in chunks]
-        run.services.store.resolve_failed_chunks(run.migration.id, keys)
-        result.applied += len(chunks)
-
-
-def _note(run: Run, chunks: Sequence[Chunk], theirs: Mapping[Key, Chunk]) -> None:
-    """Right before they are written over what the live collection has."""
-    notes = [replacing(c, [theirs[c.key]] if c.key in theirs else []) for c in chunks]
-    run.services.store.note_written(run.migration.id, notes)
-
-
-def _embedded(
-    run: SweepRun, chunks: Sequence[Chunk], result: SweepResult, *, last_chance: bool
-) -> Outcome | None:
-    """None when there is nothing to store; what cannot be embedded is kept as conflicts."""
-    if not chunks:
-        return None
-    try:
-        outcome = embed(run, chunks, purpose="sweep")
-    except (PermanentError, RequestError, TransientError) as error:
-        if not last_chance:
-            raise
-        # The way back must not depend on the model that is being left, perhaps because it fails.
-        log.warning("late_writes_not_embedded", chunks=len(chunks), reason=error.message)
-        _keep(run, [_not_embedded(chunk) for chunk in chunks], result)
-        return None
-    _keep(run, [_not_embedded(chunk) for chunk, _ in outcome.refused], result)
-    return outcome
-
-
-def _still_open(
-    run: SweepRun, written: Sequence[tuple[Chunk, bytes | None]], result: SweepResult
-) -> tuple[list[tuple[Chunk, bytes | None]], dict[Key, Chunk]]:
-    """Those that the live collection neither has already nor has something newer for."""
-    fetched = run.services.vectors.fetch(run.target, [chunk.key for chunk, _ in written])
-    theirs = {chunk.key: chunk for chunk in fetched}
-    written = _with_newest(run, written)
-    left_out = _left_out(run)
-    open_ones: list[tuple[Chunk, bytes | None]] = []
-    lost: list[Conflict] = []
-    for chunk, before in written:
-        other = theirs.get(chunk.key)
-        if other is not None and other.holds_the_same_as(chunk):
-            continue  # a sweep that died after forwarding it, or a writer that writes twice
-        if _as_in_snapshot(other, before, str(chunk.key) in left_out):
-            open_ones.append((chunk, before))
-        else:
-            lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
-    _keep(run, lost, result)
-    return open_ones, theirs
-
-
-def _with_newest(
-    run: SweepRun, written: Sequence[tuple[Chunk, bytes | None]]
-) -> Sequence[tuple[Chunk, bytes | None]]:
-    """Of a key that has been doubled since, the row that is not in the snapshot."""
-    known = {c.key: {content_hash(c)} for c, before in written if before == content_hash(c)}
-    if not known:
-        return written
-    newest = other_rows(run, known)
-    return [(newest.get(chunk.key, chunk), before) for chunk, before in written]
-
-
-def _as_in_snapshot(live: Chunk | None, before: bytes | None, left_out: bool) -> bool:
-    """Whether the live collection's chunk is what the snapshot says, so that nobody touched it.
-
-    A chunk that the run was permitted to leave out never came to be in it.
-    """
-    if live is None:
-        return before is None or left_out
-    return before == content_hash(live)
-
-
-def _left_out(run: Run) -> set[str]:
-    store, migration_id = run.services.store, run.migration.id
-    count = store.count_failed_chunks(migration_id)
-    return {chunk.key for chunk in store.failed_chunks(migration_id, count)} if count else set()
-
-
-def _has_text_of(run: Run, chunk: Chunk, other: Chunk | None) -> bool:
-    return other is not None and run.text_of(chunk) == run.text_of(other)
-
-
-def _forward_deletions(
-    run: SweepRun, part: SnapshotPart, gone: dict[bytes, bytes], result: SweepResult
-) -> None:
-    """The snapshot knows hashes of keys only; the keys themselves are in the live collection."""
-    if not gone:
-        return
-    doomed: dict[Key, Chunk] = {}
-    kept: list[Conflict] = []
-    pages = run.services.vectors.scan_rows(run.target, part.within, page_size=PAGE_SIZE)
-    for page in pages:
-        for chunk in page:
-            before = gone.get(key_hash(chunk.key))
-            if before == content_hash(chunk):
-                doomed[chunk.key] = chunk
-            elif before is not None:
-                kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
-    run.must_go_on()
-    if doomed:
-        notes = [WrittenRow(key, frozenset([content_hash(c)])) for key, c in doomed.items()]
-        run.services.store.note_written(run.migration.id, notes)
-        run.services.vectors.delete(run.target, list(doomed))
-    result.deleted += len(doomed)
-    _keep(run, kept, result)
-
-
-def _not_embedded(chunk: Chunk) -> Conflict:
-    return Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.NOT_EMBEDDED)
-
-
-def _keep(run: Run, conflicts: Sequence[Conflict], result: SweepResult) -> None:
-    if conflicts:
-        run.services.store.record_conflicts(run.migration.id, conflicts)
-        result.conflicts += len(conflicts)

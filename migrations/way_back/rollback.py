@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
+from migrations.lifecycle.forward import is_carrying_over
 from migrations.lifecycle.room import no_room
-from migrations.model.answers import WayBack
+from migrations.model.answers import RollbackOption, WayBack
 from migrations.model.bots import Bot
-from migrations.model.config import DuplicateKeys, Keys, MigrationConfig, OverLong
+from migrations.model.config import DuplicateKeys, Keys, MigrationConfig, OverLong, RollbackMode
 from migrations.model.errors import (
     AlreadyRolledBack,
     MigrationInProgress,
@@ -24,26 +25,31 @@ from migrations.model.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
-from migrations.model.left_behind import HoldReason
+from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
 from migrations.process.services import Services
+from migrations.way_back.at_once import OTHER_KEYS, has_other_keys
 
 #: Asks Milvus for a collection.
 Exists = Callable[[str], bool]
 
 
 def refused_by(
-    services: Services, bot: Bot, undone: Migration, exists: Exists | None = None
+    services: Services,
+    bot: Bot,
+    undone: Migration,
+    mode: RollbackMode,
+    exists: Exists | None = None,
 ) -> list[ReembedError]:
-    """All that refuses to take ``undone`` back now; nothing when it may be.
+    """All that refuses to take ``undone`` back in this mode now; nothing when it may be.
 
     The status shows it and a rollback is refused by it, so that neither says what the
     other does not. Recording the reverse run asks the same once more, under lock.
     ``exists`` is by default given all the time that Milvus is given; what Milvus does not
     answer stands in the way as VectorStoreUnavailable.
     """
-    standing = _standing(services, undone)
+    standing = _standing(services, undone, mode)
     if standing is not None:
         return [standing]
     if bot.live.generation != undone.new_generation:
@@ -59,17 +65,25 @@ def refused_by(
         *_collection_blockers(bot, exists or services.vectors.exists),
         *map(RollbackUnavailable, _model_blockers(services, bot)),
         *map(RollbackUnavailable, _proof_blockers(undone)),
-        *_no_room(services, bot),
+        *map(RollbackUnavailable, _mode_blockers(services, undone, mode)),
+        *_no_room(services, bot, undone, mode),
     ]
 
 
-def _standing(services: Services, undone: Migration) -> TransitionRefused | None:
-    """Only a completed run can be taken back; everything else gets its own sentence."""
+def _standing(
+    services: Services, undone: Migration, mode: RollbackMode
+) -> TransitionRefused | None:
+    """Only a completed run can be taken back; everything else gets its own sentence.
+
+    And one that still carries rows over, to the collection that has them all.
+    """
     if undone.status in {Status.ROLLED_BACK, Status.ROLLING_BACK}:
         return AlreadyRolledBack()
     reverse = services.store.reverse_of(undone.id)
     if reverse is not None and reverse.status in LIVE:
         return _reverse_lives(reverse)
+    if is_carrying_over(undone):
+        return None if mode is RollbackMode.NOW else SwitchInProgress(STILL_ON_THEIR_WAY)
     if undone.status in {Status.SWITCHING, Status.SWITCHED}:
         return SwitchInProgress()
     if undone.status is not Status.COMPLETED:
@@ -77,6 +91,12 @@ def _standing(services: Services, undone: Migration) -> TransitionRefused | None
             f"The migration is {undone.status.value}; there is nothing to roll back."
         )
     return None
+
+
+STILL_ON_THEIR_WAY = (
+    "Rows that were written before the rollback are still on their way; wait until it has "
+    "completed, or use mode: now, which goes back to where they are."
+)
 
 
 def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
@@ -89,11 +109,15 @@ def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
     return AlreadyRolledBack(told, migration_id=str(reverse.id))
 
 
-def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
+def _no_room(
+    services: Services, bot: Bot, undone: Migration, mode: RollbackMode
+) -> list[TransitionRefused]:
     """Of the bot one migration lives at a time, and of all bots so many are driven."""
     live = services.store.live(bot.bot_id)
-    if live is not None:
+    if live is not None and live.id != undone.id:
         return [MigrationInProgress.of(live.id, live.status)]
+    if mode is RollbackMode.NOW:
+        return []
     owners = [one.owner for one in services.store.active() if one.status in DRIVEN]
     settings = services.settings
     limit, of_one_owner = settings.max_concurrent_migrations, settings.max_migrations_per_owner
@@ -101,9 +125,9 @@ def _no_room(services: Services, bot: Bot) -> list[TransitionRefused]:
     return [refusal] if refusal else []
 
 
-def require_way_back(services: Services, bot: Bot, undone: Migration) -> None:
+def require_way_back(services: Services, bot: Bot, undone: Migration, mode: RollbackMode) -> None:
     """Raises the first of :func:`refused_by`, or all in one where no other time will do."""
-    refused = refused_by(services, bot, undone)
+    refused = refused_by(services, bot, undone, mode)
     if any(isinstance(one, RollbackUnavailable) for one in refused):
         raise RollbackUnavailable(" ".join(one.message for one in refused))
     if refused:
@@ -115,15 +139,36 @@ def readiness(services: Services, bot: Bot, exists: Exists | None = None) -> Way
     switched = services.store.switched_by(bot.bot_id, bot.live.generation)
     if switched is None:
         return WayBack(False, (_why_none(services, bot),), None, None)
-    refused = refused_by(services, bot, switched, exists)
+    there = _once(exists or services.vectors.exists)
+    refused = refused_by(services, bot, switched, RollbackMode.COMPLETE, there)
     blockers = tuple(one.message for one in refused)
     if bot.previous is None:
         return WayBack(False, blockers, None, None)
-    total = switched.totals.get("total_chunks")
-    seconds, basis = _estimate(switched)
-    not_asked = tuple(one.message for one in refused if isinstance(one, VectorStoreUnavailable))
-    expires_at = bot.previous.expires_at
-    return WayBack(not refused, blockers, expires_at, total, seconds, basis, not_asked)
+    measured = _compared_last(services, switched)
+    seconds, basis = _estimate(measured)
+    refused_now = refused_by(services, bot, switched, RollbackMode.NOW, there)
+    return WayBack(
+        ready=not refused,
+        blockers=blockers,
+        expires_at=bot.previous.expires_at,
+        chunks_to_compare=measured.totals.get("total_chunks"),
+        estimate_seconds=seconds,
+        estimate_basis=basis,
+        not_asked=tuple(one.message for one in refused if isinstance(one, VectorStoreUnavailable)),
+        options=(
+            RollbackOption(
+                RollbackMode.COMPLETE, not refused, blockers, seconds, seconds, READERS_OF_COMPLETE
+            ),
+            RollbackOption(
+                RollbackMode.NOW,
+                not refused_now,
+                tuple(one.message for one in refused_now),
+                SECONDS_UNTIL_BACK,
+                _carried_in(measured),
+                READERS_OF_NOW,
+            ),
+        ),
+    )
 
 
 def _why_none(services: Services, bot: Bot) -> str:
@@ -148,10 +193,53 @@ MEASURED = {
 }
 
 
-def _estimate(switched: Migration | None) -> tuple[float | None, str | None]:
+def _once(exists: Exists) -> Exists:
+    """It may take a moment, and both modes are to say the same, also of a Milvus that is away."""
+    answers: dict[str, bool | ReembedError] = {}
+
+    def asked(collection: str) -> bool:
+        if collection not in answers:
+            try:
+                answers[collection] = exists(collection)
+            except ReembedError as error:
+                answers[collection] = error
+        answer = answers[collection]
+        if isinstance(answer, ReembedError):
+            raise answer
+        return answer
+
+    return asked
+
+
+READERS_OF_COMPLETE = (
+    "Readers are answered from the present collection until everything that was written since is "
+    "in the previous one and was compared; then from that."
+)
+READERS_OF_NOW = (
+    "Readers are answered from the previous collection at once, at first without what was written "
+    "since the switch: that is carried over after it, and migration.rows_on_their_way counts down."
+)
+#: Of a switch that comes first, whatever the size (benchmarks/back_at_once.py).
+SECONDS_UNTIL_BACK = 2.0
+
+
+def _compared_last(services: Services, switched: Migration) -> Migration:
+    """The run that compared both collections last: one that switched back first did not."""
+    while switched.switches_first and switched.reverses is not None:
+        switched = services.store.migration(switched.reverses)
+    return switched
+
+
+def _carried_in(measured: Migration) -> float | None:
+    """Seconds from the request: the collection that is left is read twice, as by a comparison."""
+    seconds = _seconds(measured, Phase.VERIFICATION)
+    return None if seconds is None else round(SECONDS_UNTIL_BACK + seconds, 1)
+
+
+def _estimate(switched: Migration) -> tuple[float | None, str | None]:
     """Seconds a reverse run would take if nothing was written since, and the basis."""
-    took = {phase: _seconds(switched, phase) for phase in MEASURED} if switched else {}
-    if not took or None in took.values() or switched is None:
+    took = {phase: _seconds(switched, phase) for phase in MEASURED}
+    if None in took.values():
         return None, None
     seconds = sum(times * (took[phase] or 0.0) for phase, times in MEASURED.items())
     chunks = switched.totals.get("total_chunks", 0)
@@ -204,7 +292,16 @@ def _proof_blockers(undone: Migration) -> list[str]:
     return [proof.closes_way_back] if proof and proof.closes_way_back else []
 
 
-def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
+def _mode_blockers(services: Services, undone: Migration, mode: RollbackMode) -> list[str]:
+    """What only a switch that comes first cannot do without."""
+    if mode is not RollbackMode.NOW:
+        return []
+    if has_other_keys(services, undone):
+        return [OTHER_KEYS]
+    return [] if services.store.has_whole_snapshot(undone.id) else [NOT_KNOWN_IN_COMMON]
+
+
+def reverse_run(bot: Bot, undone: Migration, requested_by: str, mode: RollbackMode) -> NewMigration:
     """The run that takes ``undone`` back, which :func:`require_way_back` has allowed."""
     assert bot.previous is not None  # noqa: S101 # it has been looked at
     return NewMigration(
@@ -212,7 +309,7 @@ def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
         bot_id=bot.bot_id,
         requested_by=requested_by,
         kind=Kind.REVERSE,
-        config=_turned(undone.config),
+        config=_turned(undone.config, mode),
         source_collection=bot.live.collection,
         target_collection=bot.previous.collection,
         source_generation=bot.live.generation,
@@ -222,7 +319,7 @@ def reverse_run(bot: Bot, undone: Migration, requested_by: str) -> NewMigration:
     )
 
 
-def _turned(config: MigrationConfig) -> MigrationConfig:
+def _turned(config: MigrationConfig, mode: RollbackMode) -> MigrationConfig:
     return config.model_copy(
         update={
             "from_provider": config.to_provider,
@@ -234,6 +331,7 @@ def _turned(config: MigrationConfig) -> MigrationConfig:
             "to_dimension": config.from_dimension,
             "to_manner": config.from_manner,
             "enable_rollback": True,
+            "rollback_mode": mode,
             # What a writer has doubled meanwhile, a model that is gone, or texts that only the
             # model that is left takes whole are no reasons to stay.
             "duplicate_keys": DuplicateKeys.KEEP_ONE,

@@ -240,6 +240,12 @@ def _way_back() -> Iterator[Row]:
             f"SIGKILL at {point} on the way back",
             lambda g, point=point: way_back.killed_on_the_way_back(g, point),
         )
+    for point in way_back.AT_ONCE:
+        yield Row(
+            f"F53-at-once-{point}",
+            f"SIGKILL at {point} of a switch back that comes first",
+            lambda g, point=point: way_back.killed_on_the_way_back_at_once(g, point),
+        )
     for name in ("postgres", "redis", "milvus"):
         yield Row(
             f"F57-{name}",

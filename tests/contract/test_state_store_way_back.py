@@ -7,9 +7,15 @@ from datetime import timedelta
 
 import pytest
 
+from migrations.model import messages
 from migrations.model.chunks import Key, KeyRange
-from migrations.model.config import EmbeddingRef
-from migrations.model.errors import NoLongerKept, Superseded
+from migrations.model.config import EmbeddingRef, RollbackMode
+from migrations.model.errors import (
+    MigrationInProgress,
+    NoLongerKept,
+    RollbackUnavailable,
+    Superseded,
+)
 from migrations.model.left_behind import Conflict, ConflictReason, End, HoldReason
 from migrations.model.requests import BotChange
 from migrations.model.runs import Due, Migration, SweeperLease
@@ -24,6 +30,7 @@ from tests.contract.state_store_world import (
     WINDOW_SECONDS,
     World,
     a_config,
+    a_reverse,
     a_start,
     retired,
 )
@@ -112,6 +119,97 @@ def test_after_the_next_switch_nothing_is_swept_and_nothing_frozen(state: World)
     state.store.forget_earlier_snapshots(second.id)
     assert state.store.snapshot_part(first.id, 0) is None
     assert a_part(0) == state.store.snapshot_part(second.id, 0)
+
+
+# --- a switch back that comes first ---------------------------------------------------
+
+
+def back_at_once(state: World, migration: Migration) -> Migration:
+    """A reverse run that switches first, right before its switch."""
+    new = a_reverse(state.store.bot(migration.bot_id), migration)
+    config = new.config.model_copy(update={"rollback_mode": RollbackMode.NOW})
+    back = state.store.create(replace(new, config=config), LIMIT)[0]
+    assert [messages.run(back.id, 1, Phase.FINALIZATION)] == state.messages(back)
+    state.store.begin_phase(back.id, 1, Phase.FINALIZATION)
+    state.store.begin_switch(back.id, 1)
+    return state.now(back)
+
+
+def with_parts(state: World, migration: Migration, *parts: SnapshotPart) -> Migration:
+    assert state.store.take_lease(SweeperLease(migration.id), "me", 60)
+    for part in parts:
+        state.store.replace_part(migration.id, "me", part)
+    return migration
+
+
+def test_a_run_that_switches_first_takes_over_the_snapshot_with_its_switch(state: World) -> None:
+    parts = [a_part(0, None, "k"), a_part(1, "k", None)]
+    migration = with_parts(state, state.reach(Status.COMPLETED), *parts)
+    assert state.store.has_whole_snapshot(migration.id)
+    back = back_at_once(state, migration)
+    assert parts[0] == state.store.snapshot_part(migration.id, 0)
+    state.store.switch(back.id, 1, 72.0)
+    assert [*parts, None] == [state.store.snapshot_part(back.id, number) for number in range(3)]
+    assert state.store.snapshot_part(migration.id, 0) is None
+    with pytest.raises(Superseded):  # who still sweeps for the other one
+        state.store.replace_part(migration.id, "me", a_part(0))
+    state.store.switch(back.id, 1, 72.0)
+    assert parts[0] == state.store.snapshot_part(back.id, 0)
+
+
+@pytest.mark.parametrize("parts", [[], [a_part(0, None, "k")]])
+def test_without_a_whole_snapshot_it_does_not_switch(
+    state: World, parts: list[SnapshotPart]
+) -> None:
+    migration = with_parts(state, state.reach(Status.COMPLETED), *parts)
+    assert not state.store.has_whole_snapshot(migration.id)
+    back, bot = back_at_once(state, migration), state.store.bot(migration.bot_id)
+    with pytest.raises(RollbackUnavailable, match="mode: complete"):
+        state.store.switch(back.id, 1, 72.0)
+    assert (bot, Status.SWITCHING) == (state.store.bot(migration.bot_id), state.now(back).status)
+
+
+def carrying_over(state: World) -> tuple[Migration, Migration]:
+    """A run, and the one that has taken it back and carries over."""
+    migration = with_parts(state, state.reach(Status.COMPLETED), a_part(0))
+    back = back_at_once(state, migration)
+    state.store.switch(back.id, 1, 72.0)
+    state.store.complete_phase(back.id, 1, Phase.FINALIZATION)
+    state.store.begin_phase(back.id, 1, Phase.CLEANUP)
+    assert state.store.take_lease(SweeperLease(back.id), "carrier", 60)
+    return migration, back
+
+
+def test_one_that_still_carries_over_ends_when_somebody_goes_back_to_where_all_is(
+    state: World,
+) -> None:
+    migration, back = carrying_over(state)
+    again = back_at_once(state, back)
+    assert (Status.COMPLETED, Status.ROLLED_BACK) == (
+        state.now(back).status,
+        state.now(migration).status,
+    )
+    assert "completed" == state.told(back)[-1]
+    assert not state.store.heartbeat(back.id, 1)
+    assert not state.store.allows(SweeperLease(back.id))
+    state.store.switch(again.id, 1, 72.0)
+    assert a_part(0) == state.store.snapshot_part(again.id, 0)
+
+
+def test_one_that_still_carries_over_keeps_everybody_else_from_starting(state: World) -> None:
+    _, back = carrying_over(state)
+    bot = state.store.bot(back.bot_id)
+    for new in (a_start(bot), a_reverse(bot, state.now(back))):
+        with pytest.raises(MigrationInProgress):
+            state.store.create(new, LIMIT)
+    assert [] == state.store.claim_due(Due.SWEEP, (0, 0))
+
+
+def test_one_that_switches_first_counts_against_no_limit(state: World) -> None:
+    migration = with_parts(state, state.reach(Status.COMPLETED), a_part(0))
+    for number in range(LIMIT):
+        state.start(state.bot(f"other-{number}"))
+    assert Status.SWITCHING is back_at_once(state, migration).status
 
 
 def test_runs_that_were_undone_lately_are_known_for_as_long_as_asked(state: World) -> None:

@@ -8,8 +8,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
-from migrations.model.errors import Superseded
-from migrations.model.left_behind import Conflict, ConflictReason
+from migrations.model.errors import RollbackUnavailable, Superseded
+from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, Conflict, ConflictReason
+from migrations.model.runs import Migration
 from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.store.late_writes import NAMED
 from tests.fakes.state_rows import StateRows
@@ -36,6 +37,19 @@ class FakeLateWrites(StateRows):
             if self._row(migration_id).sweeper != sweeper:
                 raise Superseded
             self._frozen[migration_id][part.number] = part
+
+    def has_whole_snapshot(self, migration_id: UUID) -> bool:
+        with self._transaction():
+            return any(p.within.upto is None for p in self._frozen[migration_id].values())
+
+    def _hand_over_snapshot(self, to: Migration) -> None:
+        if to.reverses is None or not to.switches_first:
+            return
+        if not self.has_whole_snapshot(to.reverses):
+            raise RollbackUnavailable(NOT_KNOWN_IN_COMMON)
+        self._frozen[to.id] = self._frozen.pop(to.reverses)
+        swept = self._row(to.reverses)
+        self._rows[to.reverses] = replace(swept, sweeper=None, sweeper_until=None)
 
     def forget_snapshot(self, migration_id: UUID) -> None:
         with self._transaction():

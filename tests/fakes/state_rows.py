@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from migrations.lifecycle.change import Change, LockedRun, is_transition
+from migrations.lifecycle.sequence import first_phase
 from migrations.model.access import Grant, TrailEntry
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import Key
@@ -230,7 +231,7 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         reverses=new.reverses,
         config=new.config,
         status=Status.PENDING,
-        phase=Phase.VALIDATION,
+        phase=first_phase(new.config),
         step=None,
         epoch=1,
         source_collection=new.source_collection,

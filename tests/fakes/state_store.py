@@ -16,6 +16,7 @@ from migrations.lifecycle.room import no_room
 from migrations.model import messages
 from migrations.model.answers import RemovedBot
 from migrations.model.bots import AliasBehind, Bot
+from migrations.model.config import RollbackMode
 from migrations.model.errors import (
     BotExists,
     BotNotFound,
@@ -188,18 +189,32 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             if earlier is not None:
                 return earlier, False
             live = self._live(new.bot_id)
-            if live is not None:
+            if live is not None and not self._is_left_behind(live, new):
                 raise MigrationInProgress.of(live.id, live.status)
             require_startable(bot, new)
             owners = [m.owner for m in self._driven()]
-            if refusal := no_room(owners, bot.owner, limit, of_one_owner):
+            refusal = no_room(owners, bot.owner, limit, of_one_owner)
+            if refusal and new.config.rollback_mode is not RollbackMode.NOW:
                 raise refusal
             self._take_over(new)
+            if live is not None:
+                self._end_carrying_over(live, new)
             migration = started_migration(new, bot, now)
             self._rows[new.id] = Row(migration, (), new.idempotency_key, new.request_digest)
             self._tell(migration, "started", {"by": new.requested_by}, now)
-            self._post(new.id, messages.run(new.id, 1, Phase.VALIDATION), now)
+            self._post(new.id, messages.run(new.id, 1, migration.phase), now)
             return migration, True
+
+    def _is_left_behind(self, live: Migration, new: NewMigration) -> bool:
+        wants = new.config.rollback_mode is RollbackMode.NOW and new.reverses == live.id
+        return wants and forward.is_carrying_over(live)
+
+    def _end_carrying_over(self, live: Migration, new: NewMigration) -> None:
+        with self._held(live.id) as held:
+            self._apply(held, forward.end_carrying_over(held, new.id))
+        if live.reverses is not None:
+            with self._held(live.reverses) as reversed_one:
+                self._apply(reversed_one, forward.taken_back(reversed_one, live.id))
 
     def by_idempotency_key(self, bot_id: str, key: str) -> tuple[Migration, str | None] | None:
         with self._transaction():
@@ -357,6 +372,7 @@ class FakeMigrationStore(FakeKeys, FakeLateWrites, FakeKept, FakeDue, FakeAccess
             if any(b is not bot and b.live.collection == target for b in self._bots.values()):
                 raise SourceChanged(f"The collection {target!r} is another bot's live collection.")
             if change is not None:
+                self._hand_over_snapshot(held.migration)
                 bot = forward.switched_bot(bot, held.migration, held.now, retention_hours)
                 self._apply(held, change)
                 self._leave_behind(self._bots[bot.bot_id], held.migration, held.now)

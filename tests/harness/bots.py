@@ -51,12 +51,13 @@ class Run:
         assert status == seen["status"], seen
         return seen
 
-    def ask_rollback(self) -> Answer:
-        return self.api.post(f"/embeddings/migration/{self.id}/rollback")
+    def ask_rollback(self, **wish: Any) -> Answer:
+        return self.api.post(f"/embeddings/migration/{self.id}/rollback", wish or None)
 
-    def roll_back(self) -> Run:
+    def roll_back(self, **wish: Any) -> Run:
         """The run that acts: this one before the switch, a reverse run after it."""
-        return Run(self.api, expect(202, self.ask_rollback())["migration"]["migration_id"])
+        answer = expect(202, self.ask_rollback(**wish))
+        return Run(self.api, answer["migration"]["migration_id"])
 
 
 @dataclass(frozen=True)

@@ -16,3 +16,11 @@ def test_writes_since_the_switch_survive_the_way_back_and_its_own_way_back(
     ground: Ground,
 ) -> None:
     way_back.there_and_back(ground, 2.0)
+
+
+def test_a_switch_back_that_comes_first_survives_the_death_of_its_workers_with_all_writes(
+    ground: Ground,
+) -> None:
+    way_back.killed_on_the_way_back_at_once(
+        ground, "finalization.after_switch", "sweep.before_apply", "finalization.before_switch"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 from tests.harness import rows
 from tests.harness.bots import BotHandle, Run
@@ -75,6 +76,50 @@ def killed_on_the_way_back(ground: Ground, point: str) -> str:
     assert bot.row()["generation"] == 3
     ground.assert_all_well(bot)
     return f"{victim} killed at {point}"
+
+
+#: Every boundary of a switch back that comes first, in its order.
+AT_ONCE = (
+    "finalization.before_switch",
+    "finalization.after_switch",
+    "finalization.after_alias",
+    "sweep.before_apply",
+    "sweep.before_replacing",
+)
+
+
+def killed_on_the_way_back_at_once(ground: Ground, *points: str) -> str:
+    """Workers die while bots switch back first, with writers on both sides of the switch.
+
+    What was inserted before the switch is not deleted right after it: whoever deletes what
+    is still on its way has it back (docs/operations/what-if.md).
+    """
+    bots = [seeded(ground, 60) for _ in points]
+    runs = [started(bot) for bot in bots]
+    for bot, run in zip(bots, runs, strict=True):
+        run.ends("completed", RESUME_SECONDS)
+        _written_through_the_alias(ground, bot, 1.0, 41, {})
+    ground.driver.clear()
+    with ExitStack() as writing:
+        for bot in bots:
+            where = lambda bot=bot: (bot.alias, bot.pair()[1])  # noqa: E731
+            url, only_more = ground.servers.milvus_url, (0.5, 0.5, 0.0)
+            writer = ForeignWriter(url, where, bot.history, seed=42, share=only_more, per_second=10)
+            writing.enter_context(writer)
+        reverses, victims = [], []
+        for point, run in zip(points, runs, strict=True):
+            ground.driver.on(point, "kill")
+            reverses.append(run.roll_back(mode="now"))
+            victims.append(ground.wait_dead(ground.acted(point, "kill")))
+            ground.revive()
+        ends = [reverse.ends("completed", RESUME_SECONDS) for reverse in reverses]
+    for bot, run, end in zip(bots, runs, ends, strict=True):
+        run.ends("rolled_back")
+        assert end["rows_on_their_way"] == 0
+        assert bot.pair() == (bot.collection, SMALL)
+        assert bot.row()["generation"] == 3
+        ground.assert_all_well(bot)
+    return f"{', '.join(victims)} killed at {', '.join(points)}"
 
 
 def old_model_gone(ground: Ground) -> str:

@@ -526,6 +526,30 @@ def test_a_rollback_after_the_switch_is_a_reverse_run_watched_at_its_own_place(a
     assert answer["migration"]["migration_id"] in answer["links"]["progress"]
 
 
+def test_a_rollback_that_switches_first_is_shown_beforehand_and_its_rows_afterwards(
+    api: Api,
+) -> None:
+    migration_id = completed(api).id
+    status = api.get("/bots/support/embeddings/migration-status").json
+    shown = {one["mode"]: one for one in status["rollback_options"]}
+    assert {"complete", "now"} == set(shown)
+    assert (True, []) == (shown["now"]["ready"], shown["now"]["blockers"])
+    assert "rows_on_their_way" in shown["now"]["readers"]
+    answer = api.post(f"/embeddings/migration/{migration_id}/rollback", json={"mode": "now"})
+    assert (202, "finalization") == (answer.status_code, answer.json["migration"]["phase"])
+    assert "switches back first" in answer.json["message"]
+    api.world.deliver()
+    back = api.get(answer.headers["Location"]).json
+    assert ("completed", 0) == (back["status"], back["rows_on_their_way"])
+
+
+def test_a_rollback_in_a_mode_that_there_is_not_is_refused(api: Api) -> None:
+    where = f"/embeddings/migration/{completed(api).id}/rollback"
+    answer = api.post(where, json={"mode": "soon"})
+    assert 422 == answer.status_code
+    assert "mode" in str(answer.json)
+
+
 def test_an_admin_sees_every_live_migration(api: Api) -> None:
     rolled_back(api)
     live = api.start()

@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks.back_at_once import longest_pause
 from benchmarks.figures import Figure, faults, figure, machine, percentile, write
 from benchmarks.lab import Lab
 from benchmarks.processors import Processors, staying_on
-from benchmarks.switch import Call, affected_seconds
+from benchmarks.switch import PAUSE_SECONDS, Call, affected_seconds
 
 RATE = Figure("rate", 20.0, "chunks/s", 5.0)
 
@@ -45,6 +46,11 @@ def test_a_failure_counts_from_the_last_good_call_to_the_next() -> None:
 
 def test_failures_to_the_very_end_count_as_well() -> None:
     assert 4.0 == affected_seconds([Call(0, 1, None), Call(2, 3, "gone"), Call(4, 5, "gone")])
+
+
+def test_a_pause_is_between_good_answers_without_that_of_the_reader() -> None:
+    calls = [Call(0, 1, None), Call(1, 2, "gone"), Call(2, 4, None), Call(4, 5, None)]
+    assert 3.0 - PAUSE_SECONDS == longest_pause(calls)
 
 
 def test_a_single_processor_cannot_be_divided(monkeypatch: pytest.MonkeyPatch) -> None:

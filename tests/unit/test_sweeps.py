@@ -17,7 +17,8 @@ from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Due, Migration
 from migrations.model.snapshot import ROW_BYTES, snapshot_of
 from migrations.model.states import Phase, Status
-from migrations.way_back.late_writes import SweepResult, sweep
+from migrations.way_back.late_writes import sweep
+from migrations.way_back.sweep_run import SweepResult
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import OWNER, SOURCE, WorkerKilled, World, kill
 
