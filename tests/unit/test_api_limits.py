@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
+from api.waiting import ENVIRON_KEY, Chance, WaitingRoom
 from devstack.server import free_port
 from tests.fakes.api_client import ACME_TOKEN, Api
 
@@ -77,3 +78,13 @@ def test_a_redis_that_is_away_costs_nobody_an_answer_and_lifts_no_limit(
 ) -> None:
     nobody = f"redis://127.0.0.1:{free_port()}/0"
     assert [200, 200, 429] == statuses(client(2, counters=nobody), 3)
+
+
+def test_a_request_that_has_waited_is_counted_once(client: Callable[..., FlaskClient]) -> None:
+    asked, chance = client(1), Chance(WaitingRoom(lambda bot_ids: {}, places=1))
+    assert 200 == ask(asked).status_code
+    assert chance.is_left(1), "it waits"
+    asked.environ_base[ENVIRON_KEY] = chance
+    assert 200 == ask(asked).status_code
+    del asked.environ_base[ENVIRON_KEY]
+    assert 429 == ask(asked).status_code
