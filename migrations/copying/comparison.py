@@ -184,8 +184,8 @@ def apply(run: Run, difference: Difference, result: PassResult) -> None:
     if gone:
         vectors.delete(run.target, gone)
         result.deleted += len(gone)
-    same_text = [a for a, b in difference.changed if run.text_of(a) == run.text_of(b)]
-    new_text = [a for a, b in difference.changed if run.text_of(a) != run.text_of(b)]
+    same_text = [a for a, b in difference.changed if run.is_same_text(a, b)]
+    new_text = [a for a, b in difference.changed if not run.is_same_text(a, b)]
     result.copied += copy_vectors(run, same_text)
     size = run.migration.config.batch_size
     todo = difference.missing + new_text + [chunk for chunk, _ in difference.doubled]

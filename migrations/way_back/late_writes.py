@@ -255,7 +255,7 @@ def _forward_some(
     last_chance: bool,
 ) -> None:
     open_ones, theirs = _still_open(run, written, result)
-    same_text = [c for c, _ in open_ones if _has_text_of(run, c, theirs.get(c.key))]
+    same_text = [c for c, _ in open_ones if run.is_same_text(c, theirs.get(c.key))]
     copied = {chunk.key for chunk in same_text}
     new_text = [pair for pair in open_ones if pair[0].key not in copied]
     run.must_go_on()
@@ -320,7 +320,7 @@ def _still_open(
         if _as_in_snapshot(other, before, str(chunk.key) in left_out):
             open_ones.append((chunk, before))
         else:
-            lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
+            lost.append(Conflict(str(chunk.key), chunk.stored_fields, ConflictReason.LIVE_IS_NEWER))
     _keep(run, lost, result)
     return open_ones, theirs
 
@@ -352,10 +352,6 @@ def _left_out(run: Run) -> set[str]:
     return {chunk.key for chunk in store.failed_chunks(migration_id, count)} if count else set()
 
 
-def _has_text_of(run: Run, chunk: Chunk, other: Chunk | None) -> bool:
-    return other is not None and run.text_of(chunk) == run.text_of(other)
-
-
 def _forward_deletions(
     run: SweepRun, part: SnapshotPart, gone: dict[bytes, bytes], result: SweepResult
 ) -> None:
@@ -382,7 +378,7 @@ def _forward_deletions(
 
 
 def _not_embedded(chunk: Chunk) -> Conflict:
-    return Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.NOT_EMBEDDED)
+    return Conflict(str(chunk.key), chunk.stored_fields, ConflictReason.NOT_EMBEDDED)
 
 
 def _keep(run: Run, conflicts: Sequence[Conflict], result: SweepResult) -> None:
