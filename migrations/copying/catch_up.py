@@ -16,7 +16,6 @@ import structlog
 
 from migrations.copying.comparison import PassResult, catch_up_once, differences, make_equal
 from migrations.copying.lasting import LOOKS, counts_as_compared, lasts
-from migrations.copying.looked_up import note_what_is_found
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of, recorder
 from migrations.model.chunks import Chunk, content_of
 from migrations.model.errors import TooManyFailedChunks, VerificationFailed
@@ -120,7 +119,6 @@ def _catch_up_changed_parts(run: Run) -> PassResult:
     now = run.services.vectors.moment()
     for part, chunks in parts_as_of(run, now):
         run.must_go_on()
-        note_what_is_found(run.services.store, run.source, chunks)
         if chunks and snapshot_of(part.number, part.within, chunks) == part:
             result.source += content_of(chunks)
             result.in_target += len(chunks)

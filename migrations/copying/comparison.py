@@ -16,6 +16,7 @@ import structlog
 
 from migrations.copying.difference import Difference, compared
 from migrations.copying.doubled import Replaced, settled
+from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import embed
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -179,6 +180,7 @@ def apply(run: Run, difference: Difference, result: PassResult) -> None:
     run.must_go_on()  # by now another worker may have switched, and users write to the target
     run.has_stored = True
     run.services.store.note_written(run.migration.id, _to_be_written(difference))
+    note_what_is_found(run.services.store, run.source, difference.missing)
     vectors = run.services.vectors
     gone = list(dict.fromkeys(row.key for row in difference.extra))
     if gone:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from migrations.copying.comparison import PAGE_SIZE
 from migrations.copying.difference import Difference
-from migrations.copying.looked_up import note_what_is_found
 from migrations.model.chunks import Chunk
 from migrations.model.snapshot import SnapshotPart, snapshot_of
 from migrations.ports.vector_store import Moment
@@ -20,7 +19,6 @@ PARTS_PER_FLUSH = 100
 
 def recorder(run: Run, number: int, difference: Difference) -> None:
     """Keep a part of the source as it was read and applied. Raises Superseded."""
-    note_what_is_found(run.services.store, run.source, difference.page)
     part = snapshot_of(number, difference.within, difference.page)
     run.services.store.keep_part(run.migration.id, run.migration.epoch, part)
 

@@ -23,7 +23,7 @@ def read_with_texts(
 ) -> CollectionSchema:
     """The schema by which rows come with what ``recipe`` makes their text of."""
     look_up = LookUp(recipe, as_embedded) if isinstance(recipe, SqlRecipe) else None
-    return replace(schema, look_up=look_up)
+    return schema if schema.look_up == look_up else replace(schema, look_up=look_up)
 
 
 def looked_up(chunk: Chunk) -> LookedUp | None:

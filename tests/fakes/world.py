@@ -235,7 +235,10 @@ class World:
     def double(self, key: Key, text: str, *, collection: str) -> None:
         """What Milvus does: a second row of a key that is there."""
         ref = SMALL if collection == SOURCE else LARGE
-        self.vectors.double(collection, row_of(key, text, ref))
+        row = row_of(key, text, ref)
+        if self.in_a_table:
+            del row["text"]
+        self.vectors.double(collection, row)
 
     def texts_of(self, collection: str) -> dict[Key, str]:
         return {chunk.key: self._text_of(chunk) for chunk in self._chunks(collection)}

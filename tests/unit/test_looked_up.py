@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from migrations.model.errors import InvalidConfiguration, VectorStoreUnavailable
+from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
 from migrations.way_back.late_writes import sweep
-from tests.fakes.embedders import LARGE, SMALL, tokens_of
+from tests.fakes.embedders import LARGE, SMALL, tokens_of, vector_in
+from tests.fakes.text_tables import IN_A_TABLE
 from tests.fakes.world import OWNER, SOURCE, World, kill
 
 
@@ -201,3 +203,73 @@ def test_texts_that_were_not_embedded_are_found_out_before_anything_is_paid() ->
 def test_a_collection_whose_keys_milvus_gives_is_refused() -> None:
     with pytest.raises(InvalidConfiguration, match="cannot be looked up"):
         world_of(keys_are_given=True, key_of=lambda i: i + 1)
+
+
+@pytest.mark.parametrize("old_one_first", [True, False])
+def test_of_a_key_that_stands_twice_no_row_is_taken_for_the_newer_one(old_one_first: bool) -> None:
+    world = world_of()
+    migration = world.start_at(Phase.VERIFICATION)
+    world.tables.texts["k002"] = "changed"
+    world.deliver()
+    live = world.bot.live.collection
+    if old_one_first:
+        world.vectors.put(live, {"pk": "k002", "page": 1, "vector": vector_in(LARGE, "text 2")})
+        world.double("k002", "changed", collection=live)
+    else:
+        world.double("k002", "text 2", collection=live)
+    sweep(world.services, world.now(migration))
+    assert 12 == world.vectors.count(live)
+    assert [] == world.wrongly_embedded(live, LARGE)
+
+
+def test_what_is_kept_of_a_late_write_does_not_hold_the_tables_text() -> None:
+    world = world_of()
+    migration = world.complete()
+    world.write("k001", "written late", page=7)
+    world.write("k001", "and here", collection=world.bot.live.collection, page=8)
+    sweep(world.services, migration)
+    (kept,) = world.store.conflicts(migration.id)
+    assert {"pk": "k001", "page": 7} == kept.fields
+
+
+def test_a_diagnosis_judges_the_table_that_is_stated_beside_what_stands_in_the_rows() -> None:
+    world = world_of()
+    world.write("k001", "text 1", note="a note")
+    (first, *_) = world.manager.diagnose(OWNER, "bot").candidates
+    assert (IN_A_TABLE, True, 12) == (first.recipe, first.fits, first.judged)
+
+
+def test_a_table_that_proves_wrong_is_no_bots() -> None:
+    world = World(in_a_table=False)
+    world.tables.texts = {f"k{i:03}": f"another {i}" for i in range(12)}
+    with pytest.raises(InvalidConfiguration, match="does not give the stored vectors"):
+        world.system.change_bot(OWNER, "bot", BotChange(recipe=IN_A_TABLE))
+    world.tables.texts = {f"k{i:03}": f"text {i}" for i in range(12)}
+    assert IN_A_TABLE == world.system.change_bot(OWNER, "bot", BotChange(recipe=IN_A_TABLE)).recipe
+
+
+def test_a_table_without_any_of_the_rows_is_refused_when_it_is_stated() -> None:
+    world = world_of(3)
+    world.vectors.seed("another", [{"pk": "x"}], SMALL.dimension, "other")
+    wish = BotRegistration("b", "other", SMALL.provider, SMALL.model, recipe=IN_A_TABLE)
+    with pytest.raises(InvalidConfiguration, match="Looked up were keys such as 'x'"):
+        world.system.register_bot(OWNER, wish)
+
+
+def test_the_key_may_stand_in_another_field() -> None:
+    world = world_of(3)
+    rows = [
+        {"pk": f"x{i}", "of": f"k00{i}", "vector": vector_in(SMALL, f"text {i}")} for i in (0, 1)
+    ]
+    world.vectors.seed("another", rows, SMALL.dimension, "other")
+    recipe = IN_A_TABLE.model_copy(update={"looked_up_by": "of"})
+    wish = BotRegistration("b", "other", SMALL.provider, SMALL.model, recipe=recipe)
+    world.system.register_bot(OWNER, wish)
+    asked = StartRequest("b", provider=LARGE.provider, model=LARGE.model)
+    migration = world.system.start_migration(OWNER, asked).migration
+    world.deliver()
+    assert Status.COMPLETED is world.now(migration).status, world.now(migration).error
+    schema = world.vectors.describe(world.store.bot("b").live.collection)
+    found = world.vectors.fetch(schema, ["x0", "x1"], with_vectors=True)
+    for i, chunk in enumerate(found):
+        assert np.array_equal(vector_in(LARGE, f"text {i}"), chunk.vector)
