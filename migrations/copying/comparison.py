@@ -180,7 +180,8 @@ def apply(run: Run, difference: Difference, result: PassResult) -> None:
     run.must_go_on()  # by now another worker may have switched, and users write to the target
     run.has_stored = True
     run.services.store.note_written(run.migration.id, _to_be_written(difference))
-    note_what_is_found(run.services.store, run.source, difference.missing)
+    ours = [*difference.missing, *(chunk for chunk, _ in difference.changed)]
+    note_what_is_found(run.services.store, run.source, ours)
     vectors = run.services.vectors
     gone = list(dict.fromkeys(row.key for row in difference.extra))
     if gone:

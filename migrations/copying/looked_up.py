@@ -194,9 +194,9 @@ class LookedUpTexts:
 def note_what_is_found(notes: TextStore, schema: CollectionSchema, chunks: Sequence[Chunk]) -> None:
     """Of rows that others have written: what their text is when a run first reads them.
 
-    Which text their vector is of nobody says, and one that has changed since may have been
-    embedded again by whoever wrote it, or not. So what was noted first stays: on the way back
-    a row whose text is another by then is embedded again.
+    Which text their vector is of nobody says. Where the text has changed since, it may have been
+    embedded again by whoever changed it, or not, and may change back: so it is not known any
+    more, and on the way back such a row is embedded again.
     """
     if schema.look_up is not None and chunks:
         notes.note_texts(schema.name, list(_known(chunks)))

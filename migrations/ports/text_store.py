@@ -25,11 +25,14 @@ class TextStore(Protocol):
         ...
 
     def note_texts(self, collection: str, texts: Sequence[tuple[Key, str]]) -> None:
-        """Rows that were found, with what is their text now; nothing where anything is noted."""
+        """Rows that were found, with what is their text now, of which their vectors may be.
+
+        Where another text is noted, theirs is not known from now on.
+        """
         ...
 
     def embedded_texts(self, collection: str, keys: Sequence[Key]) -> dict[Key, str]:
-        """{key: digest} of those that are known."""
+        """{key: digest} of those that are noted, "" where their text is not known."""
         ...
 
     def forget_texts(self, collection: str, keys: Sequence[Key] | None = None) -> None:

@@ -79,8 +79,14 @@ class SqlTexts:
             }
             for key, digest in sorted((str(key), digest) for key, digest in texts)
         ]
+        row, made = EmbeddedTextRecord, insert(EmbeddedTextRecord)
+        noted = made.on_conflict_do_update(
+            index_elements=["collection", "key"],
+            set_={"digest": None, "writer": NOBODY},
+            where=row.digest != made.excluded.digest,
+        )
         with self._database.transaction() as session:
-            session.execute(insert(EmbeddedTextRecord).on_conflict_do_nothing(), rows)
+            session.execute(noted, rows)
 
     def embedded_texts(self, collection: str, keys: Sequence[Key]) -> dict[Key, str]:
         if not keys:
@@ -92,7 +98,7 @@ class SqlTexts:
         )
         with self._database.reading() as session:
             found = session.execute(wanted)
-            return {told[key]: digest.hex() for key, digest in found if digest is not None}
+            return {told[key]: digest.hex() if digest else "" for key, digest in found}
 
     def forget_texts(self, collection: str, keys: Sequence[Key] | None = None) -> None:
         row = EmbeddedTextRecord

@@ -23,6 +23,7 @@ import structlog
 from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
 from migrations.copying.doubled import other_rows
 from migrations.copying.lasting import REMEMBERED_SECONDS, mend_what_came_back
+from migrations.copying.looked_up import note_what_is_found
 from migrations.copying.snapshots import PARTS_PER_FLUSH, parts_as_of
 from migrations.embedding.embed import Outcome, embed
 from migrations.model.chunks import Chunk, Key, KeyRange
@@ -43,6 +44,7 @@ from migrations.process.services import Services
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
 from migrations.target.ready import make_readable
+from migrations.way_back.changed_texts import embed_changed_texts
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +110,8 @@ def sweep_when_due(services: Services, migration: Migration) -> SweepResult | No
 def sweep(services: Services, migration: Migration, by: UUID | None = None) -> SweepResult:
     """Look once through the collection that ``migration`` left behind.
 
+    And, where texts are looked up, for those that have changed in the live collection.
+
     ``by`` is the reverse run that is about to overwrite that collection; while one
     lives, nobody else may sweep.
 
@@ -119,9 +123,10 @@ def sweep(services: Services, migration: Migration, by: UUID | None = None) -> S
     with _sweeping(services, migration, by) as run:
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
+        result = SweepResult(compared=False)
         if by is None:
             mend_what_came_back(run)
-        result = SweepResult(compared=False)
+            result.applied += embed_changed_texts(run, run.got_on)
         changed: list[SnapshotPart] = []
         for part, chunks in parts_as_of(run, run.services.vectors.moment()):
             result.compared = True
@@ -254,6 +259,7 @@ def _forward_some(
     *,
     last_chance: bool,
 ) -> None:
+    note_what_is_found(run.services.store, run.source, [chunk for chunk, _ in written])
     open_ones, theirs = _still_open(run, written, result)
     same_text = [c for c, _ in open_ones if run.is_same_text(c, theirs.get(c.key))]
     copied = {chunk.key for chunk in same_text}

@@ -32,10 +32,10 @@ def test_numbers_are_keys_as_well(state: World) -> None:
     assert {7: A, 2**62: B} == known(state, 7, 2**62, 8)
 
 
-def test_what_is_being_written_again_is_not_known(state: World) -> None:
+def test_what_is_being_written_again_is_noted_as_not_known(state: World) -> None:
     write(state, k=A, l=B)
     begun = state.store.begin_texts("one", ["k"])
-    assert {"l": B} == known(state)
+    assert {"k": "", "l": B} == known(state)
     state.store.end_texts("one", begun, [("k", B)])
     assert {"k": B, "l": B} == known(state)
 
@@ -48,18 +48,22 @@ def test_of_two_who_write_a_row_at_once_neither_says_what_it_is_of(
     ends = [(first, A), (second, B)]
     for begun, digest in ends if first_ends_first else reversed(ends):
         state.store.end_texts("one", begun, [("k", digest)])
-    assert {} == known(state)
+    assert {"k": "", "l": ""} == known(state)
     write(state, k=A)
-    assert {"k": A} == known(state)
+    assert {"k": A, "l": ""} == known(state)
 
 
-def test_what_is_found_is_noted_only_where_nothing_is(state: World) -> None:
+def test_what_is_found_is_noted_and_a_text_that_differs_from_the_note_makes_it_unknown(
+    state: World,
+) -> None:
     write(state, k=A)
     state.store.begin_texts("one", ["m"])
-    state.store.note_texts("one", [("k", B), ("l", B), ("m", B)])
-    assert {"k": A, "l": B} == known(state, "k", "l", "m")
-    state.store.note_texts("one", [("l", A)])
-    assert {"l": B} == known(state, "l")
+    state.store.note_texts("one", [("k", A), ("l", B), ("m", B)])
+    assert {"k": A, "l": B, "m": ""} == known(state, "k", "l", "m")
+    state.store.note_texts("one", [("k", B), ("l", B)])
+    assert {"k": "", "l": B} == known(state)
+    state.store.note_texts("one", [("k", A)])
+    assert {"k": "", "l": B} == known(state)
 
 
 def test_what_is_forgotten_meanwhile_is_not_noted(state: World) -> None:

@@ -38,12 +38,14 @@ class FakeTexts:
     def note_texts(self, collection: str, texts: Sequence[tuple[Key, str]]) -> None:
         self._require_reachable()
         for key, digest in texts:
-            self._texts.setdefault((collection, str(key)), (0, digest))
+            row = (collection, str(key))
+            if self._texts.setdefault(row, (0, digest))[1] not in (digest, None):
+                self._texts[row] = (0, None)
 
     def embedded_texts(self, collection: str, keys: Sequence[Key]) -> dict[Key, str]:
         self._require_reachable()
-        found = {key: self._texts.get((collection, str(key)), (0, None))[1] for key in keys}
-        return {key: digest for key, digest in found.items() if digest is not None}
+        rows = {key: (collection, str(key)) for key in keys}
+        return {k: self._texts[row][1] or "" for k, row in rows.items() if row in self._texts}
 
     def forget_texts(self, collection: str, keys: Sequence[Key] | None = None) -> None:
         self._require_reachable()

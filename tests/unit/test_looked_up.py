@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from migrations.model.errors import InvalidConfiguration, VectorStoreUnavailable
+from migrations.model.errors import (
+    InvalidConfiguration,
+    VectorStoreRefused,
+    VectorStoreUnavailable,
+)
 from migrations.model.requests import BotChange, BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
@@ -76,6 +80,31 @@ def test_a_text_that_changes_after_the_switch_is_embedded_by_the_next_sweep() ->
     assert (1, 0) == (found.applied, found.conflicts)
     assert_all_is_of_its_text(world)
     assert sweep(world.services, migration).quiet
+
+
+def test_what_applications_have_written_to_the_live_collection_is_theirs_to_embed() -> None:
+    world = world_of()
+    migration = world.complete()
+    live = world.bot.live.collection
+    world.write("k900", "came later", collection=live)
+    world.tables.texts["k900"] = "changed by whoever wrote it"
+    del world.tables.texts["k003"]
+    before = world.contents(live)
+    assert 0 == sweep(world.services, migration).applied
+    assert before == world.contents(live), "a row that has lost its text keeps its vector"
+
+
+def test_a_text_that_changes_while_a_way_back_fails_is_embedded_by_the_next_sweep() -> None:
+    world = world_of()
+    migration = world.complete()
+    back = world.system.rollback(OWNER, migration.id).migration
+    with world.at("verification.before_run", change(world, k001="another text")):
+        world.vectors.fail("is_loaded", VectorStoreRefused())
+        world.deliver()
+    if world.now(back).status is not Status.ROLLED_BACK:
+        pytest.fail(f"it went back: {world.now(back)}")
+    sweep(world.services, world.now(migration))
+    assert [] == world.wrongly_embedded(world.bot.live.collection, LARGE)
 
 
 def test_the_way_back_embeds_what_has_changed_since_and_nothing_else() -> None:
@@ -148,7 +177,7 @@ def test_a_row_that_could_not_be_written_is_not_noted() -> None:
     world.vectors.fail("upsert", VectorStoreUnavailable())
     with pytest.raises(VectorStoreUnavailable):
         run.services.vectors.upsert(run.target, [row], np.zeros((1, LARGE.dimension)))
-    assert {} == world.store.embedded_texts(run.target.name, ["k001"])
+    assert {"k001": ""} == world.store.embedded_texts(run.target.name, ["k001"])
 
 
 def test_of_two_who_write_a_row_at_once_neither_says_what_it_is_of() -> None:
@@ -162,9 +191,9 @@ def test_of_two_who_write_a_row_at_once_neither_says_what_it_is_of() -> None:
 
     with world.at("looked_up.before_noting", write):
         write()
-    assert {} == world.store.embedded_texts(target.name, ["k001"])
+    assert {"k001": ""} == world.store.embedded_texts(target.name, ["k001"])
     write()
-    assert {"k001"} == world.store.embedded_texts(target.name, ["k001"]).keys()
+    assert all(world.store.embedded_texts(target.name, ["k001"]).values())
 
 
 @pytest.mark.parametrize("point", ["batch.before_read", "verification.before_run"])
