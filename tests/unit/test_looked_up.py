@@ -98,11 +98,15 @@ def test_a_text_that_changes_while_a_way_back_fails_is_embedded_by_the_next_swee
     world = world_of()
     migration = world.complete()
     back = world.system.rollback(OWNER, migration.id).migration
-    with world.at("verification.before_run", change(world, k001="another text")):
+
+    def change_and_fail() -> None:
+        world.tables.texts["k001"] = "another text"
         world.vectors.fail("is_loaded", VectorStoreRefused())
+
+    with world.at("verification.before_run", change_and_fail):
         world.deliver()
-    if world.now(back).status is not Status.ROLLED_BACK:
-        pytest.fail(f"it went back: {world.now(back)}")
+    failed = world.now(back)
+    assert (Status.ROLLED_BACK, "verification") == (failed.status, failed.error["phase"])
     sweep(world.services, world.now(migration))
     assert [] == world.wrongly_embedded(world.bot.live.collection, LARGE)
 
