@@ -203,7 +203,9 @@ def _store(settings: Settings) -> MigrationStore:
 
 def _vectors(settings: Settings, store: MigrationStore) -> VectorStore:
     from migrations.adapters.milvus import MilvusVectorStore
+    from migrations.adapters.text_tables import SqlTextTables
     from migrations.copying.keyed import KeyedVectors
+    from migrations.copying.looked_up import LookedUpTexts
 
     milvus = MilvusVectorStore(
         settings.milvus_uri,
@@ -211,7 +213,8 @@ def _vectors(settings: Settings, store: MigrationStore) -> VectorStore:
         database=settings.milvus_db,
         timeout_seconds=settings.milvus_timeout_seconds,
     )
-    return cast("VectorStore", KeyedVectors(milvus, store))
+    keyed = cast("VectorStore", KeyedVectors(milvus, store))
+    return cast("VectorStore", LookedUpTexts(keyed, SqlTextTables(), store))
 
 
 def _embedders(settings: Settings, limiter: RateLimiter) -> Embedders:

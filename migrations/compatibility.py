@@ -19,6 +19,7 @@ from migrations.model.answers import (
 from migrations.model.bots import Caller
 from migrations.model.config import RollbackMode, TargetIndex
 from migrations.model.errors import SameModel
+from migrations.model.looked_up import read_with_texts
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
 from migrations.process.services import Services
@@ -77,6 +78,7 @@ class EmbeddingCompatibilityManager:
         """
         bot = self._system.bot(caller, bot_id)
         schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
+        schema = read_with_texts(schema, bot.recipe)
         found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
         told = tuple(_told(candidate) for candidate in found.candidates)
         return TextDiagnosis(bot, len(found.rows), told, found.tokens)

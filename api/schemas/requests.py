@@ -129,7 +129,9 @@ class _WithText(RequestBody):
         description=(
             "How the text that was embedded is made of a row: of a field, which is a column, a "
             "member of the dynamic field or a path into JSON (metadata.text); of a template over "
-            "fields; or in the way of a framework, which embeds metadata as well. Left out at "
+            "fields; in the way of a framework, which embeds metadata as well; or of a table of "
+            "your own, where the collection holds no text: sql names an environment variable that "
+            "says where the database is. Such a table is only taken when stated. Left out at "
             "registration, it is found by embedding a sample with the bot's model and comparing "
             "it with the stored vectors; changed, it has to give those vectors."
         ),

@@ -15,11 +15,12 @@ from datetime import datetime
 from migrations.bots.recipe_search import Candidate, all_over, diagnose, judge_recipe
 from migrations.bots.text_candidates import SAY_TEXT, says
 from migrations.embedding.work import Work
-from migrations.model.chunks import CollectionSchema
+from migrations.model.chunks import LOOKED_UP, CollectionSchema
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CollectionNotLoaded, InvalidConfiguration
+from migrations.model.looked_up import read_with_texts
 from migrations.model.proofs import How, Proof
-from migrations.model.texts import FieldRecipe, Recipe
+from migrations.model.texts import FieldRecipe, Recipe, SqlRecipe
 from migrations.ports.vector_store import VectorStore
 from migrations.proof.fidelity import Verdict, proof_of
 
@@ -98,19 +99,28 @@ def require_texts(vectors: VectorStore, schema: CollectionSchema, recipe: Recipe
         InvalidConfiguration, VectorStoreUnavailable.
     """
     require_fields(schema, recipe)
+    schema = read_with_texts(schema, recipe)
     try:
         rows = all_over(vectors, schema) if vectors.count(schema.name) else []
     except CollectionNotLoaded:
         return
     if rows and not any(recipe.text_of(row.fields) for row in rows):
+        asked = _asked(schema)
+        if isinstance(recipe, SqlRecipe):
+            asked = f"Looked up were keys such as {rows[0].key!r}."
         raise InvalidConfiguration(
-            f"None of {len(rows)} rows from all over the collection has {recipe}. {_asked(schema)}"
+            f"None of {len(rows)} rows from all over the collection has {recipe}. {asked}"
         )
 
 
 def require_fields(schema: CollectionSchema, recipe: Recipe) -> None:
     """Where nothing is dynamic, a text can only be made of columns. Raises InvalidConfiguration."""
-    columns = {field["name"] for field in schema.description["fields"]}
+    if isinstance(recipe, SqlRecipe) and schema.key_is_given:
+        raise InvalidConfiguration(
+            f"Milvus gives the keys '{schema.key_field}', and would give others in the new "
+            "collection: texts that stand in a table cannot be looked up for such a collection."
+        )
+    columns = {field["name"] for field in schema.description["fields"]} | {LOOKED_UP}
     strangers = [name for name in recipe.fields if name not in columns]
     if strangers and not schema.description["enable_dynamic_field"]:
         raise InvalidConfiguration(
@@ -140,7 +150,10 @@ def _nothing_fits(
         for candidate in (*fields[:6], *others[:4])
     )
     if not tried:
-        return "No row of the collection holds a text that could have been embedded."
+        return (
+            "No row of the collection holds a text that could have been embedded. If the texts "
+            "stand in a table of your own, state that as text: sql, table, key and column."
+        )
     return (
         f"{embedding} does not give the stored vectors for {tried}: another text, the text with "
         f"something else, or by another model was embedded. {_asked(schema)}"

@@ -26,6 +26,7 @@ from migrations.embedding.work import Work
 from migrations.model.chunks import Chunk, CollectionSchema, Key
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import InvalidConfiguration, ReembedError, TextRefused
+from migrations.model.looked_up import read_with_texts
 from migrations.model.texts import FieldRecipe, Recipe
 from migrations.ports.embedders import PROVIDER_FAULTS
 from migrations.ports.vector_store import Moment, VectorStore
@@ -131,7 +132,7 @@ class Diagnosis:
 
 
 def diagnose(work: Work, embedding: EmbeddingRef, schema: CollectionSchema) -> Diagnosis:
-    """Ask the model which text gives the stored vectors.
+    """Ask the model which text gives the stored vectors; of a table's only one that is stated.
 
     Raises:
         InvalidConfiguration: the model cannot be asked.
@@ -149,6 +150,7 @@ def judge_recipe(
     work: Work, embedding: EmbeddingRef, schema: CollectionSchema, recipe: Recipe
 ) -> Candidate:
     """How near one recipe comes that somebody states. Raises as :func:`diagnose`."""
+    schema = read_with_texts(schema, recipe)
     search = _Search(
         Questions(work, embedding, "registration"), all_over(work.services.vectors, schema)
     )
@@ -165,7 +167,8 @@ class _Search:
 
     def found(self, schema: CollectionSchema) -> list[Candidate]:
         """All that was tried, the best first."""
-        fields = [Asked(recipe) for recipe in fields_of_text(schema, self.rows)]
+        in_a_table = [Asked(schema.look_up.recipe)] if schema.look_up else []
+        fields = in_a_table + [Asked(recipe) for recipe in fields_of_text(schema, self.rows)]
         found = self.by_the_models_own(self.ranked(fields))
         if self._is_explained(found):
             return found
@@ -179,6 +182,8 @@ class _Search:
     def _near(self, found: Sequence[Candidate]) -> list[str]:
         """Fields round which something may have been put."""
         fields = [(c.recipe.field, c.verdict) for c in found if isinstance(c.recipe, FieldRecipe)]
+        if not fields:
+            return []
         best = fields[0][1].median
         near = [name for name, verdict in fields if verdict.median > best - FAR_BEHIND]
         return list(

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
 from migrations.ports.checkpoints import Counters
@@ -52,6 +53,7 @@ def _move(run: Run, index: int, within: KeyRange) -> tuple[Counters, Content]:
     """What became of the chunks, and what the source held when they were read."""
     failpoint("batch.before_read", migration_id=run.migration.id, batch=index)
     chunks = run.patiently(lambda: run.reads.chunks_of(run, index, within))
+    run.patiently(lambda: note_what_is_found(run.services.store, run.source, chunks))
     todo = _not_in_target(run, chunks) if target_may_hold_chunks(run) else chunks
     skipped = len(chunks) - len(todo)
     counters = Counters(processed=skipped, skipped=skipped)
@@ -68,11 +70,8 @@ def _not_in_target(run: Run, chunks: Sequence[Chunk]) -> list[Chunk]:
     if not chunks:
         return []
     keys = [c.key for c in chunks]
-    held = {
-        c.key: run.text_of(c)
-        for c in run.patiently(lambda: run.services.vectors.fetch(run.target, keys))
-    }
-    return [c for c in chunks if held.get(c.key) != run.text_of(c)]
+    held = {c.key: c for c in run.patiently(lambda: run.services.vectors.fetch(run.target, keys))}
+    return [c for c in chunks if not run.is_same_text(c, held.get(c.key))]
 
 
 def _move_slice(run: Run, chunks: Sequence[Chunk], before: Counters) -> Counters:

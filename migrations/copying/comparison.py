@@ -16,6 +16,7 @@ import structlog
 
 from migrations.copying.difference import Difference, compared
 from migrations.copying.doubled import Replaced, settled
+from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import embed
 from migrations.model.chunks import (
     ALL_KEYS,
@@ -179,13 +180,15 @@ def apply(run: Run, difference: Difference, result: PassResult) -> None:
     run.must_go_on()  # by now another worker may have switched, and users write to the target
     run.has_stored = True
     run.services.store.note_written(run.migration.id, _to_be_written(difference))
+    ours = [*difference.missing, *(chunk for chunk, _ in difference.changed)]
+    note_what_is_found(run.services.store, run.source, ours)
     vectors = run.services.vectors
     gone = list(dict.fromkeys(row.key for row in difference.extra))
     if gone:
         vectors.delete(run.target, gone)
         result.deleted += len(gone)
-    same_text = [a for a, b in difference.changed if run.text_of(a) == run.text_of(b)]
-    new_text = [a for a, b in difference.changed if run.text_of(a) != run.text_of(b)]
+    same_text = [a for a, b in difference.changed if run.is_same_text(a, b)]
+    new_text = [a for a, b in difference.changed if not run.is_same_text(a, b)]
     result.copied += copy_vectors(run, same_text)
     size = run.migration.config.batch_size
     todo = difference.missing + new_text + [chunk for chunk, _ in difference.doubled]

@@ -109,7 +109,8 @@ def expected_rows(run: Run, result: PassResult) -> int:
 def mend_what_came_back(run: Run) -> None:
     """Look at what the run had written to its target, which is live since.
 
-    A key that stands twice gets the one row that was not there before; what stands alone
+    A key that stands twice gets the one row that was not there before; where texts stand
+    elsewhere nothing tells which of them that is, and it is embedded again. What stands alone
     and was to be gone is kept as a conflict, and so is what cannot be told.
     """
     _remove_nobodys(run)
@@ -118,7 +119,7 @@ def mend_what_came_back(run: Run) -> None:
     unclear: list[WrittenRow] = []
     for row, theirs in _looked_at(run, _written(run), with_vectors=True):
         newer = {h: c for c in theirs if (h := content_hash(c)) == row.now or h not in row.was}
-        if len(theirs) > 1 and len(newer) == 1:
+        if len(theirs) > 1 and len(newer) == 1 and run.target.look_up is None:
             doubled += newer.values()
         elif len(theirs) > 1:
             hidden.append(row)

@@ -10,6 +10,7 @@ from migrations.embedding.pace import Amount, requests_of, seconds_for
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
+from migrations.model.looked_up import read_with_texts
 from migrations.model.questions import part_of
 from migrations.model.report import Estimate
 from migrations.model.roles import TextRole
@@ -44,6 +45,7 @@ def estimate(
     """
     services = work.services
     schema = services.vectors.describe(bot.live.collection, bot.vector_field)
+    schema = read_with_texts(schema, bot.recipe)
     chunks = services.vectors.count(schema.name)
     begun = services.clock.monotonic()
     sample = list(islice((c for page in services.vectors.scan(schema) for c in page), SAMPLE))

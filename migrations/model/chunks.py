@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # whoever only names keys and tasks has no need of it
     import numpy.typing as npt
 
     from migrations.model.config import TargetIndex
+    from migrations.model.looked_up import LookUp
 
 #: A Milvus primary key. VARCHAR keys compare by UTF-8 bytes, which is how
 #: Python compares str (code point order is the same order).
@@ -48,6 +49,33 @@ def _shown(bound: Key | None) -> str:
 
 ALL_KEYS = KeyRange()
 
+#: Stands among a chunk's fields where its text is looked up elsewhere. Milvus has no such name.
+LOOKED_UP = "$looked_up"
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """The text of a chunk that stands elsewhere, and may change without the chunk.
+
+    Of a row that is moved it is the text as it stands now; of a row that was written, the one
+    that its vector is of, of which only the digest may be known. Two are equal if their
+    digests are.
+    """
+
+    #: As hex; "" where nobody knows which text the vector is of, which equals no text's.
+    digest: str
+    #: "" where there is none, or it is not known.
+    text: str = field(default="", compare=False)
+    #: Whether ``text`` is the one that the digest is of.
+    is_known: bool = field(default=True, compare=False)
+
+
+def _told(value: Any) -> str:
+    """Of what is no JSON: a text that stands elsewhere counts by its digest."""
+    if isinstance(value, LookedUp):
+        return value.digest
+    raise TypeError
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -73,12 +101,21 @@ class Chunk:
         BLAKE2b of the fields as sorted JSON, and of each carried vector by its name.
         """
         canonical = orjson.dumps(
-            dict(self.fields), option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+            dict(self.fields),
+            default=_told,
+            option=orjson.OPT_SORT_KEYS
+            | orjson.OPT_NON_STR_KEYS
+            | orjson.OPT_PASSTHROUGH_DATACLASS,
         )
         for name in sorted(self.carried):
             value = self.carried[name]
             canonical += orjson.dumps([name, len(value)]) + value
         return hashlib.blake2b(canonical, digest_size=16).digest()
+
+    @property
+    def stored_fields(self) -> dict[str, Any]:
+        """What stands in the collection of its fields."""
+        return {name: value for name, value in self.fields.items() if name != LOOKED_UP}
 
     def holds_the_same_as(self, other: Chunk) -> bool:
         """Whether all but the embedded vectors is equal, bit for bit."""
@@ -175,6 +212,9 @@ class CollectionSchema:
     #: The collection by whose keys its rows are told, see :mod:`migrations.copying.keyed`;
     #: None where its own are meant.
     keyed_as: str | None = None
+    #: How the texts of its rows are looked up elsewhere, see :mod:`migrations.copying.looked_up`;
+    #: None where they stand in the rows.
+    look_up: LookUp | None = None
 
     def differences(
         self, other: CollectionSchema, among: Collection[str] | None = None

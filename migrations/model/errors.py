@@ -333,6 +333,12 @@ class CollectionNotLoaded(VectorStoreUnavailable):
     code = "collection-not-loaded"
 
 
+class TextsUnavailable(TransientError):
+    """The database with the texts does not answer."""
+
+    code = "texts-unavailable"
+
+
 class StateStoreUnavailable(TransientError):
     """PostgreSQL does not answer."""
 

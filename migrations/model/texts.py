@@ -1,7 +1,8 @@
 """Which text of a chunk is embedded: the only place that knows.
 
-A recipe is one of three: a field, a template over fields, or the way of a framework, which
-embeds more than the text it stores. A field is a column, a member of the dynamic field, or
+A recipe is one of four: a field, a template over fields, the way of a framework, which embeds
+more than the text it stores, or a table of the user's own where the collection holds no text.
+A field is a column, a member of the dynamic field, or
 a path into a JSON column: ``metadata.text`` is the member ``text`` of the column ``metadata``.
 Each may be changed before it is embedded (``lower``, ``first_characters``), and may say how the
 application has treated texts that are long for its model (``first_tokens``, ``split_tokens``).
@@ -9,6 +10,7 @@ application has treated texts that are long for its model (``first_tokens``, ``s
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import re
 from collections.abc import Iterator, Mapping
@@ -28,7 +30,12 @@ from pydantic import (
     model_validator,
 )
 
+from migrations.model.chunks import LOOKED_UP, LookedUp
+
 Fields = Mapping[str, Any]
+#: Variables whose name begins so may be named in a recipe. Any other may lead to a database that
+#: is none of the caller's business, ours among them.
+SQL_VARIABLES = "REEMBED_TEXTS_"
 _FORMATTER = Formatter()
 
 
@@ -117,6 +124,10 @@ class _Recipe(BaseModel):
         """The text of a chunk with these fields, "" where it has none."""
         text = self._text_of(fields)[: self.first_characters]
         return text.lower() if self.lower else text
+
+    def is_same_text(self, fields: Fields, others: Fields) -> bool:
+        """Whether two rows have the same text, perhaps none."""
+        return self.text_of(fields) == self.text_of(others)
 
     def _made_of(self) -> str:
         raise NotImplementedError
@@ -270,6 +281,78 @@ class SpringAiRecipe(_Recipe):
         yield from (self.field, self.metadata)
 
 
+class SqlRecipe(_Recipe):
+    """The text stands in a table of the user's own, where a row is found by a key.
+
+    It may change there without the row, see :mod:`migrations.copying.looked_up`.
+    """
+
+    kind = "sql"
+    sql: str = Field(
+        description="The name of the environment variable that says where the database is, in "
+        "SQLAlchemy's form; it begins with REEMBED_TEXTS_ and is set for the API and the workers.",
+        examples=["REEMBED_TEXTS_CACHE"],
+    )
+    table: str = Field(min_length=1, description="A table or a view.", examples=["questions"])
+    table_schema: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=_is_none,
+        description="The schema it is in; null for the one that the connection finds by itself.",
+        examples=[None],
+    )
+    key: str = Field(
+        min_length=1,
+        description="The column that a row is found by; no value may stand in it twice.",
+        examples=["id"],
+    )
+    column: str = Field(
+        min_length=1, description="The column with the text.", examples=["question"]
+    )
+    looked_up_by: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=_is_none,
+        description="The field of the collection that holds the key; null for its primary key.",
+        examples=[None],
+    )
+
+    @field_validator("sql")
+    @classmethod
+    def _names_a_variable(cls, name: str) -> str:
+        if not re.fullmatch(SQL_VARIABLES + "[A-Z0-9_]+", name):
+            raise ValueError(
+                f"it is the name of an environment variable that begins with {SQL_VARIABLES} "
+                "and goes on in capitals, digits and '_'; never a URL"
+            )
+        return name
+
+    def key_of(self, key: Any, fields: Fields) -> Any:
+        """By what a row with this primary key is found in the table; None where it has none."""
+        return key if self.looked_up_by is None else value_at(fields, self.looked_up_by)
+
+    def found(self, text: str) -> LookedUp:
+        """What stands among the fields of a row whose text in the table is this, "" for none."""
+        made = self.text_of({LOOKED_UP: LookedUp("", text)})
+        digest = hashlib.blake2b(made.encode(errors="surrogatepass"), digest_size=16)
+        return LookedUp(digest.hexdigest(), text)
+
+    def is_same_text(self, fields: Fields, others: Fields) -> bool:
+        return bool(fields.get(LOOKED_UP) == others.get(LOOKED_UP))
+
+    def _made_of(self) -> str:
+        return f"the column {self.column!r} of the table {self.table!r} by {self.sql}"
+
+    def _text_of(self, fields: Fields) -> str:
+        found = fields.get(LOOKED_UP)
+        return found.text if isinstance(found, LookedUp) else ""
+
+    def _names(self) -> Iterator[str]:
+        yield LOOKED_UP
+        if self.looked_up_by is not None:
+            yield self.looked_up_by
+
+
 def _kind(given: Any) -> str | None:
     """By which model it is read, so that what is wrong with it is said once."""
     if not isinstance(given, Mapping):
@@ -277,19 +360,21 @@ def _kind(given: Any) -> str | None:
     if "framework" in given:
         framework = given["framework"]
         return framework if isinstance(framework, str) else None
-    return next((kind for kind in ("template", "field") if kind in given), None)
+    return next((kind for kind in ("sql", "template", "field") if kind in given), None)
 
 
 Recipe = Annotated[
     Annotated[FieldRecipe, Tag("field")]
     | Annotated[TemplateRecipe, Tag("template")]
     | Annotated[LlamaIndexRecipe, Tag("llama-index")]
-    | Annotated[SpringAiRecipe, Tag("spring-ai")],
+    | Annotated[SpringAiRecipe, Tag("spring-ai")]
+    | Annotated[SqlRecipe, Tag("sql")],
     Discriminator(
         _kind,
         custom_error_type="no_recipe",
         custom_error_message=(
-            "it needs a 'field', a 'template', or the 'framework' 'llama-index' or 'spring-ai'"
+            "it needs a 'field', a 'template', the 'framework' 'llama-index' or 'spring-ai', or a "
+            "table, with 'sql'"
         ),
     ),
 ]

@@ -24,6 +24,7 @@ from migrations.ports.ledger import Ledger
 from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.switch_store import SwitchStore
+from migrations.ports.text_store import TextStore
 from migrations.ports.token_store import TokenStore
 from migrations.ports.trail_store import TrailStore
 from migrations.ports.watch_store import WatchStore
@@ -45,6 +46,7 @@ class MigrationStore(
     LateWriteStore,
     KeptStore,
     KeyStore,
+    TextStore,
     DueStore,
     Protocol,
 ):

@@ -23,6 +23,7 @@ from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema, Hit, Key
 from migrations.model.errors import PermanentError, RequestError, TransientError
 from migrations.model.golden import GoldenQuery
+from migrations.model.looked_up import read_with_texts
 from migrations.model.runs import Migration
 from migrations.model.states import Kind, Status
 from migrations.process.services import Services
@@ -49,6 +50,7 @@ def breaches(services: Services, migration: Migration) -> list[str]:
         return []
     try:
         schema = services.vectors.describe(bot.live.collection, bot.vector_field)
+        schema = read_with_texts(schema, bot.recipe)
         asked = (_known_items, _golden)
         found = [ask(services, bot, migration, schema) for ask in asked]
     except (TransientError, PermanentError, RequestError) as error:

@@ -26,6 +26,7 @@ from migrations.model.errors import (
     RequestError,
     TimedOut,
 )
+from migrations.model.looked_up import read_with_texts
 from migrations.model.proofs import Proof
 from migrations.model.report import Report
 from migrations.ports.checkpoints import evicting
@@ -124,6 +125,7 @@ def examine(
     _check_redis(exam)
     if exam.report.passed:
         schema = work.services.vectors.describe(bot.live.collection, bot.vector_field)
+        schema = read_with_texts(schema, bot.recipe)
         exam.guarded("target_schema", lambda: _check_target_schema(exam, schema))
         exam.guarded("texts", lambda: _check_texts(exam, schema))
         exam.guarded("fidelity", lambda: _check_fidelity(exam, schema))

@@ -11,6 +11,7 @@ from migrations.copying.lasting import MOST_LOOKED_AT
 from migrations.embedding.asking import Vector
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Key, stacked, vector_of
+from migrations.model.looked_up import is_of_known_text
 from migrations.model.report import Report
 from migrations.model.runs import LONGEST_INPUT
 from migrations.ports.vector_store import Moment
@@ -39,8 +40,12 @@ class KeySample(Reservoir):
 
 
 def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
-    """Those chunks of the target that exist, with their vectors."""
-    return run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
+    """Those chunks of the target that exist, with their vectors.
+
+    Without those whose text stands elsewhere and has changed since: they are caught up.
+    """
+    found = run.services.vectors.fetch(run.target, keys, with_vectors=True, as_of=as_of)
+    return [chunk for chunk in found if is_of_known_text(chunk)]
 
 
 def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:

@@ -19,6 +19,7 @@ from migrations.model.errors import (
     TimedOut,
     TransientError,
 )
+from migrations.model.looked_up import read_with_texts
 from migrations.model.runs import Migration
 from migrations.model.states import BEFORE_SWITCH
 from migrations.ports.limiter import Ticket
@@ -63,14 +64,20 @@ class Run:
 
     @property
     def source(self) -> CollectionSchema:
-        return self._schema_of(self.migration.source_collection)
+        """Texts that stand elsewhere are as they stand there now."""
+        schema = self._schema_of(self.migration.source_collection)
+        return read_with_texts(schema, self.bot.recipe)
 
     @property
     def target(self) -> CollectionSchema:
-        """Where Milvus gives the keys, its rows are told by those of the source."""
+        """Where Milvus gives the keys, its rows are told by those of the source.
+
+        Texts that stand elsewhere are those that its vectors are of.
+        """
         schema = self._schema_of(self.migration.target_collection)
         if schema.key_is_given:
             schema = replace(schema, keyed_as=self.migration.source_collection)
+        schema = read_with_texts(schema, self.bot.recipe, as_embedded=True)
         index = self.migration.config.index
         return schema if index is None else replace(schema, search_params=index.search)
 
@@ -84,6 +91,9 @@ class Run:
 
     def text_of(self, chunk: Chunk) -> str:
         return self.bot.recipe.text_of(chunk.fields)
+
+    def is_same_text(self, chunk: Chunk, other: Chunk | None) -> bool:
+        return other is not None and self.bot.recipe.is_same_text(chunk.fields, other.fields)
 
     def must_go_on(self) -> None:
         """Raises Superseded when this epoch is gone, TimedOut when the time is up.

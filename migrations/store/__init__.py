@@ -18,6 +18,7 @@ from migrations.store.rollbacks import SqlRollbacks
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
 from migrations.store.switches import SqlSwitches
+from migrations.store.texts import SqlTexts
 from migrations.store.tokens import SqlTokens
 from migrations.store.trail import SqlTrail
 from migrations.store.watch import SqlWatch
@@ -43,6 +44,7 @@ class SqlMigrationStore(
     SqlLateWrites,
     SqlKept,
     SqlKeys,
+    SqlTexts,
     SqlDue,
 ):
     """Every method is one transaction; safe for threads and across forks.

@@ -33,7 +33,7 @@ from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.proofs import Proof
 from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
-from migrations.model.texts import FieldRecipe, Recipe, recipe_of
+from migrations.model.texts import FieldRecipe, Recipe, SqlRecipe, recipe_of
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
 ONE_KEY_PER_BOT = "idempotency_key_per_bot"
@@ -96,6 +96,8 @@ class BotRecord(Record):
     recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     #: The recipe where workers of before could not read it; counts where that says nothing.
     changed_recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: The same where the text stands in a table of the user's own.
+    sql_recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     vector_field: Mapped[str]
     previous_collection: Mapped[str | None]
@@ -403,6 +405,17 @@ class KeyIntentRecord(Record):
     digest: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class EmbeddedTextRecord(Record):
+    __tablename__ = "embedded_texts"
+
+    collection: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    #: Who has begun to write the row last.
+    writer: Mapped[int] = mapped_column(BigInteger)
+    #: Of the text that its vector is of; None while that is not known.
+    digest: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
 class TokenRecord(Record):
     __tablename__ = "tokens"
     __table_args__ = (CheckConstraint(one_of("role", Role), name="role_known"),)
@@ -462,7 +475,9 @@ def as_bot(row: BotRecord) -> Bot:
             generation=row.generation,
         ),
         key_field=row.key_field,
-        recipe=recipe_of(row.recipe or row.changed_recipe or {"field": row.text_field}),
+        recipe=recipe_of(
+            row.recipe or row.changed_recipe or row.sql_recipe or {"field": row.text_field}
+        ),
         vector_field=row.vector_field,
         previous=_previous(row),
         created_at=row.created_at,
@@ -557,17 +572,18 @@ def proof_column(proof: Proof | None) -> dict[str, Any]:
 def recipe_columns(recipe: Recipe) -> dict[str, Any]:
     """Under text_field, workers of before find no text where it is not simply a field's.
 
-    Nor under recipe where something is done with the text, which they know nothing of.
+    Nor under recipe where something is done with the text, or where it stands in a table of the
+    user's own, which they know nothing of.
     """
     written = recipe.model_dump(mode="json")
     told = str(recipe)
     if isinstance(recipe, FieldRecipe) and recipe.is_plain:
         told = recipe.field
-    return {
-        "text_field": told,
-        "recipe": written if recipe.is_plain else None,
-        "changed_recipe": None if recipe.is_plain else written,
-    }
+    column = "recipe" if recipe.is_plain else "changed_recipe"
+    if isinstance(recipe, SqlRecipe):
+        column = "sql_recipe"
+    columns = dict.fromkeys(("recipe", "changed_recipe", "sql_recipe"))
+    return {"text_field": told, **columns, column: written}
 
 
 def as_migration(row: MigrationRecord) -> Migration:

@@ -16,6 +16,7 @@ from migrations.store.engine import Database
 from migrations.store.guarded import has_status, lock_bot
 from migrations.store.records import (
     BotRecord,
+    EmbeddedTextRecord,
     ErrandSpendRecord,
     GoldenQueryRecord,
     KeptRecord,
@@ -108,6 +109,12 @@ def _forget(session: Session, bot_id: str) -> None:
         delete(KeyMapRecord).where(
             or_(KeyMapRecord.old_collection.in_(targets), KeyMapRecord.new_collection.in_(targets))
         ),
+        execution_options={"synchronize_session": False},
+    )
+    sources = select(MigrationRecord.source_collection).where(MigrationRecord.bot_id == bot_id)
+    embedded = EmbeddedTextRecord.collection
+    session.execute(
+        delete(EmbeddedTextRecord).where(or_(embedded.in_(targets), embedded.in_(sources))),
         execution_options={"synchronize_session": False},
     )
     for record in (MigrationRecord, GoldenQueryRecord, BotRecord):

@@ -36,6 +36,7 @@ def drop(services: Services, name: str, tag: str | None = None, chunks: int | No
         raise ForeignCollection(f"Somebody is writing to {name!r}; kept.")
     services.vectors.drop(name)
     services.store.forget_keys(name)
+    services.store.forget_texts(name)
     return True
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
 from migrations.copying.doubled import other_rows
+from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import Outcome, embed
 from migrations.model.chunks import Chunk, Key, once_each
 from migrations.model.errors import PermanentError, RequestError, TransientError
@@ -49,8 +50,9 @@ def _forward_some(
     *,
     last_chance: bool,
 ) -> None:
+    note_what_is_found(run.services.store, run.source, [chunk for chunk, _ in written])
     open_ones, theirs = _still_open(run, written, result)
-    same_text = [c for c, _ in open_ones if _has_text_of(run, c, theirs.get(c.key))]
+    same_text = [c for c, _ in open_ones if run.is_same_text(c, theirs.get(c.key))]
     copied = {chunk.key for chunk in same_text}
     new_text = [pair for pair in open_ones if pair[0].key not in copied]
     run.must_go_on()
@@ -118,7 +120,7 @@ def _still_open(
         if _as_in_snapshot(other, before, str(chunk.key) in left_out):
             open_ones.append((chunk, before))
         else:
-            lost.append(Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.LIVE_IS_NEWER))
+            lost.append(Conflict(str(chunk.key), chunk.stored_fields, ConflictReason.LIVE_IS_NEWER))
     _keep(run, lost, result)
     return open_ones, theirs
 
@@ -159,10 +161,6 @@ def _left_out(run: Run) -> set[str]:
     return {chunk.key for chunk in store.failed_chunks(migration_id, count)} if count else set()
 
 
-def _has_text_of(run: Run, chunk: Chunk, other: Chunk | None) -> bool:
-    return other is not None and run.text_of(chunk) == run.text_of(other)
-
-
 def forward_deletions(
     run: SweepRun, part: SnapshotPart, gone: dict[bytes, bytes], result: SweepResult
 ) -> None:
@@ -189,7 +187,7 @@ def forward_deletions(
 
 
 def _not_embedded(chunk: Chunk) -> Conflict:
-    return Conflict(str(chunk.key), dict(chunk.fields), ConflictReason.NOT_EMBEDDED)
+    return Conflict(str(chunk.key), chunk.stored_fields, ConflictReason.NOT_EMBEDDED)
 
 
 def _keep(run: Run, conflicts: Sequence[Conflict], result: SweepResult) -> None:

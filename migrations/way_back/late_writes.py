@@ -33,6 +33,7 @@ from migrations.process.services import Services
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
 from migrations.target.ready import make_readable
+from migrations.way_back.changed_texts import embed_changed_texts
 from migrations.way_back.forwarding import forward, forward_deletions
 from migrations.way_back.sweep_run import SweepResult, SweepRun
 
@@ -62,6 +63,8 @@ def sweep(
 ) -> SweepResult:
     """Look once through the collection that ``migration`` left behind.
 
+    And, where texts are looked up, for those that have changed in the live collection.
+
     ``by`` is the reverse run that is about to overwrite that collection; while one
     lives, nobody else may sweep. Where somebody waits for it, ``tell`` is called with the number
     of late writes that are still to be dealt with; they are counted first.
@@ -75,9 +78,10 @@ def sweep(
     with _sweeping(services, migration, by) as run:
         for name in (run.source.name, run.target.name):
             make_readable(run, name)
+        result = SweepResult(compared=False)
         if by is None and tell is None:  # notes of a worker that died are of what it did not write
             mend_what_came_back(run)
-        result = SweepResult(compared=False)
+            result.applied += embed_changed_texts(run, run.got_on)
         changed: list[SnapshotPart] = []
         to_come = 0
         if tell is not None:

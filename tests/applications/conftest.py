@@ -10,6 +10,7 @@ import pytest
 
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
+from tests.applications import in_a_table
 from tests.applications.moves import Moves, MovesOn
 from tests.applications.verdicts import PACKAGES
 from tests.harness.world import Servers, World
@@ -23,6 +24,7 @@ FOR_MANY = {
     "REEMBED_HEARTBEAT_SECONDS": "3",
     "REEMBED_STALLED_AFTER_SECONDS": "30",
     "REEMBED_WATCH_EVERY_SECONDS": "2",
+    **in_a_table.ADDRESS,
 }
 
 
@@ -33,6 +35,7 @@ def packages() -> None:
     def stop() -> None:
         for package in PACKAGES:
             package.stop()
+        in_a_table.remove_database()
 
     closed_after(Path(__file__).parent, stop)
 

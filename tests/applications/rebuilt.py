@@ -14,6 +14,7 @@ from pymilvus import DataType
 
 from tests.applications.application import Rebuilt
 from tests.applications.documents import Document
+from tests.applications.in_a_table import WithQuestions
 
 Row = dict[str, Any]
 JSON = {"datatype": DataType.JSON}
@@ -338,7 +339,7 @@ FASTGPT_26 = Rebuilt(
     index=hnsw("IP", 64, 128),
     bm25=("text", "sparse"),
 )
-GPTCACHE = Rebuilt(
+GPTCACHE = WithQuestions(
     {"id": OWN_INT64},
     lambda d: {"id": 1 + d.number},
     vector="embedding",

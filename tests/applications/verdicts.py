@@ -9,6 +9,7 @@ from typing import Any
 from tests.applications import rebuilt
 from tests.applications.application import Application, Packaged
 from tests.applications.documents import MANUAL
+from tests.applications.in_a_table import QUESTIONS
 from tests.applications.packages import OURS, THEIRS, Package
 
 LITE, REAL = "milvus-lite", "Milvus 2.3.5"
@@ -64,6 +65,7 @@ ALIKE = {LITE: BY_ITSELF, REAL: Migrates(always=False)}
 #: Milvus gives the keys: others in the new collection are agreed to at the start.
 GIVEN_KEYS = Migrates({"keys": "reassign"}, asks="keys: reassign")
 AUTO_ID = {LITE: GIVEN_KEYS, REAL: GIVEN_KEYS}
+IN_A_TABLE = Migrates({"text": QUESTIONS}, asks=NO_TEXT)
 LITE_ONLY = {LITE: BY_ITSELF, REAL: NO_BM25}
 
 LANGCHAIN = Package(OURS, "with_langchain.py")
@@ -183,7 +185,7 @@ APPLICATIONS: dict[str, Entry] = {
     "eino-ext, milvus": _rebuilt(
         rebuilt.EINO_FIRST, {LITE: NO_BINARY, REAL: IsRefused("FLOAT_VECTOR")}, field="content"
     ),
-    "GPTCache": _rebuilt(rebuilt.GPTCACHE, {LITE: IsRefused(NO_TEXT), REAL: IsRefused(NO_TEXT)}),
+    "GPTCache": _rebuilt(rebuilt.GPTCACHE, {LITE: IN_A_TABLE, REAL: IN_A_TABLE}, **QUESTIONS),
     "pymilvus, quick set-up": _rebuilt(rebuilt.PYMILVUS_INT, EVERYWHERE, field="my_words"),
     "title and text": _rebuilt(rebuilt.TITLE_AND_TEXT, ALIKE, template="{title}\n{text}"),
 }

@@ -32,6 +32,7 @@ from migrations.model.texts import (
     Missing,
     Recipe,
     SpringAiRecipe,
+    SqlRecipe,
     TemplateRecipe,
 )
 from tests.contract.state_store_world import (
@@ -191,6 +192,7 @@ def test_a_changed_bot_is_as_asked_and_the_rest_as_before(state: World) -> None:
     [
         FieldRecipe(field="data.text"),
         TemplateRecipe(template="{title}\n{text}", missing=Missing.NO_TEXT),
+        SqlRecipe(sql="REEMBED_TEXTS_A", table="t", key="id", column="text", lower=True),
         LlamaIndexRecipe(framework="llama-index", field="body"),
         SpringAiRecipe(framework="spring-ai"),
         FieldRecipe(field="body", lower=True),

@@ -22,11 +22,12 @@ import numpy as np
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.copying.keyed import KeyedVectors
+from migrations.copying.looked_up import LookedUpTexts
 from migrations.embedding.work import Errand
 from migrations.lifecycle.sequence import Link, canvas_of
 from migrations.model import task_names as names
 from migrations.model.bots import Bot, Caller, Role
-from migrations.model.chunks import Key, KeyRange
+from migrations.model.chunks import Chunk, Key, KeyRange
 from migrations.model.config import EmbeddingRef, Keys
 from migrations.model.errors import PutDown
 from migrations.model.requests import BotRegistration, StartRequest
@@ -50,6 +51,7 @@ from tests.fakes.dispatcher import FakeDispatcher
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders, vector_in
 from tests.fakes.limiter import FakeRateLimiter
 from tests.fakes.state_store import FakeMigrationStore
+from tests.fakes.text_tables import IN_A_TABLE, FakeTextTables
 from tests.fakes.vector_store import TEXT_FIELD, FakeVectorStore
 
 OWNER = Caller("owner")
@@ -122,6 +124,8 @@ class World:
     key_of: Callable[[int], Key] = "k{:03}".format
     #: Whether Milvus gives the keys; those of the bot's first chunks are ``key_of``'s all the same.
     keys_are_given: bool = False
+    #: Whether the texts stand in a table and not in the rows.
+    in_a_table: bool = False
     #: Of the bot: whether its first collection, which no run has made, may be dropped.
     drop_originals: bool = False
     #: What its chunks are embedded with, and what is stated of that beside provider and model.
@@ -135,9 +139,11 @@ class World:
         self.checkpoints = self.checkpoints_class(self.clock)
         self.embedders.limiter = self.limiter = FakeRateLimiter(self.clock)
         self.dispatcher = FakeDispatcher()
+        self.tables = FakeTextTables()
+        keyed = cast("VectorStore", KeyedVectors(self.vectors, self.store))
         self.services = Services(
             store=self.store,
-            vectors=cast("VectorStore", KeyedVectors(self.vectors, self.store)),
+            vectors=cast("VectorStore", LookedUpTexts(keyed, self.tables, self.store)),
             embedders=self.embedders,
             checkpoints=self.checkpoints,
             limiter=self.limiter,
@@ -162,11 +168,12 @@ class World:
         wanted, old = self.texts, self.old
         texts = [f"text {i}" for i in range(wanted)] if isinstance(wanted, int) else wanted
         rows = [row_of(self.key_of(i), text, old) for i, text in enumerate(texts)]
+        if self.in_a_table:
+            self.tables.texts |= {str(row["pk"]): row.pop("text") for row in rows}
         given = {"key_is_given": self.keys_are_given}
         self.vectors.seed(SOURCE, rows, old.dimension, ALIAS, **given)
-        wish = BotRegistration(
-            "bot", ALIAS, old.provider, old.model, recipe=FieldRecipe(field=TEXT_FIELD)
-        )
+        recipe = IN_A_TABLE if self.in_a_table else FieldRecipe(field=TEXT_FIELD)
+        wish = BotRegistration("bot", ALIAS, old.provider, old.model, recipe=recipe)
         wish = replace(wish, drop_originals=self.drop_originals, **self.stated)
         self.system.register_bot(OWNER, wish)
 
@@ -220,16 +227,26 @@ class World:
     def write(self, key: Key, text: str, *, collection: str = SOURCE, **fields: Any) -> None:
         """Insert or replace a chunk, embedded by the model that ``collection`` is made for."""
         ref = SMALL if collection == SOURCE else LARGE
-        self.vectors.put(collection, {**row_of(key, text, ref), **fields})
+        row = {**row_of(key, text, ref), **fields}
+        if self.in_a_table:
+            self.tables.texts[str(key)] = row.pop("text")
+        self.vectors.put(collection, row)
 
     def double(self, key: Key, text: str, *, collection: str) -> None:
         """What Milvus does: a second row of a key that is there."""
         ref = SMALL if collection == SOURCE else LARGE
-        self.vectors.double(collection, row_of(key, text, ref))
+        row = row_of(key, text, ref)
+        if self.in_a_table:
+            del row["text"]
+        self.vectors.double(collection, row)
 
     def texts_of(self, collection: str) -> dict[Key, str]:
-        chunks = self._chunks(collection)
-        return {chunk.key: chunk.fields["text"] for chunk in chunks}
+        return {chunk.key: self._text_of(chunk) for chunk in self._chunks(collection)}
+
+    def _text_of(self, chunk: Chunk) -> str:
+        if self.in_a_table:
+            return self.tables.texts.get(str(chunk.key), "")
+        return str(chunk.fields["text"])
 
     def contents(self, collection: str) -> dict[Key, tuple[dict[str, Any], bytes]]:
         """All there is, bit for bit."""
@@ -240,7 +257,7 @@ class World:
         return [
             chunk.key
             for chunk in self._chunks(collection)
-            if not np.array_equal(chunk.vector, vector_in(ref, chunk.fields["text"]))
+            if not np.array_equal(chunk.vector, vector_in(ref, self._text_of(chunk)))
         ]
 
     def _chunks(self, collection: str) -> list[Any]:

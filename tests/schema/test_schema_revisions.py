@@ -25,6 +25,7 @@ TABLES = {
     "bots",
     "conflicts",
     "due",
+    "embedded_texts",
     "errand_spend",
     "failed_chunks",
     "frozen_parts",

@@ -91,6 +91,8 @@ class FlakyCheckpoints(FakeCheckpoints):
 class History:
     """One seed's world and what is done to it."""
 
+    in_a_table = False
+
     def __init__(self, seed: int) -> None:
         self.chooser = random.Random(seed)
         random.seed(seed)  # the jitter of pauses
@@ -99,6 +101,7 @@ class History:
             settings={"wave_size": self.chooser.choice([1, 2]), "verify_sample": 20},
             store_class=FlakyStore,
             checkpoints_class=FlakyCheckpoints,
+            in_a_table=self.in_a_table,
         )
         #: What writers were told is written: key to text and page.
         self.written = self.there_is(SOURCE)
@@ -256,9 +259,12 @@ class History:
             return
         text = f"text {self.chooser.randrange(40)}"
         vector = vector_for(live.embedding.model, text, live.embedding.dimension)
-        row = {"pk": key, "text": text, "page": self.chooser.randrange(3), "vector": vector}
-        self.world.vectors.put(live.collection, row)
+        row = {"pk": key, "page": self.chooser.randrange(3), "vector": vector}
+        self.put(live.collection, row, text)
         self.written[key] = text, row["page"]
+
+    def put(self, collection: str, row: dict[str, Any], text: str) -> None:
+        self.world.vectors.put(collection, {**row, "text": text})
 
     def cancel(self) -> None:
         try:

@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from migrations.model.texts import FieldRecipe, LlamaIndexRecipe, SpringAiRecipe, recipe_of
+from migrations.model.chunks import LOOKED_UP, LookedUp
+from migrations.model.texts import (
+    FieldRecipe,
+    LlamaIndexRecipe,
+    SpringAiRecipe,
+    SqlRecipe,
+    recipe_of,
+)
 from tests.fakes.world import World
+
+IN_A_TABLE = {"sql": "REEMBED_TEXTS_A", "table": "t", "key": "id", "column": "text"}
 
 
 def text_of(recipe: dict[str, Any], **fields: Any) -> str:
@@ -68,6 +77,8 @@ def test_a_template_puts_fields_together() -> None:
         {"field": ""},
         {"field": "a", "template": "{a}"},
         {"framework": "unknown"},
+        {"sql": "REEMBED_TEXTS_A", "table": "t", "key": "id"},
+        {"sql": "REEMBED_TEXTS_A", "table": "", "key": "id", "column": "text"},
         {},
     ],
 )
@@ -158,6 +169,8 @@ def test_spring_ai_embeds_metadata_lines_an_empty_line_and_the_text() -> None:
         ({"template": "{title} {data.text} {data.more}"}, ["title", "data"]),
         ({"framework": "llama-index"}, ["text", "_node_content"]),
         ({"framework": "spring-ai", "metadata": "m"}, ["content", "m"]),
+        (IN_A_TABLE, ["$looked_up"]),
+        (IN_A_TABLE | {"looked_up_by": "meta.id", "table_schema": "s"}, ["$looked_up", "meta"]),
     ],
 )
 def test_a_recipe_names_what_milvus_is_asked_for_and_is_the_same_after_json(
@@ -166,6 +179,26 @@ def test_a_recipe_names_what_milvus_is_asked_for_and_is_the_same_after_json(
     made = recipe_of(recipe)
     assert fields == made.fields
     assert made == recipe_of(json.loads(json.dumps(made.model_dump(mode="json"))))
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["REEMBED_DATABASE_URL", "STUB_API_KEY", "REEMBED_TEXTS_", "postgresql://u:secret@host/x", ""],
+)
+def test_a_recipe_names_no_other_variable_than_those_of_texts(named: str) -> None:
+    with pytest.raises(ValidationError, match="begins with REEMBED_TEXTS_"):
+        recipe_of(IN_A_TABLE | {"sql": named})
+
+
+def test_a_text_in_a_table_is_known_by_what_is_embedded_of_it() -> None:
+    plain, lower = (recipe_of(IN_A_TABLE | more) for more in ({}, {"lower": True}))
+    assert isinstance(plain, SqlRecipe)
+    assert isinstance(lower, SqlRecipe)
+    assert plain.found("They") != plain.found("they")
+    assert lower.found("They") == lower.found("they")
+    assert plain.found("They") != LookedUp("", "They"), "nobody knows what that is of"
+    assert "they" == lower.text_of({LOOKED_UP: lower.found("They")})
+    assert "" == plain.text_of({LOOKED_UP: plain.found("")}) == plain.text_of({"text": "no"})
 
 
 def test_whoever_asks_for_the_fields_of_a_text_can_make_it() -> None:
