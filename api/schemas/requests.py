@@ -306,6 +306,14 @@ class _Consent(RequestBody):
         ),
         examples=["keep"],
     )
+    slice_by: VisibleText | None = Field(
+        default=None,
+        description="A field whose values divide the collection into parts, such as a language or "
+        "a tenant: a column, a member of the dynamic field or a path into JSON. Verification tells "
+        "what it finds of each of the twenty largest values too, of the others together, and holds "
+        "it against the same gates, so that a part that is ruined is not hidden by the whole.",
+        examples=["language"],
+    )
 
 
 class EmbeddingValidationRequest(_Consent, _Target):
