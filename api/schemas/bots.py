@@ -17,6 +17,7 @@ from api.schemas.parts import (
 from api.schemas.proofs import TextProofItem
 from migrations.model.answers import RemovedBot, Staying
 from migrations.model.bots import Bot, PreviousPair
+from migrations.model.collection_names import apart
 from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
@@ -54,7 +55,9 @@ class BotResponse(ResponseBody):
         examples=["support_docs_live"],
     )
     collection: str = Field(
-        description="The live physical collection.", examples=["support_docs_live__g2_6f1f4a52"]
+        description="The live physical collection, after its database (sales.docs) if the bot was "
+        "registered so.",
+        examples=["support_docs_live__g2_6f1f4a52"],
     )
     embedding: EmbeddingItem = Field(
         description="The live embedding: queries must be embedded with it.",
@@ -127,8 +130,14 @@ class LiveResponse(ResponseBody):
         "correction of the bot, the roles and with them the fingerprint.",
         examples=[2],
     )
+    database: str | None = Field(
+        description="The Milvus database that it is in; null for the one that reembed is "
+        "configured with, Milvus' own default if none is.",
+        examples=[None],
+    )
     collection: str = Field(
-        description="The physical collection to search in, and to write to.",
+        description="The physical collection to search in, and to write to, as it is called in "
+        "its database.",
         examples=["support_docs_live__g2_6f1f4a52"],
     )
     embedding: EmbeddingItem = Field(
@@ -159,10 +168,12 @@ class LiveResponse(ResponseBody):
     @classmethod
     def of(cls, bot: Bot) -> LiveResponse:
         embedding = bot.live.embedding
+        database, collection = apart(bot.live.collection)
         return cls(
             bot_id=bot.bot_id,
             generation=bot.live.generation,
-            collection=bot.live.collection,
+            database=database or None,
+            collection=collection,
             embedding=EmbeddingItem.of(embedding),
             document_role=embedding.document_role,
             query_role=embedding.query_role,

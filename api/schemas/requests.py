@@ -171,7 +171,8 @@ class BotRegistrationRequest(_WithText, _WithRoles):
 
     bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
     collection: VisibleText = Field(
-        description="Name of the collection, or of an alias that points to it.",
+        description="Name of the collection, or of an alias that points to it; after its database "
+        "and a dot (sales.docs) where that is not the one that reembed is configured with.",
         examples=["support_docs"],
     )
     provider: VisibleText = Field(
@@ -191,7 +192,8 @@ class BotRegistrationRequest(_WithText, _WithRoles):
         description=(
             "The Milvus alias that readers use. Left out, it is the alias given as collection, "
             "else '<collection>_live'. One that is not there is made: letters, digits and '_', "
-            "at most 255, no digit first."
+            "at most 255, no digit first. It stands in the collection's database, and is qualified "
+            "as the collection is: sales.docs_live."
         ),
         examples=["support_docs_live"],
     )

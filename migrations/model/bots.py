@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +10,6 @@ from migrations.model.config import EmbeddingRef, Manner
 from migrations.model.errors import NotAllowed
 from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
-
-#: What Milvus takes for the name of a collection or of an alias; milvus-lite takes more.
-MILVUS_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 class Role(StrEnum):
