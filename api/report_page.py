@@ -22,6 +22,7 @@ def page_of(report: MigrationReportResponse) -> Response:
         report=report,
         overlap=_overlap(details.get("neighbourhoods", {})),
         scores=_scores(details.get("scores", {})),
+        slices=details.get("slices", {}),
         thresholds=details.get("scores", {}).get("thresholds", []),
         width=WIDTH,
         height=HEIGHT,

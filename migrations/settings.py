@@ -133,7 +133,10 @@ class Settings(BaseSettings):
     milvus_token: SecretStr | None = Field(
         default=None, description="Milvus token, or user:password; empty for none"
     )
-    milvus_db: str = Field(default="", description="Milvus database; empty for its default one")
+    milvus_db: str = Field(
+        default="",
+        description="Milvus database of collections whose names say none; empty: its default one",
+    )
     milvus_timeout_seconds: float = Field(
         default=30, gt=0, description="Longest wait for one answer of Milvus"
     )

@@ -238,6 +238,7 @@ class EmbeddingMigrationSystem:
             index=request.index,
             gates=self._gates(request),
             gates_reason=request.gates_reason,
+            slice_by=request.slice_by,
             postpone=request.postpone,
             rollback_on_breach=request.rollback_on_breach,
             old_model_gone=request.old_model_gone,

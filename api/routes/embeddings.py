@@ -109,6 +109,7 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
                 old_model_gone=body.old_model_gone,
                 vector_lengths=body.vector_lengths,
                 unusual_roles=body.unusual_roles,
+                slice_by=body.slice_by,
             ),
         )
     return answer(EmbeddingValidationResponse.of(found))

@@ -16,7 +16,8 @@ from api.schemas.parts import (
 )
 from api.schemas.proofs import TextProofItem
 from migrations.model.answers import RemovedBot, Staying
-from migrations.model.bots import Bot, PreviousPair, located
+from migrations.model.bots import Bot, PreviousPair
+from migrations.model.collection_names import located
 from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
 
@@ -54,7 +55,9 @@ class BotResponse(ResponseBody):
         examples=["support_docs_live"],
     )
     collection: str = Field(
-        description="The live physical collection.", examples=["support_docs_live__g2_6f1f4a52"]
+        description="The live physical collection, after its database (sales.docs) if the bot was "
+        "registered so.",
+        examples=["support_docs_live__g2_6f1f4a52"],
     )
     embedding: EmbeddingItem = Field(
         description="The live embedding: queries must be embedded with it.",
@@ -128,7 +131,8 @@ class LiveResponse(ResponseBody):
         examples=[2],
     )
     collection: str = Field(
-        description="The physical collection to search in, and to write to.",
+        description="The physical collection to search in, and to write to, as it is called in "
+        "its database.",
         examples=["support_docs_live__g2_6f1f4a52"],
     )
     database: str = Field(

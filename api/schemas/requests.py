@@ -185,7 +185,8 @@ class BotRegistrationRequest(_WithText, _WithRoles):
 
     bot_id: BotId = Field(description="The id it shall have.", examples=["support-bot"])
     collection: VisibleText = Field(
-        description="Name of the collection, or of an alias that points to it.",
+        description="Name of the collection, or of an alias that points to it; after its database "
+        "and a dot (sales.docs) where that is not the one that reembed is configured with.",
         examples=["support_docs"],
     )
     provider: VisibleText = Field(
@@ -205,7 +206,8 @@ class BotRegistrationRequest(_WithText, _WithRoles):
         description=(
             "The Milvus alias that readers use. Left out, it is the alias given as collection, "
             "else '<collection>_live'. One that is not there is made: letters, digits and '_', "
-            "at most 255, no digit first."
+            "at most 255, no digit first. It stands in the collection's database, and is qualified "
+            "as the collection is: sales.docs_live."
         ),
         examples=["support_docs_live"],
     )
@@ -319,6 +321,14 @@ class _Consent(RequestBody):
             "until the way back closes."
         ),
         examples=["keep"],
+    )
+    slice_by: VisibleText | None = Field(
+        default=None,
+        description="A field whose values divide the collection into parts, such as a language or "
+        "a tenant: a column, a member of the dynamic field or a path into JSON. Verification tells "
+        "what it finds of each of the twenty largest values too, of the others together, and holds "
+        "it against the same gates, so that a part that is ruined is not hidden by the whole.",
+        examples=["language"],
     )
 
 

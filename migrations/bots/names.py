@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import structlog
 
-from migrations.model.bots import MILVUS_NAME, Bot
+from migrations.model.bots import Bot
+from migrations.model.collection_names import can_be_made
 from migrations.model.errors import InvalidConfiguration, MigrationInProgress
 from migrations.process.services import Services
 
@@ -24,7 +25,7 @@ def adopted(name: str) -> str:
 def require_adoptable(services: Services, name: str) -> None:
     """Raises InvalidConfiguration."""
     renamed = adopted(name)
-    if not MILVUS_NAME.fullmatch(renamed):
+    if not can_be_made(renamed):
         raise InvalidConfiguration(f"Milvus takes no collection called {renamed!r}.")
     if services.vectors.exists(renamed):
         raise InvalidConfiguration(

@@ -10,8 +10,9 @@ from migrations.bots.embedded_text import proof_of_found
 from migrations.bots.grants import require_grant
 from migrations.bots.names import adopt_name, finish_adopting, require_adoptable
 from migrations.embedding.work import Errand
-from migrations.model.bots import MILVUS_NAME, Bot, Caller, LivePair
+from migrations.model.bots import Bot, Caller, LivePair
 from migrations.model.chunks import CollectionSchema
+from migrations.model.collection_names import can_be_made, database_of
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import (
     CollectionUnsupported,
@@ -132,6 +133,7 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     if wish.alias is None and wish.collection != schema.name:
         return wish.collection
     alias = wish.alias or default_alias(schema)
+    _require_same_database(alias, schema.name)
     actual = services.vectors.resolve_alias(alias)
     if actual not in {None, schema.name}:
         # Which one is not said: it may be anybody's.
@@ -144,12 +146,23 @@ def _alias(services: Services, wish: BotRegistration, schema: CollectionSchema) 
     return alias
 
 
+def _require_same_database(alias: str, collection: str) -> None:
+    database, its_own = database_of(collection), database_of(alias)
+    if its_own != database:
+        where = f"the database {database!r}" if database else "the deployment's database"
+        like = f"'{database}.<name>'" if database else "without a database"
+        raise InvalidConfiguration(
+            f"An alias stands in the database of its collection, and {collection!r} is in {where}: "
+            f"state the alias {like}."
+        )
+
+
 def default_alias(schema: CollectionSchema) -> str:
     return f"{schema.name}_live"
 
 
 def _check_new_alias(services: Services, alias: str) -> None:
-    if not MILVUS_NAME.fullmatch(alias):
+    if not can_be_made(alias):
         raise InvalidConfiguration(
             f"{alias!r} cannot be made an alias: Milvus takes up to 255 letters, digits and '_', "
             "no digit first. State another one as alias."

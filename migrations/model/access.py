@@ -8,6 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from migrations.model.bots import Role
+from migrations.model.collection_names import apart
 from migrations.model.errors import NameInvalid
 
 #: Of an owner, of a token, of a collection's pattern.
@@ -90,7 +91,8 @@ class TrailSearch:
 class Grant:
     """An admin's leave for an owner to register collections of matching names.
 
-    ``pattern`` is shell-style: ``*``, ``?`` and ``[…]``, and everything else means itself.
+    ``pattern`` is shell-style: ``*``, ``?`` and ``[…]``, and everything else means itself. One
+    that names no database covers names that name none.
     """
 
     id: int
@@ -100,7 +102,10 @@ class Grant:
     granted_at: datetime
 
     def covers(self, name: str) -> bool:
-        return fnmatchcase(name, self.pattern)
+        (database, bare), (of_database, of_name) = apart(name), apart(self.pattern)
+        return bool(database) == bool(of_database) and (
+            fnmatchcase(database, of_database) and fnmatchcase(bare, of_name)
+        )
 
 
 def check_name(of_what: str, name: str) -> None:

@@ -28,6 +28,8 @@ class Agreed:
     vector_lengths: VectorLengths = VectorLengths.REFUSE
     #: That the target's roles are meant, whatever is known of its model.
     unusual_roles: bool = False
+    #: The field by whose values what is found is also told and judged.
+    slice_by: str | None = None
     #: It goes back to vectors that were judged when the bot left them: nothing of what is
     #: left now may keep it from that.
     way_back: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +10,6 @@ from migrations.model.config import EmbeddingRef, Manner
 from migrations.model.errors import NotAllowed
 from migrations.model.proofs import Proof
 from migrations.model.texts import Recipe
-
-#: What Milvus takes for the name of a collection or of an alias; milvus-lite takes more.
-MILVUS_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 class Role(StrEnum):
@@ -39,18 +35,6 @@ class Caller:
         """Raises NotAllowed."""
         if self.role is not Role.ADMIN:
             raise NotAllowed
-
-
-def located(collection: str, default_database: str) -> tuple[str, str]:
-    """The Milvus database of a collection, "" for the default one, and its name there.
-
-    A name may say its database, as in "team.docs"; milvus-lite, which has none, takes names with
-    other characters.
-    """
-    database, _, name = collection.rpartition(".")
-    if MILVUS_NAME.fullmatch(database) and MILVUS_NAME.fullmatch(name):
-        return database, name
-    return default_database, collection
 
 
 @dataclass(frozen=True)

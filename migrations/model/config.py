@@ -230,6 +230,8 @@ class MigrationConfig(BaseModel):
     gates: Mapping[str, float] = Field(default_factory=dict)
     #: Why some of them are lower.
     gates_reason: str | None = None
+    #: The field by whose values verification looks at parts of the collection; None: at none.
+    slice_by: str | None = None
     #: Whether it waits before the switch until somebody says so.
     postpone: bool = False
     #: Whether it is taken back by itself when canaries find less than its gates want.

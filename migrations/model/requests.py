@@ -128,6 +128,7 @@ class StartRequest(HowEmbedded):
     #: the reason.
     gates: Mapping[str, float] = field(default_factory=dict)
     gates_reason: str | None = None
+    slice_by: str | None = None
     postpone: bool = False
     rollback_on_breach: bool = False
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from migrations.model.collection_names import shortened
 from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode
 from migrations.model.proofs import Proof
 from migrations.model.states import Kind, Phase, Status
@@ -244,4 +245,4 @@ class OutboxMessage:
 
 def target_name(alias: str, generation: int, migration_id: UUID) -> str:
     """``<alias>__g<generation>_<first 8 of the migration id>``, within Milvus' 255 characters."""
-    return f"{alias[:200]}__g{generation}_{migration_id.hex[:8]}"
+    return f"{shortened(alias, 200)}__g{generation}_{migration_id.hex[:8]}"

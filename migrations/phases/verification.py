@@ -13,6 +13,7 @@ from migrations.proof.retrieval import judge_retrieval
 from migrations.proof.right_vectors import judge_vectors, sample_chunks
 from migrations.proof.same_content import compare_content, judge_content
 from migrations.proof.same_schema import judge_schema
+from migrations.proof.slices import judge_slices
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, flush_meanwhile
 from migrations.target.ready import judge_ready, make_target_readable
@@ -40,12 +41,19 @@ def execute(run: Run) -> Verified:
         wait_for_flush()  # only what is flushed is going to be in the index
     run.patiently(lambda: judge_ready(run, report))
     run.patiently(lambda: judge_schema(run, report))
-    sample = run.patiently(lambda: sample_chunks(run, found.sample.keys, found.as_of))
-    again = judge_vectors(run, sample, report)
+    at_random = set(found.sample.keys)
+    keys = [*found.sample.keys, *found.keys_of_slices]
+    sample = run.patiently(lambda: sample_chunks(run, keys, found.as_of))
+    again = judge_vectors(run, sample, at_random, report)
     pairs = run.patiently(lambda: ask_with_stored(run, sample, found.as_of))
-    judge_neighbourhoods(run, pairs, found.source.chunks, report)
-    run.patiently(lambda: judge_retrieval(run, sample, pairs, again, found.as_of, report))
-    judge_parts(run, sample, found.source.chunks, found.as_of, report)
+    chosen = [pair for pair in pairs if pair.key in at_random]
+    judge_neighbourhoods(run, chosen, found.source.chunks, report)
+    answered = run.patiently(
+        lambda: judge_retrieval(run, sample, pairs, again, at_random, found.as_of, report)
+    )
+    judge_slices(run, found.slices, sample, pairs, answered, report)
+    of_all = [chunk for chunk in sample if chunk.key in at_random]
+    judge_parts(run, of_all, found.source.chunks, found.as_of, report)
     judge_golden(run, found.as_of, report)
     wait_for_flush()
     run.patiently(lambda: judge_content(run, found, report))

@@ -23,12 +23,14 @@ def judge_share(
     message: str,
     *,
     of: float = 1.0,
+    among: str | None = None,
     **details: Any,
 ) -> None:
     """Add a check that passes where ``found`` is at least the gate's share of ``of``.
 
     On a way back it only warns: the bot has answered from there before, and whoever wants
-    to go back has judged already.
+    to go back has judged already. ``among`` names the part of the rows that it is about, so
+    that accepting it of one is not accepting it of another.
     """
     least = gates_of(run).least(gate) * of
     report.add(
@@ -36,7 +38,7 @@ def judge_share(
         found >= least,
         f"{message} At least {least:.3f} is wanted.",
         severity="warning" if run.migration.target_is_kept else GATE,
-        gate=gate,
+        gate=gate if among is None else f"{gate} among {among}",
         found=round(found, 4),
         least=round(least, 4),
         **details,

@@ -37,7 +37,7 @@ def judge_neighbourhoods(run: Run, pairs: Sequence[Pair], rows: int, report: Rep
     if chance > MOST_OF_ALL:
         _not_judged(report, f"Of {rows} rows each is near every other.", rows=rows)
         return
-    shares = [_overlap(p, k) for p in pairs if p.new and not _has_a_double(p)]
+    shares = overlaps(pairs, k)
     left_out = len(pairs) - len(shares)
     if len(shares) < FEWEST:
         told = f"Only {len(shares)} sampled rows have a vector of their own."
@@ -91,6 +91,11 @@ def _distinct(vectors: Sequence[Vector]) -> float:
 
 def _not_judged(report: Report, why: str, **details: Any) -> None:
     report.add("neighbourhoods", True, f"Neighbourhoods were not compared. {why}", **details)
+
+
+def overlaps(pairs: Sequence[Pair], k: int) -> list[float]:
+    """Of each row that has a vector of its own, the share of its neighbours that is the same."""
+    return [_overlap(pair, k) for pair in pairs if pair.new and not _has_a_double(pair)]
 
 
 def _overlap(pair: Pair, k: int) -> float:

@@ -32,6 +32,7 @@ def not_compared(checks: Sequence[Check]) -> list[str]:
         *(_told(found, "parts_of_texts", "questions")),
         *(_golden(_details(found, "golden_queries"))),
         *_texts(_details(found, "retrieval")),
+        *_slices(_details(found, "slices")),
         "What the application makes of results: its filters, thresholds, rerankers and prompts.",
     ]
 
@@ -44,11 +45,12 @@ def _vectors(vectors: Mapping[str, Any], content: Mapping[str, Any]) -> list[str
     sampled, rows = vectors.get("sampled"), content.get("rows")
     if sampled is None or rows is None or sampled >= rows:
         return []
-    share = 1 - (1 - 0.01) ** sampled
+    chosen = vectors.get("at_random", sampled)
+    share = 1 - (1 - 0.01) ** chosen
     told = (
         f"The vectors of {rows - sampled} of {rows} rows, which are not in the sample: a fault of "
         f"one row in a hundred is found with a probability of {share:.0%}, of two rows of all "
-        f"with {2 * sampled / rows:.1%}."
+        f"with {2 * chosen / rows:.1%}."
     )
     return [told]
 
@@ -63,6 +65,21 @@ def _golden(details: Mapping[str, Any]) -> list[str]:
     if details.get("queries"):
         return []
     return ["Questions of users: the bot has no golden queries that both sides were asked."]
+
+
+def _slices(details: Mapping[str, Any]) -> list[str]:
+    if not details:
+        return ["Parts of the collection by themselves: no field was named by which to slice it."]
+    small = [
+        one
+        for one in details["slices"]
+        if (one["neighbourhoods"], one["recall_after"]) == (None, None)
+    ]
+    if not small:
+        return []
+    rows = sum(one["rows"] for one in small)
+    told = f"{len(small)} slices by the field {details['field']!r}, of {rows} rows, by themselves: "
+    return [f"{told}too few of their rows can be compared."]
 
 
 def _texts(retrieval: Mapping[str, Any]) -> list[str]:

@@ -37,6 +37,7 @@ from migrations.proof.lengths import LENGTHS_SAMPLE, minds_lengths, report_lengt
 from migrations.proof.old_model import examine_vectors, leave_unasked
 from migrations.proof.reservoir import Reservoir
 from migrations.proof.role_check import report_roles
+from migrations.proof.slices import Slices, report_slices
 from migrations.proof.target_schema import MadeAs, try_target, warn_of_replicas
 
 #: Chunks embedded again to see whether the old model reproduces the stored vectors.
@@ -269,10 +270,14 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
     content = Content()
     duplicates: list[Key] = []
     limit = room_for_text(exam.services.embedders, exam.target, exam.target.document_role)
+    by = exam.agreed.slice_by
+    slices = Slices(by) if by is not None else None
     for page in exam.services.vectors.scan(schema, as_of=exam.now):
         content += content_of(page)
         duplicates += [chunk.key for chunk in page if chunk.rows > 1]
         for chunk in page:
+            if slices is not None:
+                slices.add(chunk)
             text = exam.bot.recipe.text_of(chunk.fields)
             if not text:
                 empty += 1
@@ -296,6 +301,7 @@ def _check_texts(exam: Examination, schema: CollectionSchema) -> None:
         content_digest=content.hex,
     )
     report_duplicates(exam.report, duplicates, exam.agreed.duplicate_keys)
+    report_slices(slices, content.chunks, exam.agreed, exam.report)
     if too_long and exam.agreed.over_long is not OverLong.REFUSE:
         _warn_of_shortened(exam, too_long, limit)
 

@@ -8,7 +8,7 @@ search as TREC used it; it needs no labels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ DISTINCT_ENOUGH = 0.5
 
 
 @dataclass(frozen=True)
-class _Answered:
+class Answered:
     """A chunk that both collections were asked for."""
 
     key: Key
@@ -49,26 +49,48 @@ def judge_retrieval(
     sample: Sequence[Chunk],
     pairs: Sequence[Pair],
     again: Mapping[Key, Vector],
+    at_random: Collection[Key],
     as_of: Moment,
     report: Report,
-) -> None:
+) -> list[Answered]:
     """Ask the new one for the sampled chunks by their own text, and compare the answers.
 
     The old one was asked with the vectors that it holds of them, unless its model wants
-    questions otherwise than documents.
+    questions otherwise than documents. Those of ``at_random`` speak for the whole collection.
+
+    Returns:
+        All that have a text of their own.
     """
     if not sample:
         report.add("retrieval", True, "The collection is empty; there is nothing to ask it.")
-        return
-    k = run.services.settings.recall_at
-    answered = _asked(run, sample, pairs, again, k, as_of)
+        return []
+    answered = _asked(run, sample, pairs, again, run.services.settings.recall_at, as_of)
     texts = Counter(one.text for one in answered)
     recipe = run.bot.recipe
-    asked = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(recipe)]
+    own = [one for one in answered if texts[one.text] == 1 and not one.has_a_double(recipe)]
+    _judge(
+        run,
+        sum(chunk.key in at_random for chunk in sample),
+        [one for one in answered if one.key in at_random],
+        [one for one in own if one.key in at_random],
+        report,
+    )
+    return own
+
+
+def _judge(
+    run: Run,
+    sampled: int,
+    answered: Sequence[Answered],
+    asked: Sequence[Answered],
+    report: Report,
+) -> None:
+    """``asked`` are those of ``answered`` that have a text of their own."""
+    k = run.services.settings.recall_at
     left_out = len(answered) - len(asked)
-    distinct = len(texts) / len(answered) if answered else 1.0
+    distinct = len({one.text for one in answered}) / len(answered) if answered else 1.0
     if not asked:
-        _report_nothing_asked(run, len(sample), distinct, report)
+        _report_nothing_asked(run, sampled, distinct, report)
         return
     if len(asked) < DISTINCT_ENOUGH * len(answered):
         report.add(
@@ -127,7 +149,7 @@ def _asked(
     again: Mapping[Key, Vector],
     k: int,
     as_of: Moment,
-) -> list[_Answered]:
+) -> list[Answered]:
     """The sampled chunks that both hold and whose text has a vector, with the answers."""
     wanted = [pair for pair in pairs if pair.key in again]
     if not wanted:
@@ -146,12 +168,12 @@ def _asked(
         old_hits = ask(run, run.source, np.stack([old[pair.key] for pair in both]), k, as_of)
     new_hits = ask(run, run.target, np.stack([new[pair.key] for pair in both]), k, as_of)
     return [
-        _Answered(pair.key, texts[pair.key], before, after)
+        Answered(pair.key, texts[pair.key], before, after)
         for pair, before, after in zip(both, old_hits, new_hits, strict=True)
     ]
 
 
-def _overlap(asked: Sequence[_Answered]) -> float:
+def _overlap(asked: Sequence[Answered]) -> float:
     """Mean share of the old results that the new ones contain too."""
     shares = [
         len({hit.key for hit in one.old} & {hit.key for hit in one.new}) / len(one.old)

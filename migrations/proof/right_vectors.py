@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -48,8 +48,12 @@ def sample_chunks(run: Run, keys: Sequence[Key], as_of: Moment) -> list[Chunk]:
     return [chunk for chunk in found if is_of_known_text(chunk)]
 
 
-def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key, Vector]:
+def judge_vectors(
+    run: Run, sample: Sequence[Chunk], at_random: Collection[Key], report: Report
+) -> dict[Key, Vector]:
     """Stored vectors are finite, non-zero, of the right dimension, and of their own text.
+
+    Those of ``at_random`` were chosen from all, the others because they are of a slice.
 
     Returns:
         The vectors of the texts by the target's model, for the questions of
@@ -71,6 +75,7 @@ def judge_vectors(run: Run, sample: Sequence[Chunk], report: Report) -> dict[Key
         if well_formed
         else f"Sampled vectors are not all finite, non-zero and of {dimension} dimensions.",
         sampled=len(sample),
+        at_random=sum(chunk.key in at_random for chunk in sample),
     )
     kept = run.migration.target_is_kept
     if not kept:

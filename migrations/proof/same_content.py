@@ -17,6 +17,7 @@ from migrations.model.report import Report
 from migrations.ports.vector_store import Moment
 from migrations.proof.duplicate_keys import report_duplicates
 from migrations.proof.right_vectors import KeySample
+from migrations.proof.slices import Slices
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, is_written_to
 
@@ -131,7 +132,10 @@ def _report(report: Report, found: Findings, counted: int) -> None:
 def _look(run: Run, before: Differing | None = None) -> Findings:
     permitted = run.services.store.count_failed_chunks(run.migration.id)
     is_keyed = run.target.keyed_as is not None
-    found = Findings(permitted, KeySample(run), run.services.vectors.moment(), before, is_keyed)
+    by = run.migration.config.slice_by
+    slices = Slices(by, run.migration.id.int) if by is not None else None
+    now = run.services.vectors.moment()
+    found = Findings(permitted, KeySample(run), now, before, is_keyed, slices)
     parts = 0
     for number, difference in enumerate(differences(run, as_of=found.as_of)):
         run.must_go_on()
@@ -150,6 +154,7 @@ class Findings:
     ``before``: what differed at the last look; differences that were not there or not
     the same then were written meanwhile and are no fault.
     ``is_keyed``: whether Milvus gives the keys, see :mod:`migrations.copying.keyed`.
+    ``slices``: what counts rows by a field's value, where that was asked for.
     ``differing``: what to give the next look as that.
     """
 
@@ -160,9 +165,11 @@ class Findings:
         as_of: Moment,
         before: Differing | None = None,
         is_keyed: bool = False,
+        slices: Slices | None = None,
     ) -> None:
         self.permitted = permitted
         self.sample = sample
+        self.slices = slices
         self.as_of = as_of
         self.missing = self.changed = self.extra = 0
         self.in_target = self.written_meanwhile = 0
@@ -180,6 +187,8 @@ class Findings:
         self.source += difference.source
         for chunk in difference.page:
             self.sample.add(chunk.key)
+            if self.slices is not None:
+                self.slices.add(chunk)
         several = [chunk.key for chunk in difference.page if chunk.rows > 1]
         self.duplicates += several
         one_of_several = set(several)
@@ -203,6 +212,11 @@ class Findings:
         self.written_meanwhile += len(differing) - len(faults)
         self.examples = (self.examples + [str(key) for key in faults])[:10]
         return len(faults)
+
+    @property
+    def keys_of_slices(self) -> list[Key]:
+        """What is looked at beside the sample."""
+        return self.slices.keys_beside(self.sample.keys) if self.slices else []
 
     @property
     def same(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
+from migrations.model.collection_names import shortened
 from migrations.model.config import TargetIndex
 from migrations.model.runs import tag_of
 from migrations.process.services import Services
@@ -24,7 +25,7 @@ def scratch_name(bot: Bot) -> str:
 
     Within Milvus' 255 characters.
     """
-    return f"{bot.alias[:200]}__tried"
+    return f"{shortened(bot.alias, 200)}__tried"
 
 
 def must_be_tried(source: CollectionSchema, index: TargetIndex | None) -> bool:

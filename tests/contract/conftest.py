@@ -65,12 +65,12 @@ def on_standalone(
 def on_standalone_named(
     milvus_standalone_server: MilvusStandaloneServer,
 ) -> Iterator[vector_store_world.World]:
-    """In a database of a name, where Milvus 2.3.5 answers some questions otherwise."""
+    """In a database that the names say, where Milvus 2.3.5 answers some questions otherwise."""
     yield from _supplied(vector_store_world.world_at(milvus_standalone_server.url, "our_own"))
 
 
 def _supplied(world: vector_store_world.World) -> Iterator[vector_store_world.World]:
     assert world.client is not None
-    world.supply = vector_store_world.Supply(world.store, world.client)
+    world.supply = vector_store_world.Supply(world.store, world.client, world.database)
     yield world
     world.supply.close()

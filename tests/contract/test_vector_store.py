@@ -62,7 +62,7 @@ ON_A_COLLECTION: dict[str, Callable[[VectorStore, CollectionSchema], Any]] = {
     "release": lambda s, c: s.release(c.name),
     "flush": lambda s, c: s.flush(c.name),
     "index_state": lambda s, c: s.index_state(c.name),
-    "point_alias": lambda s, c: s.point_alias("nobody", c.name),
+    "point_alias": lambda s, c: s.point_alias(f"{c.name}_by", c.name),
     "aliases_of": lambda s, c: s.aliases_of(c.name),
     "count": lambda s, c: s.count(c.name),
     "scan_keys": lambda s, c: list(s.scan_keys(c)),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import numpy as np
@@ -16,6 +16,7 @@ from pymilvus import DataType, MilvusClient
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.model.collection_names import apart, qualified
 from migrations.ports.vector_store import VectorStore
 from tests.fakes.vector_store import FakeVectorStore
 
@@ -64,8 +65,8 @@ class Supply:
     Milvus takes seconds for one, and no longer for several at once.
     """
 
-    def __init__(self, store: VectorStore, client: MilvusClient) -> None:
-        self._store, self._client = store, client
+    def __init__(self, store: VectorStore, client: MilvusClient, database: str = "") -> None:
+        self._store, self._client, self._database = store, client, database
         self._threads = ThreadPoolExecutor(8)
         self._ready: dict[bool, deque[Future[str]]] = {True: deque(), False: deque()}
         self._dropped: list[Future[None]] = []
@@ -77,7 +78,7 @@ class Supply:
         return ready.popleft().result()
 
     def _make(self, strings: bool) -> str:
-        name = f"c_{uuid4().hex[:12]}"
+        name = qualified(f"c_{uuid4().hex[:12]}", self._database)
         make_collection(self._client, name, strings)
         return name
 
@@ -107,10 +108,12 @@ class World:
     #: Only where making a collection takes long.
     supply: Supply | None = None
     made: list[str] = field(default_factory=list)
+    #: In which all of it is; "" for the one of the store.
+    database: str = ""
 
     def name(self) -> str:
         """A collection or alias name of this test's own, dropped after it."""
-        self.made.append(f"c_{uuid4().hex[:12]}")
+        self.made.append(qualified(f"c_{uuid4().hex[:12]}", self.database))
         return self.made[-1]
 
     def collection(
@@ -208,10 +211,30 @@ def world_at(url: str, database: str = "") -> World:
     if database:
         client.create_database(database)
         client.close()
-        client = MilvusClient(
+        client = cast("MilvusClient", InDatabase(url, database))
+    return World(MilvusVectorStore(url), client, database=database)
+
+
+class InDatabase:
+    """A client in a database, for names that are qualified by it."""
+
+    def __init__(self, url: str, database: str) -> None:
+        self.database = database
+        self._client = MilvusClient(
             uri=url, db_name=database, timeout=30, dedicated=True, grpc_options=CHANNEL_OPTIONS
         )
-    return World(MilvusVectorStore(url, database=database), client)
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            named = {n: self._bare(o) if n.endswith("_name") else o for n, o in options.items()}
+            return getattr(self._client, method)(*map(self._bare, args), **named)
+
+        return call
+
+    def _bare(self, given: Any) -> Any:
+        if not isinstance(given, str) or not given.startswith(f"{self.database}."):
+            return given
+        return apart(given)[1]
 
 
 #: The fixtures that give the session's engines.

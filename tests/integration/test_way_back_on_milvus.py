@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pymilvus import MilvusClient
@@ -18,7 +19,8 @@ from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.conductor import Conductor
 from migrations.model.bots import Caller
-from migrations.model.config import EmbeddingRef
+from migrations.model.collection_names import apart, qualified
+from migrations.model.config import EmbeddingRef, TargetIndex
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import Status
@@ -27,7 +29,7 @@ from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
 from migrations.way_back.kept import drop_kept, retire
 from migrations.way_back.late_writes import sweep
-from tests.contract.vector_store_world import make_collection
+from tests.contract.vector_store_world import InDatabase, make_collection
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import World
 
@@ -39,10 +41,16 @@ class Stack:
     """A bot on real servers, and what a foreign writer does to its collections."""
 
     def __init__(
-        self, database_url: str, uri: str, name: str, drop_originals: bool = True, **settings: Any
+        self,
+        database_url: str,
+        uri: str,
+        name: str,
+        drop_originals: bool = True,
+        database: str = "",
+        **settings: Any,
     ) -> None:
-        self.source, self.alias = name, f"{name}_live"
-        self.client = MilvusClient(uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)
+        self.source, self.alias = qualified(name, database), qualified(f"{name}_live", database)
+        self.uri, self.client = uri, _client(uri, database)
         self.sql = SqlMigrationStore(database_url)
         self.fakes = World(settings={"hold_hours": 24, **settings})
         self.services = replace(
@@ -56,10 +64,10 @@ class Stack:
         self.fakes.conductor = Conductor(self.services)
         self.fakes.watchdog = Watchdog(self.services)
         self.system = EmbeddingMigrationSystem(self.services)
-        make_collection(self.client, name)
-        self.write(name, SMALL, {f"k{i:03}": f"text {i}" for i in range(CHUNKS)})
-        self.client.create_alias(name, self.alias)
-        self.sql.add_grant(OWNER.owner, f"{name}*", by="ops")
+        make_collection(self.client, self.source)
+        self.write(self.source, SMALL, {f"k{i:03}": f"text {i}" for i in range(CHUNKS)})
+        self.client.create_alias(self.source, self.alias)
+        self.sql.add_grant(OWNER.owner, f"{self.source}*", by="ops")
         wish = BotRegistration("bot", self.alias, "fake", "small", drop_originals=drop_originals)
         self.system.register_bot(OWNER, wish)
 
@@ -107,10 +115,18 @@ class Stack:
     def close(self) -> None:
         self.client.drop_alias(self.alias)
         for name in self.client.list_collections():
-            if name.startswith(self.source):
+            if name.startswith(apart(self.source)[1]):
                 self.client.drop_collection(name)
         self.client.close()
         self.sql.close()
+
+
+def _client(uri: str, database: str) -> MilvusClient:
+    if not database:
+        return MilvusClient(uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)
+    with closing(MilvusClient(uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)) as client:
+        client.create_database(database)
+    return cast("MilvusClient", InDatabase(uri, database))
 
 
 def _rows(ref: EmbeddingRef, texts: dict[str, str]) -> list[dict[str, Any]]:
@@ -246,6 +262,34 @@ def test_a_cancelled_run_is_taken_over_and_pays_only_for_what_is_missing(
     assert sum(paid) <= CHUNKS + 1  # and the one that verification embeds again
     assert bot.sql.tokens_used(second.id) < 3 * before
     assert [] == bot.sql.kept_of("bot")
+
+
+# --- a database of its own ----------------------------------------------------------
+
+
+def test_a_bot_moves_and_comes_back_within_its_database_and_the_alias_follows(
+    standalone_stack: Callable[..., Stack],
+) -> None:
+    at = standalone_stack(database="sales")
+    resolved = at.services.vectors.resolve_alias
+    tried = TargetIndex(index_type="HNSW", params={"M": 16, "efConstruction": 64})
+    migration = at.complete(index=tried)
+    assert migration.target_collection == at.live == resolved(at.alias)
+    assert at.live.startswith(f"{at.alias}__g2_")
+    assert at.texts(at.source) == at.texts(at.live)
+    assert [] == at.wrongly_embedded(at.live, LARGE)
+
+    at.write(at.live, LARGE, {"fresh": "legitimate"})
+    at.write(at.source, SMALL, {"new": "a straggler"})
+    at.system.rollback(OWNER, migration.id)
+    at.fakes.settle()
+    assert at.source == at.live == resolved(at.alias)
+    texts = at.texts(at.source)
+    assert ("legitimate", "a straggler", CHUNKS + 2) == (texts["fresh"], texts["new"], len(texts))
+    assert [] == at.wrongly_embedded(at.source, SMALL)
+    with closing(MilvusClient(at.uri, dedicated=True, grpc_options=CHANNEL_OPTIONS)) as elsewhere:
+        mine = apart(at.source)[1]
+        assert not [name for name in elsewhere.list_collections() if name.startswith(mine)]
 
 
 # --- keys that stand more than once -------------------------------------------------

@@ -719,3 +719,16 @@ def test_roles_unlike_those_of_the_model_are_refused_unless_they_are_meant(
     assert "say unusual_roles true" in refused.json["detail"]
     meant = api.post(f"/bots/support/embeddings/{action}", json=wish | {"unusual_roles": True})
     assert meant.status_code in {200, 202}
+
+
+def test_a_reader_is_told_database_and_collection_apart(api: Api) -> None:
+    rows = [row_of("k", "text.", LOCAL_64)]
+    api.world.store.add_grant(ACME.owner, "sales.*", by="x")
+    api.world.vectors.seed("sales.docs", rows, LOCAL_64.dimension)
+    named = api.post("/bots", json={**BOT, "collection": "sales.docs"})
+    assert 201 == named.status_code, named.json
+    assert "sales.docs" == named.json["collection"]
+    live = api.get(f"/bots/{BOT['bot_id']}/embeddings/live").json
+    assert ("sales", "docs") == (live["database"], live["collection"])
+    unnamed = api.get("/bots/support/embeddings/live").json
+    assert ("", "support_docs") == (unnamed["database"], unnamed["collection"])

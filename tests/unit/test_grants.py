@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from devstack.provider import vector_for
 from migrations.bots.grants import Grants
+from migrations.model.access import Grant
 from migrations.model.bots import Bot, Caller
 from migrations.model.errors import CollectionNotFound, CollectionNotGranted, NameInvalid
 from migrations.model.requests import BotRegistration
@@ -40,6 +43,27 @@ def grant(world: World, *patterns: str, owner: str = KEEPER.owner) -> None:
 def test_a_granted_collection_is_registered(world: World, pattern: str) -> None:
     grant(world, pattern)
     assert KEEPER.owner == register(world).owner
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "covers"),
+    [
+        ("sales.*", "sales.docs", True),
+        ("sa*.docs", "sales.docs", True),
+        ("*.*", "sales.docs", True),
+        ("sales.docs", "sales.docs", True),
+        ("*", "sales.docs", False),
+        ("sales*", "sales.docs", False),
+        ("sales.*", "other.docs", False),
+        ("sales.*", "sales", False),
+        ("*.docs", "docs", False),
+    ],
+)
+def test_a_pattern_that_names_no_database_covers_nothing_in_others(
+    pattern: str, name: str, covers: bool
+) -> None:
+    grant = Grant(1, "keeper", pattern, "boss", datetime(2026, 11, 3, tzinfo=UTC))
+    assert covers == grant.covers(name)
 
 
 @pytest.mark.parametrize("patterns", [[], ["zoo"], ["ZOO_*"], ["zoo_apes_*"], ["apes"]])

@@ -61,7 +61,7 @@ def test_rows_are_sent_in_their_turn_however_they_are_sent(
     monkeypatch: pytest.MonkeyPatch, packed: bool
 ) -> None:
     writing = connection(monkeypatch, lite=True, timeout=0.01)
-    monkeypatch.setattr(writing, "stub", lambda: object() if packed else None)
+    monkeypatch.setattr(writing, "stub", lambda database: object() if packed else None)
     turns = [writing.turn_to_write() for _ in range(LITE_WRITERS)]
     for turn in turns:
         turn.__enter__()

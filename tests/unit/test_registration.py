@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -15,8 +16,10 @@ from migrations.model.errors import (
     InvalidConfiguration,
     UnknownProvider,
 )
-from migrations.model.requests import BotRegistration
+from migrations.model.requests import BotRegistration, StartRequest
+from migrations.model.runs import target_name
 from migrations.model.texts import FieldRecipe, TemplateRecipe
+from migrations.target.rehearsal import scratch_name
 from tests.fakes.embedders import SMALL
 from tests.fakes.world import OWNER, World
 
@@ -59,6 +62,42 @@ def test_a_physical_collection_gets_an_alias() -> None:
     assert "zoo" == world.vectors.resolve_alias("zoo_live")
 
 
+def test_names_in_another_database_are_qualified_alike() -> None:
+    world = World()
+    world.store.add_grant(OWNER.owner, "sales.*", by="boss")
+    world.vectors.seed("sales.zoo", ROWS, SMALL.dimension)
+    bot = register(world, "sales.zoo")
+    assert ("sales.zoo_live", "sales.zoo") == (bot.alias, bot.live.collection)
+    started = world.system.start_migration(OWNER, StartRequest("zoo", "fake", "large")).migration
+    assert started.target_collection.startswith("sales.zoo_live__g2_")
+    assert "sales.zoo_live__tried" == scratch_name(bot)
+
+
+@pytest.mark.parametrize(
+    ("collection", "alias", "sentence"),
+    [
+        ("sales.zoo", "animals", "state the alias 'sales.<name>'"),
+        ("sales.zoo", "other.animals", "state the alias 'sales.<name>'"),
+        ("zoo", "sales.animals", "state the alias without a database"),
+        ("sales.zoo", "sales.no-name", "cannot be made an alias"),
+    ],
+)
+def test_an_alias_in_another_database_than_its_collection_is_refused(
+    collection: str, alias: str, sentence: str
+) -> None:
+    world = World()
+    world.store.add_grant(OWNER.owner, "*.*", by="boss")
+    world.vectors.seed(collection, ROWS, SMALL.dimension)
+    with pytest.raises(InvalidConfiguration, match=sentence):
+        register(world, collection, alias=alias)
+
+
+def test_a_long_name_is_cut_and_its_database_is_not() -> None:
+    database = "d" * 220
+    name = target_name(f"{database}.{'a' * 250}", 2, UUID(int=0))
+    assert f"{database}.{'a' * 200}__g2_00000000" == name
+
+
 def test_a_collection_named_by_its_alias_keeps_it() -> None:
     bot = register(with_zoo("menagerie"), "menagerie")
     assert ("menagerie", "zoo") == (bot.alias, bot.live.collection)
@@ -75,7 +114,7 @@ def test_an_alias_of_ones_own_can_be_asked_for() -> None:
     [
         ({"alias": "live"}, "points to another collection. Choose another alias"),
         ({"alias": "source"}, "an alias needs a name of its own"),
-        ({"alias": "al/../x"}, "'al/../x' cannot be made an alias: Milvus takes up to 255"),
+        ({"alias": "al/x"}, "'al/x' cannot be made an alias: Milvus takes up to 255"),
         ({"alias": "support-bot"}, "cannot be made an alias"),
         ({"alias": "1alias"}, "no digit first. State another one as alias"),
         ({"alias": "a" * 256}, "cannot be made an alias"),

@@ -21,6 +21,10 @@ COLLECTION_NOT_FOUND = 100
 COLLECTION_NOT_LOADED = 101
 ALIAS_NOT_FOUND = 1600
 PARAMETER_REFUSED = 1100
+DATABASE_NOT_FOUND = 800
+#: By the code of milvus-lite, which is another thing's in Milvus, only the words tell.
+_NO_DATABASE_ON_LITE = 6
+_NO_SUCH_COLLECTION = frozenset({COLLECTION_NOT_FOUND, DATABASE_NOT_FOUND})
 #: milvus-lite answers 100 for an alias too, Milvus 1600.
 NO_SUCH_ALIAS = frozenset({COLLECTION_NOT_FOUND, ALIAS_NOT_FOUND})
 
@@ -72,12 +76,13 @@ def code_of(error: BaseException | None) -> object:
 def translate(error: Exception, action: str, collection: str) -> ReembedError:
     """The domain's error for what pymilvus raised; the caller keeps the cause."""
     said = f"{action} on '{collection}'" if collection else action
-    if code_of(error) == COLLECTION_NOT_FOUND or _is_no_name(error, action):
+    code = code_of(error)
+    if code in _NO_SUCH_COLLECTION or _is_no_name(error, action) or _is_no_database(error):
         return CollectionNotFound(
             f"Milvus has no collection or alias '{collection}'; check its spelling.",
             collection=collection,
         )
-    if code_of(error) == COLLECTION_NOT_LOADED:
+    if code == COLLECTION_NOT_LOADED:
         return CollectionNotLoaded(
             f"The collection '{collection}' is not loaded; load it in Milvus.",
             collection=collection,
@@ -93,6 +98,10 @@ def _is_no_name(error: Exception, action: str) -> bool:
     """Looked for under a name that none can have, which milvus-lite answers like any other."""
     is_refused = code_of(error) == PARAMETER_REFUSED
     return is_refused and action == "describe_collection" and _NO_NAME in _words(error)
+
+
+def _is_no_database(error: Exception) -> bool:
+    return code_of(error) == _NO_DATABASE_ON_LITE and _words(error).startswith("database ")
 
 
 def _passes(error: Exception) -> bool:

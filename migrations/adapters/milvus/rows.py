@@ -18,6 +18,7 @@ import orjson
 
 from migrations.adapters.milvus import carried
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.model.collection_names import apart
 from migrations.model.errors import DimensionMismatch, VectorStoreRefused
 
 try:
@@ -193,7 +194,7 @@ def packed_request(
     if schema.description["enable_dynamic_field"]:
         columns.append(_dynamic_column({field["name"] for field in declared}, rows))
     request = milvus_pb2.InsertRequest if insert else milvus_pb2.UpsertRequest
-    return request(collection_name=schema.name, num_rows=len(rows), fields_data=columns)
+    return request(collection_name=apart(schema.name)[1], num_rows=len(rows), fields_data=columns)
 
 
 def _complete(schema: CollectionSchema, chunks: Sequence[Chunk]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from migrations.model.chunks import (
     Vectors,
     once_each,
 )
+from migrations.model.collection_names import database_of, qualified
 from migrations.model.errors import (
     AnswerTooLarge,
     CollectionNotFound,
@@ -75,7 +76,10 @@ class MilvusVectorStore:
         return str(self._call("get_server_version"))
 
     def exists(self, collection: str) -> bool:
-        return bool(self._call("has_collection", collection))
+        try:
+            return bool(self._call("has_collection", collection))
+        except CollectionNotFound:  # nor its database
+            return False
 
     def describe(self, collection: str, vector_field: str = "") -> CollectionSchema:
         described = self._described(collection)
@@ -83,8 +87,12 @@ class MilvusVectorStore:
         return collection_schema(described, indexes, vector_field)
 
     def _described(self, collection: str) -> Mapping[str, Any]:
-        described: Mapping[str, Any] = self._call("describe_collection", collection)
-        return described
+        """With names as the domain has them, those of the collection and of its aliases."""
+        described = dict(self._call("describe_collection", collection))
+        database = database_of(collection)
+        described["collection_name"] = qualified(described["collection_name"], database)
+        aliases = described.get("aliases") or ()
+        return {**described, "aliases": [qualified(str(alias), database) for alias in aliases]}
 
     def _indexes(self, collection: str) -> list[Mapping[str, Any]]:
         names = self._call("list_indexes", collection)
@@ -274,10 +282,12 @@ class MilvusVectorStore:
     def aliases_of(self, collection: str) -> list[str]:
         # list_aliases of Milvus 2.3.5 looks in the default database, whichever is ours;
         # describe_collection of milvus-lite 3.2.2 tells none anywhere.
-        answer = self._described(collection)
-        if self._connection.is_milvus_lite():
-            answer = self._call("list_aliases", collection)
-        return sorted(map(str, answer["aliases"]))
+        described = self._described(collection)
+        if not self._connection.is_milvus_lite():
+            return sorted(described["aliases"])
+        database = database_of(collection)
+        told = self._call("list_aliases", collection)["aliases"]
+        return sorted(qualified(str(alias), database) for alias in told)
 
     # --- reading ----------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from migrations.adapters.milvus import filters, rows
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.faults import translated
 from migrations.model.chunks import Chunk, CollectionSchema, Key, Vectors
+from migrations.model.collection_names import database_of
 from migrations.model.errors import VectorStoreRefused
 
 #: Milvus takes 64 MiB per message by default; rows are sent in halves above this.
@@ -63,7 +64,7 @@ def _write(
     if not chunks:
         return []
     checked = rows.check_rows(schema, chunks, vectors)
-    stub = connection.stub()
+    stub = connection.stub(database_of(schema.name))
     with connection.turn_to_write():
         delete(connection, schema, deleted_first)
         if stub is None or not rows.can_pack(schema):
@@ -96,7 +97,8 @@ def _send(
         return first + _send(connection, stub, schema, chunks[half:], vectors[half:], insert=insert)
     with translated("insert" if insert else "upsert", schema.name):
         call = stub.Insert if insert else stub.Upsert
-        answer = call(request, timeout=connection.timeout_seconds, metadata=connection.metadata())
+        metadata = connection.metadata(database_of(schema.name))
+        answer = call(request, timeout=connection.timeout_seconds, metadata=metadata)
         _check(answer.status)
     return list(answer.IDs.str_id.data if schema.key_is_string else answer.IDs.int_id.data)
 
