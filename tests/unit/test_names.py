@@ -27,9 +27,9 @@ def world() -> World:
     return world
 
 
-def register(world: World, bot_id: str = "app", **more: Any) -> Bot:
+def register(world: World, bot_id: str = "app", name: str = "app", **more: Any) -> Bot:
     wish = BotRegistration(
-        bot_id, "app", SMALL.provider, SMALL.model, recipe=FieldRecipe(field="text"), **more
+        bot_id, name, SMALL.provider, SMALL.model, recipe=FieldRecipe(field="text"), **more
     )
     return world.system.register_bot(OWNER, wish)
 
@@ -49,6 +49,16 @@ def test_its_own_name_comes_back_with_the_removal_of_the_bot(world: World) -> No
     assert world.vectors.resolve_alias("app") is None
     assert {"k": "a text"} == world.texts_of("app")
     assert "app_v1" not in world.vectors.names()
+
+
+def test_a_name_is_adopted_and_given_back_within_its_database(world: World) -> None:
+    world.store.add_grant(OWNER.owner, "sales.*", by="boss")
+    world.vectors.seed("sales.app", [row_of("k", "sold", SMALL)], SMALL.dimension)
+    bot = register(world, name="sales.app", adopt_name=True)
+    assert ("sales.app", "sales.app_v1") == (bot.alias, bot.live.collection)
+    assert world.vectors.resolve_alias("app") is None
+    world.system.remove_bot(OWNER, "app", with_name=True)
+    assert ("sold", "a text") == tuple(world.texts_of(n)["k"] for n in ("sales.app", "app"))
 
 
 def test_a_taken_name_is_refused_before_anything_is_touched(world: World) -> None:
