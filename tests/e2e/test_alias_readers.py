@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-import tiktoken
-from bpe_openai import get_encoding
+from collections.abc import Iterator
 
+import pytest
+
+from tests.harness.alias_readers import as_applications_are
 from tests.harness.world import World
 from tests.scenarios import alias_readers
 
 
-@pytest.fixture
-def vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What LangChain would fetch over the network at its first question."""
-    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+@pytest.fixture(autouse=True)
+def applications() -> Iterator[None]:
+    with as_applications_are():
+        yield
 
 
-@pytest.mark.usefixtures("vocabulary")
 def test_applications_that_know_the_alias_alone_never_notice(world: World) -> None:
     _, readers = alias_readers.never_notice(world, switches=2, rollbacks=1)
     readers.assert_all_right()

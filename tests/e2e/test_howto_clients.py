@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import tiktoken
-from bpe_openai import get_encoding
 
-from devstack.stack import PROJECT
+from tests.harness import howto
+from tests.harness.alias_readers import as_applications_are
 from tests.harness.bots import BotHandle
 from tests.harness.world import LARGE, World
 
-PAGE = (PROJECT / "docs" / "howto" / "clients.md").read_text()
-#: {heading: code}
-APPLICATIONS = dict(re.findall(r"^## ([^\n]+)\n[^#]*?```python\n(.*?)```", PAGE, re.DOTALL | re.M))
+APPLICATIONS = howto.pieces("clients.md")
 
 
 @pytest.fixture(autouse=True)
-def vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What LangChain would fetch over the network at its first question."""
-    monkeypatch.setattr(tiktoken, "get_encoding", get_encoding)
+def applications() -> Iterator[None]:
+    with as_applications_are():
+        yield
 
 
 def application(world: World, bot: BotHandle, code: str) -> Any:
@@ -32,12 +28,7 @@ def application(world: World, bot: BotHandle, code: str) -> Any:
         "reembed_…": world.owner_token,
         '"docs"': f'"{bot.alias}"',
     }
-    for theirs, mine in ours.items():
-        assert theirs in code
-        code = code.replace(theirs, mine)
-    module = ModuleType("application")
-    exec(code, vars(module))  # noqa: S102  # our own page
-    return module
+    return howto.run(howto.addressed(code, ours))
 
 
 def test_the_applications_of_the_page_find_their_chunk_before_and_after(world: World) -> None:

@@ -1,5 +1,7 @@
 """Applications that know a bot's alias alone: they embed by it and search Milvus by it.
 
+LlamaIndex, whose vector store finds no alias, knows the bot's id and searches through us.
+
 Each asks for known chunks by their own text, as its library comes, again and again. An answer
 is right when it is the chunk that was asked for; any other is of a vector and a collection
 that do not belong together, where the stub's models find nothing alike.
@@ -8,20 +10,45 @@ that do not belong together, where the stub's models find nothing alike.
 from __future__ import annotations
 
 import base64
+import gc
+import json
+import subprocess
 import threading
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import openai
+import pytest
+import tiktoken
+from bpe_openai import get_encoding
+from haystack.components.embedders import OpenAITextEmbedder
+from haystack.utils import Secret
 from langchain_milvus import Milvus
 from langchain_openai import OpenAIEmbeddings
+from milvus_haystack import MilvusDocumentStore, MilvusEmbeddingRetriever
 
+from tests.applications.packages import THEIRS
+from tests.harness import howto
 from tests.harness.rows import TIMEOUT_SECONDS, connect
+
+
+@contextmanager
+def as_applications_are() -> Iterator[None]:
+    """For their libraries: no network for the vocabulary, and no word of connections left open."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(tiktoken, "get_encoding", get_encoding)
+        yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
 
 #: From a question to the key of the chunk that was found.
 Ask = Callable[[str], str | None]
@@ -84,6 +111,64 @@ def langchain(address: Address, keys_of: Mapping[str, str]) -> Ask:
         return keys_of.get(found[0].page_content) if found else None
 
     return ask
+
+
+def haystack(address: Address, keys_of: Mapping[str, str]) -> Ask:
+    """A Haystack application; texts are its default."""
+    embedder = OpenAITextEmbedder(
+        api_key=Secret.from_token(address.token),
+        api_base_url=address.base_url,
+        model=address.alias,
+        max_retries=address.max_retries,
+    )
+    retriever = MilvusEmbeddingRetriever(
+        MilvusDocumentStore(
+            collection_name=address.alias,
+            connection_args={"uri": address.milvus_url},
+            primary_field="id",
+            text_field="text",
+            vector_field="vector",
+        ),
+        top_k=1,
+    )
+
+    def ask(text: str) -> str | None:
+        found = retriever.run(embedder.run(text)["embedding"])["documents"]
+        return keys_of.get(found[0].content) if found else None
+
+    return ask
+
+
+#: After the how-to's piece of code: one question a line, one answer a line.
+_ANSWERS = """
+import json, sys
+
+for line in sys.stdin:
+    found = retriever.retrieve(json.loads(line))
+    print(json.dumps(found[0].text if found else None), flush=True)
+"""
+
+
+@contextmanager
+def llamaindex(bot_url: str, token: str, keys_of: Mapping[str, str]) -> Iterator[Ask]:
+    """A LlamaIndex application, which searches through us, in its own environment."""
+    addresses = {"http://127.0.0.1:8000/bots/docs": bot_url, "reembed_…": token}
+    code = howto.addressed(howto.pieces("searching.md")["From LlamaIndex"], addresses)
+    with subprocess.Popen(
+        [THEIRS, "-c", code + _ANSWERS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        questions, answers = process.stdin, process.stdout
+
+        def ask(text: str) -> str | None:
+            print(json.dumps(text), file=questions, flush=True)
+            answer = answers.readline()
+            assert answer, "the application has ended"
+            return keys_of.get(json.loads(answer))
+
+        yield ask
+        questions.close()
 
 
 @dataclass

@@ -12,10 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import tiktoken
-from bpe_openai import get_encoding
-
 from devstack.stack import PROJECT
+from tests.harness.alias_readers import as_applications_are
 from tests.harness.ground import Ground, ground_on, own_stack
 from tests.scenarios import alias_readers
 
@@ -25,10 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     base = (wish.folder or PROJECT / "build" / "tmp").resolve()
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="readers-", dir=base))
-    # It would be fetched over the network at LangChain's first question.
-    tiktoken.get_encoding = get_encoding  # type: ignore[assignment]
     settings = {} if wish.drain is None else {"REEMBED_ALIAS_DRAIN_SECONDS": str(wish.drain)}
     with (
+        as_applications_are(),
         own_stack(folder / "servers", standalone=wish.standalone) as stack,
         ground_on(stack, folder / "world", Ground, settings=settings) as ground,
     ):

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from itertools import cycle, islice
 
-from tests.harness.alias_readers import Address, AliasReaders, langchain, plain
-from tests.harness.ground import Ground
-from tests.harness.world import LARGE, OTHER, SMALL
+from tests.harness.alias_readers import (
+    Address,
+    AliasReaders,
+    haystack,
+    langchain,
+    llamaindex,
+    plain,
+)
+from tests.harness.world import LARGE, OTHER, SMALL, World
 from tests.scenarios.judging import RESUME_SECONDS, seeded
 
 CHUNKS = 60
 
 
 def never_notice(
-    ground: Ground, switches: int, rollbacks: int, *, max_retries: int = 2
+    ground: World, switches: int, rollbacks: int, *, max_retries: int = 2
 ) -> tuple[str, AliasReaders]:
     """Every answer is the chunk that was asked for, however often the model changes.
 
@@ -30,9 +36,13 @@ def never_notice(
         "openai, float": plain(address, "float"),
         "openai, base64": plain(address, "base64"),
         "langchain": langchain(address, keys_of),
+        "haystack": haystack(address, keys_of),
     }
     every = switches // rollbacks if rollbacks else switches + 1
-    with AliasReaders(asks, texts) as readers:
+    with (
+        llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.owner_token, keys_of) as asked,
+        AliasReaders({**asks, "llamaindex": asked}, texts) as readers,
+    ):
         for number, target in enumerate(islice(cycle([OTHER, LARGE, SMALL]), switches), 1):
             if target == bot.pair()[1]:
                 target = LARGE if target != LARGE else OTHER
@@ -41,7 +51,8 @@ def never_notice(
             if number % every == 0:
                 run.roll_back().ends("completed", RESUME_SECONDS)
     told = ", ".join(
-        f"{name} {readers.answered[name]} (longest {readers.longest[name]:.2f} s)" for name in asks
+        f"{name} {readers.answered[name]} (longest {readers.longest[name]:.2f} s)"
+        for name in readers.asks
     )
     counts = f"failed {len(readers.failed)}, wrong {len(readers.wrong)}"
     return f"{switches} switches, {rollbacks} rollbacks: {told}; {counts}", readers
