@@ -56,6 +56,20 @@ def threshold_by(settings: Settings, echoes: Sequence[float] = ()) -> float:
     return round(max(settings.same_vector_floor, alike - settings.same_vector_margin), 4)
 
 
+def threshold_of_made(settings: Settings, echoes: Sequence[float]) -> float:
+    """As :func:`threshold_by`, where not one of many vectors may be below it by chance.
+
+    Of hundreds of answers some are less alike than the least alike of a few: by as much again
+    as those are spread, twice. What is wrong in vectors of a run's own making (another text's,
+    another role's) is farther off than the floor.
+    """
+    if not len(echoes):
+        return threshold_by(settings)
+    least = min(echoes)
+    below = least - 2 * (float(np.median(echoes)) - least) - settings.same_vector_margin
+    return round(max(settings.same_vector_floor, below), 4)
+
+
 def as_before(share: float) -> float:
     """The share of strangers that is too many where, before, ``share`` of them were found."""
     return max(MOST, share + _MUCH_MORE)

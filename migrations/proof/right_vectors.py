@@ -23,6 +23,7 @@ from migrations.proof.fidelity import (
     judge,
     judgeable,
     threshold_by,
+    threshold_of_made,
 )
 from migrations.proof.lengths import minds_lengths, report_lengths
 from migrations.proof.reservoir import Reservoir
@@ -113,7 +114,7 @@ def _judge_made(run: Run, chunks: Sequence[Chunk], again: Mapping[Key, Vector]) 
     answers = {run.text_of(c): again[c.key] for c in chunks if c.key in again}
     target = run.migration.config.target
     echoes, _ = echoes_of(run, target, answers, "verification", insist=True)
-    least = threshold_by(run.services.settings, echoes)
+    least = threshold_of_made(run.services.settings, echoes)
     return replace(verdict, threshold=least, echoes=echoes)
 
 

@@ -416,6 +416,7 @@ def _settings(changes: Mapping[str, Any]) -> Settings:
             "milvus_uri": "http://nowhere",
             "wave_size": 2,
             "compare_concurrency": 1,  # or a seeded history could not be replayed
+            "alias_drain_seconds": 0,  # phases take as long as a test lets them
             "hold_hours": 0,  # what is undone is gone, unless a test is about holding
             "_env_file": None,
             **changes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def model_of(world: World, *texts: str) -> str:
     return given.embedding.model
 
 
-def switched_without_alias() -> World:
+def switched_without_alias(**settings: Any) -> World:
     """A run has switched, and its worker died before it touched the alias."""
-    world = World()
+    world = World(settings=settings)
     world.start_at(Phase.FINALIZATION)
     with world.at("finalization.after_switch", kill):
         world.work(world.pending().pop())
@@ -76,12 +77,12 @@ def test_while_the_alias_is_moved_nobody_is_given_a_vector() -> None:
 
 
 def test_the_alias_stays_for_the_drain_once_nobody_is_given_its_model() -> None:
-    world = switched_without_alias()
+    world = switched_without_alias(alias_drain_seconds=0.5)
     begun = world.clock.monotonic()
     moved: list[float] = []
     world.vectors.before("point_alias", lambda: moved.append(world.clock.monotonic()))
     alias.reconcile(world.services, "bot")
-    assert moved[0] - begun >= world.services.settings.alias_drain_seconds > 0
+    assert moved[0] - begun >= 0.5
 
 
 def test_a_vector_that_came_back_after_the_alias_had_moved_is_not_given() -> None:

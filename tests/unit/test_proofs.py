@@ -17,7 +17,7 @@ from migrations.model.requests import BotChange, BotRegistration
 from migrations.model.runs import Migration
 from migrations.model.states import Status
 from migrations.model.texts import FieldRecipe
-from migrations.proof.fidelity import threshold_by
+from migrations.proof.fidelity import threshold_by, threshold_of_made
 from tests.fakes.embedders import SMALL, FakeEmbedders
 from tests.fakes.world import OWNER, SOURCE, World
 
@@ -96,6 +96,22 @@ def test_a_target_of_such_a_model_is_verified_by_how_it_answers() -> None:
     assert Status.COMPLETED == migration.status, migration.error
     checks = {check["name"]: check for check in (migration.verification or {})["checks"]}
     assert checks["vectors_of_their_text"]["details"]["threshold"] < 0.999
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.03, 0.05])
+def test_none_of_many_answers_of_such_a_model_is_taken_for_another_texts(noise: float) -> None:
+    settings = World(0).services.settings
+    random = np.random.default_rng(7)
+
+    def alike(answers: int) -> Any:
+        """Cosines of two answers that differ by noise in 16 dimensions."""
+        return 1 - noise**2 * random.chisquare(16, answers) / 16
+
+    false_alarms = 0
+    for _ in range(500):
+        least = threshold_of_made(settings, alike(20))
+        false_alarms += bool((alike(200) < least).any())
+    assert false_alarms <= 5
 
 
 def test_a_model_that_answers_anything_proves_nothing() -> None:

@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @pytest.mark.parametrize(("phase", "times"), [("validation", 1), ("verification", 3)])
 def test_the_estimate_is_made_of_what_the_last_run_took(phase: str, times: int) -> None:
-    world = World(settings={"alias_drain_seconds": 0})
+    world = World()
     world.start()
     with world.at(f"{phase}.after_run", lambda: world.clock.sleep(10)):
         world.deliver()
