@@ -121,7 +121,8 @@ class WaitingRoom:
     def take_in(self, guest: Guest, parked: Parked) -> None:
         with self._changed:
             if self._is_open:
-                self._stays[guest] = parked
+                # Without where it was raised: that holds all that the run has had in its hands.
+                self._stays[guest] = parked.with_traceback(None)
                 self._begin_to_watch()
                 self._changed.notify()
                 return

@@ -69,6 +69,15 @@ def test_whoever_waits_goes_on_when_the_condition_holds(room: WaitingRoom) -> No
     assert (1, 0, 1) == (guest.times, other.times, len(room))
 
 
+def test_whoever_waits_holds_nothing_of_the_run_that_has_ended(room: WaitingRoom) -> None:
+    waits = parked()
+    try:
+        raise waits
+    except Parked as raised:
+        room.take_in(Guest(), raised)
+    assert None is waits.__traceback__
+
+
 def test_all_bots_that_are_waited_for_are_read_at_once(room: WaitingRoom, looking: Looking) -> None:
     first, second = Guest(), Guest()
     room.take_in(second, parked(lambda bot: False, of="gone"))
