@@ -31,6 +31,7 @@ from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
+from migrations.process.waking import Waker
 from migrations.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from migrations.conductor import Conductor
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
+    from migrations.writers.journal import Writers
 
 T = TypeVar("T")
 
@@ -100,6 +102,12 @@ class Assembly:
     def trail(self) -> Trail:
         return Trail(self.services)
 
+    @cached_property
+    def writers(self) -> Writers:
+        from migrations.writers.journal import Writers
+
+        return Writers(self.services, Waker(self.services.dispatcher.wake_applier).wake)
+
     @property
     def settings(self) -> Settings:
         return self.services.settings
@@ -126,6 +134,7 @@ class Assembly:
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
+        _ = self.writers
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()

@@ -117,6 +117,18 @@ class CollectionNotFound(RequestError):
     code = "collection-not-found"
 
 
+class WritesUnsupported(RequestError):
+    """Chunks of this collection cannot be written through reembed; write to Milvus yourself."""
+
+    code = "writes-unsupported"
+
+
+class ChunksInvalid(RequestError):
+    """The collection cannot take these chunks; 'errors' says of each what is wrong with it."""
+
+    code = "chunks-invalid"
+
+
 class NotAuthenticated(RequestError):
     """Send a valid token as 'Authorization: Bearer <token>'."""
 
@@ -331,6 +343,12 @@ class TooManyAtOnce(TransientError):
     """Too many requests that ask Milvus or a provider are being answered; try again soon."""
 
     code = "too-many-at-once"
+
+
+class JournalFull(TransientError):
+    """Too many writes of this bot wait to be applied; see why in its journal and send it later."""
+
+    code = "journal-full"
 
 
 class SweepPostponed(TransientError):

@@ -20,6 +20,7 @@ from migrations.proof.same_schema import require_same_schema
 from migrations.run.run import Run
 from migrations.target.alias import follow, for_a_while
 from migrations.target.ready import make_ready
+from migrations.writers.holding import go_on_applying, holding_writes
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ def execute(run: Run) -> Outcome:
     failpoint("finalization.after_switch", migration_id=migration.id)
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
     warnings = for_a_while(run, lambda: follow(run.services, bot))
+    go_on_applying(run)
     failpoint("finalization.after_alias", migration_id=migration.id)
     if expected is not None:
         warnings += _counted_at_once(run, expected)
@@ -56,12 +58,13 @@ def execute(run: Run) -> Outcome:
 
 def _last_preparations(run: Run) -> int:
     """The rows the target holds."""
-    result = catch_up_last(run)
-    judge_failures(run, result)
-    require_same_schema(run)
-    if not run.services.vectors.is_loaded(run.target.name):
-        raise VerificationFailed("The target is not loaded; switching would leave no answers.")
-    return expected_rows(run, result)
+    with holding_writes(run):
+        result = catch_up_last(run)
+        judge_failures(run, result)
+        require_same_schema(run)
+        if not run.services.vectors.is_loaded(run.target.name):
+            raise VerificationFailed("The target is not loaded; switching would leave no answers.")
+        return expected_rows(run, result)
 
 
 def _counted_at_once(run: Run, expected: int) -> list[str]:

@@ -18,6 +18,9 @@ from migrations.store.records import (
     BotRecord,
     ErrandSpendRecord,
     GoldenQueryRecord,
+    JournalEntryRecord,
+    JournalRecord,
+    JournalRequestRecord,
     KeptRecord,
     KeyMapRecord,
     MigrationRecord,
@@ -110,7 +113,10 @@ def _forget(session: Session, bot_id: str) -> None:
         ),
         execution_options={"synchronize_session": False},
     )
-    for record in (MigrationRecord, GoldenQueryRecord, BotRecord):
+    for record in (
+        *(MigrationRecord, GoldenQueryRecord),
+        *(JournalEntryRecord, JournalRequestRecord, JournalRecord, BotRecord),
+    ):
         session.execute(
             delete(record).where(record.bot_id == bot_id),
             execution_options={"synchronize_session": False},
