@@ -18,7 +18,13 @@ from api.problems import BodyMalformed, RequestInvalid
 MAX_BODY_BYTES = 64 * 1024
 #: But for a list that may have a thousand texts.
 MAX_LIST_BYTES = 1024 * 1024
-_LISTS = frozenset({"golden.put"})
+#: And for a thousand chunks with their texts.
+MAX_CHUNKS_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = {
+    "golden.put": MAX_LIST_BYTES,
+    "chunks.put": MAX_CHUNKS_BYTES,
+    "chunks.delete": MAX_LIST_BYTES,
+}
 
 #: A body of nonsense is not answered with a larger one.
 _ERRORS_SHOWN = 50
@@ -52,7 +58,7 @@ def check_body() -> None:
     Raises:
         BodyMalformed, UnsupportedMediaType, RequestEntityTooLarge.
     """
-    most = MAX_LIST_BYTES if request.endpoint in _LISTS else MAX_BODY_BYTES
+    most = _MOST_BYTES.get(request.endpoint or "", MAX_BODY_BYTES)
     request.max_content_length = most
     sent = request.get_data()
     if len(sent) >= most:

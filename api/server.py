@@ -20,7 +20,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from api import observation, problems
-from api.parsing import MAX_LIST_BYTES
+from api.parsing import MAX_CHUNKS_BYTES
 
 _log = structlog.get_logger(__name__)
 
@@ -115,9 +115,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             cleanup_interval=1,
             connection_limit=2 * CONNECTIONS,  # never reached: we close before that
             max_request_header_size=HEADER_BYTES,
-            # The application refuses at MAX_LIST_BYTES at the latest; a chunked body arrives with
+            # The application refuses at MAX_CHUNKS_BYTES at the latest; a chunked body arrives with
             # more than that around it.
-            max_request_body_size=2 * MAX_LIST_BYTES,
+            max_request_body_size=2 * MAX_CHUNKS_BYTES,
             log_socket_errors=False,  # of clients that went away
             # The application believes as many proxies as REEMBED_TRUSTED_PROXIES says.
             clear_untrusted_proxy_headers=False,

@@ -14,6 +14,7 @@ from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
+from migrations.writers.journal import Writers
 
 _EXTENSION = "reembed"
 
@@ -35,6 +36,9 @@ class ApiServices(Protocol):
 
     @property
     def trail(self) -> Trail: ...
+
+    @property
+    def writers(self) -> Writers: ...
 
     @property
     def settings(self) -> Settings: ...

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from api.routes.access import access
 from api.routes.bots import bots
+from api.routes.chunks import chunks
 from api.routes.embeddings import embeddings
 from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.migrations import migrations
 
 #: Each asks for a token.
-GUARDED = (bots, golden, embeddings, migrations, access)
+GUARDED = (bots, chunks, golden, embeddings, migrations, access)
 OPEN = (health,)

@@ -18,6 +18,13 @@ from api.schemas.access import (
     TrailResponse,
 )
 from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
+from api.schemas.chunks import (
+    ChunkDeletionRequest,
+    ChunksRequest,
+    ChunksWrittenResponse,
+    JournalResponse,
+    WriteOnceHeader,
+)
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -37,8 +44,10 @@ from api.schemas.queries import (
     ActivePageQuery,
     BotPageQuery,
     BotRemovalQuery,
+    JournalPageQuery,
     KeyPageQuery,
     ReportQuery,
+    WaitQuery,
 )
 from api.schemas.report import MigrationReportResponse
 from api.schemas.requests import (
@@ -67,6 +76,9 @@ __all__ = [
     "BotRemovalQuery",
     "BotRemovalResponse",
     "BotResponse",
+    "ChunkDeletionRequest",
+    "ChunksRequest",
+    "ChunksWrittenResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
@@ -77,6 +89,8 @@ __all__ = [
     "GrantPath",
     "GrantRequest",
     "IdempotencyHeader",
+    "JournalPageQuery",
+    "JournalResponse",
     "KeyMapResponse",
     "KeyPageQuery",
     "LiveResponse",
@@ -108,11 +122,15 @@ __all__ = [
     "TrailItem",
     "TrailQuery",
     "TrailResponse",
+    "WaitQuery",
+    "WriteOnceHeader",
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
     BotChangeRequest,
     BotRegistrationRequest,
+    ChunkDeletionRequest,
+    ChunksRequest,
     EmbeddingValidationRequest,
     GoldenQueriesRequest,
     GrantRequest,
@@ -128,12 +146,14 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotListResponse,
     BotRemovalResponse,
     BotResponse,
+    ChunksWrittenResponse,
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,
     GoldenQueriesResponse,
     GrantListResponse,
+    JournalResponse,
     KeyMapResponse,
     LivenessResponse,
     MigrationActionResponse,

@@ -209,6 +209,8 @@ def _wrong_json(value: Any) -> str | None:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError:
         return "Must be valid Unicode."
+    except RecursionError:
+        return "Must not be nested so deeply."
     except ValueError:
         return "Must be JSON, which has no NaN and no infinity."
     most = MOST_JSON_BYTES

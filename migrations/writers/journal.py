@@ -7,12 +7,11 @@ write is acknowledged when PostgreSQL has it, also in the middle of a switch.
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-import orjson
 
 from migrations.model.bots import Bot, Caller
 from migrations.model.chunks import CollectionSchema
@@ -143,5 +142,4 @@ class Writers:
 
 def _digest(writes: Sequence[Write]) -> str:
     said = [[write.kind.value, write.key, dict(write.fields)] for write in writes]
-    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-    return hashlib.sha256(orjson.dumps(said, option=options, default=str)).hexdigest()
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

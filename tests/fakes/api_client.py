@@ -63,6 +63,7 @@ class FakeServices:
         self.trail = Trail(world.services)
         self.settings = world.services.settings
         self.turns = Turns(8, 4)
+        self.writers = world.writers
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:
