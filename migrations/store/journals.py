@@ -182,6 +182,11 @@ class SqlJournals:
             .returning(journal.bot_id)
         )
         with self._database.transaction() as session:
+            # Ours before the bot is looked at: who waits for it in the statement itself would
+            # see the bot as it was before.
+            session.execute(
+                select(journal.bot_id).where(journal.bot_id == bot_id).with_for_update()
+            )
             if session.execute(moved, execution_options=PLAINLY).one_or_none() is None:
                 return False
             _forget_failures(session, bot_id, done)

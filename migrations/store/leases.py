@@ -31,6 +31,9 @@ class _Terms:
     until: InstrumentedAttribute[datetime | None]
     row: ColumnElement[bool]
     allowed: ColumnElement[bool]
+    #: Whether the row has to be ours before ``allowed`` is asked: who waits for the row in the
+    #: statement itself sees the row as it has become, and other tables as they were before.
+    is_locked_first: bool = False
     #: What is written, too, when it is taken.
     taken: dict[Any, Any] = field(default_factory=dict)
 
@@ -46,6 +49,8 @@ class SqlLeases:
         until = clock() + timedelta(seconds=seconds)
         values = {terms.held_by: holder, terms.until: until, **terms.taken}
         with self._database.transaction() as session:
+            if terms.is_locked_first:
+                session.execute(select(terms.held_by).where(terms.row).with_for_update())
             return touch(session, terms.record, terms.row & terms.allowed & is_free, values)
 
     def release_lease(self, lease: Lease, holder: str) -> None:
@@ -65,16 +70,15 @@ def _terms(lease: Lease) -> _Terms:
     run, journal = MigrationRecord, JournalRecord
     match lease:
         case RunnerLease(of, epoch):
-            heartbeat = {run.heartbeat_at: clock()}
-            return _Terms(
-                run, run.runner, run.runner_until, run.id == of, at_work(epoch), heartbeat
-            )
+            held_by, until = run.runner, run.runner_until
+            alive = {run.heartbeat_at: clock()}
+            return _Terms(run, held_by, until, run.id == of, at_work(epoch), taken=alive)
         case SweeperLease(of, by):
             return _Terms(run, run.sweeper, run.sweeper_until, run.id == of, sweepable(by))
         case ApplierLease(bot_id):
+            its, until = journal.bot_id == bot_id, journal.applier_until
             awake = {journal.wake_at: None}
-            row = journal.bot_id == bot_id
-            return _Terms(journal, journal.applier, journal.applier_until, row, ~is_held(), awake)
+            return _Terms(journal, journal.applier, until, its, ~is_held(), True, awake)
 
 
 def at_work(epoch: int) -> ColumnElement[bool]:
