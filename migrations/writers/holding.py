@@ -33,12 +33,14 @@ def holding_writes(run: Run) -> Iterator[None]:
     Raises:
         Superseded, TimedOut, PutDown.
     """
-    store, migration = run.services.store, run.migration
+    store, migration, clock = run.services.store, run.migration, run.services.clock
+    begun = clock.monotonic()
     while not store.hold_journal(migration.id, migration.epoch):
         run.wait(LOOK_SECONDS)
     failpoint("finalization.writes_held", migration_id=migration.id)
     try:
         yield
+        log.info("writes_held", seconds=round(clock.monotonic() - begun, 3))
     except TransientError:
         store.let_go_journal(migration.id, migration.epoch)
         raise
