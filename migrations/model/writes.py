@@ -10,6 +10,9 @@ from typing import Any
 
 from migrations.model.chunks import Key
 
+#: Entries that are applied together.
+PORTION = 256
+
 
 class WriteKind(StrEnum):
     """What is done with a key."""

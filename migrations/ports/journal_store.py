@@ -77,6 +77,14 @@ class JournalStore(Protocol):
         """
         ...
 
+    def watch_journal(self, migration_id: UUID, epoch: int, *, anew: bool = False) -> list[Key]:
+        """Keys that may have been applied since this run has asked last; none when it is new.
+
+        From now on it is remembered, until the run switches or its epoch is gone. ``anew``: as
+        if it had not asked before. Raises Superseded.
+        """
+        ...
+
     def hold_journal(self, migration_id: UUID, epoch: int) -> bool:
         """Have nothing applied until this run switches or its epoch is gone.
 

@@ -31,6 +31,7 @@ from migrations.model.chunks import Key
 from migrations.model.errors import BotNotFound, IdempotencyConflict, JournalFull, Superseded
 from migrations.model.states import BEFORE_SWITCH, Status
 from migrations.model.writes import (
+    PORTION,
     Appended,
     Entry,
     FailedWrite,
@@ -63,10 +64,15 @@ _ABOUT_TO_SWITCH = BEFORE_SWITCH | {Status.SWITCHING}
 
 
 def is_held() -> ColumnElement[bool]:
-    """A run is about to switch; one that has, or whose epoch is gone, holds nothing any more."""
+    """A run is about to switch, and has nothing applied meanwhile."""
+    return and_(JournalRecord.holds, _is_watched())
+
+
+def _is_watched() -> ColumnElement[bool]:
+    """A run is about to switch; one that has, or whose epoch is gone, does not any more."""
     return exists().where(
-        MigrationRecord.id == JournalRecord.held_for,
-        MigrationRecord.epoch == JournalRecord.held_in_epoch,
+        MigrationRecord.id == JournalRecord.watched_for,
+        MigrationRecord.epoch == JournalRecord.watched_in_epoch,
         has_status(*_ABOUT_TO_SWITCH),
     )
 
@@ -197,7 +203,9 @@ class SqlJournals:
 
     def apply_again(self, bot_id: str, after: int) -> None:
         with self._database.transaction() as session:
-            _update(session, bot_id, {"applied": func.least(JournalRecord.applied, after)})
+            journal = JournalRecord
+            _update(session, bot_id, {"applied": after}, journal.applied > after)
+            _update(session, bot_id, {"watched_from": after}, journal.watched_from > after)
 
     def put_off(self, bot_id: str, holder: str, reason: str, seconds: float) -> None:
         later = clock() + timedelta(seconds=seconds)
@@ -221,37 +229,71 @@ class SqlJournals:
         with self._database.transaction() as session:
             return list(session.scalars(claimed, execution_options=PLAINLY))
 
-    def hold_journal(self, migration_id: UUID, epoch: int) -> bool:
-        run = MigrationRecord
-        is_run = and_(run.id == migration_id, run.epoch == epoch, has_status(*_ABOUT_TO_SWITCH))
-        rows = select(run.bot_id, run.id, run.epoch).where(is_run)
-        new = postgresql.insert(JournalRecord).from_select(
-            ["bot_id", "held_for", "held_in_epoch"], rows
-        )
-        held = new.on_conflict_do_update(
-            index_elements=["bot_id"],
-            set_={"held_for": new.excluded.held_for, "held_in_epoch": new.excluded.held_in_epoch},
-            # A statement of an older epoch may come to the row after that of a newer one.
-            where=or_(
-                JournalRecord.held_for.is_distinct_from(new.excluded.held_for),
-                JournalRecord.held_in_epoch <= new.excluded.held_in_epoch,
-            ),
-        ).returning(_is_free())
+    def watch_journal(self, migration_id: UUID, epoch: int, *, anew: bool = False) -> list[Key]:
+        journal, entry = JournalRecord, JournalEntryRecord
         with self._database.transaction() as session:
-            found = session.execute(held, execution_options=PLAINLY).one_or_none()
-        if found is None:
-            raise Superseded
-        return bool(found[0])
+            row = _watched(session, migration_id, epoch)
+            since = row.applied if anew or row.watched_from is None else row.watched_from
+            _update(session, row.bot_id, {"watched_from": journal.applied})
+            # One who died may have written what he has not told of.
+            upto = row.applied + PORTION
+            wanted = (
+                select(cast(entry.key, Text))
+                .where(entry.bot_id == row.bot_id, entry.position > since, entry.position <= upto)
+                .distinct()
+            )
+            return [json.loads(key) for key in session.scalars(wanted)]
+
+    def hold_journal(self, migration_id: UUID, epoch: int) -> bool:
+        with self._database.transaction() as session:
+            row = _watched(session, migration_id, epoch)
+            _update(session, row.bot_id, {"holds": True})
+            return bool(row.is_free)
 
     def let_go_journal(self, migration_id: UUID, epoch: int) -> None:
         journal = JournalRecord
         let_go = (
             update(journal)
-            .where(journal.held_for == migration_id, journal.held_in_epoch == epoch)
-            .values(held_for=null(), held_in_epoch=null())
+            .where(journal.watched_for == migration_id, journal.watched_in_epoch == epoch)
+            .values(holds=False)
         )
         with self._database.transaction() as session:
             session.execute(let_go, execution_options=PLAINLY)
+
+
+def _watched(session: Session, migration_id: UUID, epoch: int) -> Any:
+    """The journal's row, locked, with this run as the one that watches it. Raises Superseded."""
+    journal, run = JournalRecord, MigrationRecord
+    is_run = and_(run.id == migration_id, run.epoch == epoch, has_status(*_ABOUT_TO_SWITCH))
+    bot_id = session.scalars(select(run.bot_id).where(run.id == migration_id)).one_or_none()
+    if bot_id is None:
+        raise Superseded
+    first = postgresql.insert(journal).values(bot_id=bot_id)
+    session.execute(first.on_conflict_do_nothing())
+    its = journal.bot_id == bot_id
+    session.execute(select(journal.bot_id).where(its).with_for_update())
+    # Asked once the row is ours: of an older epoch nothing comes after a newer one.
+    if not session.execute(select(exists().where(is_run))).scalar_one():
+        raise Superseded
+    is_new = or_(
+        journal.watched_for.is_distinct_from(migration_id),
+        journal.watched_in_epoch.is_distinct_from(epoch),
+    )
+    _update(
+        session,
+        bot_id,
+        {
+            "watched_for": migration_id,
+            "watched_in_epoch": epoch,
+            "watched_from": null(),
+            "holds": False,
+        },
+        is_new,
+    )
+    wanted = select(
+        journal.bot_id, journal.applied, journal.watched_from, _is_free().label("is_free")
+    )
+    return session.execute(wanted.where(its)).one()
 
 
 def _locked(session: Session, bot_id: str) -> tuple[int, int, bool]:
@@ -332,8 +374,12 @@ def _fail(session: Session, bot_id: str, one: FailedWrite) -> None:
 def _forget_old(session: Session, bot_id: str, upto: int) -> None:
     entry, request = JournalEntryRecord, JournalRequestRecord
     is_old = or_(entry.code.is_(None), entry.at < clock() - FAILURES_KEPT_FOR)
+    watched = select(JournalRecord.watched_from).where(
+        JournalRecord.bot_id == bot_id, _is_watched()
+    )
+    until = func.least(upto - KEPT_ENTRIES, watched.scalar_subquery())  # which may be null
     for over in (
-        delete(entry).where(entry.bot_id == bot_id, entry.position <= upto - KEPT_ENTRIES, is_old),
+        delete(entry).where(entry.bot_id == bot_id, entry.position <= until, is_old),
         delete(request).where(request.bot_id == bot_id, request.at < clock() - REQUESTS_KEPT_FOR),
     ):
         session.execute(over, execution_options=PLAINLY)

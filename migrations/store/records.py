@@ -326,9 +326,13 @@ class JournalRecord(Record):
     applied: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     applier: Mapped[str | None]
     applier_until: Mapped[datetime | None]
-    #: The run, and its epoch, that is about to switch: nobody applies until it has, or is gone.
-    held_for: Mapped[UUID | None]
-    held_in_epoch: Mapped[int | None]
+    #: The run, and its epoch, that is about to switch: counts until it has, or is gone.
+    watched_for: Mapped[UUID | None]
+    watched_in_epoch: Mapped[int | None]
+    #: What stands after this place may have been applied since the run has looked.
+    watched_from: Mapped[int | None] = mapped_column(BigInteger)
+    #: Whether nobody applies meanwhile.
+    holds: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Nobody is woken before.
     wake_at: Mapped[datetime | None]
     waiting_for: Mapped[str | None]

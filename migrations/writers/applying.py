@@ -33,7 +33,7 @@ from migrations.model.errors import (
     VectorStoreRefused,
 )
 from migrations.model.runs import ApplierLease
-from migrations.model.writes import Entry, FailedWrite, WriteKind
+from migrations.model.writes import PORTION, Entry, FailedWrite, WriteKind
 from migrations.process import leases
 from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
@@ -42,8 +42,6 @@ from migrations.run.shared_reads import SharedSchemas
 
 log = structlog.get_logger(__name__)
 
-#: Entries that are applied together.
-PORTION = 256
 #: After this somebody else has a turn of this worker's thread.
 TURN_SECONDS = 5.0
 #: When it is tried again after what passes, and after what does not pass by itself.

@@ -1,9 +1,10 @@
 """Before a switch: what is written meanwhile waits in the journal, and nowhere else.
 
 Every write that an application was told is kept must be found in the new collection. One that
-was applied to the old collection is found by the last comparison if it was there before it
-was read; one that is not applied yet is applied to the new collection after the switch. So
-nothing is applied in between, and writers are acknowledged all the while.
+was applied to the old collection before the last comparison began is found by that. What is
+applied while it goes on is remembered by its keys, which are compared once more; meanwhile
+nothing is applied at all, and what waits is applied to the new collection after the switch.
+Writers are acknowledged all the while.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 
 import structlog
 
+from migrations.model.chunks import Key
 from migrations.model.errors import ReembedError, TransientError
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
@@ -22,6 +24,16 @@ log = structlog.get_logger(__name__)
 
 #: How often it is looked whether the one who applies has ended.
 LOOK_SECONDS = 0.05
+
+
+def begin_watching(run: Run) -> None:
+    """What is applied from now on, the last comparison may miss. Raises Superseded."""
+    run.services.store.watch_journal(run.migration.id, run.migration.epoch, anew=True)
+
+
+def applied_meanwhile(run: Run) -> list[Key]:
+    """Keys that may have been applied since this was asked last. Raises Superseded."""
+    return run.services.store.watch_journal(run.migration.id, run.migration.epoch)
 
 
 @contextmanager

@@ -302,6 +302,74 @@ def test_whoever_holds_it_may_let_go(state: World) -> None:
     assert applying(state)
 
 
+def test_a_run_is_told_what_may_have_been_applied_since_it_has_asked_last(state: World) -> None:
+    state.bot()
+    append(state, *put("a", 7))
+    assert applying(state)
+    assert advance(state, 2)
+    run = about_to_switch(state)
+    watch = lambda **how: state.store.watch_journal(run.id, run.epoch, **how)  # noqa: E731
+    assert [] == watch()
+    append(state, *put("b", "c", "b", 7))
+    assert {"b", "c", 7} == set(watch())  # by one who may be in the middle of it
+    assert advance(state, 4)
+    assert {"b", "c", 7} == set(watch())
+    assert {"b", 7} == set(watch())
+    assert advance(state, 6)
+    assert {"b", 7} == set(watch())
+    assert [] == watch()
+    assert state.store.allows(ApplierLease("bot"))
+
+
+def test_what_is_applied_again_is_told_again(state: World) -> None:
+    state.bot()
+    append(state, *put("a", "b"))
+    assert applying(state)
+    assert advance(state, 2)
+    run = about_to_switch(state)
+    assert [] == state.store.watch_journal(run.id, run.epoch)
+    state.store.apply_again("bot", 1)
+    assert advance(state, 2)
+    assert ["b"] == state.store.watch_journal(run.id, run.epoch)
+
+
+def test_a_run_that_begins_anew_or_is_driven_again_asks_from_here_on(state: World) -> None:
+    state.bot()
+    run = about_to_switch(state)
+    assert [] == state.store.watch_journal(run.id, run.epoch)
+    append(state, *put("a"))
+    assert applying(state)
+    assert advance(state, 1)
+    assert [] == state.store.watch_journal(run.id, run.epoch, anew=True)
+    append(state, *put("b"))
+    assert advance(state, 2)
+    state.pass_time(3600)
+    assert state.store.redrive(run.id, run.epoch)
+    with pytest.raises(Superseded):
+        state.store.watch_journal(run.id, run.epoch)
+    assert [] == state.store.watch_journal(run.id, run.epoch + 1)
+
+
+def test_looking_again_while_it_is_held_lets_nobody_in(state: World) -> None:
+    state.bot()
+    append(state, *put("a"))
+    run = about_to_switch(state)
+    assert state.store.hold_journal(run.id, run.epoch)
+    assert ["a"] == state.store.watch_journal(run.id, run.epoch)
+    assert not applying(state)
+
+
+def test_what_a_run_has_not_asked_for_yet_is_kept_however_much_it_is(state: World) -> None:
+    state.bot()
+    run = about_to_switch(state)
+    assert [] == state.store.watch_journal(run.id, run.epoch)
+    for start in range(0, KEPT_ENTRIES + 1000, 1000):
+        state.store.append("bot", put(*range(start, start + 1000)), 10 * KEPT_ENTRIES)
+    assert applying(state)
+    assert advance(state, KEPT_ENTRIES + 1000)
+    assert KEPT_ENTRIES + 1000 == len(state.store.watch_journal(run.id, run.epoch))
+
+
 def test_a_removed_bot_takes_its_journal_with_it(state: World) -> None:
     state.bot()
     append(state, *put("a"), request=ONE)

@@ -11,7 +11,7 @@ from migrations.lifecycle.change import storable
 from migrations.model.chunks import Key
 from migrations.model.errors import IdempotencyConflict, JournalFull, Superseded
 from migrations.model.states import BEFORE_SWITCH, Status
-from migrations.model.writes import Appended, Entry, FailedWrite, Journal, OnceOnly, Write
+from migrations.model.writes import PORTION, Appended, Entry, FailedWrite, Journal, OnceOnly, Write
 from migrations.store.journals import KEPT_ENTRIES, WOKEN_SECONDS
 from tests.fakes.state_rows import StateRows
 
@@ -27,7 +27,10 @@ class JournalRow:
     applied: int = 0
     applier: str | None = None
     applier_until: datetime | None = None
-    held_for: tuple[UUID, int] | None = None
+    #: The run that is about to switch, and its epoch.
+    watched_for: tuple[UUID, int] | None = None
+    watched_from: int | None = None
+    holds: bool = False
     wake_at: datetime | None = None
     waiting_for: str | None = None
 
@@ -117,6 +120,8 @@ class FakeJournals(StateRows):
                 told = FailedWrite(one.position, one.key, one.code, storable(one.message))
                 row.failed[one.position] = told
             old = upto - KEPT_ENTRIES
+            if row.watched_from is not None and self._is_watched(row):
+                old = min(old, row.watched_from)
             kept = {p: e for p, e in row.entries.items() if p > old or p in row.failed}
             row.entries = kept
             return True
@@ -125,6 +130,8 @@ class FakeJournals(StateRows):
         with self._transaction():
             row = self._journals[bot_id]
             row.applied = min(row.applied, after)
+            if row.watched_from is not None:
+                row.watched_from = min(row.watched_from, after)
 
     def put_off(self, bot_id: str, holder: str, reason: str, seconds: float) -> None:
         with self._transaction() as now:
@@ -143,25 +150,42 @@ class FakeJournals(StateRows):
                     claimed.append(its_id)
             return claimed
 
+    def watch_journal(self, migration_id: UUID, epoch: int, *, anew: bool = False) -> list[Key]:
+        with self._transaction():
+            row = self._watched(migration_id, epoch)
+            since = row.applied if anew or row.watched_from is None else row.watched_from
+            row.watched_from = row.applied
+            upto = row.applied + PORTION
+            return list({w.key: None for p, (w, _) in row.entries.items() if since < p <= upto})
+
     def hold_journal(self, migration_id: UUID, epoch: int) -> bool:
         with self._transaction() as now:
-            if not self._is_about_to_switch(migration_id, epoch):
-                raise Superseded
-            bot_id = self._row(migration_id).migration.bot_id
-            row = self._journals.setdefault(bot_id, JournalRow())
-            row.held_for = (migration_id, epoch)
+            row = self._watched(migration_id, epoch)
+            row.holds = True
             return row.is_free(now)
 
     def let_go_journal(self, migration_id: UUID, epoch: int) -> None:
         with self._transaction():
             for row in self._journals.values():
-                if row.held_for == (migration_id, epoch):
-                    row.held_for = None
+                if row.watched_for == (migration_id, epoch):
+                    row.holds = False
 
     # --- within transactions of others -------------------------------------------
 
+    def _watched(self, migration_id: UUID, epoch: int) -> JournalRow:
+        if not self._is_about_to_switch(migration_id, epoch):
+            raise Superseded
+        bot_id = self._row(migration_id).migration.bot_id
+        row: JournalRow = self._journals.setdefault(bot_id, JournalRow())
+        if row.watched_for != (migration_id, epoch):
+            row.watched_for, row.watched_from, row.holds = (migration_id, epoch), None, False
+        return row
+
     def _is_held(self, row: JournalRow) -> bool:
-        return row.held_for is not None and self._is_about_to_switch(*row.held_for)
+        return row.holds and self._is_watched(row)
+
+    def _is_watched(self, row: JournalRow) -> bool:
+        return row.watched_for is not None and self._is_about_to_switch(*row.watched_for)
 
     def _is_about_to_switch(self, migration_id: UUID, epoch: int) -> bool:
         row = self._rows.get(migration_id)

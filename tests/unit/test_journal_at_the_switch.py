@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from migrations.copying.comparison import PassResult
 from migrations.model.chunks import Key
-from migrations.model.errors import VectorStoreUnavailable
+from migrations.model.errors import TextRefused, VectorStoreUnavailable
 from migrations.model.runs import ApplierLease
 from migrations.model.states import Phase, Status
+from migrations.phases import finalization
+from migrations.run.run import Run
 from tests.fakes.embedders import LARGE
 from tests.fakes.world import OWNER, World, failpoints_reach, kill
 
@@ -59,6 +62,101 @@ def test_nothing_is_applied_between_the_last_comparison_and_the_switch() -> None
         world.deliver(before=CLEANUP)
     assert world.bot.live.collection != source
     assert "new" not in world.texts_of(source)
+
+
+@pytest.fixture
+def while_comparing(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What is done when the last comparison has read everything, once each."""
+    actions: list[Callable[[], object]] = []
+    original = finalization.catch_up_last
+
+    def comparing(run: Run) -> PassResult:
+        result = original(run)
+        while actions:
+            actions.pop(0)()
+        return result
+
+    monkeypatch.setattr(finalization, "catch_up_last", comparing)
+    return actions
+
+
+def test_what_is_applied_while_everything_is_compared_is_carried_over_before_the_switch(
+    while_comparing: list[Callable[[], object]],
+) -> None:
+    world = World(4)
+    source = world.bot.live.collection
+    migration = world.start_at(Phase.FINALIZATION)
+    while_comparing.append(lambda: write_and_try_to_apply(world))
+    world.deliver(before=CLEANUP)
+    assert "written at the switch" == world.texts_of(source)["new"]
+    assert world.texts_of(source) == live_texts(world)
+    assert [] == world.wrongly_embedded(world.bot.live.collection, LARGE)
+    # And its old content is nobody's late write.
+    world.upsert("new", "k000", text="newer")
+    world.delete("k002")
+    world.deliver()
+    swept = world.system.sweep(migration.id)
+    assert swept is not None
+    assert (0, 0) == (swept.found, swept.conflicts)
+    assert ("newer", False) == (live_texts(world)["new"], "k002" in live_texts(world))
+    assert [] == [w for w in world.now(migration).warnings if "counted" in w]
+
+
+def test_what_is_applied_in_many_portions_is_carried_over_in_rounds(
+    while_comparing: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(4)
+    source = world.bot.live.collection
+    world.start_at(Phase.FINALIZATION)
+    monkeypatch.setattr(finalization, "FEW_KEYS", 2)
+    many = [f"new{n}" for n in range(9)]
+
+    def again() -> None:
+        world.upsert(*many[:3], text="in the second round")
+        world.elsewhere(world.apply)
+
+    def first() -> None:
+        world.upsert(*many)
+        world.elsewhere(world.apply)
+        world.vectors.before("fetch", again)
+
+    while_comparing.append(first)
+    world.deliver(before=CLEANUP)
+    assert world.texts_of(source) == live_texts(world)
+    assert "in the second round" == live_texts(world)["new0"]
+
+
+def test_a_text_that_the_new_model_refuses_ends_the_run_also_when_it_came_at_last(
+    while_comparing: list[Callable[[], object]],
+) -> None:
+    world = World(4)
+    source = world.bot.live.collection
+    migration = world.start_at(Phase.FINALIZATION)
+
+    def poison() -> None:
+        world.embedders.fail(TextRefused("No."), times=None, containing="poison", model="large")
+        world.upsert("new", text="poison")
+        world.elsewhere(world.apply)
+
+    while_comparing.append(poison)
+    world.deliver()
+    ended = world.now(migration)
+    assert (Status.ROLLED_BACK, "too-many-failed-chunks") == (ended.status, ended.error["code"])
+    assert (source, "poison") == (world.bot.live.collection, world.texts_of(source)["new"])
+
+
+def test_what_is_carried_over_survives_a_crash_of_milvus(
+    while_comparing: list[Callable[[], object]],
+) -> None:
+    world = World(4)
+    source = world.bot.live.collection
+    migration = world.start_at(Phase.FINALIZATION)
+    while_comparing.append(lambda: write_and_try_to_apply(world))
+    with world.at("finalization.before_switch", world.vectors.crash):
+        world.deliver()
+    assert "written at the switch" == world.texts_of(source)["new"] == live_texts(world)["new"]
+    assert 0 == world.store.count_conflicts("bot")
+    assert Status.COMPLETED is world.now(migration).status
 
 
 def test_whoever_is_in_the_middle_of_it_is_waited_for_and_found() -> None:
@@ -112,32 +210,34 @@ def test_one_who_has_written_to_the_old_collection_when_it_is_left_has_it_done_a
     assert "late" == live_texts(world)["new"]
 
 
-def test_while_milvus_is_away_at_the_switch_what_is_written_is_applied() -> None:
+def test_while_milvus_is_away_at_the_switch_what_is_written_may_be_applied(
+    while_comparing: list[Callable[[], object]],
+) -> None:
     world = World(4)
     source = world.bot.live.collection
     world.start_at(Phase.FINALIZATION)
     away = VectorStoreUnavailable("Milvus does not answer.")
-
-    def fail() -> None:
-        world.vectors.fail("flush", away)
-        world.vectors.fail("scan", away)
-        world.vectors.fail("moment", away)
-
+    failed: list[bool] = []
     seen: list[bool] = []
     wait = world.clock.sleep
 
+    def fail() -> None:
+        failed.append(True)
+        world.vectors.fail("flush", away)
+
     def sleep(seconds: float) -> None:
-        migration = world.store.latest("bot")
-        if migration is not None and migration.waiting_for is not None and not seen:
+        if failed and not seen:
             seen.append(world.store.allows(ApplierLease("bot")))
         wait(seconds)
 
     world.clock.sleep = sleep  # type: ignore[method-assign]
+    while_comparing.append(lambda: write_and_try_to_apply(world))
     with world.at("finalization.writes_held", fail, fail):
         world.deliver()
     world.settle()
     assert [True] == seen
     assert world.bot.live.collection != source
+    assert "written at the switch" == live_texts(world)["new"]
 
 
 def test_a_run_that_dies_at_the_switch_lets_go_of_the_journal() -> None:

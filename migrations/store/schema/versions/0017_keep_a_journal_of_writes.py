@@ -19,8 +19,10 @@ def upgrade() -> None:
             applied bigint NOT NULL DEFAULT 0,
             applier text,
             applier_until timestamptz,
-            held_for uuid,
-            held_in_epoch integer,
+            watched_for uuid,
+            watched_in_epoch integer,
+            watched_from bigint,
+            holds boolean NOT NULL DEFAULT false,
             wake_at timestamptz,
             waiting_for text
         )
