@@ -8,6 +8,7 @@ snapshot of the source is put right, lest what was carried look like a late writ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from migrations.copying.lasting import KEYS_AT_ONCE, LOOKS
 from migrations.copying.snapshots import correct_snapshot
 from migrations.model.chunks import Chunk, Key
 from migrations.model.errors import VerificationFailed
+from migrations.process.threads import meanwhile
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
 
@@ -37,9 +39,13 @@ def end_carrying(run: Run, keys: Sequence[Key], result: PassResult) -> None:
         VerificationFailed: the target does not stay as it was written.
     """
     carry_over(run, keys, result)
-    flush(run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN)
+    snapshot_is_durable = meanwhile(
+        run.services.settings.compare_concurrency,
+        partial(flush, run, run.source.name, Because.ITS_SNAPSHOT_IS_TAKEN),
+    )
     for _ in range(LOOKS):
         flush(run, run.target.name, Because.IT_WAS_CAUGHT_UP)
+        snapshot_is_durable()
         before = result.changes
         carry_over(run, keys, result)
         if result.changes == before:
