@@ -20,10 +20,14 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_LIST_BYTES = 1024 * 1024
 #: Texts to be embedded, a few thousand at once.
 MAX_TEXTS_BYTES = 8 * 1024 * 1024
-_LARGE = {
+#: And for a thousand chunks with their texts.
+MAX_CHUNKS_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = {
     "golden.put": MAX_LIST_BYTES,
     "search.search": MAX_LIST_BYTES,
     "openai.embeddings": MAX_TEXTS_BYTES,
+    "chunks.put": MAX_CHUNKS_BYTES,
+    "chunks.delete": MAX_LIST_BYTES,
 }
 
 #: A body of nonsense is not answered with a larger one.
@@ -58,7 +62,7 @@ def check_body() -> None:
     Raises:
         BodyMalformed, UnsupportedMediaType, RequestEntityTooLarge.
     """
-    most = _LARGE.get(request.endpoint or "", MAX_BODY_BYTES)
+    most = _MOST_BYTES.get(request.endpoint or "", MAX_BODY_BYTES)
     request.max_content_length = most
     sent = request.get_data()
     if len(sent) >= most:

@@ -93,6 +93,8 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.NameInvalid: (422,),
     domain.TokensUnknown: (422,),
     domain.DimensionNotLive: (422,),
+    domain.WritesUnsupported: (422, "Chunks cannot be written through us"),
+    domain.ChunksInvalid: (422,),
     domain.GrantNotFound: (404,),
     domain.TokenNotFound: (404,),
     RequestInvalid: (422,),
@@ -147,7 +149,11 @@ HTTP_TABLE: dict[int, HttpKind] = {
         "Method not allowed",
         "This path takes other methods; the Allow header lists them.",
     ),
-    413: HttpKind("body-too-large", "Body too large", "The body is 64 KiB or larger; send less."),
+    413: HttpKind(
+        "body-too-large",
+        "Body too large",
+        "The body is 64 KiB or larger, or beyond what this path takes; send less.",
+    ),
     415: HttpKind(
         "media-type-unsupported",
         "Media type not supported",

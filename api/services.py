@@ -18,6 +18,7 @@ from migrations.readers.question import Spending
 from migrations.readers.search import Searching
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
+from migrations.writers.journal import Writers
 
 _EXTENSION = "reembed"
 
@@ -45,6 +46,9 @@ class ApiServices(Protocol):
 
     @property
     def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def writers(self) -> Writers: ...
 
     @property
     def settings(self) -> Settings: ...

@@ -28,14 +28,16 @@ class ApiClient:
 
     def post(self, path: str, body: Any = None, **headers: str) -> Answer:
         """``headers`` by keyword, underscores for hyphens: ``idempotency_key="…"``."""
-        named = {name.replace("_", "-").title(): value for name, value in headers.items()}
-        return self._ask("POST", path, body, named)
+        return self._ask("POST", path, body, _named(headers))
 
     def patch(self, path: str, body: Any) -> Answer:
         return self._ask("PATCH", path, body, {})
 
-    def delete(self, path: str) -> Answer:
-        return self._ask("DELETE", path, None, {})
+    def put(self, path: str, body: Any, **headers: str) -> Answer:
+        return self._ask("PUT", path, body, _named(headers))
+
+    def delete(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self._ask("DELETE", path, body, _named(headers))
 
     def _ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         data = None if body is None else json.dumps(body).encode()
@@ -50,6 +52,10 @@ class ApiClient:
         except urllib.error.HTTPError as refusal:
             with refusal:
                 return _answer(refusal)
+
+
+def _named(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-").title(): value for name, value in headers.items()}
 
 
 def _answer(reply: Any) -> Answer:

@@ -32,6 +32,7 @@ from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
+from migrations.process.waking import Waker
 from migrations.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from migrations.readers.search import Searching
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
+    from migrations.writers.journal import Writers
 
 T = TypeVar("T")
 
@@ -116,6 +118,12 @@ class Assembly:
 
         return OpenAIVocabulary()
 
+    @cached_property
+    def writers(self) -> Writers:
+        from migrations.writers.journal import Writers
+
+        return Writers(self.services, Waker(self.services.dispatcher.wake_applier).wake)
+
     @property
     def settings(self) -> Settings:
         return self.services.settings
@@ -155,6 +163,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
+        _ = self.writers
         for service in vars(self.services).values():
             if isinstance(service, Late):
                 service.made()

@@ -318,6 +318,13 @@ class Settings(BaseSettings):
         default=2, gt=0, description="How often the watchdog looks for silent migrations"
     )
 
+    # --- writers ---
+    journal_most_waiting: int = Field(
+        default=100_000,
+        ge=1000,
+        description="Writes to a bot that may be acknowledged and not applied yet",
+    )
+
     # --- callers ---
     requests_per_minute: int = Field(
         default=6000, ge=0, description="Requests a minute that one token may send; 0 for any"

@@ -25,6 +25,7 @@ from migrations.process.services import Services
 from migrations.target.alias import reconcile
 from migrations.target.rehearsal import forget_rehearsal
 from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphan
+from migrations.writers.applying import wake_appliers
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,7 @@ class Watchdog:
         failpoint("watchdog.before_round", round=Round.JUDGING.value)
         for duty in (
             *(self.end_overdue, self.redrive_stalled, self.keep_waiting_up),
-            *(self.resend_outbox, self.enqueue_due),
+            *(self.resend_outbox, self.wake_appliers, self.enqueue_due),
         ):
             self._guarded(duty)
 
@@ -148,6 +149,10 @@ class Watchdog:
         for migration_id in dict.fromkeys(migration_ids):
             if not outbox.send_of(self._services, migration_id):
                 return
+
+    def wake_appliers(self) -> None:
+        """What was written and is not applied, although nobody is at it."""
+        wake_appliers(self._services)
 
     def resend_outbox(self) -> None:
         outbox.resend(self._services)

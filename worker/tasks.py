@@ -9,6 +9,7 @@ from migrations.model import task_names as names
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.states import Phase
 from migrations.way_back import kept
+from migrations.writers.applying import apply_journal
 from worker.application import app, assembly
 
 
@@ -82,3 +83,10 @@ def retire(migration_id: str, epoch: int, number: int) -> bool:
 def drop_kept(migration_id: str, epoch: int, number: int, collection: str) -> bool:
     """Drop a collection that was held for long enough."""
     return kept.drop_kept(assembly().services, collection)
+
+
+# It comes for every few writes, and nobody asks for its result.
+@app.task(name=names.APPLY_JOURNAL, ignore_result=True)
+def journal(bot_id: str) -> None:
+    """Apply what was written to a bot through us."""
+    apply_journal(assembly().services, bot_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.routes.access import access
 from api.routes.bots import bots
+from api.routes.chunks import chunks
 from api.routes.embeddings import embeddings
 from api.routes.golden import golden
 from api.routes.health import health
@@ -12,5 +13,5 @@ from api.routes.openai import openai
 from api.routes.search import search
 
 #: Each asks for a token.
-GUARDED = (bots, golden, embeddings, search, migrations, access, openai)
+GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, openai)
 OPEN = (health,)

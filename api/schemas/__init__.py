@@ -18,6 +18,13 @@ from api.schemas.access import (
     TrailResponse,
 )
 from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
+from api.schemas.chunks import (
+    ChunkDeletionRequest,
+    ChunksRequest,
+    ChunksWrittenResponse,
+    JournalResponse,
+    WriteOnceHeader,
+)
 from api.schemas.compatibility import (
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -45,9 +52,11 @@ from api.schemas.queries import (
     ActivePageQuery,
     BotPageQuery,
     BotRemovalQuery,
+    JournalPageQuery,
     KeyPageQuery,
     LiveQuery,
     ReportQuery,
+    WaitQuery,
 )
 from api.schemas.report import MigrationReportResponse
 from api.schemas.requests import (
@@ -79,6 +88,9 @@ __all__ = [
     "BotRemovalQuery",
     "BotRemovalResponse",
     "BotResponse",
+    "ChunkDeletionRequest",
+    "ChunksRequest",
+    "ChunksWrittenResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
@@ -91,6 +103,8 @@ __all__ = [
     "GrantPath",
     "GrantRequest",
     "IdempotencyHeader",
+    "JournalPageQuery",
+    "JournalResponse",
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
@@ -131,12 +145,16 @@ __all__ = [
     "TrailItem",
     "TrailQuery",
     "TrailResponse",
+    "WaitQuery",
+    "WriteOnceHeader",
 ]
 
 REQUESTS: tuple[type[RequestBody], ...] = (
     EmbeddingsRequest,
     BotChangeRequest,
     BotRegistrationRequest,
+    ChunkDeletionRequest,
+    ChunksRequest,
     EmbeddingValidationRequest,
     GoldenQueriesRequest,
     GrantRequest,
@@ -158,12 +176,14 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotListResponse,
     BotRemovalResponse,
     BotResponse,
+    ChunksWrittenResponse,
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
     GrantItem,
     GoldenQueriesResponse,
     GrantListResponse,
+    JournalResponse,
     KeyMapResponse,
     LivenessResponse,
     MigrationActionResponse,

@@ -48,7 +48,8 @@ class ProblemDetails(ResponseBody):
     )
     errors: list[InvalidField] | None = Field(
         default=None,
-        description="Only for /problems/request-invalid: every value that breaks a rule.",
+        description="Only for /problems/request-invalid and /problems/chunks-invalid: every value "
+        "that breaks a rule.",
         examples=[
             [
                 {

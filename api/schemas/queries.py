@@ -89,6 +89,28 @@ class KeyPageQuery(_Query):
     )
 
 
+class WaitQuery(_Query):
+    wait: float = Field(
+        default=0,
+        ge=0,
+        le=30,
+        description="Seconds to wait until it is applied; then the answer is 200, else 202. As "
+        "many may wait at once as may ask Milvus or a provider; others are answered at once.",
+        json_schema_extra={"example": 2},
+    )
+
+
+class JournalPageQuery(_Query):
+    limit: int = _limit(MAX_PAGE, 100)
+    after: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="The `next_after` of the answer before; left out, from the first on.",
+        json_schema_extra={"example": 4711},
+    )
+
+
 class ReportQuery(_Query):
     format: Literal["json", "html"] | None = Field(
         default=None,

@@ -22,6 +22,9 @@ REMEMBERED = 10_000
 #: What is too old or too much is looked for at every so manieth deed that is kept.
 TRIM_EVERY = 100
 
+#: The route by which an application writes, perhaps many times a second.
+CHUNKS = "/bots/<bot_id>/chunks"
+
 
 class Trail:
     """Safe for threads."""
@@ -61,11 +64,11 @@ class Trail:
         return self._services.store.trail(self._period, search)
 
 
-#: Those that are sent by POST and change nothing, as often as somebody asks.
-_QUESTIONS = frozenset({"/bots/<bot_id>/search", "/v1/embeddings"})
+_OFTEN = frozenset({"/bots/<bot_id>/search", "/v1/embeddings", CHUNKS})
 
 
 def _changed_something(deed: Deed) -> bool:
-    if deed.route in _QUESTIONS:
+    """What comes as often as readers and writers ask: of that one in a while tells enough."""
+    if deed.route in _OFTEN:
         return False
     return deed.method not in {"GET", "HEAD", "OPTIONS"} and deed.status < 400

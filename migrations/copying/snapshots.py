@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from migrations.copying.comparison import PAGE_SIZE
 from migrations.copying.difference import Difference
-from migrations.model.chunks import Chunk
-from migrations.model.snapshot import SnapshotPart, snapshot_of
+from migrations.model.chunks import Chunk, Key
+from migrations.model.snapshot import SnapshotPart, corrected, snapshot_of
 from migrations.ports.vector_store import Moment
 from migrations.process.threads import in_order
 from migrations.run.run import Run
@@ -39,6 +39,16 @@ def _frozen_parts(run: Run) -> Iterator[SnapshotPart]:
     while (part := run.services.store.snapshot_part(run.migration.id, number)) is not None:
         yield part
         number += 1
+
+
+def correct_snapshot(run: Run, states: Mapping[Key, Chunk | None]) -> None:
+    """Some keys of the source are as said now, None for those that are gone. Raises Superseded."""
+    for part in _frozen_parts(run):
+        mine = {key: chunk for key, chunk in states.items() if key in part.within}
+        if mine:
+            right = corrected(part, mine)
+            if right.by_key_hash() != part.by_key_hash():
+                run.services.store.keep_part(run.migration.id, run.migration.epoch, right)
 
 
 def keep_as_verified(run: Run, number: int, difference: Difference) -> None:

@@ -141,6 +141,18 @@ class QuestionRefused(RequestError):
     code = "question-refused"
 
 
+class WritesUnsupported(RequestError):
+    """Chunks of this collection cannot be written through reembed; write to Milvus yourself."""
+
+    code = "writes-unsupported"
+
+
+class ChunksInvalid(RequestError):
+    """The collection cannot take these chunks; 'errors' says of each what is wrong with it."""
+
+    code = "chunks-invalid"
+
+
 class NotAuthenticated(RequestError):
     """Send a valid token as 'Authorization: Bearer <token>'."""
 
@@ -367,6 +379,12 @@ class AliasMoves(TransientError):
     """The bot's alias is being moved to another collection; ask again in a moment."""
 
     code = "alias-moves"
+
+
+class JournalFull(TransientError):
+    """Too many writes of this bot wait to be applied; see why in its journal and send it later."""
+
+    code = "journal-full"
 
 
 class SweepPostponed(TransientError):

@@ -161,8 +161,15 @@ class SweeperLease:
     by: UUID | None = None
 
 
-#: Work that one at a time may do for a migration.
-Lease = RunnerLease | SweeperLease
+@dataclass(frozen=True)
+class ApplierLease:
+    """To apply a bot's journal, while no run is about to switch."""
+
+    bot_id: str
+
+
+#: Work that one at a time may do, for a migration or a bot.
+Lease = RunnerLease | SweeperLease | ApplierLease
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ it with itself, as it was, finds exactly the late writes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -72,6 +72,17 @@ def content_hash(chunk: Chunk) -> bytes:
 def state_hash(chunk: Chunk) -> bytes:
     """The first 8 bytes of the chunk's state: its content_hash, if its key stands once."""
     return chunk.state()[:HASH_BYTES]
+
+
+def corrected(part: SnapshotPart, states: Mapping[Key, Chunk | None]) -> SnapshotPart:
+    """The part with these keys, all of its range, as they are now; None where none is."""
+    digests = part.by_key_hash()
+    for key, chunk in states.items():
+        digests.pop(key_hash(key), None)
+        if chunk is not None:
+            digests[key_hash(key)] = state_hash(chunk)
+    packed = b"".join(key + state for key, state in digests.items())
+    return SnapshotPart(part.number, part.within, packed)
 
 
 def snapshot_of(number: int, within: KeyRange, chunks: Sequence[Chunk]) -> SnapshotPart:

@@ -23,6 +23,7 @@ FINISH_ROLLBACK = "migrations.rollback.finish"
 SWEEP = "migrations.sweep"
 RETIRE = "migrations.retire"
 DROP_KEPT = "migrations.drop_held"
+APPLY_JOURNAL = "migrations.journal"
 
 
 def phase_task(phase: Phase) -> str:

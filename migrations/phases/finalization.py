@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import structlog
 
+from migrations.copying.carrying import carry_over, end_carrying
 from migrations.copying.catch_up import catch_up_last, judge_failures
+from migrations.copying.comparison import PassResult
 from migrations.copying.lasting import expected_rows
 from migrations.model.errors import (
     PermanentError,
@@ -26,8 +28,18 @@ from migrations.run.run import Run
 from migrations.target.alias import follow, for_a_while
 from migrations.target.ready import make_readable, make_ready
 from migrations.way_back.at_once import OTHER_KEYS
+from migrations.writers.holding import (
+    applied_meanwhile,
+    begin_watching,
+    go_on_applying,
+    holding_writes,
+)
 
 log = structlog.get_logger(__name__)
+
+#: What is applied during the last comparison is carried over so often before applying stops,
+#: or until a round had no more keys: then the last one is short.
+ROUNDS, FEW_KEYS = 4, 100
 
 
 def execute(run: Run) -> Outcome:
@@ -58,6 +70,7 @@ def execute(run: Run) -> Outcome:
     failpoint("finalization.after_switch", migration_id=migration.id)
     log.info("switched", collection=bot.live.collection, generation=bot.live.generation)
     warnings = for_a_while(run, lambda: follow(run.services, bot))
+    go_on_applying(run)
     failpoint("finalization.after_alias", migration_id=migration.id)
     if expected is not None:
         warnings += _counted_at_once(run, expected)
@@ -79,12 +92,30 @@ def _look_before(run: Run) -> None:
 
 def _last_preparations(run: Run) -> int:
     """The rows the target holds."""
+    begin_watching(run)
     result = catch_up_last(run)
-    judge_failures(run, result)
     require_same_schema(run)
     if not run.services.vectors.is_loaded(run.target.name):
         raise VerificationFailed("The target is not loaded; switching would leave no answers.")
-    return expected_rows(run, result)
+    is_written_to = _carry_while_applied(run, result)
+    with holding_writes(run):
+        keys = applied_meanwhile(run)
+        if keys or is_written_to:
+            end_carrying(run, keys, result)
+        judge_failures(run, result)
+        return expected_rows(run, result)
+
+
+def _carry_while_applied(run: Run, result: PassResult) -> bool:
+    """What is applied beside the last comparison, until few keys are left; whether any was."""
+    any_key = False
+    for _ in range(ROUNDS):
+        keys = applied_meanwhile(run)
+        any_key = any_key or bool(keys)
+        carry_over(run, keys, result)
+        if len(keys) <= FEW_KEYS:
+            break
+    return any_key
 
 
 def _counted_at_once(run: Run, expected: int) -> list[str]:

@@ -13,6 +13,10 @@ class Dispatcher(Protocol):
         """Publish one outbox message, see :mod:`migrations.model.messages`."""
         ...
 
+    def wake_applier(self, bot_id: str) -> None:
+        """Have a worker apply what was written to a bot. Raises CheckpointsUnavailable."""
+        ...
+
     def waiting(self) -> int:
         """Batches that no worker has taken yet. Raises CheckpointsUnavailable."""
         ...

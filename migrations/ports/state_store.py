@@ -16,6 +16,7 @@ from migrations.ports.decision_store import DecisionStore
 from migrations.ports.due_store import DueStore
 from migrations.ports.golden_store import GoldenStore
 from migrations.ports.grant_store import GrantStore
+from migrations.ports.journal_store import JournalStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.key_store import KeyStore
 from migrations.ports.late_write_store import LateWriteStore
@@ -48,6 +49,7 @@ class MigrationStore(
     KeyStore,
     TextStore,
     DueStore,
+    JournalStore,
     Protocol,
 ):
     """All of it."""

@@ -8,6 +8,7 @@ from migrations.store.due import SqlDue
 from migrations.store.engine import Database
 from migrations.store.golden import SqlGolden
 from migrations.store.grants import SqlGrants
+from migrations.store.journals import SqlJournals
 from migrations.store.kept import SqlKept
 from migrations.store.keys import SqlKeys
 from migrations.store.late_writes import SqlLateWrites
@@ -46,6 +47,7 @@ class SqlMigrationStore(
     SqlKeys,
     SqlTexts,
     SqlDue,
+    SqlJournals,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

@@ -1,27 +1,41 @@
-"""Leases: who alone does some work for a migration, until when, and whether it may be done."""
+"""Leases: who alone does some work for a migration or a bot, until when, and whether it may."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from migrations.model.runs import Lease, RunnerLease, SweeperLease
+from migrations.model.runs import ApplierLease, Lease, RunnerLease, SweeperLease
 from migrations.model.states import DRIVEN, LIVE, Kind, Status
 from migrations.store.engine import Database
-from migrations.store.guarded import has_status
-from migrations.store.records import BotRecord, MigrationRecord, clock
+from migrations.store.guarded import PLAINLY, has_status
+from migrations.store.journals import is_held
+from migrations.store.records import BotRecord, JournalRecord, MigrationRecord, clock
 
 #: Runs that have switched and may have left a collection behind that is still kept.
 LEFT_BEHIND = frozenset({Status.SWITCHED, Status.COMPLETED})
 
-Terms = tuple[
-    InstrumentedAttribute[str | None], InstrumentedAttribute[datetime | None], ColumnElement[bool]
-]
+
+@dataclass(frozen=True)
+class _Terms:
+    """Where it is written who holds a lease and until when; of which row; what else must be so."""
+
+    record: type[MigrationRecord] | type[JournalRecord]
+    held_by: InstrumentedAttribute[str | None]
+    until: InstrumentedAttribute[datetime | None]
+    row: ColumnElement[bool]
+    allowed: ColumnElement[bool]
+    #: Whether the row has to be ours before ``allowed`` is asked: who waits for the row in the
+    #: statement itself sees the row as it has become, and other tables as they were before.
+    is_locked_first: bool = False
+    #: What is written, too, when it is taken.
+    taken: dict[Any, Any] = field(default_factory=dict)
 
 
 class SqlLeases:
@@ -30,34 +44,41 @@ class SqlLeases:
     _database: Database
 
     def take_lease(self, lease: Lease, holder: str, seconds: int) -> bool:
-        held_by, until, allowed = _terms(lease)
-        is_free = or_(held_by.is_(None), held_by == holder, until < clock())
-        values = {held_by: holder, until: clock() + timedelta(seconds=seconds)}
-        if isinstance(lease, RunnerLease):
-            values[MigrationRecord.heartbeat_at] = clock()
+        terms = _terms(lease)
+        is_free = or_(terms.held_by.is_(None), terms.held_by == holder, terms.until < clock())
+        until = clock() + timedelta(seconds=seconds)
+        values = {terms.held_by: holder, terms.until: until, **terms.taken}
         with self._database.transaction() as session:
-            return touch(session, lease.migration_id, allowed & is_free, values)
+            if terms.is_locked_first:
+                session.execute(select(terms.held_by).where(terms.row).with_for_update())
+            return touch(session, terms.record, terms.row & terms.allowed & is_free, values)
 
     def release_lease(self, lease: Lease, holder: str) -> None:
-        held_by, until, _ = _terms(lease)
+        terms = _terms(lease)
         with self._database.transaction() as session:
-            touch(session, lease.migration_id, held_by == holder, {held_by: None, until: None})
+            values = {terms.held_by: None, terms.until: None}
+            touch(session, terms.record, terms.row & (terms.held_by == holder), values)
 
     def allows(self, lease: Lease) -> bool:
-        _, _, allowed = _terms(lease)
+        terms = _terms(lease)
         with self._database.reading() as session:
-            wanted = exists().where(MigrationRecord.id == lease.migration_id, allowed)
+            wanted = exists().where(terms.row, terms.allowed)
             return bool(session.execute(select(wanted)).scalar_one())
 
 
-def _terms(lease: Lease) -> Terms:
-    """Where it is written who holds the lease and until when, and the condition for holding it."""
-    row = MigrationRecord
+def _terms(lease: Lease) -> _Terms:
+    run, journal = MigrationRecord, JournalRecord
     match lease:
-        case RunnerLease(epoch=epoch):
-            return row.runner, row.runner_until, at_work(epoch)
-        case SweeperLease(by=by):
-            return row.sweeper, row.sweeper_until, sweepable(by)
+        case RunnerLease(of, epoch):
+            held_by, until = run.runner, run.runner_until
+            alive = {run.heartbeat_at: clock()}
+            return _Terms(run, held_by, until, run.id == of, at_work(epoch), taken=alive)
+        case SweeperLease(of, by):
+            return _Terms(run, run.sweeper, run.sweeper_until, run.id == of, sweepable(by))
+        case ApplierLease(bot_id):
+            its, until = journal.bot_id == bot_id, journal.applier_until
+            awake = {journal.wake_at: None}
+            return _Terms(journal, journal.applier, until, its, ~is_held(), True, awake)
 
 
 def at_work(epoch: int) -> ColumnElement[bool]:
@@ -92,14 +113,14 @@ def has_reverse_run(statuses: Collection[Status], only: UUID | None = None) -> C
 
 
 def touch(
-    session: Session, migration_id: UUID, condition: ColumnElement[bool], values: dict[Any, Any]
+    session: Session,
+    record: type[MigrationRecord] | type[JournalRecord],
+    condition: ColumnElement[bool],
+    values: dict[Any, Any],
 ) -> bool:
     """One guarded update of what is no change of state: no lock before it, no event after it."""
-    touched = session.scalars(
-        update(MigrationRecord)
-        .where(MigrationRecord.id == migration_id, condition)
-        .values(values)
-        .returning(MigrationRecord.id),
-        execution_options={"synchronize_session": False},
+    touched = session.execute(
+        update(record).where(condition).values(values).returning(literal(1)),
+        execution_options=PLAINLY,
     )
     return touched.one_or_none() is not None

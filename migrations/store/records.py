@@ -34,6 +34,7 @@ from migrations.model.proofs import Proof
 from migrations.model.runs import Due, Handover, Migration, RollbackInfo, Round, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 from migrations.model.texts import FieldRecipe, Recipe, SqlRecipe, recipe_of
+from migrations.model.writes import WriteKind
 
 ONE_LIVE_MIGRATION = "one_live_migration_per_bot"
 ONE_KEY_PER_BOT = "idempotency_key_per_bot"
@@ -321,6 +322,61 @@ class GoldenQueryRecord(Record):
     text: Mapped[str]
     #: json: a key must come back character by character.
     relevant: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class JournalRecord(Record):
+    """How far what is written through us is applied to a bot's live collection, and by whom."""
+
+    __tablename__ = "journals"
+
+    bot_id: Mapped[str] = mapped_column(ForeignKey("bots.bot_id"), primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    applied: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    applier: Mapped[str | None]
+    applier_until: Mapped[datetime | None]
+    #: The run, and its epoch, that is about to switch: counts until it has, or is gone.
+    watched_for: Mapped[UUID | None]
+    watched_in_epoch: Mapped[int | None]
+    #: What stands after this place may have been applied since the run has looked.
+    watched_from: Mapped[int | None] = mapped_column(BigInteger)
+    #: Whether nobody applies meanwhile.
+    holds: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Nobody is woken before.
+    wake_at: Mapped[datetime | None]
+    waiting_for: Mapped[str | None]
+
+
+class JournalEntryRecord(Record):
+    __tablename__ = "journal_entries"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", WriteKind), name="kind_known"),
+        Index("journal_entries_failed", "bot_id", postgresql_where=text("code IS NOT NULL")),
+    )
+
+    bot_id: Mapped[str] = mapped_column(ForeignKey("journals.bot_id"), primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    #: json: both must come back character by character.
+    key: Mapped[Any] = mapped_column(JSON, nullable=False)
+    fields: Mapped[Any] = mapped_column(JSON, nullable=False)
+    at: Mapped[datetime] = mapped_column(server_default=clock())
+    #: Why it was passed over.
+    code: Mapped[str | None]
+    message: Mapped[str | None]
+
+
+class JournalRequestRecord(Record):
+    """Requests that may be sent again without being done again."""
+
+    __tablename__ = "journal_requests"
+    __table_args__ = (Index(None, "bot_id", "at"),)
+
+    bot_id: Mapped[str] = mapped_column(ForeignKey("journals.bot_id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    after: Mapped[int] = mapped_column(BigInteger)
+    upto: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
 class DueRecord(Record):

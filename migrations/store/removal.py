@@ -19,6 +19,9 @@ from migrations.store.records import (
     EmbeddedTextRecord,
     ErrandSpendRecord,
     GoldenQueryRecord,
+    JournalEntryRecord,
+    JournalRecord,
+    JournalRequestRecord,
     KeptRecord,
     KeyMapRecord,
     MigrationRecord,
@@ -117,7 +120,10 @@ def _forget(session: Session, bot_id: str) -> None:
         delete(EmbeddedTextRecord).where(or_(embedded.in_(targets), embedded.in_(sources))),
         execution_options={"synchronize_session": False},
     )
-    for record in (MigrationRecord, GoldenQueryRecord, BotRecord):
+    for record in (
+        *(MigrationRecord, GoldenQueryRecord),
+        *(JournalEntryRecord, JournalRequestRecord, JournalRecord, BotRecord),
+    ):
         session.execute(
             delete(record).where(record.bot_id == bot_id),
             execution_options={"synchronize_session": False},

@@ -133,7 +133,8 @@ class SqlRuns:
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
         with self._database.transaction() as session:
             now = {MigrationRecord.heartbeat_at: clock()}
-            return touch(session, migration_id, at_work(epoch), now)
+            driven = (MigrationRecord.id == migration_id) & at_work(epoch)
+            return touch(session, MigrationRecord, driven, now)
 
 
 def _as_event(row: EventRecord) -> Event:

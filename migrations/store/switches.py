@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import true, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -92,8 +92,8 @@ def _take_over_snapshot(session: Session, migration: Migration) -> None:
     lock_run(session, migration.reverses)
     touch(
         session,
-        migration.reverses,
-        true(),
+        MigrationRecord,
+        MigrationRecord.id == migration.reverses,
         {MigrationRecord.sweeper: None, MigrationRecord.sweeper_until: None},
     )
     hand_over_snapshot(session, migration.reverses, migration.id)

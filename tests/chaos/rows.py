@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.harness.ground import Ground
 from tests.scenarios import (
     cancels,
+    cooperating,
     deaths,
     lost_writes,
     messages,
@@ -191,6 +192,19 @@ def _writers_and_operators() -> Iterator[Row]:
         "a foreign writer and four kills",
         lambda g: operating.foreign_writer(g, kills=4),
     )
+    yield Row("F41", "writers through us, there, back and there", cooperating.through_everything)
+    yield Row(
+        "F41-kills",
+        "the same at 200 a second, with 30 kills",
+        lambda g: cooperating.through_everything(g, kills=30, per_second=200),
+    )
+    for point in cooperating.POINTS:
+        yield Row(
+            f"F41-{point}",
+            f"writers through us, SIGKILL at {point}",
+            lambda g, point=point: cooperating.killed_at(g, point),
+        )
+    yield Row("F42", "one key again and again at the switch", cooperating.same_key_at_the_switch)
     yield Row(
         "F44",
         "written between the last pass and the switch",
@@ -264,13 +278,11 @@ def _groups(points: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 LEFT_OUT = (
     LeftOut("F06", "clocks of hosts: leases and deadlines use PostgreSQL's and Redis' own clocks"),
     LeftOut("F21", "needs a PostgreSQL replica to fail over to"),
-    LeftOut("F22", "the journal and cooperating writers are on the roadmap"),
+    LeftOut("F22", "commits out of order: tests/integration/test_journal_concurrency.py"),
     LeftOut("F23", "a full disk needs its own disk; busy pools: test_state_store_connection.py"),
     LeftOut("F33", "a scan that drops or repeats rows: tests/unit/test_milvus_scan.py"),
     LeftOut("F34", "quotas are not in either of the Milvus servers we start"),
     LeftOut("F35", "one Milvus node only; a target that is not loaded is F36"),
-    LeftOut("F41", "cooperating writers are on the roadmap"),
-    LeftOut("F42", "cooperating writers are on the roadmap"),
     LeftOut("F46", "writes just before a drop: tests/integration/test_way_back_on_milvus.py"),
     LeftOut("F47", "there is no fence of grants"),
     LeftOut("F54", "drops decided on stale reads: tests/unit/test_purge.py"),

@@ -71,6 +71,7 @@ class FakeServices:
         self.spending = Spending(world.services)
         self.alias_readers = AliasReaders(world.services, self.spending)
         self.searching = Searching(world.services, self.spending)
+        self.writers = world.writers
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:

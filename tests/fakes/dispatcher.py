@@ -11,6 +11,8 @@ class FakeDispatcher:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        #: Bots whose journals somebody is to apply.
+        self.woken: list[str] = []
         self.fails_with: Exception | None = None
         #: Batches in the broker's line.
         self.line = 0
@@ -19,6 +21,11 @@ class FakeDispatcher:
         if self.fails_with is not None:
             raise self.fails_with
         self.sent.append(dict(message))
+
+    def wake_applier(self, bot_id: str) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        self.woken.append(bot_id)
 
     def waiting(self) -> int:
         if self.fails_with is not None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations.model.runs import Lease, Migration, RunnerLease, SweeperLease
+from migrations.model.runs import ApplierLease, Lease, Migration, RunnerLease, SweeperLease
 from migrations.model.states import LIVE, Kind, Status
 from migrations.store.leases import LEFT_BEHIND
-from tests.fakes.state_rows import StateRows
+from tests.fakes.state_journals import FakeJournals, JournalRow
 
 
-class FakeLeases(StateRows):
+class FakeLeases(FakeJournals):
     def heartbeat(self, migration_id: UUID, epoch: int) -> bool:
         with self._transaction() as now:
             row = self._at_work(migration_id, epoch)
@@ -40,6 +40,9 @@ class FakeLeases(StateRows):
 
     def allows(self, lease: Lease) -> bool:
         with self._transaction():
+            if isinstance(lease, ApplierLease):
+                row = self._journals.get(lease.bot_id)
+                return row is not None and not self._is_held(row)
             if isinstance(lease, RunnerLease):
                 return self._at_work(lease.migration_id, lease.epoch) is not None
             return self._is_sweepable(lease)
@@ -47,18 +50,29 @@ class FakeLeases(StateRows):
     # --- within transactions of others -------------------------------------------
 
     def _holder(self, lease: Lease) -> tuple[str | None, datetime | None]:
+        if isinstance(lease, ApplierLease):
+            journal = self._journals.get(lease.bot_id, JournalRow())
+            return journal.applier, journal.applier_until
         row = self._row(lease.migration_id)
         if isinstance(lease, RunnerLease):
             return row.runner, row.runner_until
         return row.sweeper, row.sweeper_until
 
     def _write(self, lease: Lease, holder: str | None, until: datetime | None) -> None:
+        if isinstance(lease, ApplierLease):
+            self._hand_journal(self._journals[lease.bot_id], holder, until)
+            return
         row = self._row(lease.migration_id)
         if isinstance(lease, RunnerLease):
             row = replace(row, runner=holder, runner_until=until)
         else:
             row = replace(row, sweeper=holder, sweeper_until=until)
         self._rows[lease.migration_id] = row
+
+    def _hand_journal(self, row: JournalRow, holder: str | None, until: datetime | None) -> None:
+        row.applier, row.applier_until = holder, until
+        if holder is not None:
+            row.wake_at = None
 
     def _is_sweepable(self, lease: SweeperLease) -> bool:
         migration = self._row(lease.migration_id).migration

@@ -114,6 +114,7 @@ class StateRows:
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
         self._held_ones: dict[str, KeptCollection] = {}
+        self._journals: dict[str, Any] = {}
         self._due: defaultdict[Due, dict[tuple[UUID, str], DueRow]] = defaultdict(dict)
 
     @contextmanager

@@ -150,6 +150,7 @@ class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue,
             for name in kept:
                 del self._held_ones[name]
             self._golden.pop(bot_id, None)
+            self._journals.pop(bot_id, None)
             del self._bots[bot_id]
             return removed
 

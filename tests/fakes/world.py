@@ -34,6 +34,7 @@ from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.model.states import DRIVEN, Phase, Status
 from migrations.model.texts import FieldRecipe
+from migrations.model.writes import Write, WriteKind
 from migrations.ports.vector_store import VectorStore
 from migrations.process import failpoints
 from migrations.process.call_slots import CallSlots
@@ -44,6 +45,8 @@ from migrations.run.run import Run
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 from migrations.watchdog import Watchdog
+from migrations.writers.applying import apply_journal
+from migrations.writers.journal import Writers, Written
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.chores import chore
 from tests.fakes.clock import FakeClock
@@ -157,6 +160,7 @@ class World:
         self.system = EmbeddingMigrationSystem(self.services)
         self.manager = EmbeddingCompatibilityManager(self.services, self.system)
         self.watchdog = Watchdog(self.services)
+        self.writers = Writers(self.services, self.dispatcher.wake_applier)
         self.queue: list[Task] = []
         #: Names of the tasks that were run, and how they ended when not well.
         self.ran: list[str] = []
@@ -222,6 +226,21 @@ class World:
         beat = Beat(lambda: self.store.heartbeat(now.id, now.epoch), every_seconds=-1.0)
         return Run(self.services, now, self.store.bot(now.bot_id), beat)
 
+    # --- what those do who write through us ---------------------------------------
+
+    def upsert(self, *keys: Key, text: str = "") -> Written:
+        """Chunks of these keys, each with its key as text unless told otherwise."""
+        fields = [{"text": text or f"text of {key}", "page": 1} for key in keys]
+        writes = [Write(WriteKind.UPSERT, k, f) for k, f in zip(keys, fields, strict=True)]
+        return self.writers.write(OWNER, "bot", writes)
+
+    def delete(self, *keys: Key) -> Written:
+        return self.writers.write(OWNER, "bot", [Write(WriteKind.DELETE, key) for key in keys])
+
+    def apply(self) -> None:
+        """What a worker does that was woken."""
+        apply_journal(self.services, "bot")
+
     # --- what foreign writers do, and what is there -------------------------------
 
     def write(self, key: Key, text: str, *, collection: str = SOURCE, **fields: Any) -> None:
@@ -282,6 +301,8 @@ class World:
         """The queue, with what was sent meanwhile."""
         while self.dispatcher.sent:
             self.queue += tasks_of(self.conductor, self.dispatcher.sent.pop(0))
+        while self.dispatcher.woken:
+            self.queue.append(_applying(self.services, self.dispatcher.woken.pop(0)))
         return self.queue
 
     def work(self, task: Task) -> None:
@@ -359,6 +380,10 @@ def failpoints_reach(reached: Callable[[str, Mapping[str, Any]], None]) -> Itera
         yield
     finally:
         failpoints._ADDRESS, failpoints._ask = before
+
+
+def _applying(services: Services, bot_id: str) -> Task:
+    return Task(names.APPLY_JOURNAL, lambda: apply_journal(services, bot_id))
 
 
 def kill() -> None:

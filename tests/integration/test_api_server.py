@@ -237,7 +237,7 @@ def test_one_connection_too_many_ends_the_one_that_has_waited_longest(tmp_path: 
             501,
             "encoding-not-known",
         ),
-        (b"POST /bots HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n", 413, "body-too-large"),
+        (b"POST /bots HTTP/1.1\r\nContent-Length: 30000000\r\n\r\n", 413, "body-too-large"),
         (CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n", 400, "bad-request"),
         (CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n", 400, "bad-request"),
         (CHUNKED + b"2\r\n{}and more\r\n0\r\n\r\n", 400, "bad-request"),

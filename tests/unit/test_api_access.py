@@ -47,6 +47,7 @@ def of_everybody(status: int = 200) -> Line:
     return Line(None, status, status, status, status)
 
 
+CHUNK = {"key": "a", "fields": {"text": "a text."}}
 #: The bot is acme's and so are "user" and "granted user"; its collection is not what is
 #: registered here.
 TABLE = {
@@ -58,6 +59,9 @@ TABLE = {
     "PUT /bots/<bot_id>/golden-queries": of_a_bot(200, {"queries": [{"text": "where?"}]}),
     "GET /bots/<bot_id>/golden-queries": of_a_bot(200),
     "DELETE /bots/<bot_id>/golden-queries": of_a_bot(200),
+    "PUT /bots/<bot_id>/chunks": of_a_bot(202, {"chunks": [CHUNK]}),
+    "DELETE /bots/<bot_id>/chunks": of_a_bot(202, {"keys": ["a"]}),
+    "GET /bots/<bot_id>/chunks/journal": of_a_bot(200),
     "GET /bots/<bot_id>/embeddings/live": of_a_bot(200),
     "POST /bots/<bot_id>/search": of_a_bot(200, {"text": "where?"}),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),

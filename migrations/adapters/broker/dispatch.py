@@ -19,6 +19,9 @@ from migrations.lifecycle import sequence
 from migrations.model import task_names as names
 from migrations.model.errors import CheckpointsUnavailable
 
+#: By then the watchdog has sent another one.
+WAKING_EXPIRES_SECONDS = 60
+
 
 class CeleryDispatcher:
     def __init__(self, app: Celery) -> None:
@@ -30,6 +33,21 @@ class CeleryDispatcher:
         stamps = {"migration_id": message["migration_id"]}
         try:
             canvas.apply_async(stamped_headers=list(stamps), **stamps)
+        except (OperationalError, ConnectionError) as error:
+            raise CheckpointsUnavailable("The broker does not answer.") from error
+
+    def wake_applier(self, bot_id: str) -> None:
+        """Have a worker apply what was written to a bot. Raises CheckpointsUnavailable."""
+        signature = self._app.signature(
+            names.APPLY_JOURNAL, kwargs={"bot_id": bot_id}, immutable=True
+        )
+        try:
+            signature.apply_async(
+                queue=names.CONTROL_QUEUE,
+                expires=WAKING_EXPIRES_SECONDS,
+                argsrepr="",
+                kwargsrepr=f"bot {bot_id}",
+            )
         except (OperationalError, ConnectionError) as error:
             raise CheckpointsUnavailable("The broker does not answer.") from error
 
