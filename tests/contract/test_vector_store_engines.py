@@ -122,7 +122,7 @@ def test_the_rule_for_names_is_that_of_milvus(
     if request.node.callspec.params["engine"] == "milvus-lite":
         return  # it takes more
     for name in NO_NAMES:  # what is before a dot is a database, by our rule
-        with pytest.raises(VectorStoreRefused, match="Invalid collection alias|two databases"):
+        with pytest.raises(VectorStoreRefused, match=r"Invalid collection alias|two databases"):
             engine.store.point_alias(name, made.name)
 
 
