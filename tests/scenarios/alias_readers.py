@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import cycle, islice
 
+from migrations.model.config import AS_IT_COMES
 from tests.harness.alias_readers import (
     Address,
     AliasReaders,
@@ -12,7 +13,7 @@ from tests.harness.alias_readers import (
     llamaindex,
     plain,
 )
-from tests.harness.world import LARGE, OTHER, SMALL, World
+from tests.harness.world import IN_ROLES, LARGE, OTHER, SMALL, World
 from tests.scenarios.judging import RESUME_SECONDS, seeded
 
 CHUNKS = 60
@@ -24,7 +25,8 @@ def never_notice(
     """Every answer is the chunk that was asked for, however often the model changes.
 
     Two of the models have the same dimension: a vector of one finds something among those of
-    the other, and nobody but the oracle would notice.
+    the other, and nobody but the oracle would notice. One wants questions and documents told
+    apart, and finds nothing for a question that is embedded as a document.
     """
     bot = seeded(ground, CHUNKS)
     texts = dict(bot.history.initial)
@@ -43,10 +45,12 @@ def never_notice(
         llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.owner_token, keys_of) as asked,
         AliasReaders({**asks, "llamaindex": asked}, texts) as readers,
     ):
-        for number, target in enumerate(islice(cycle([OTHER, LARGE, SMALL]), switches), 1):
+        for number, target in enumerate(
+            islice(cycle([OTHER, IN_ROLES, LARGE, SMALL]), switches), 1
+        ):
             if target == bot.pair()[1]:
                 target = LARGE if target != LARGE else OTHER
-            run = bot.start(target, batch_size=20)
+            run = bot.start(target.in_manner(AS_IT_COMES), batch_size=20)  # in its known roles
             run.ends("completed", RESUME_SECONDS)
             if number % every == 0:
                 run.roll_back().ends("completed", RESUME_SECONDS)
