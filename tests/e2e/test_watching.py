@@ -28,6 +28,7 @@ def test_the_registered_tasks_have_names_a_person_understands(world: World) -> N
         "migrations.catch_up",
         "migrations.rollback.quiesce",
         "migrations.rollback.finish",
+        "migrations.journal",
         "migrations.sweep",
         "migrations.retire",
         "migrations.drop_held",
