@@ -41,7 +41,7 @@ def put(
 
 @chunks.command("delete")
 @click.argument("bot_id", metavar="BOT")
-@click.argument("keys", metavar="KEY", nargs=-1, required=True)
+@click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--numbers", is_flag=True, help="The keys are numbers and not texts.")
 @_wait
 @once
