@@ -56,8 +56,11 @@ class Answer:
 
     @cached_property
     def value(self) -> Any:
-        """The JSON in it; None where there is nothing."""
-        return json.loads(self.text) if self.text else None
+        """The JSON in it; None where there is nothing. Raises Away where it is cut off."""
+        try:
+            return json.loads(self.text) if self.text else None
+        except ValueError:
+            raise Away("The API's answer is cut off; a proxy may have done that.") from None
 
 
 class Client:

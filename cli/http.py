@@ -42,7 +42,7 @@ def over_http(request: Request) -> Reply:
     except urllib.error.HTTPError as refusal:
         with refusal:
             return _reply(refusal.code, refusal.headers, refusal.read())
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
         raise Away(_why(request, error)) from error
 
 

@@ -11,7 +11,7 @@ from cli.client import Answer
 from cli.endings import Ended
 from cli.plain import lasting, plain, when
 from cli.shown import console
-from cli.watching import Sight
+from cli.watching import Sight, moves_chunks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,7 +101,8 @@ def picture(sight: Sight) -> Table:
     made.add_row("status", f"{now['status']}, {now['phase']}")
     made.add_row(f"{now['percent']:.1f} %", ProgressBar(100, now["percent"], width=40))
     made.add_row("chunks", _chunks(sight))
-    made.add_row("rate", _rate(sight))
+    if moves_chunks(now):
+        made.add_row("rate", _rate(sight))
     if sight.seconds_left is not None:
         made.add_row("all chunks in", lasting(sight.seconds_left))
     if sight.why_nothing_moves:

@@ -60,10 +60,7 @@ class Sight:
     def moves(self) -> bool:
         """Whether chunks are being moved forward just now."""
         return (
-            self.progress["status"] == "running"
-            and self.progress["phase"] == "data_migration"
-            and self.progress["waiting_for"] is None
-            and bool(self.rate)
+            moves_chunks(self.progress) and self.progress["waiting_for"] is None and bool(self.rate)
         )
 
     @property
@@ -112,7 +109,10 @@ class Watch:
         while True:
             answer = self._patiently(view)
             progress: dict[str, Any] = answer.value
-            pace.note(self.seconds(), progress["processed_chunks"])
+            if moves_chunks(progress):
+                pace.note(self.seconds(), progress["processed_chunks"])
+            else:
+                pace = Pace()
             view.show(answer, Sight(progress, pace.rate))
             if progress["finished"] or has_come(progress, until):
                 return progress
@@ -122,7 +122,9 @@ class Watch:
         began, pause = self.seconds(), self.every
         while True:
             try:
-                return self.look()
+                answer = self.look()
+                _ = answer.value  # one that is cut off is none
+                return answer
             except (Away, Refused) as error:
                 wished = error.retry_after if isinstance(error, Refused) else None
                 if isinstance(error, Refused) and not error.passes:
@@ -133,6 +135,11 @@ class Watch:
                 view.show_away(error, gone)
             self.sleep(max(pause, wished or 0))
             pause = min(pause * 2, max(_LONGEST_PAUSE_SECONDS, self.every))
+
+
+def moves_chunks(progress: dict[str, Any]) -> bool:
+    """Whether it is in the phase whose rate is worth telling."""
+    return (progress["status"], progress["phase"]) == ("running", "data_migration")
 
 
 def has_come(progress: dict[str, Any], until: str | None) -> bool:

@@ -64,13 +64,16 @@ def once(command: Command) -> Command:
 
 
 def once_header(key: str | None) -> dict[str, str]:
+    """Raises click.UsageError for what no header can hold."""
+    if key and not all(" " <= letter <= "~" for letter in key):
+        raise click.UsageError("--idempotency-key is of printable letters of ASCII.")
     return {"Idempotency-Key": key} if key else {}
 
 
 def json_of(file: str) -> Any:
     """What is in the file, or the standard input ('-'). Raises click.UsageError."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return _json(text)
     except (OSError, ValueError) as error:
         raise click.UsageError(f"{file}: {error}") from error

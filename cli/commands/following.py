@@ -185,7 +185,7 @@ def report(session: Session, run: str, page: str | None) -> None:
         raise click.UsageError("--json or --html, one of them.")
     answer = session.api.ask("GET", where, query={"format": "html"}, accept="text/html")
     try:
-        Path(page).write_text(answer.text)
+        Path(page).write_text(answer.text, encoding="utf-8")
     except OSError as error:
         raise Ended(f"{page}: {error.strerror}", Exit.USAGE) from error
     click.echo(f"{page} has the report; open it in a browser.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import click
 
-from cli.client import path
+from cli.client import Answer, path
 from cli.commands.bodies import body_of, once, once_header, settable, target
 from cli.commands.following import follow
-from cli.endings import Ended, Exit
+from cli.endings import Away, Ended, Exit
 from cli.plain import embedding, lasting, plain
 from cli.session import Session, asks_the_api, yes
 from cli.shown import checks, facts, sentences
@@ -124,15 +125,21 @@ def start(
         asked = {name: value for name, value in body.items() if name in _ESTIMATED_BY}
         _show_estimate(_estimate(session, bot_id, asked).value)
     session.consent("\nStart it?", given=agreed)
-    answer = session.api.ask(
-        "POST",
-        path("bots", bot_id, "embeddings", "start-migration"),
-        body,
-        headers=once_header(idempotency_key),
-    )
+    answer = _start_once(session, bot_id, body, idempotency_key or uuid4().hex)
     session.tell(answer, show_started)
     if watched:
         follow(session, answer.value["migration"]["migration_id"])
+
+
+def _start_once(session: Session, bot_id: str, body: dict[str, Any], key: str) -> Answer:
+    where = path("bots", bot_id, "embeddings", "start-migration")
+    try:
+        return session.api.ask("POST", where, body, headers=once_header(key))
+    except Away as away:
+        raise Away(
+            f"{away.message}\nWhether it was started is not known. The same command with "
+            f"--idempotency-key {key} starts it once, however often it is sent."
+        ) from away
 
 
 def show_started(action: dict[str, Any]) -> None:

@@ -119,6 +119,19 @@ def test_a_start_sent_twice_with_one_key_starts_one(line: CommandLine) -> None:
     assert first["migration"]["migration_id"] == second["migration"]["migration_id"]
 
 
+def test_a_start_whose_answer_is_lost_says_how_to_start_it_once(line: CommandLine) -> None:
+    line.is_away = True
+    lost = line.run("start", "support", *TO, "--yes")
+    assert lost.exit_code == 3
+    key = line.asked[-1].headers["Idempotency-Key"]
+    assert f"--idempotency-key {key}" in lost.stderr
+
+
+def test_a_key_that_no_header_can_hold_is_not_understood(line: CommandLine) -> None:
+    once = ("start", "support", *TO, "--yes", "--idempotency-key", "a\nb")
+    assert line.run(*once).exit_code == 2
+
+
 def test_the_status_tells_of_the_way_back(line: CommandLine) -> None:
     assert "never had a migration" in line.done("status", "support")
     run = completed(line)

@@ -90,6 +90,13 @@ def test_what_is_not_the_api_is_told_to_be_something_else(reply: Reply) -> None:
         client.ask("GET", "/bots")
 
 
+def test_an_answer_that_is_cut_off_is_told_to_be() -> None:
+    cut = Reply(200, {"content-type": "application/json"}, b'{"bots": [')
+    answer = Client(Address("http://reembed.test", ACME_TOKEN), lambda _: cut).ask("GET", "/bots")
+    with pytest.raises(Away, match="cut off"):
+        answer.value  # noqa: B018 -- it is looked at
+
+
 def test_a_problem_that_is_no_object_is_still_a_refusal() -> None:
     assert "no reason given" in Refused("nonsense", None).message
 

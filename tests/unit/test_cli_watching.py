@@ -52,6 +52,12 @@ def sight(rate: float | None = None, **changes: Any) -> Sight:
     return Sight(progress | changes, rate)
 
 
+def drawn(seen: Sight) -> str:
+    console = Console(width=100, record=True, markup=False, file=StringIO())
+    console.print(picture(seen))
+    return console.export_text()
+
+
 def test_a_migration_is_watched_to_its_end(line: CommandLine) -> None:
     run = str(line.api.start().id)
     said = line.done("watch", run, "--until", "completed")
@@ -149,6 +155,11 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     assert pace.rate == 0
 
 
+def test_a_rate_is_told_only_where_chunks_are_moved() -> None:
+    assert "rate" in drawn(sight(rate=10.0))
+    assert "rate" not in drawn(sight(rate=10.0, phase="verification"))
+
+
 def test_there_is_no_rate_before_a_second_look() -> None:
     pace = Pace()
     pace.note(0, 100)
@@ -184,11 +195,9 @@ def test_no_time_is_told_when_nothing_moves_towards_the_end(changes: dict[str, A
 
 
 def test_the_picture_tells_what_is_known() -> None:
-    console = Console(width=100, record=True, markup=False, file=StringIO())
     waits = "The provider's rate limit; goes on in 12 s."
     error = {"code": "provider-rate-limited", "message": "Too many requests."}
-    console.print(picture(sight(rate=10.0, waiting_for=waits, errors=[error])))
-    said = console.export_text()
+    said = drawn(sight(rate=10.0, waiting_for=waits, errors=[error]))
     for part in ("6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11", "25.0 %", "100 of 400", "10.0 chunks/s"):
         assert part in said
     assert waits in said

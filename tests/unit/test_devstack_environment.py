@@ -1,12 +1,16 @@
-"""What ``make up`` writes for a shell."""
+"""What ``make up`` writes for a shell, and the ports it comes back on."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from devstack.server import LOOPBACK
 from devstack.session import exports
+from devstack.stack import EmbeddedStack
 
 
 def told(environment: dict[str, str], script: str) -> str:
@@ -39,3 +43,14 @@ def test_ports_and_what_is_not_ours_are_left_out() -> None:
 def exports_of(environment: dict[str, str]) -> str:
     system: Any = SimpleNamespace(environment=environment, url="u", token="t")
     return exports(cast("Any", system)).partition("export PATH")[0]
+
+
+def test_a_port_that_somebody_else_has_taken_is_not_waited_for(tmp_path: Path) -> None:
+    stack = EmbeddedStack(tmp_path)
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "milvus-lite.port").write_text(str(port))
+        assert stack._last_port(stack.milvus) == 0
+    assert stack._last_port(stack.milvus) == port
