@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,9 @@ from devstack.system import RunningSystem, running_system
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 60
+#: In the folder of the data; of mode 0600, for there are passwords and a token in it.
+ENVIRONMENT = "env"
+_PORTS = {"REEMBED_PORT": 8000, "REEMBED_FLOWER_PORT": 5555}
 
 
 def up(data: Path, procfile: Path) -> int:
@@ -38,15 +43,33 @@ def up(data: Path, procfile: Path) -> int:
 
 def _run(data: Path, procfile: Path) -> None:
     print("Starting Redis, PostgreSQL, Milvus, the API, the workers and Flower ...", flush=True)
-    urls = data / "urls"
+    urls, variables = data / "urls", data / ENVIRONMENT
     with running_system(data, _users_settings(), procfile) as system:
         try:
+            write_secret(variables, exports(system))
             write_secret(urls, _urls(system))
             print(f"{urls.read_text()}\nCtrl-C stops everything.\n", flush=True)
             _follow(system)
         finally:
             print("\nStopping ...", flush=True)
             urls.unlink(missing_ok=True)
+            variables.unlink(missing_ok=True)
+
+
+def exports(system: RunningSystem) -> str:
+    """Lines for a shell, with which every command of the documents finds this system.
+
+    Without the ports: ``make up`` would take them for wishes of its user's.
+    """
+    ours = {
+        name: value
+        for name, value in system.environment.items()
+        if name.startswith("REEMBED_") and name not in _PORTS
+    }
+    ours |= {"REEMBED_URL": system.url, "REEMBED_TOKEN": system.token}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(ours.items())]
+    lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+    return "\n".join(lines) + "\n"
 
 
 def _urls(system: RunningSystem) -> str:
@@ -57,6 +80,9 @@ def _urls(system: RunningSystem) -> str:
         f"Milvus       {system.environment['REEMBED_MILVUS_URI']}\n"
         f"Admin token  {system.token}\n"
         f"Logs         {system.stack.logs}\n"
+        f"Commands     . {shlex.quote(str(system.stack.data / ENVIRONMENT))}\n"
+        "             in another shell: then 'reembed', 'celery -A worker reembed' and all other\n"
+        "             commands of the documents find this system\n"
     )
 
 
@@ -79,8 +105,7 @@ def _users_settings() -> dict[str, str]:
     """What the user's .env and environment say, with ports that are free by default."""
     written = {name: value or "" for name, value in dotenv_values(PROJECT / ".env").items()}
     exported = {name: value for name, value in os.environ.items() if name.startswith("REEMBED_")}
-    usual = {"REEMBED_PORT": 8000, "REEMBED_FLOWER_PORT": 5555}
-    ports = {name: str(free_port() if listens(port) else port) for name, port in usual.items()}
+    ports = {name: str(free_port() if listens(port) else port) for name, port in _PORTS.items()}
     return ports | written | exported
 
 

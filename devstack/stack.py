@@ -11,7 +11,7 @@ from typing import Self
 from devstack.milvus_lite import MilvusLiteServer
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
-from devstack.server import PROJECT, Server
+from devstack.server import PROJECT, Server, listens
 
 #: All that the servers keep; ignored by git, removed by ``make clean``.
 DEFAULT_DATA = PROJECT / ".reembed"
@@ -54,9 +54,11 @@ class EmbeddedStack:
         self._lock_data()
         try:
             for server in self.servers:
+                server.port = server.port or self._last_port(server)
                 server.launch()
             for server in self.servers:
                 server.wait_healthy()
+                self._port_file(server).write_text(str(server.port))
         except BaseException:
             self.stop()
             raise
@@ -75,6 +77,17 @@ class EmbeddedStack:
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
         self._lock = lock
+
+    def _last_port(self, server: Server) -> int:
+        """Of its last start, so that who has noted its address finds it again; 0 if it is taken."""
+        try:
+            port = int(self._port_file(server).read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+        return 0 if listens(port) else port
+
+    def _port_file(self, server: Server) -> Path:
+        return self.data / f"{server.name}.port"
 
     def stop(self) -> None:
         """Stop every server; returns when no process is left. Harmless when stopped."""

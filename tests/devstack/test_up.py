@@ -63,6 +63,12 @@ class Up:
         raise AssertionError("it ended before it was up")
 
 
+def told_by(up: Up, variable: str) -> str:
+    """What a shell knows that has read the environment file."""
+    script = f'. "{up.folder}/data/env"; printf %s "{variable}"'
+    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all: what a test finds there is what the one before has left."""
@@ -110,6 +116,8 @@ def test_sigkill_leaves_nothing_and_the_data_serves_again_until_it_is_taken_down
     up = start()
     up.wait_until_up()
     token = (up.folder / "data" / "admin.token").read_text()
+    milvus = told_by(up, "$REEMBED_MILVUS_URI")
+    assert token == told_by(up, "$REEMBED_TOKEN")
     up.process.kill()
     deadline = time.monotonic() + 15
     while up.left() and time.monotonic() < deadline:
@@ -120,10 +128,12 @@ def test_sigkill_leaves_nothing_and_the_data_serves_again_until_it_is_taken_down
     up.wait_until_up()
     assert token == (up.folder / "data" / "admin.token").read_text()
     assert f"Admin token  {token}" in up.devstack("status").stdout
+    assert milvus == told_by(up, "$REEMBED_MILVUS_URI")
     assert "Stopped." in up.devstack("down").stdout
     assert 0 == up.process.wait(1)
     assert [] == up.left()
     assert "Nothing is running." in up.devstack("status").stdout
+    assert not (up.folder / "data" / "env").exists()
 
 
 def test_the_end_of_one_process_ends_all_and_is_explained(start: Callable[[str], Up]) -> None:
@@ -154,6 +164,7 @@ def test_no_file_that_others_may_read_holds_a_secret(start: Callable[[str], Up])
     data = up.folder / "data"
     secrets = [(data / name).read_bytes() for name in ("admin.token", "postgres/password")]
     assert secrets[0] in (data / "urls").read_bytes()
+    assert secrets[0] in (data / "env").read_bytes()
     found = [
         str(file.relative_to(data))
         for file in data.rglob("*")

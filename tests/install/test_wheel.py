@@ -24,7 +24,7 @@ import pytest
 
 from devstack.server import PROJECT
 
-PACKAGES = ("api", "devstack", "migrations", "worker")
+PACKAGES = ("api", "cli", "devstack", "migrations", "worker")
 METADATA = ("setup.cfg", "pyproject.toml", "README.md", "celeryconfig.py")
 #: Alembic runs these from their files, within its own environment.
 SCRIPTS = "migrations/store/schema/"
@@ -154,6 +154,12 @@ def test_every_command_tells_how_it_is_used(installed: Installed) -> None:
     )
     for command in commands:
         assert "Usage:" in installed.reembed(command, "--help")
+
+
+def test_the_command_line_tells_how_it_is_used(installed: Installed) -> None:
+    script = str(installed.python.with_name("reembed"))
+    assert "Usage: reembed " in installed.run(script, "--help")
+    assert "reembed, version " in installed.run(script, "--version")
 
 
 def test_the_application_is_made(installed: Installed) -> None:

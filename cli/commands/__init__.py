@@ -1,0 +1,57 @@
+"""The tree of commands: each file has those that belong together."""
+
+from __future__ import annotations
+
+import click
+
+from cli.commands import (
+    access,
+    bots,
+    chunks,
+    deciding,
+    following,
+    golden,
+    login,
+    moving,
+    reading,
+)
+
+_EPILOG = """\
+The address and the token come from REEMBED_URL and REEMBED_TOKEN, else from what
+'reembed login' has kept. Endings: 0 done, 1 refused, 2 not understood, 3 the API is
+away, 4 ended otherwise than --until says.
+"""
+
+
+@click.group(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="reembed")
+def reembed() -> None:
+    """Move a bot to another embedding model, and back, by the API of reembed."""
+
+
+for command in (
+    login.login,
+    login.logout,
+    bots.bots,
+    moving.validate,
+    moving.estimate,
+    moving.start,
+    following.watch,
+    following.status,
+    following.active,
+    following.report,
+    deciding.cancel,
+    deciding.switch,
+    deciding.rollback,
+    reading.search,
+    reading.live,
+    chunks.chunks,
+    golden.golden,
+    access.tokens,
+    access.grants,
+    access.trail,
+):
+    reembed.add_command(command)

@@ -1,0 +1,37 @@
+"""Which run is meant, and how far it is."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import click
+
+from cli.client import path
+from cli.endings import Ended, Exit
+from cli.session import Session
+
+RUN = "A migration's id, or a bot's for its newest migration."
+
+
+def run_argument(command: Any) -> Any:
+    return click.argument("run")(command)
+
+
+def run_id_of(session: Session, run: str) -> str:
+    """Raises Refused of a bot that there is not, Ended of one that never had a migration."""
+    try:
+        return str(UUID(run))
+    except ValueError:
+        newest = status_of(session, run)["migration"]
+    if newest is None:
+        raise Ended(f"The bot {run} never had a migration.", Exit.REFUSED)
+    return str(newest["migration_id"])
+
+
+def status_of(session: Session, bot_id: str) -> Any:
+    return session.api.ask("GET", path("bots", bot_id, "embeddings", "migration-status")).value
+
+
+def run_path(run_id: str, what: str) -> str:
+    return path("embeddings", "migration", run_id, what)
