@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import numpy as np
 from pymilvus import MilvusClient
 
+from migrations.adapters.clock import SystemClock
 from migrations.adapters.milvus import MilvusVectorStore
 from migrations.model.bots import Bot, LivePair
 from migrations.model.config import EmbeddingRef, MigrationConfig
@@ -96,6 +98,9 @@ class Stage:
 class _Own:
     store: Any
     vectors: Any
+    clock: Any = field(default_factory=SystemClock)
+    #: Readers of the pair have no need of a drain.
+    settings: Any = field(default_factory=lambda: SimpleNamespace(alias_drain_seconds=0))
 
 
 def _prefixed(side: str, ref: EmbeddingRef) -> dict[str, Any]:
