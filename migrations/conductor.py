@@ -19,6 +19,7 @@ import structlog
 
 from migrations.copying.backfill import open_next
 from migrations.copying.batches import run_batch
+from migrations.lifecycle.forward import require_next
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import (
     CheckpointsLost,
@@ -217,6 +218,8 @@ class Conductor:
         try:
             self._patiently_begin(migration_id, epoch, phase)
             with self._as_runner(migration_id, epoch) as run:
+                # Once more: whoever was the runner meanwhile may have completed it, and more.
+                require_next(run.migration, phase)
                 self._until_done(run, lambda: body(run))
         except CheckpointsLost:
             self._services.store.redrive(migration_id, epoch)

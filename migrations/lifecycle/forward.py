@@ -40,7 +40,7 @@ def begin_phase(locked: LockedRun, epoch: int, phase: Phase) -> Change:
     """Enter ``phase``, or enter it again after a redrive or with a doubled message."""
     migration = locked.migration
     require(migration, epoch, statuses_to_begin(phase))
-    _require_next(migration, phase)
+    require_next(migration, phase)
     first_time = phase not in migration.phase_times
     values: dict[str, Any] = {
         "phase": phase,
@@ -65,7 +65,8 @@ def statuses_to_begin(phase: Phase) -> frozenset[Status]:
             return BEFORE_SWITCH
 
 
-def _require_next(migration: Migration, phase: Phase) -> None:
+def require_next(migration: Migration, phase: Phase) -> None:
+    """Raises Superseded: it is done already, or another one comes first."""
     if phase in migration.completed_phases:
         raise Superseded(f"The phase {phase} is completed already; this work stops.")
     in_turn = phase is migration.phase or (

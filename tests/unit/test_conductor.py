@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from migrations.model.errors import (
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
-from migrations.model.runs import Migration, RunnerLease
+from migrations.model.runs import Lease, Migration, RunnerLease
 from migrations.model.states import Phase, Status
 from tests.fakes.embedders import LARGE
 from tests.fakes.state_store import AwayAtTheBeginning, FakeMigrationStore
@@ -128,6 +129,38 @@ def test_a_doubled_last_phase_that_awaits_its_turn_gets_none_before_the_run_has_
     world.deliver()
     assert [False, False] == gets_its_turn
     assert Status.COMPLETED == world.now(migration).status
+
+
+class ItsTurnComesLate(FakeMigrationStore):
+    """The first who wants to be the runner has to wait, and much happens meanwhile."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def take_lease(self, lease: Lease, holder: str, seconds: int) -> bool:
+        if self.meanwhile is not None and isinstance(lease, RunnerLease):
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+            return False
+        return super().take_lease(lease, holder, seconds)
+
+
+@pytest.mark.parametrize("phase", [Phase.BACKUP_CREATION, Phase.VERIFICATION])
+def test_a_doubled_phase_whose_turn_comes_after_it_was_completed_does_nothing(
+    phase: Phase,
+) -> None:
+    world = World(store_class=ItsTurnComesLate)
+    migration = world.start_at(phase)
+    ran: list[Phase] = []
+    world.store.meanwhile = lambda: world.deliver(before="migrations.phase.cleanup")
+    with (
+        world.at(f"{phase}.before_run", lambda: ran.append(phase)),
+        pytest.raises(Superseded),
+    ):
+        world.conductor.run_phase(migration.id, 1, phase)
+    assert [phase] == ran
+    world.deliver()
+    assert Status.COMPLETED == world.now(migration).status
+    assert [] == world.failures
 
 
 def test_a_doubled_chain_ends_at_its_first_task() -> None:
