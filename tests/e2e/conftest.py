@@ -46,6 +46,7 @@ def world(running_world: World) -> Iterator[World]:
     before = running_world.bots()
     yield running_world
     running_world.settle()
+    running_world.forget_limits()
     running_world.forget_bots(but=before)
 
 

@@ -311,6 +311,11 @@ class World:
                 )
             time.sleep(0.1)
 
+    def forget_limits(self) -> None:
+        """What was learned of the provider's pace: after a test's refusals it is a twentieth."""
+        if learned := list(self.redis.scan_iter("reembed:{limiter:*")):
+            self.redis.delete(*learned)
+
     def bots(self) -> set[str]:
         return {bot["bot_id"] for bot in self.admin.get("/bots").body["bots"]}
 
