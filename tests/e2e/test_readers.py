@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from devstack.stack import PROJECT
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.model.config import AS_IT_COMES, EmbeddingRef
 from migrations.model.roles import TextRole
 from tests.harness import rows
@@ -78,12 +79,13 @@ def test_who_searches_and_who_follows_is_answered_through_a_switch_and_a_rollbac
     url, token, milvus = (
         f"{world.url}/bots/{bot.bot_id}",
         world.token(OWNER),
-        world.servers.milvus_url,
+        # With pings as milvus-lite permits them: it ends the connection of who sends more.
+        {"uri": world.servers.milvus_url, "grpc_options": CHANNEL_OPTIONS},
     )
     texts = dict(bot.history.initial)
     with (
         closing(how_to("searching.md").Bot(url, token)) as client,
-        closing(how_to("following.md").LiveBot(url, token, {"uri": milvus}, embed)) as follower,
+        closing(how_to("following.md").LiveBot(url, token, milvus, embed)) as follower,
     ):
 
         def search(text: str) -> tuple[str, Any]:

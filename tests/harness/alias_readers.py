@@ -34,6 +34,7 @@ from langchain_milvus import Milvus
 from langchain_openai import OpenAIEmbeddings
 from milvus_haystack import MilvusDocumentStore, MilvusEmbeddingRetriever
 
+from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from tests.applications.packages import THEIRS
 from tests.harness import howto
 from tests.harness.rows import TIMEOUT_SECONDS, connect
@@ -90,6 +91,11 @@ def plain(address: Address, encoding: str) -> Ask:
     return ask
 
 
+def _connection(address: Address) -> dict[str, Any]:
+    """With pings as milvus-lite permits them: it ends the connection of who sends more."""
+    return {"uri": address.milvus_url, "grpc_options": CHANNEL_OPTIONS}
+
+
 def langchain(address: Address, keys_of: Mapping[str, str]) -> Ask:
     """A LangChain application as its documentation has it; token ids are its default."""
     store = Milvus(
@@ -100,7 +106,7 @@ def langchain(address: Address, keys_of: Mapping[str, str]) -> Ask:
             max_retries=address.max_retries,
         ),
         collection_name=address.alias,
-        connection_args={"uri": address.milvus_url},
+        connection_args=_connection(address),
         primary_field="id",
         text_field="text",
         vector_field="vector",
