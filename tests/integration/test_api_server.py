@@ -158,6 +158,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield running
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Api]:
+    """Of one test, whose waiting nobody else's lines can be taken for."""
+    with api(tmp_path / "alone") as running:
+        yield running
+
+
 @pytest.mark.parametrize("half", [HALF_HEADER, HALF_BODY])
 def test_clients_that_send_half_a_request_take_no_thread(plain: Api, half: bytes) -> None:
     with ExitStack() as stack:
@@ -263,24 +270,24 @@ def test_a_chunked_body_is_a_body(plain: Api) -> None:
         assert b" 422 " in opened.makefile("rb").readline()
 
 
-def test_a_wait_ends_with_the_switch_and_holds_no_thread(plain: Api) -> None:
-    live = plain.get(LIVE)
+def test_a_wait_ends_with_the_switch_and_holds_no_thread(alone: Api) -> None:
+    live = alone.get(LIVE)
     known, generation = {"If-None-Match": live.headers["ETag"]}, live.body["generation"]
-    by_tag = [plain.asking(f"{LIVE}?wait=50", known) for _ in range(2 * THREADS)]
+    by_tag = [alone.asking(f"{LIVE}?wait=50", known) for _ in range(2 * THREADS)]
     with ExitStack() as stack:
-        by_number = plain.asking(f"{LIVE}?wait=50&generation={generation}")
+        by_number = alone.asking(f"{LIVE}?wait=50&generation={generation}")
         waiting = [stack.enter_context(asked) for asked in (by_number, *by_tag)]
-        plain.wait_for("waits", len(waiting))
-        assert [200, 200] == [plain.get(path).status for path in ("/healthz", plain.progress)]
-        plain.switch()
+        alone.wait_for("waits", len(waiting))
+        assert [200, 200] == [alone.get(path).status for path in ("/healthz", alone.progress)]
+        alone.switch()
         answers = [answer_of(connection) for connection in waiting]
     assert {(200, generation + 1)} == {(one.status, one.body["generation"]) for one in answers}
 
 
-def test_a_wait_ends_with_its_time_and_its_connection_goes_on(plain: Api) -> None:
-    live = plain.get(LIVE)
+def test_a_wait_ends_with_its_time_and_its_connection_goes_on(alone: Api) -> None:
+    live = alone.get(LIVE)
     known, url = {"If-None-Match": live.headers["ETag"]}, f"{LIVE}?wait=0.1"
-    with plain.kept() as kept:
+    with alone.kept() as kept:
         kept.request("GET", url, headers={**known, **ASKS})
         assert (304, b"") == ((told := kept.getresponse()).status, told.read())
         kept.request("GET", f"{url}&generation={live.body['generation']}", headers=ASKS)
@@ -288,17 +295,17 @@ def test_a_wait_ends_with_its_time_and_its_connection_goes_on(plain: Api) -> Non
         local = kept.sock.getsockname()
         assert is_answered(kept)
         assert local == kept.sock.getsockname()
-    plain.wait_for("waits", 2)
+    alone.wait_for("waits", 2)
 
 
-def test_a_request_that_follows_one_that_waits_is_answered_after_it(plain: Api) -> None:
-    generation = plain.get(LIVE).body["generation"]
+def test_a_request_that_follows_one_that_waits_is_answered_after_it(alone: Api) -> None:
+    generation = alone.get(LIVE).body["generation"]
     get = f"GET {LIVE}?wait=50&generation={generation} HTTP/1.1\r\nHost: api\r\n"
     get += f"Authorization: Bearer {ACME_TOKEN}\r\n\r\n"
-    with plain.opened(get.encode()) as opened:
-        plain.wait_for("waits")
+    with alone.opened(get.encode()) as opened:
+        alone.wait_for("waits")
         opened.sendall(b"GET /healthz HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
-        plain.switch()
+        alone.switch()
         received = opened.makefile("rb").read()
     assert received.index(b'"generation":%d' % (generation + 1)) < received.index(b"alive")
 
