@@ -164,7 +164,8 @@ class Assembly:
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
         _ = self.writers
-        for service in vars(self.services).values():
+        # A copy: what services make of themselves is kept among them, by whichever thread.
+        for service in list(vars(self.services).values()):
             if isinstance(service, Late):
                 service.made()
 

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from devstack.server import PROJECT, free_port
-from migrations.bootstrap import late
+from migrations.bootstrap import Assembly, Late, late
+from tests.fakes.world import World
 
 #: Packages that together take seconds to import.
 HEAVY = ["alembic", "grpc", "openai", "pandas", "pymilvus", "wordllama"]
@@ -131,6 +132,19 @@ def test_threads_that_begin_at_once_share_one_service() -> None:
     with ThreadPoolExecutor(12) as threads:
         answers = set(threads.map(ask, range(12)))
     assert (1, 1) == (len(answers), Service.made)
+
+
+def test_loading_goes_on_while_another_thread_makes_what_services_make_of_themselves() -> None:
+    services = World(0).services
+
+    def made_beside() -> object:
+        kept = vars(services)
+        kept[f"cached_{len(kept)}"] = None  # as a cached property is when it is first asked
+        return object()
+
+    for name in ("store", "limiter", "checkpoints"):
+        object.__setattr__(services, name, Late(made_beside))
+    Assembly(services).load()
 
 
 def test_a_service_that_could_not_be_made_is_made_at_the_next_use() -> None:
