@@ -50,6 +50,17 @@ class Session:
         elif answer.text:
             click.echo(answer.text)
 
+    def pages(self, path: str, member: str) -> list[dict[str, Any]]:
+        """The entries of all pages of a list; with ``--json`` each page is told on the way."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = self.api.ask("GET", path, query={"cursor": cursor})
+            self.tell(page, lambda answered: found.extend(answered[member]))
+            cursor = page.value["next_cursor"]
+            if cursor is None:
+                return found
+
     def say(self, sentence: str) -> None:
         """To somebody who reads; a script that asked for JSON gets nothing else."""
         if not self.as_json:

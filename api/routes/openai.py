@@ -49,10 +49,7 @@ def embeddings(body: EmbeddingsRequest) -> Response:
     the alias right afterwards, searches with the right vector, also while the bot switches.
     """
     if body.kind is None:
-        raise RequestInvalid(
-            "The texts are questions (':query') or passages (':passage'), one or the other.",
-            errors=[{"in": "body", "path": "$.model", "code": "kind", "message": "See above."}],
-        )
+        raise _of_no_kind(body.model)
     readers_turn()
     texts, readers = body.texts(services().vocabulary), services().alias_readers
     try:
@@ -83,3 +80,12 @@ def model(path: ModelPath) -> Response:
     if not found:
         raise errors.BotNotFound
     return answer(found[0])
+
+
+def _of_no_kind(model: str) -> RequestInvalid:
+    sentence = (
+        f"Whether the texts are questions or passages cannot be told of {model!r}: end it with "
+        "':query' or ':passage', and let input_type say the same or nothing."
+    )
+    told = {"in": "body", "path": "$.model", "code": "kind", "message": sentence}
+    return RequestInvalid(sentence, errors=[told])

@@ -26,14 +26,7 @@ def list_bots(session: Session) -> None:
 
     With --json each page of the answer is a line.
     """
-    found: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        page = session.api.ask("GET", "/bots", query={"cursor": cursor})
-        session.tell(page, lambda answered: found.extend(answered["bots"]))
-        cursor = page.value["next_cursor"]
-        if cursor is None:
-            break
+    found = session.pages("/bots", "bots")
     if not session.as_json:
         table(
             found,

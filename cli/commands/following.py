@@ -145,14 +145,7 @@ def show_way_back(found: dict[str, Any]) -> None:
 @asks_the_api
 def active(session: Session) -> None:
     """List every live migration (admin). With --json each page of the answer is a line."""
-    found: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        page = session.api.ask("GET", "/embeddings/migrations/active", query={"cursor": cursor})
-        session.tell(page, lambda answered: found.extend(answered["migrations"]))
-        cursor = page.value["next_cursor"]
-        if cursor is None:
-            break
+    found = session.pages("/embeddings/migrations/active", "migrations")
     if not session.as_json:
         table(
             found,

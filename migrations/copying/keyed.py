@@ -217,11 +217,6 @@ class KeyedVectors:
             yield from _if_any(self._rows(schema, pairs, with_vectors, now))
             after = pairs[-1].told
 
-    def _pairs_after(
-        self, schema: CollectionSchema, after: Key | None, within: KeyRange, chunks: int
-    ) -> list[Pair]:
-        return self._keys.pairs_within(_mapped(schema), KeyRange(after, within.upto), chunks)
-
     def _pairs_or_announced(
         self, schema: CollectionSchema, told: Collection[int], as_of: Moment | None = None
     ) -> list[Pair]:

@@ -58,7 +58,7 @@ def _stays_behind(run: Run, reason: str) -> str:
 
 
 def follow(services: Services, bot: Bot) -> None:
-    """Make the alias point to where ``bot`` has just been switched, in one call.
+    """Make the alias point to where ``bot`` has just been switched.
 
     Whoever reads by the alias asks the old collection until it has followed, so where it
     points is not asked first; whether it still is right is looked at afterwards.

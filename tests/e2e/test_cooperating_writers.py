@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from devstack.stack import PROJECT
+from tests.harness import howto
 from tests.harness.bots import expect
 from tests.harness.world import LARGE, SMALL, World
 from tests.harness.writers import Operation, Outcome
 from tests.scenarios.cooperating import all_applied, writing
-
-HOW_TO = PROJECT / "docs" / "howto" / "writing.md"
 
 
 def test_what_is_written_through_a_run_its_switch_and_a_rollback_is_what_there_is(
@@ -36,11 +32,7 @@ def test_what_is_written_through_a_run_its_switch_and_a_rollback_is_what_there_i
 
 @pytest.fixture
 def how_to() -> Any:
-    """The page's piece of Python, as a module."""
-    (code,) = re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
-    module = ModuleType("how_to")
-    exec(code, vars(module))  # noqa: S102  # our own page
-    return module
+    return howto.run(howto.pieces("writing.md")["In Python"])
 
 
 def test_the_how_to_writes_before_and_after_a_switch(

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from itertools import cycle
-from types import ModuleType
 from typing import Any
 
-from devstack.stack import PROJECT
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS
 from migrations.model.config import AS_IT_COMES, EmbeddingRef
 from migrations.model.roles import TextRole
-from tests.harness import rows
+from tests.harness import howto, rows
 from tests.harness.world import IN_ROLES, OWNER, SMALL, World
-
-
-def how_to(page: str) -> Any:
-    """The page's first piece of code, as a module."""
-    text = (PROJECT / "docs" / "howto" / page).read_text()
-    (code, *_) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    module = ModuleType(page)
-    exec(code, vars(module))  # noqa: S102  # our own page
-    return module
 
 
 def embed(embedding: dict[str, Any], text: str, parameters: dict[str, Any]) -> Sequence[float]:
@@ -83,9 +71,11 @@ def test_who_searches_and_who_follows_is_answered_through_a_switch_and_a_rollbac
         {"uri": world.servers.milvus_url, "grpc_options": CHANNEL_OPTIONS},
     )
     texts = dict(bot.history.initial)
+    searching = howto.run(howto.pieces("searching.md")["The call"])
+    following = howto.run(howto.pieces("following.md")["The follower"])
     with (
-        closing(how_to("searching.md").Bot(url, token)) as client,
-        closing(how_to("following.md").LiveBot(url, token, milvus, embed)) as follower,
+        closing(searching.Bot(url, token)) as client,
+        closing(following.LiveBot(url, token, milvus, embed)) as follower,
     ):
 
         def search(text: str) -> tuple[str, Any]:
