@@ -15,6 +15,7 @@ from migrations.bots.changing import change
 from migrations.bots.embedded_roles import target_manner
 from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
+from migrations.diagnosis.lookout import Lookout
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
@@ -61,6 +62,7 @@ class EmbeddingMigrationSystem:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.lookout = Lookout(services)
 
     # --- bots ------------------------------------------------------------
 

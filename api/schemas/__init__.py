@@ -75,6 +75,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.workers import WorkersResponse
 
 __all__ = [
     "PATTERNS",
@@ -146,6 +147,7 @@ __all__ = [
     "TrailQuery",
     "TrailResponse",
     "WaitQuery",
+    "WorkersResponse",
     "WriteOnceHeader",
 ]
 
@@ -198,4 +200,5 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     TokenListResponse,
     TextDiagnosisResponse,
     TrailResponse,
+    WorkersResponse,
 )

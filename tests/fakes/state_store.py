@@ -51,9 +51,12 @@ from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
+from tests.fakes.state_workers import FakeWorkers
 
 
-class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess):
+class FakeMigrationStore(
+    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeWorkers
+):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------

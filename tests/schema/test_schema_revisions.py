@@ -37,6 +37,7 @@ TABLES = {
 TABLES |= {"key_intents", "key_maps", "key_pairs"}
 TABLES |= {"journals", "journal_entries", "journal_requests"}
 TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "trail", "written_rows"}
+TABLES |= {"workers"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """
