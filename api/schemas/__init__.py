@@ -46,7 +46,12 @@ from api.schemas.openai import (
     OpenAIErrorResponse,
 )
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
-from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
+from api.schemas.problems import (
+    HealthResponse,
+    LivenessResponse,
+    ProblemDetails,
+    ReadinessResponse,
+)
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.queries import (
     ActivePageQuery,
@@ -103,6 +108,7 @@ __all__ = [
     "GrantListResponse",
     "GrantPath",
     "GrantRequest",
+    "HealthResponse",
     "IdempotencyHeader",
     "JournalPageQuery",
     "JournalResponse",
@@ -187,6 +193,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     GrantListResponse,
     JournalResponse,
     KeyMapResponse,
+    HealthResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,

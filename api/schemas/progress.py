@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
@@ -189,6 +190,12 @@ class MigrationProgressResponse(ResponseBody):
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
     )
+    findings: list[FindingItem] = Field(
+        description="What is wrong with that which it stands on (workers, queues, Redis, Milvus, "
+        "clocks) or with its being driven, each with what to do; as it was some seconds ago at "
+        "most. None of a migration that has ended.",
+        examples=[[FINDING_EXAMPLE]],
+    )
     phases: list[PhaseItem] = Field(description="The phases in order.", examples=[[]])
     links: dict[str, str] = Field(
         description="What can be asked or done next, by name.",
@@ -224,6 +231,7 @@ class MigrationProgressResponse(ResponseBody):
             decision=DecisionItem.of(progress),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
+            findings=items_of(progress.findings),
             phases=[PhaseItem.of(phase) for phase in progress.phases],
             links=migration_links(progress.migration_id, progress.bot_id, progress.status),
         )

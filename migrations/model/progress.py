@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from migrations.model.findings import Finding
 from migrations.model.states import Kind, Phase, Status
 
 
@@ -69,6 +70,8 @@ class MigrationProgress:
     waiting_for: str | None = None
     error: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    #: What is wrong with that which it stands on, and with its being driven.
+    findings: list[Finding] = field(default_factory=list)
     failed: list[ChunkError] = field(default_factory=list)
     phases: list[PhaseProgress] = field(default_factory=list)
 

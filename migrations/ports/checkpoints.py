@@ -41,6 +41,21 @@ class Snapshot:
     done: int
 
 
+@dataclass(frozen=True)
+class Condition:
+    """How a Redis is that answers."""
+
+    version: str
+    #: By which policy keys may be evicted when memory is short; None when none may.
+    evicts_by: str | None
+    #: Why it takes no writes, in its words; None when it takes them.
+    refusal: str | None
+    #: Of its maxmemory; 0 where it has none.
+    memory_share: float
+    #: Whether what it holds outlasts a restart of it.
+    keeps_on_disk: bool
+
+
 #: What a batch has read that does not say.
 NOTHING = Content()
 
@@ -63,6 +78,10 @@ class Checkpoints(Protocol):
     """
 
     def ping(self) -> None: ...
+
+    def condition(self) -> Condition:
+        """How it is, and whether it takes a write: one is tried, on a key of our own."""
+        ...
 
     def eviction_policy(self) -> str | None:
         """By which policy keys may be evicted when memory is short; None when none may."""

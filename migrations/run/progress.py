@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from migrations.model.errors import TransientError
+from migrations.model.findings import Finding
 from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
 from migrations.model.runs import ON_THEIR_WAY, Migration, Watched
 from migrations.model.states import Phase
@@ -13,7 +15,9 @@ from migrations.ports.checkpoints import Counters, Snapshot
 from migrations.process.services import Services
 
 
-def progress_of(services: Services, watched: Watched) -> MigrationProgress:
+def progress_of(
+    services: Services, watched: Watched, findings: Sequence[Finding] = ()
+) -> MigrationProgress:
     """A snapshot; without Redis it shows what PostgreSQL last heard."""
     migration, failed = watched.migration, watched.failed_chunks
     seen = _checkpoint(services, migration.id)
@@ -49,6 +53,7 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         rows_on_their_way=totals.get(ON_THEIR_WAY),
         error=migration.error,
         warnings=list(migration.warnings),
+        findings=list(findings),
         failed=_errors(services, migration) if failed else [],
         phases=[phase_times(migration, phase) for phase in Phase],
     )

@@ -62,6 +62,26 @@ def test_a_policy_by_which_keys_may_go_is_named(
     assert said == RedisCheckpoints(volatile.url).eviction_policy()
 
 
+def test_a_redis_that_is_full_says_that_it_takes_no_writes(volatile: VolatileRedis) -> None:
+    checkpoints = RedisCheckpoints(volatile.url)
+    well = checkpoints.condition()
+    assert (None, None, 0.0, False) == (
+        well.refusal,
+        well.evicts_by,
+        well.memory_share,
+        well.keeps_on_disk,
+    )
+    with Redis.from_url(volatile.url) as client:
+        client.config_set("maxmemory", "500kb")
+        full = checkpoints.condition()
+        client.config_set("maxmemory", "0")
+        client.config_set("save", "60 1")
+        client.replicaof("127.0.0.1", "1")
+        replica = checkpoints.condition()
+    assert (True, True) == (full.refusal.startswith("OOM"), full.memory_share > 0.5)  # type: ignore[union-attr] # or it fails
+    assert (True, True) == (replica.refusal.startswith("READONLY"), replica.keeps_on_disk)  # type: ignore[union-attr] # or it fails
+
+
 def plan(checkpoints: Checkpoints, migration: UUID, borders: list[Key]) -> None:
     checkpoints.start_plan(migration, 50)
     checkpoints.append_borders(migration, borders, 50 * len(borders))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import pairwise
 from threading import RLock
 from uuid import UUID, uuid4
 
 from migrations.model.chunks import Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Condition, Counters, Plan, Snapshot
 from migrations.ports.clock import Clock
 
 
@@ -38,6 +38,8 @@ class FakeCheckpoints:
     def __init__(self, clock: Clock) -> None:
         self.reachable = True
         self.evicts_by: str | None = None
+        self.refuses_by: str | None = None
+        self.well = Condition("7.0", None, None, 0.1, keeps_on_disk=True)
         self._clock = clock
         self._lock = RLock()
         self._kept: dict[UUID, _Memory] = {}
@@ -46,6 +48,9 @@ class FakeCheckpoints:
         """What FLUSHALL does."""
         with self._lock:
             self._kept.clear()
+
+    def condition(self) -> Condition:
+        return replace(self.well, evicts_by=self.eviction_policy(), refusal=self.refuses_by)
 
     def eviction_policy(self) -> str | None:
         if not self.reachable:

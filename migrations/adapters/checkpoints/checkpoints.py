@@ -31,7 +31,7 @@ their last use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
@@ -42,13 +42,13 @@ import numpy as np
 import structlog
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from migrations.adapters.checkpoints import scripts
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Condition, Counters, Plan, Snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +63,9 @@ WINDOW_BYTES = 4096
 #: Redis adds up signed 64-bit numbers: two sums of 31 bits a batch leave room for 2^32 batches.
 HALF_A_DIGEST = 2**31
 NO_EVICTION = "noeviction"
+
+#: Written to see whether writes are taken.
+PROBE, PROBE_SECONDS = "reembed:probe", 60
 
 
 @dataclass
@@ -104,8 +107,34 @@ class RedisCheckpoints:
     def eviction_policy(self) -> str | None:
         with _translated():
             memory = self._redis.info("memory")  # a hosted Redis does not answer CONFIG
-        policy = str(memory["maxmemory_policy"])
-        return policy if memory["maxmemory"] and policy != NO_EVICTION else None
+        return _evicts_by(memory)
+
+    def condition(self) -> Condition:
+        with _translated():
+            told = self._redis.info()
+        return Condition(
+            version=str(told["redis_version"]),
+            evicts_by=_evicts_by(told),
+            refusal=self._refusal(),
+            memory_share=told["used_memory"] / told["maxmemory"] if told["maxmemory"] else 0.0,
+            keeps_on_disk=bool(told["aof_enabled"]) or self._saves(),
+        )
+
+    def _refusal(self) -> str | None:
+        try:
+            self._redis.set(PROBE, 1, ex=PROBE_SECONDS)
+        except (ResponseError, OutOfMemoryError, ReadOnlyError) as error:
+            return _words(error)
+        except RedisError as error:
+            raise CheckpointsUnavailable(f"Redis does not answer: {error}") from error
+        return None
+
+    def _saves(self) -> bool:
+        """Whether snapshots are made by rules; a hosted Redis does not answer CONFIG."""
+        try:
+            return bool(self._redis.config_get("save").get("save"))
+        except ResponseError:
+            return True  # nobody says that it does not
 
     # --- the plan ---------------------------------------------------------------
 
@@ -295,6 +324,21 @@ class RedisCheckpoints:
             registered = self._scripts[script] = self._redis.register_script(script)
         with _translated():
             return registered(keys=keys, args=arguments)
+
+
+def _evicts_by(told: Mapping[str, Any]) -> str | None:
+    policy = str(told["maxmemory_policy"])
+    return policy if told["maxmemory"] and policy != NO_EVICTION else None
+
+
+def _words(error: RedisError) -> str:
+    """With the word before them by which Redis names its errors, which redis-py takes away."""
+    said = str(error)
+    if isinstance(error, OutOfMemoryError) and not said.startswith("OOM"):
+        return f"OOM {said}"
+    if isinstance(error, ReadOnlyError) and not said.startswith("READONLY"):
+        return f"READONLY {said}"
+    return said
 
 
 def _key(migration_id: UUID, part: str) -> str:
