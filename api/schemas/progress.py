@@ -154,7 +154,12 @@ class MigrationProgressResponse(ResponseBody):
     current_batch: int = Field(description="Batches done.", examples=[166])
     total_batches: int = Field(description="All batches planned so far.", examples=[400])
     chunks_per_second: float = Field(
-        description="The rate of moving chunks, over all of it.", examples=[24.3]
+        description="The rate of moving chunks within the last minute; 0 when none are moved, and "
+        "while it is undone.",
+        examples=[24.3],
+    )
+    average_chunks_per_second: float = Field(
+        description="The same over all of `data_migration`, so far or as a whole.", examples=[21.7]
     )
     tokens_used: int = Field(
         description="Tokens the provider has counted for this migration.", examples=[2158000]
@@ -169,7 +174,8 @@ class MigrationProgressResponse(ResponseBody):
         description="When it ended; null while it has not.", examples=[None]
     )
     estimated_completion: datetime | None = Field(
-        description="When all chunks will have been moved at this rate; null while there is none.",
+        description="When all chunks will have been moved at this rate; null while none are moved, "
+        "while something is waited for, and while it is undone.",
         examples=["2026-11-03T09:14:00Z"],
     )
     waiting_for: str | None = Field(
@@ -221,6 +227,7 @@ class MigrationProgressResponse(ResponseBody):
             current_batch=progress.current_batch,
             total_batches=progress.total_batches,
             chunks_per_second=progress.chunks_per_second,
+            average_chunks_per_second=progress.average_chunks_per_second,
             tokens_used=progress.tokens_used,
             started_at=progress.started_at,
             updated_at=progress.updated_at,

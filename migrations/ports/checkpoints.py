@@ -33,12 +33,21 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Lately:
+    """Chunks that were moved within the last seconds, about a minute."""
+
+    chunks: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A checkpoint at one moment; ``done`` counts batches."""
 
     plan: Plan
     counters: Counters
     done: int
+    lately: Lately = Lately()
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,8 @@ def test_every_key_expires_and_using_it_again_prolongs_them_all(
     checkpoints.start_plan(migration, 50)
     assert all(0 < client.ttl(key) for key in keys_of(client, migration))
     lease = use_everything(checkpoints, migration)
-    keys = keys_of(client, migration)
+    keys = [key for key in keys_of(client, migration) if not key.endswith(b":pace")]
+    assert 0 < client.ttl(f"reembed:{{{migration}}}:pace") <= 120
     assert [True] * 7 == [0 < client.ttl(key) <= KEEP_SECONDS for key in keys]
 
     for key in keys:
@@ -252,6 +253,19 @@ def test_every_key_expires_and_using_it_again_prolongs_them_all(
 
     assert all(client.ttl(key) > KEEP_SECONDS - 100 for key in keys)
     lease.__exit__(None, None, None)
+
+
+def test_what_was_moved_more_than_a_minute_ago_is_forgotten(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    plan(checkpoints, migration, list(range(8)))
+    pace, step = f"reembed:{{{migration}}}:pace", client.time()[0] // 5
+    client.hset(pace, mapping={str(step - ago): 100 for ago in (1, *range(13, 30))})
+    seen = checkpoints.snapshot(migration).lately
+    assert (100, True) == (seen.chunks, 55 <= seen.seconds <= 60)
+    checkpoints.mark_done(migration, 0, Counters(50))
+    assert 150 == checkpoints.snapshot(migration).lately.chunks
+    assert {int(step) for step in client.hkeys(pace)} <= set(range(step - 12, step + 2))
 
 
 def test_all_keys_of_a_migration_live_on_one_node_of_a_cluster(

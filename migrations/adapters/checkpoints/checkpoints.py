@@ -48,13 +48,15 @@ from redis.retry import Retry
 from migrations.adapters.checkpoints import scripts
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports.checkpoints import NOTHING, Condition, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Condition, Counters, Lately, Plan, Snapshot
 
 log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 14 * 24 * 3600
 
 PLAN_PARTS = ("plan", "borders", "done", "tally")
+#: Chunks by the time they were moved at; goes by itself, and a plan is one without it.
+PACE_PART = "pace"
 OTHER_PARTS = ("claims", "leases", "holders")
 
 #: Bytes of the bitmap fetched at once when looking for undone batches: 32,768 of them.
@@ -259,8 +261,8 @@ class RedisCheckpoints:
 
     def snapshot(self, migration_id: UUID) -> Snapshot:
         """All that a watcher asks for, in one step."""
-        header, tally, done = self._on_plan(scripts.SNAPSHOT, migration_id)
-        return Snapshot(_plan_of(header), _counters_of(tally), int(done))
+        header, tally, done, moved, now = self._on_plan(scripts.SNAPSHOT, migration_id)
+        return Snapshot(_plan_of(header), _counters_of(tally), int(done), _lately(moved, int(now)))
 
     def content_read(self, migration_id: UUID) -> Content:
         """What all batches that are done have read from the source, added up."""
@@ -310,12 +312,13 @@ class RedisCheckpoints:
         """Remove every key of the migration."""
         self._planning.pop(migration_id, None)
         with _translated():
-            self._redis.unlink(*(_key(migration_id, part) for part in PLAN_PARTS + OTHER_PARTS))
+            parts = (*PLAN_PARTS, PACE_PART, *OTHER_PARTS)
+            self._redis.unlink(*(_key(migration_id, part) for part in parts))
 
     # --- Redis ------------------------------------------------------------------
 
     def _on_plan(self, script: str, migration_id: UUID, *arguments: Any) -> Any:
-        keys = [_key(migration_id, part) for part in PLAN_PARTS]
+        keys = [_key(migration_id, part) for part in (*PLAN_PARTS, PACE_PART)]
         return self._run(script, keys, *arguments)
 
     def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
@@ -380,6 +383,14 @@ def _counters_of(flat: Sequence[bytes]) -> Counters:
         if name.startswith(b"slice:")
     ]
     return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
+
+
+def _lately(flat: Sequence[bytes], now: int) -> Lately:
+    """From the steps and what was moved in them in turn."""
+    first = now // scripts.PACE_STEP - scripts.PACE_STEPS + 1
+    steps = zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True)
+    chunks = sum(moved for step, moved in steps if step >= first)
+    return Lately(chunks, now - first * scripts.PACE_STEP)
 
 
 def _key_of(key_type: bytes, border: bytes) -> Key:
