@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from flask_openapi3.models.info import Info
@@ -23,6 +22,7 @@ from migrations.model.errors import (
     StateStoreUnavailable,
     first_sentence,
 )
+from migrations.model.release import release
 
 _SCHEMA = "#/components/schemas/{model}"
 
@@ -111,7 +111,7 @@ def new_app(name: str) -> OpenAPI:
     """An application that describes itself at /openapi, without routes yet."""
     app = OpenAPI(
         name,
-        info=Info(title="reembed", version=_version(), description=_ABOUT),
+        info=Info(title="reembed", version=release(), description=_ABOUT),
         security_schemes=_SCHEMES,
         operation_id_callback=operation_id,
         # Every route documents "default": nothing is added for validation errors.
@@ -185,10 +185,3 @@ def _schemas() -> dict[str, Any]:
 def _operations(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for path in spec["paths"].values():
         yield from path.values()
-
-
-def _version() -> str:
-    try:
-        return version("reembed")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0"

@@ -42,9 +42,15 @@ class BodyMalformed(domain.RequestError):
 
 
 class NotReady(domain.TransientError):
-    """A service that reembed needs does not answer; 'dependencies' says which and why."""
+    """This process cannot answer without PostgreSQL and its newest schema; 'findings' say why."""
 
     code = "not-ready"
+
+
+class NotWell(domain.TransientError):
+    """Something that migrations need does not answer or work; 'findings' say what to do."""
+
+    code = "not-well"
 
 
 class TooManyRequests(domain.TransientError):

@@ -11,7 +11,6 @@ from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.ports.vocabulary import Vocabulary
-from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
@@ -61,10 +60,6 @@ class ApiServices(Protocol):
 
     @property
     def spending(self) -> Spending: ...
-
-    def readiness(self) -> Found:
-        """Whether each dependency answers, and what is wrong although it does."""
-        ...
 
 
 def attach(app: Flask, provided: ApiServices) -> None:

@@ -47,5 +47,10 @@ def lasting(seconds: float | None) -> str:
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
 
 
+def finding(found: dict[str, Any]) -> str:
+    """What is wrong and what to do about it."""
+    return plain(f"{found['message']} {found['remedy']} ({found['code']})")
+
+
 def embedding(ref: dict[str, Any]) -> str:
     return plain(f"{ref['provider']}/{ref['model']} ({ref['dimension']} dimensions)")

@@ -9,7 +9,7 @@ import click
 
 from cli.client import Answer
 from cli.endings import Ended
-from cli.plain import lasting, plain, when
+from cli.plain import finding, lasting, plain, when
 from cli.shown import console
 from cli.watching import Sight, moves_chunks
 
@@ -51,10 +51,10 @@ class LineView:
         if facts != self._told or now["percent"] >= self._percent + _LINE_PERCENT:
             click.echo(f"{when(now['updated_at'])}  {_far(sight)}")
             self._told, self._percent = facts, now["percent"]
-        for line in _trouble(now):
-            if line not in self._trouble:
-                self._trouble.add(line)
-                click.echo(f"  {line}")
+        trouble = _trouble(now)
+        for what in trouble.keys() - self._trouble:
+            click.echo(f"  {trouble[what]}")
+        self._trouble = set(trouble)
 
     def show_away(self, error: Ended, seconds: float) -> None:
         click.echo(_away(error, seconds), err=True)
@@ -107,7 +107,7 @@ def picture(sight: Sight) -> Table:
         made.add_row("all chunks in", lasting(sight.seconds_left))
     if sight.why_nothing_moves:
         made.add_row("waits for", sight.why_nothing_moves)
-    for line in _trouble(now)[:_SHOWN]:
+    for line in [*_trouble(now).values()][:_SHOWN]:
         made.add_row("", line)
     return made
 
@@ -136,10 +136,14 @@ def _rate(sight: Sight) -> str:
     return "not known yet" if sight.rate is None else f"{sight.rate:.1f} chunks/s (last minute)"
 
 
-def _trouble(progress: dict[str, Any]) -> list[str]:
+def _trouble(progress: dict[str, Any]) -> dict[str, str]:
+    """Lines by what they are about: how long something lasts is in a sentence and no news."""
     wrong = [f"{error['message']} ({error['code']})" for error in progress["errors"]]
     failed = [f"{f['key']}: {f['message']}" for f in progress["failed_chunk_errors"]]
-    return [plain(line) for line in (*wrong, *failed, *progress["warnings"])]
+    # An API of before finds nothing.
+    found = {one["code"]: finding(one) for one in progress.get("findings", [])}
+    lines = (*wrong, *failed, *progress["warnings"])
+    return found | {line: plain(line) for line in lines}
 
 
 def _away(error: Ended, seconds: float) -> str:

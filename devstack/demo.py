@@ -146,7 +146,7 @@ def _watch(api: ApiClient, migration_id: str, label: str) -> None:
                 total=seen["total_chunks"] or None,
                 completed=seen["processed_chunks"],
                 phase=seen["waiting_for"] or seen["phase"],
-                rate=seen["chunks_per_second"],
+                rate=seen["chunks_per_second"] or seen["average_chunks_per_second"],
                 eta=_eta(seen["estimated_completion"]),
             )
             if seen["finished"]:

@@ -20,14 +20,13 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
-from migrations.ports.checkpoints import Checkpoints, evicting
+from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
-from migrations.process.briefly import Found, Readiness
 from migrations.process.call_slots import CallSlots
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
@@ -161,31 +160,13 @@ class Assembly:
 
     def load(self) -> None:
         """Import and make everything now. Nothing is connected."""
-        _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
+        _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
         _ = self.writers
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):
                 service.made()
-
-    def readiness(self) -> Found:
-        """Whether each dependency answers, and what is wrong although it does."""
-        return self._readiness.found()
-
-    @cached_property
-    def _readiness(self) -> Readiness:
-        services = self.services
-        return Readiness(
-            {
-                "postgresql": (services.postgresql_briefly, lambda: services.store.ping()),
-                "redis": (
-                    services.redis_briefly,
-                    lambda: evicting(services.checkpoints.eviction_policy()),
-                ),
-                "milvus": (services.milvus_briefly, lambda: services.vectors.ping() and None),
-            }
-        )
 
 
 def build_services(settings: Settings, app: Celery) -> Services:

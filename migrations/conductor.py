@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -138,7 +138,9 @@ class Conductor:
     def _keep_totals(self, run: Run) -> None:
         """A copy of the counters in PostgreSQL, so that progress survives Redis."""
         counters = self._services.checkpoints.counters(run.migration.id)
-        totals = {"processed_chunks": counters.processed, "failed_chunks": counters.failed}
+        known = run.migration.totals.get("processed_chunks", 0)  # it may have been planned anew
+        processed = max(counters.processed, known)
+        totals = {"processed_chunks": processed, "failed_chunks": counters.failed}
         self._services.store.note(run.migration.id, run.migration.epoch, totals=totals)
 
     # --- backward --------------------------------------------------------
@@ -157,18 +159,26 @@ class Conductor:
         A batch that has not heard of the rollback yet gets no lease any more. Where Redis has
         lost the leases, every worker still hears of the new epoch within two heartbeats.
         """
+        with self._at_work(migration_id, epoch) as run:
+            if Phase.DATA_MIGRATION.value in run.migration.phase_times:  # or no batch was ever sent
+                self._wait_until_quiet(run)
+                self._keep_how_far_it_was(run)
+
+    def _wait_until_quiet(self, run: Run) -> None:
         clock, settings = self._services.clock, self._services.settings
         begun = clock.monotonic()
-        with self._at_work(migration_id, epoch) as run:
-            if Phase.DATA_MIGRATION.value not in run.migration.phase_times:
-                return  # no batch was ever sent
-            while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
-                in_flight = self._in_flight(migration_id, epoch)
-                if in_flight == 0:
-                    return
-                if in_flight is None and waited > 2 * settings.heartbeat_seconds:
-                    return
-                run.wait(0.2)
+        while (waited := clock.monotonic() - begun) < settings.quiesce_seconds:
+            in_flight = self._in_flight(run.migration.id, run.migration.epoch)
+            if in_flight == 0:
+                return
+            if in_flight is None and waited > 2 * settings.heartbeat_seconds:
+                return
+            run.wait(0.2)
+
+    def _keep_how_far_it_was(self, run: Run) -> None:
+        """Before its checkpoints go: whoever asks why it was taken back asks that, too."""
+        with suppress(TransientError):  # as far as PostgreSQL has heard, then
+            self._keep_totals(run)
 
     def _in_flight(self, migration_id: UUID, epoch: int) -> int | None:
         """Batches that hold a lease, and no more are given; None when Redis cannot know."""

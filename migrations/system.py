@@ -15,6 +15,7 @@ from migrations.bots.changing import change
 from migrations.bots.embedded_roles import target_manner
 from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
+from migrations.diagnosis.lookout import Lookout
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
@@ -36,7 +37,7 @@ from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, StartRequest
 from migrations.model.roles import TextRole
-from migrations.model.runs import Migration, NewMigration, target_name
+from migrations.model.runs import Migration, NewMigration, Watched, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
@@ -61,6 +62,7 @@ class EmbeddingMigrationSystem:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.lookout = Lookout(services)
 
     # --- bots ------------------------------------------------------------
 
@@ -121,12 +123,14 @@ class EmbeddingMigrationSystem:
     def status(self, caller: Caller, bot_id: str) -> BotStatus:
         """What PostgreSQL knows, and what Milvus answers within a moment. Raises BotNotFound."""
         bot = self.bot(caller, bot_id)
+        newest = self._services.store.latest(bot_id)
         return BotStatus(
             bot=bot,
-            migration=self._services.store.latest(bot_id),
+            migration=newest,
             rollback=rollback.readiness(self._services, bot, exists=self._services.exists_briefly),
             held=tuple(kept_of(self._services, bot_id)),
             conflicts=self._services.store.count_conflicts(bot_id),
+            findings=tuple(self.lookout.of_bot(newest)),
         )
 
     def golden_queries(self, caller: Caller, bot_id: str) -> list[GoldenQuery]:
@@ -304,7 +308,10 @@ class EmbeddingMigrationSystem:
     def progress(self, caller: Caller, migration_id: UUID) -> MigrationProgress:
         watched = self._services.store.watched(migration_id)
         _seen_by(caller, watched.migration)
-        return progress_of(self._services, watched)
+        return self._progress_of(watched)
+
+    def _progress_of(self, watched: Watched) -> MigrationProgress:
+        return progress_of(self._services, watched, self.lookout.of_run(watched.migration))
 
     def report(self, caller: Caller, migration_id: UUID) -> VerificationReport:
         """What verification found, whether the run went on, waits or was taken back for it.
@@ -348,7 +355,7 @@ class EmbeddingMigrationSystem:
         caller.require_admin()
         store = self._services.store
         active = store.active(after=after, limit=limit)
-        return [progress_of(self._services, store.watched(m.id)) for m in active]
+        return [self._progress_of(store.watched(m.id)) for m in active]
 
     # --- before the switch ------------------------------------------------------
 

@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 ORPHANS_EVERY_SECONDS = 30.0
 #: When retiring or dropping is tried again after it was refused or its worker died.
 AGAIN_SECONDS = 300.0
+#: How long it can be seen that a worker has fallen silent.
+WORKERS_KEPT_SECONDS = 3600.0
 #: Bots whose alias is asked about in one round: 20 s of a Milvus that is 200 ms away.
 SLICE = 100
 #: Bots of whom it is asked in one round of orphans whether a rehearsal was left behind.
@@ -91,7 +93,7 @@ class Watchdog:
         failpoint("watchdog.before_round", round=Round.JUDGING.value)
         for duty in (
             *(self.end_overdue, self.redrive_stalled, self.keep_waiting_up),
-            *(self.resend_outbox, self.wake_appliers, self.enqueue_due),
+            *(self.resend_outbox, self.wake_appliers, self.enqueue_due, self.forget_workers),
         ):
             self._guarded(duty)
 
@@ -171,6 +173,10 @@ class Watchdog:
 
     def _enqueue(self, what: Due, pauses: Sequence[float]) -> None:
         self._send(self._services.store.claim_due(what, pauses))
+
+    def forget_workers(self) -> None:
+        """Those that died without a word, once nobody can be looking for them any more."""
+        self._services.store.forget_silent_workers(WORKERS_KEPT_SECONDS)
 
     # --- what Milvus is asked about ---------------------------------------------------
 

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from migrations.process.logs import configure
 from migrations.settings import get_settings
 from worker import broker
-from worker.base import MigrationTask
+from worker.base import MigrationTask, at_hand
 from worker.revoking import cancelling_control, install
 
 if TYPE_CHECKING:
     from migrations.bootstrap import Assembly
+    from migrations.process.presence import Presence
 
 
 def _cancel(migration_id: UUID) -> None:
@@ -55,6 +62,29 @@ def _understand_revokes(**_: Any) -> None:
 @worker_ready.connect
 def _start_watchdog(**_: Any) -> None:
     assembly().watchdog.start()
+
+
+_presences: list[Presence] = []
+
+
+@worker_ready.connect
+def _say_that_it_is_there(sender: Any = None, **_: Any) -> None:
+    from migrations.process.presence import Presence
+
+    presence = Presence(assembly().services, str(sender.hostname), _queues, at_hand)
+    _presences.append(presence)
+    presence.start()
+
+
+def _queues() -> list[str]:
+    """Those that this worker takes from just now."""
+    return [str(name) for name in app.amqp.queues.consume_from]
+
+
+@worker_shutdown.connect
+def _say_that_it_is_gone(**_: Any) -> None:
+    for presence in _presences:
+        presence.end()
 
 
 @worker_ready.connect

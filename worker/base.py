@@ -9,6 +9,10 @@ from celery import Task
 from celery.exceptions import Ignore, Reject
 
 from migrations.model.errors import PutDown, Superseded
+from migrations.process.at_hand import AtHand
+
+#: What this worker is at, for those who ask who works and at what.
+at_hand = AtHand()
 
 
 class MigrationTask(Task):  # type: ignore[type-arg]  # celery's stubs are not at hand
@@ -33,7 +37,8 @@ class MigrationTask(Task):  # type: ignore[type-arg]  # celery's stubs are not a
             task=self.name, migration_id=kwargs.get("migration_id"), epoch=kwargs.get("epoch")
         )
         try:
-            return super().__call__(*args, **kwargs)
+            with at_hand.at(self.name, kwargs.get("migration_id")):
+                return super().__call__(*args, **kwargs)
         except Superseded as error:
             raise Ignore(error.message) from error
         except PutDown as error:

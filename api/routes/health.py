@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -11,9 +12,11 @@ from flask_openapi3.models.tag import Tag
 from api import problems
 from api.answers import answer
 from api.description import operation_id, refusals
-from api.problems import NotReady, ProblemUnknown
-from api.schemas import LivenessResponse, ProblemPath, ReadinessResponse
+from api.problems import NotReady, NotWell, ProblemUnknown
+from api.schemas import HealthResponse, LivenessResponse, ProblemPath, ReadinessResponse
+from api.schemas.findings import items_of
 from api.services import services
+from migrations.diagnosis.health import Found
 
 health = APIBlueprint(
     "health",
@@ -34,14 +37,47 @@ def healthz() -> Response:
 
 @health.get("/readyz", responses={200: ReadinessResponse, **refusals(NotReady, guarded=False)})
 def readyz() -> Response:
-    """Say whether everything the API needs answers"""
-    found = services().readiness()
-    if any(reason is not None for reason in found.dependencies.values()):
-        raise NotReady(dependencies=found.dependencies)
-    asked = dict.fromkeys(found.dependencies)
+    """Say whether this process can answer what it can answer alone
+
+    That is all but what needs Redis, Milvus or workers: it asks PostgreSQL alone. Who drops an
+    API whose Redis is away would take the bots' retrieval away with it. `/healthz/deep` is about
+    everything.
+    """
+    lookout = services().system.lookout
+    alone = lookout.alone()
+    if alone.errors:
+        raise NotReady(alone.errors[0].message, **_members(alone))
     return answer(
-        ReadinessResponse(status="ready", dependencies=asked, warnings=list(found.warnings))
+        ReadinessResponse(
+            status="ready",
+            dependencies=dict.fromkeys(alone.dependencies),
+            findings=items_of(lookout.known().findings),
+        )
     )
+
+
+@health.get("/healthz/deep", responses={200: HealthResponse, **refusals(NotWell, guarded=False)})
+def healthz_deep() -> Response:
+    """Say whether everything that migrations need answers and works
+
+    PostgreSQL and its schema, workers and their queues, Redis, Milvus, clocks; each is waited for
+    for a second at most. For alarms, and not for a load balancer.
+    """
+    found = services().system.lookout.found()
+    if found.errors:
+        raise NotWell(" ".join(one.message for one in found.errors), **_members(found))
+    return answer(
+        HealthResponse(
+            status="well",
+            dependencies=dict.fromkeys(found.dependencies),
+            findings=items_of(found.findings),
+        )
+    )
+
+
+def _members(found: Found) -> dict[str, Any]:
+    findings = [one.model_dump(mode="json") for one in items_of(found.findings)]
+    return {"dependencies": found.dependencies, "findings": findings}
 
 
 @health.get(

@@ -46,7 +46,12 @@ from api.schemas.openai import (
     OpenAIErrorResponse,
 )
 from api.schemas.parts import PATTERNS, RequestBody, RequestPart, ResponseBody
-from api.schemas.problems import LivenessResponse, ProblemDetails, ReadinessResponse
+from api.schemas.problems import (
+    HealthResponse,
+    LivenessResponse,
+    ProblemDetails,
+    ReadinessResponse,
+)
 from api.schemas.progress import ActiveMigrationsResponse, MigrationProgressResponse
 from api.schemas.queries import (
     ActivePageQuery,
@@ -75,6 +80,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.workers import WorkersResponse
 
 __all__ = [
     "PATTERNS",
@@ -102,6 +108,7 @@ __all__ = [
     "GrantListResponse",
     "GrantPath",
     "GrantRequest",
+    "HealthResponse",
     "IdempotencyHeader",
     "JournalPageQuery",
     "JournalResponse",
@@ -146,6 +153,7 @@ __all__ = [
     "TrailQuery",
     "TrailResponse",
     "WaitQuery",
+    "WorkersResponse",
     "WriteOnceHeader",
 ]
 
@@ -185,6 +193,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     GrantListResponse,
     JournalResponse,
     KeyMapResponse,
+    HealthResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
@@ -198,4 +207,5 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     TokenListResponse,
     TextDiagnosisResponse,
     TrailResponse,
+    WorkersResponse,
 )

@@ -11,6 +11,7 @@ from flask import url_for
 from pydantic import Field
 
 from api.schemas.bots import BotResponse
+from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import (
     CURRENT_EXAMPLE,
@@ -321,6 +322,12 @@ class MigrationStatusResponse(ResponseBody):
         "take back. `rollback_ready`, `rollback_blockers` and the estimate are of `complete`.",
         examples=[[]],
     )
+    findings: list[FindingItem] = Field(
+        description="What is wrong with that which migrations stand on (workers, queues, Redis, "
+        "Milvus, clocks), and with a live one's being driven, each with what to do; as it was some "
+        "seconds ago at most.",
+        examples=[[FINDING_EXAMPLE]],
+    )
     not_asked: list[str] = Field(
         description="What could not be asked just now, because Milvus does not answer, each in a "
         "sentence; it counts as standing in the way. Everything else is as it is.",
@@ -352,6 +359,7 @@ class MigrationStatusResponse(ResponseBody):
             rollback_estimate_seconds=back.estimate_seconds,
             rollback_estimate_basis=back.estimate_basis,
             rollback_options=[RollbackOptionItem.of(option) for option in back.options],
+            findings=items_of(found.findings),
             not_asked=list(back.not_asked),
             held=[HeldCollectionItem.of(one) for one in found.held],
             conflicts=found.conflicts,

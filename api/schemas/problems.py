@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from api.schemas.findings import FINDING_EXAMPLE, FindingItem
 from api.schemas.parts import ResponseBody
 
 
@@ -70,14 +71,28 @@ class LivenessResponse(ResponseBody):
 
 
 class ReadinessResponse(ResponseBody):
-    """Everything the API needs answers."""
+    """This process can answer what it answers without Redis, Milvus and workers."""
 
     status: Literal["ready"] = Field(description="Always this.", examples=["ready"])
     dependencies: dict[str, None] = Field(
         description="What was asked; null says that it is fine.",
+        examples=[{"postgresql": None}],
+    )
+    findings: list[FindingItem] = Field(
+        description="What was wrong elsewhere when it was looked at last. None of it is a reason "
+        "to send no requests here.",
+        examples=[[FINDING_EXAMPLE]],
+    )
+
+
+class HealthResponse(ResponseBody):
+    """Everything that migrations need answers and works."""
+
+    status: Literal["well"] = Field(description="Always this.", examples=["well"])
+    dependencies: dict[str, None] = Field(
+        description="What was asked; null says that it answers.",
         examples=[{"postgresql": None, "redis": None, "milvus": None}],
     )
-    warnings: list[str] = Field(
-        description="What is wrong although everything answers: a Redis that may evict keys.",
-        examples=[[]],
+    findings: list[FindingItem] = Field(
+        description="What will be wrong unless somebody acts: warnings alone.", examples=[[]]
     )

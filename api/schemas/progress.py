@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
@@ -153,7 +154,12 @@ class MigrationProgressResponse(ResponseBody):
     current_batch: int = Field(description="Batches done.", examples=[166])
     total_batches: int = Field(description="All batches planned so far.", examples=[400])
     chunks_per_second: float = Field(
-        description="The rate of moving chunks, over all of it.", examples=[24.3]
+        description="The rate of moving chunks within the last minute; 0 when none are moved, and "
+        "while it is undone.",
+        examples=[24.3],
+    )
+    average_chunks_per_second: float = Field(
+        description="The same over all of `data_migration`, so far or as a whole.", examples=[21.7]
     )
     tokens_used: int = Field(
         description="Tokens the provider has counted for this migration.", examples=[2158000]
@@ -168,7 +174,8 @@ class MigrationProgressResponse(ResponseBody):
         description="When it ended; null while it has not.", examples=[None]
     )
     estimated_completion: datetime | None = Field(
-        description="When all chunks will have been moved at this rate; null while there is none.",
+        description="When all chunks will have been moved at this rate; null while none are moved, "
+        "while something is waited for, and while it is undone.",
         examples=["2026-11-03T09:14:00Z"],
     )
     waiting_for: str | None = Field(
@@ -188,6 +195,12 @@ class MigrationProgressResponse(ResponseBody):
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
+    )
+    findings: list[FindingItem] = Field(
+        description="What is wrong with that which it stands on (workers, queues, Redis, Milvus, "
+        "clocks) or with its being driven, each with what to do; as it was some seconds ago at "
+        "most. None of a migration that has ended.",
+        examples=[[FINDING_EXAMPLE]],
     )
     phases: list[PhaseItem] = Field(description="The phases in order.", examples=[[]])
     links: dict[str, str] = Field(
@@ -214,6 +227,7 @@ class MigrationProgressResponse(ResponseBody):
             current_batch=progress.current_batch,
             total_batches=progress.total_batches,
             chunks_per_second=progress.chunks_per_second,
+            average_chunks_per_second=progress.average_chunks_per_second,
             tokens_used=progress.tokens_used,
             started_at=progress.started_at,
             updated_at=progress.updated_at,
@@ -224,6 +238,7 @@ class MigrationProgressResponse(ResponseBody):
             decision=DecisionItem.of(progress),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
+            findings=items_of(progress.findings),
             phases=[PhaseItem.of(phase) for phase in progress.phases],
             links=migration_links(progress.migration_id, progress.bot_id, progress.status),
         )

@@ -14,6 +14,7 @@ from cli.commands import (
     login,
     moving,
     reading,
+    workers,
 )
 
 _EPILOG = """\
@@ -53,5 +54,6 @@ for command in (
     access.tokens,
     access.grants,
     access.trail,
+    workers.workers,
 ):
     reembed.add_command(command)

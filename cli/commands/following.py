@@ -12,7 +12,7 @@ import click
 from cli.client import path
 from cli.commands.runs import run_argument, run_id_of, run_path
 from cli.endings import Ended, Exit
-from cli.plain import embedding, lasting, plain, told, when
+from cli.plain import embedding, finding, lasting, plain, told, when
 from cli.session import Session, asks_the_api
 from cli.shown import bot as show_bot
 from cli.shown import checks, facts, sentences, table
@@ -116,6 +116,7 @@ def _show_status(found: dict[str, Any]) -> None:
         )
     if found["conflicts"]:
         click.echo(f"\n{found['conflicts']} chunks wait for a person to judge (conflicts).")
+    sentences("Wrong just now:", [finding(one) for one in found.get("findings", [])])
     sentences("Not known just now:", found["not_asked"])
 
 

@@ -24,7 +24,7 @@ from migrations.model.errors import (
     TimedOut,
     TransitionRefused,
 )
-from migrations.model.runs import Migration, Step
+from migrations.model.runs import PROCESSED_WHEN_REDRIVEN, Migration, Step
 from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
 #: From here an error rolls back; needs_operator and failed are left by repair only.
@@ -161,7 +161,11 @@ def redrive(locked: LockedRun, epoch: int) -> Change | None:
     if migration.epoch != epoch or migration.status not in DRIVEN:
         return None
     completed = tuple(p for p in migration.completed_phases if p is not Phase.CLEANUP)
-    detail = {"phase": migration.phase.value, "status": migration.status.value}
+    detail = {
+        "phase": migration.phase.value,
+        "status": migration.status.value,
+        PROCESSED_WHEN_REDRIVEN: migration.totals.get("processed_chunks", 0),
+    }
     return Change(
         # Cleanup is run again when only the last word, completed, was not said.
         raised_epoch(locked, step=_kept_step(migration), completed_phases=completed),

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef, RollbackMode
+from migrations.model.findings import Finding
 from migrations.model.known_models import ModelInfo
 from migrations.model.left_behind import KeptCollection
 from migrations.model.proofs import Spread
@@ -70,6 +71,8 @@ class BotStatus:
     held: tuple[KeptCollection, ...] = ()
     #: Writes to an old collection that were not taken over.
     conflicts: int = 0
+    #: What is wrong with that which migrations stand on; of a live one also with itself.
+    findings: tuple[Finding, ...] = ()
 
 
 class Staying(StrEnum):

@@ -504,6 +504,12 @@ class VectorStoreRefused(PermanentError):
     code = "vector-store-refused"
 
 
+class VectorStoreLoginRefused(VectorStoreRefused):
+    """Milvus does not know the user or the password; correct REEMBED_MILVUS_TOKEN."""
+
+    code = "vector-store-login"
+
+
 class AnswerTooLarge(VectorStoreRefused):
     """Milvus has more to answer than it may put into one message; fewer rows would do."""
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from migrations.model.findings import Finding
 from migrations.model.states import Kind, Phase, Status
 
 
@@ -35,7 +36,8 @@ class MigrationProgress:
 
     Counts are chunks unless named otherwise; ``processed_chunks`` includes those
     that were already in the target and did not have to be embedded again.
-    ``estimated_completion`` is None until a rate is known.
+    ``chunks_per_second`` is the rate of the last minute, 0 when nothing is moved forward;
+    ``estimated_completion`` is None then, and while something is waited for.
     """
 
     migration_id: UUID
@@ -67,8 +69,12 @@ class MigrationProgress:
     rows_on_their_way: int | None = None
     #: Why nothing moves right now, e.g. a provider that is being waited for.
     waiting_for: str | None = None
+    #: Over all of the data migration phase, so far or as a whole.
+    average_chunks_per_second: float = 0.0
     error: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    #: What is wrong with that which it stands on, and with its being driven.
+    findings: list[Finding] = field(default_factory=list)
     failed: list[ChunkError] = field(default_factory=list)
     phases: list[PhaseProgress] = field(default_factory=list)
 

@@ -21,6 +21,8 @@ LONGEST_INPUT = "longest_input_tokens"
 #: In the totals of a run that has switched back first: rows of the collection it has left that
 #: are still to be carried over; not there before they are counted.
 ON_THEIR_WAY = "rows_on_their_way"
+#: In the detail of the event that it was driven again: chunks processed by then, as far as known.
+PROCESSED_WHEN_REDRIVEN = "processed_chunks"
 #: Why a run waits before its switch, when that was asked for.
 POSTPONED = "postponed"
 

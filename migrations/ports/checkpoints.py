@@ -33,12 +33,36 @@ class Counters:
 
 
 @dataclass(frozen=True)
+class Lately:
+    """Chunks that were moved within the last seconds, about a minute."""
+
+    chunks: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A checkpoint at one moment; ``done`` counts batches."""
 
     plan: Plan
     counters: Counters
     done: int
+    lately: Lately = Lately()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a Redis is that answers."""
+
+    version: str
+    #: By which policy keys may be evicted when memory is short; None when none may.
+    evicts_by: str | None
+    #: Why it takes no writes, in its words; None when it takes them.
+    refusal: str | None
+    #: Of its maxmemory; 0 where it has none.
+    memory_share: float
+    #: Whether what it holds outlasts a restart of it.
+    keeps_on_disk: bool
 
 
 #: What a batch has read that does not say.
@@ -63,6 +87,10 @@ class Checkpoints(Protocol):
     """
 
     def ping(self) -> None: ...
+
+    def condition(self) -> Condition:
+        """How it is, and whether it takes a write: one is tried, on a key of our own."""
+        ...
 
     def eviction_policy(self) -> str | None:
         """By which policy keys may be evicted when memory is short; None when none may."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 
@@ -11,3 +12,7 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
     def monotonic(self) -> float: ...
+
+    def here(self) -> datetime:
+        """What time this host has, right or wrong: to be compared with PostgreSQL's alone."""
+        ...

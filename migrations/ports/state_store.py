@@ -29,6 +29,7 @@ from migrations.ports.text_store import TextStore
 from migrations.ports.token_store import TokenStore
 from migrations.ports.trail_store import TrailStore
 from migrations.ports.watch_store import WatchStore
+from migrations.ports.worker_store import WorkerStore
 
 
 class MigrationStore(
@@ -50,6 +51,7 @@ class MigrationStore(
     TextStore,
     DueStore,
     JournalStore,
+    WorkerStore,
     Protocol,
 ):
     """All of it."""

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from migrations.model.bots import Bot
 from migrations.model.runs import Migration, OutboxMessage, Round
+
+
+@dataclass(frozen=True)
+class SchemaRevision:
+    """Which revision the database has, and which is this version's newest."""
+
+    at: str
+    newest: str
+    is_known: bool
+
+    @property
+    def is_behind(self) -> bool:
+        return self.is_known and self.at != self.newest
 
 
 class WatchStore(Protocol):
@@ -43,4 +57,8 @@ class WatchStore(Protocol):
 
     def now(self) -> datetime:
         """The database's clock."""
+        ...
+
+    def schema(self) -> SchemaRevision:
+        """Raises StateStoreUnavailable, also when there are no tables at all."""
         ...

@@ -7,17 +7,13 @@ looks would hold a thread for as long, and many who look would hold all.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from migrations.model.errors import NoAnswer, ReembedError
+from migrations.model.errors import NoAnswer
 
 PATIENCE_SECONDS = 1.0
-#: How long what was found of all services is answered to whoever asks.
-FRESH_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -77,43 +73,3 @@ def _settle(asked: Future[T], question: Callable[[], T]) -> None:
         asked.set_result(question())
     except BaseException as error:
         asked.set_exception(error)  # for whoever waits
-
-
-@dataclass
-class Found:
-    """What became of asking each service."""
-
-    #: None, or why it does not answer.
-    dependencies: dict[str, str | None] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def add(self, name: str, answer: Callable[[], str | None]) -> None:
-        self.dependencies[name] = None
-        try:
-            if warning := answer():
-                self.warnings.append(warning)
-        except ReembedError as error:
-            self.dependencies[name] = error.message
-
-
-class Readiness:
-    """Whether services answer, found out together and told to all who ask within a second.
-
-    A probe answers with what is wrong although the service answers, or with None.
-    """
-
-    def __init__(self, probes: Mapping[str, tuple[Briefly, Callable[[], str | None]]]) -> None:
-        self._probes = probes
-        self._lock = threading.Lock()
-        self._found = Found()
-        self._fresh_until = -1.0
-
-    def found(self) -> Found:
-        with self._lock:  # who asks meanwhile is told the same
-            if time.monotonic() >= self._fresh_until:
-                answers = {n: service.begin(probe) for n, (service, probe) in self._probes.items()}
-                self._found = Found()
-                for name, answer in answers.items():
-                    self._found.add(name, answer)
-                self._fresh_until = time.monotonic() + FRESH_SECONDS
-            return self._found

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from migrations.model.errors import TransientError
+from migrations.model.findings import Finding
 from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
 from migrations.model.runs import ON_THEIR_WAY, Migration, Watched
-from migrations.model.states import Phase
-from migrations.ports.checkpoints import Counters, Snapshot
+from migrations.model.states import Phase, Status
+from migrations.ports.checkpoints import Counters, Lately, Snapshot
 from migrations.process.services import Services
 
 
-def progress_of(services: Services, watched: Watched) -> MigrationProgress:
+def progress_of(
+    services: Services, watched: Watched, findings: Sequence[Finding] = ()
+) -> MigrationProgress:
     """A snapshot; without Redis it shows what PostgreSQL last heard."""
     migration, failed = watched.migration, watched.failed_chunks
     seen = _checkpoint(services, migration.id)
@@ -22,7 +26,8 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
     totals = migration.totals
     processed = max(counters.processed, totals.get("processed_chunks", 0))
     total = plan.total_chunks if plan else totals.get("total_chunks", 0)
-    rate = _rate(services, migration, processed)
+    left = max(0, total - processed)
+    rate = _rate(services, migration, seen.lately) if seen else 0.0
     return MigrationProgress(
         migration_id=migration.id,
         bot_id=migration.bot_id,
@@ -37,11 +42,12 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         current_batch=seen.done if seen else _batches_without_plan(migration, processed),
         total_batches=plan.total_batches if plan else totals.get("total_batches", 0),
         chunks_per_second=rate,
+        average_chunks_per_second=_average(services, migration, processed),
         tokens_used=watched.tokens_used,
         started_at=migration.started_at,
         updated_at=migration.updated_at,
         finished_at=migration.finished_at,
-        estimated_completion=_estimate(services, migration, total - processed, rate),
+        estimated_completion=_estimate(services, migration, left, rate),
         waiting_for=migration.waiting_for,
         decision=migration.decision,
         caught_up_chunks=totals.get("caught_up_chunks", 0),
@@ -49,6 +55,7 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         rows_on_their_way=totals.get(ON_THEIR_WAY),
         error=migration.error,
         warnings=list(migration.warnings),
+        findings=list(findings),
         failed=_errors(services, migration) if failed else [],
         phases=[phase_times(migration, phase) for phase in Phase],
     )
@@ -84,7 +91,22 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _rate(services: Services, migration: Migration, processed: int) -> float:
+def _is_moving(migration: Migration) -> bool:
+    """Whether chunks are being moved forward, in the phase whose rate is worth telling."""
+    here = (migration.status, migration.phase) == (Status.RUNNING, Phase.DATA_MIGRATION)
+    return here and Phase.DATA_MIGRATION not in migration.completed_phases
+
+
+def _rate(services: Services, migration: Migration, lately: Lately) -> float:
+    """Chunks per second within the last minute, or since it began; 0 when nothing is moved."""
+    began = phase_times(migration, Phase.DATA_MIGRATION).started_at
+    if not _is_moving(migration) or began is None:
+        return 0.0
+    seconds = min(lately.seconds, (services.now() - began).total_seconds())
+    return round(lately.chunks / max(seconds, 1.0), 2)
+
+
+def _average(services: Services, migration: Migration, processed: int) -> float:
     """Chunks per second over the data migration phase, so far or as a whole."""
     times = phase_times(migration, Phase.DATA_MIGRATION)
     if times.started_at is None or not processed:
@@ -95,10 +117,10 @@ def _rate(services: Services, migration: Migration, processed: int) -> float:
 
 
 def _estimate(services: Services, migration: Migration, left: int, rate: float) -> datetime | None:
-    """When the data will have moved; what follows is short beside it."""
-    if migration.finished_at is not None or rate <= 0:
+    """When the data will have moved, as long as it moves; what follows is short beside it."""
+    if not _is_moving(migration) or migration.waiting_for is not None or rate <= 0:
         return None
-    return services.now() + timedelta(seconds=max(0, left) / rate)
+    return services.now() + timedelta(seconds=left / rate)
 
 
 def result_of(services: Services, migration: Migration) -> MigrationResult:

@@ -23,6 +23,7 @@ from migrations.store.texts import SqlTexts
 from migrations.store.tokens import SqlTokens
 from migrations.store.trail import SqlTrail
 from migrations.store.watch import SqlWatch
+from migrations.store.workers import SqlWorkers
 
 __all__ = ["SqlMigrationStore"]
 
@@ -48,6 +49,7 @@ class SqlMigrationStore(
     SqlTexts,
     SqlDue,
     SqlJournals,
+    SqlWorkers,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

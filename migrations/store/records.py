@@ -408,6 +408,23 @@ class RoundRecord(Record):
     after: Mapped[str | None]
 
 
+class WorkerRecord(Record):
+    """A worker's main process, as it has said of itself; see :mod:`migrations.model.workers`."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    queues: Mapped[list[str]]
+    version: Mapped[str]
+    work: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    clock_ahead_seconds: Mapped[float]
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
 class OutboxRecord(Record):
     __tablename__ = "outbox"
     __table_args__ = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningInsert
@@ -14,8 +14,10 @@ from sqlalchemy.sql.dml import ReturningInsert
 from migrations.model.bots import Bot
 from migrations.model.runs import Migration, OutboxMessage, Round
 from migrations.model.states import BEFORE_SWITCH, DRIVEN, Phase
+from migrations.ports.watch_store import SchemaRevision
 from migrations.store.engine import Database
 from migrations.store.guarded import PLAINLY, has_status, now
+from migrations.store.known_revisions import judged
 from migrations.store.records import (
     BotRecord,
     MigrationRecord,
@@ -97,6 +99,13 @@ class SqlWatch:
     def now(self) -> datetime:
         with self._database.reading() as session:
             return now(session)
+
+    def schema(self) -> SchemaRevision:
+        with self._database.reading() as session:
+            found: str = session.execute(
+                text("SELECT version_num FROM schema_revision")
+            ).scalar_one()
+            return judged(found)
 
 
 def _claim(what: Round, pause_seconds: float) -> ReturningInsert[str, str | None]:

@@ -15,7 +15,7 @@ import pytest
 from migrations.adapters.checkpoints.checkpoints import RedisCheckpoints
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost
-from migrations.ports.checkpoints import Checkpoints, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import Checkpoints, Counters, Lately, Plan, Snapshot
 from tests.contract.volatile_redis import at_once
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.clock import FakeClock
@@ -240,9 +240,21 @@ def test_a_snapshot_is_the_plan_the_counters_and_what_is_done(world: World) -> N
     checkpoints.mark_done(migration, 1, Counters(49, 1, 3, 800))
     checkpoints.note_slice(migration, 0, Counters(25, tokens=7))
     seen = checkpoints.snapshot(migration)
-    assert Snapshot(Plan(50, 150, 3, True), Counters(74, 1, 3, 807), done=1) == seen
+    plan, lately = Plan(50, 150, 3, True), Lately(74, seen.lately.seconds)
+    assert Snapshot(plan, Counters(74, 1, 3, 807), 1, lately) == seen
     assert checkpoints.plan(migration) == seen.plan
     assert checkpoints.counters(migration) == seen.counters
+
+
+def test_what_was_moved_lately_is_counted_once_though_it_was_noted_before(world: World) -> None:
+    checkpoints, migration = world.planned(["b", "d", "f"]), world.migration
+    assert 0 == checkpoints.snapshot(migration).lately.chunks
+    for noted in (10, 25):
+        checkpoints.note_slice(migration, 0, Counters(noted))
+    checkpoints.mark_done(migration, 0, Counters(50))
+    checkpoints.mark_done(migration, 0, Counters(50))
+    seen = checkpoints.snapshot(migration).lately
+    assert (50, True) == (seen.chunks, 55 <= seen.seconds <= 60)
 
 
 def test_notes_of_very_many_batches_add_up(world: World) -> None:

@@ -62,6 +62,26 @@ def test_a_policy_by_which_keys_may_go_is_named(
     assert said == RedisCheckpoints(volatile.url).eviction_policy()
 
 
+def test_a_redis_that_is_full_says_that_it_takes_no_writes(volatile: VolatileRedis) -> None:
+    checkpoints = RedisCheckpoints(volatile.url)
+    well = checkpoints.condition()
+    assert (None, None, 0.0, False) == (
+        well.refusal,
+        well.evicts_by,
+        well.memory_share,
+        well.keeps_on_disk,
+    )
+    with Redis.from_url(volatile.url) as client:
+        client.config_set("maxmemory", "500kb")
+        full = checkpoints.condition()
+        client.config_set("maxmemory", "0")
+        client.config_set("save", "60 1")
+        client.replicaof("127.0.0.1", "1")
+        replica = checkpoints.condition()
+    assert (True, True) == (full.refusal.startswith("OOM"), full.memory_share > 0.5)  # type: ignore[union-attr] # or it fails
+    assert (True, True) == (replica.refusal.startswith("READONLY"), replica.keeps_on_disk)  # type: ignore[union-attr] # or it fails
+
+
 def plan(checkpoints: Checkpoints, migration: UUID, borders: list[Key]) -> None:
     checkpoints.start_plan(migration, 50)
     checkpoints.append_borders(migration, borders, 50 * len(borders))
@@ -220,7 +240,8 @@ def test_every_key_expires_and_using_it_again_prolongs_them_all(
     checkpoints.start_plan(migration, 50)
     assert all(0 < client.ttl(key) for key in keys_of(client, migration))
     lease = use_everything(checkpoints, migration)
-    keys = keys_of(client, migration)
+    keys = [key for key in keys_of(client, migration) if not key.endswith(b":pace")]
+    assert 0 < client.ttl(f"reembed:{{{migration}}}:pace") <= 120
     assert [True] * 7 == [0 < client.ttl(key) <= KEEP_SECONDS for key in keys]
 
     for key in keys:
@@ -232,6 +253,19 @@ def test_every_key_expires_and_using_it_again_prolongs_them_all(
 
     assert all(client.ttl(key) > KEEP_SECONDS - 100 for key in keys)
     lease.__exit__(None, None, None)
+
+
+def test_what_was_moved_more_than_a_minute_ago_is_forgotten(
+    checkpoints: RedisCheckpoints, client: Redis, migration: UUID
+) -> None:
+    plan(checkpoints, migration, list(range(8)))
+    pace, step = f"reembed:{{{migration}}}:pace", client.time()[0] // 5
+    client.hset(pace, mapping={str(step - ago): 100 for ago in (1, *range(13, 30))})
+    seen = checkpoints.snapshot(migration).lately
+    assert (100, True) == (seen.chunks, 55 <= seen.seconds <= 60)
+    checkpoints.mark_done(migration, 0, Counters(50))
+    assert 150 == checkpoints.snapshot(migration).lately.chunks
+    assert {int(step) for step in client.hkeys(pace)} <= set(range(step - 12, step + 2))
 
 
 def test_all_keys_of_a_migration_live_on_one_node_of_a_cluster(

@@ -23,7 +23,6 @@ from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
-from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
@@ -72,10 +71,6 @@ class FakeServices:
         self.alias_readers = AliasReaders(world.services, self.spending)
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
-        self.found = Found({"postgresql": None, "redis": None})
-
-    def readiness(self) -> Found:
-        return self.found
 
 
 @cache

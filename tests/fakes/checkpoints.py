@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from itertools import pairwise
 from threading import RLock
 from uuid import UUID, uuid4
 
 from migrations.model.chunks import Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Condition, Counters, Lately, Plan, Snapshot
 from migrations.ports.clock import Clock
 
 
@@ -26,6 +26,8 @@ class _Memory:
     done: dict[int, Counters] = field(default_factory=dict)
     read: Content = NOTHING
     notes: dict[int, Counters] = field(default_factory=dict)
+    #: Chunks by when they were moved.
+    moved: list[tuple[float, int]] = field(default_factory=list)
     claims: set[str] = field(default_factory=set)
     #: (epoch, batch) to (expiry, token)
     leases: dict[tuple[int, int], tuple[float, UUID]] = field(default_factory=dict)
@@ -38,6 +40,8 @@ class FakeCheckpoints:
     def __init__(self, clock: Clock) -> None:
         self.reachable = True
         self.evicts_by: str | None = None
+        self.refuses_by: str | None = None
+        self.well = Condition("7.0", None, None, 0.1, keeps_on_disk=True)
         self._clock = clock
         self._lock = RLock()
         self._kept: dict[UUID, _Memory] = {}
@@ -46,6 +50,9 @@ class FakeCheckpoints:
         """What FLUSHALL does."""
         with self._lock:
             self._kept.clear()
+
+    def condition(self) -> Condition:
+        return replace(self.well, evicts_by=self.eviction_policy(), refusal=self.refuses_by)
 
     def eviction_policy(self) -> str | None:
         if not self.reachable:
@@ -100,7 +107,12 @@ class FakeCheckpoints:
     def note_slice(self, migration_id: UUID, batch: int, counters: Counters) -> None:
         with self._batch(migration_id, batch) as memory:
             if batch not in memory.done:
+                self._moved(memory, batch, counters)
                 memory.notes[batch] = counters
+
+    def _moved(self, memory: _Memory, batch: int, counters: Counters) -> None:
+        chunks = counters.processed - memory.notes.get(batch, Counters()).processed
+        memory.moved.append((self._clock.monotonic(), chunks))
 
     def mark_done(
         self,
@@ -116,6 +128,7 @@ class FakeCheckpoints:
                 raise CheckpointsLost(part="range")
             if batch in memory.done:
                 return False
+            self._moved(memory, batch, counters)
             memory.done[batch] = counters
             memory.read += read
             memory.notes.pop(batch, None)
@@ -128,8 +141,12 @@ class FakeCheckpoints:
 
     def snapshot(self, migration_id: UUID) -> Snapshot:
         with self._planned(migration_id) as memory:
-            plan = _plan_of(memory)
-        return Snapshot(plan, self.counters(migration_id), self.done_count(migration_id))
+            plan, lately = _plan_of(memory), self._lately(memory)
+        return Snapshot(plan, self.counters(migration_id), self.done_count(migration_id), lately)
+
+    def _lately(self, memory: _Memory) -> Lately:
+        now = self._clock.monotonic()
+        return Lately(sum(chunks for at, chunks in memory.moved if now - at < 60), 60.0)
 
     def content_read(self, migration_id: UUID) -> Content:
         with self._planned(migration_id) as memory:

@@ -19,6 +19,9 @@ class FakeClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._elapsed_seconds)
 
+    def here(self) -> datetime:
+        return self.now()
+
     def sleep(self, seconds: float) -> None:
         with self._lock:
             self._elapsed_seconds += max(0.0, seconds)

@@ -37,6 +37,7 @@ from migrations.model.runs import (
 )
 from migrations.model.snapshot import SnapshotPart, WrittenRow
 from migrations.model.states import DRIVEN, LIVE, Phase, Status
+from migrations.model.workers import WorkerNote
 from migrations.ports.clock import Clock
 from tests.fakes.clock import FakeClock
 
@@ -85,6 +86,13 @@ class TokenRow:
     revoked_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class WorkerRow:
+    note: WorkerNote
+    started_at: datetime
+    heartbeat_at: datetime
+
+
 class StateRows:
     """Dicts under one lock; ``reachable = False`` makes every call fail."""
 
@@ -115,6 +123,7 @@ class StateRows:
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
         self._held_ones: dict[str, KeptCollection] = {}
         self._journals: dict[str, Any] = {}
+        self._workers: dict[str, WorkerRow] = {}
         self._due: defaultdict[Due, dict[tuple[UUID, str], DueRow]] = defaultdict(dict)
 
     @contextmanager

@@ -40,6 +40,7 @@ from migrations.model.runs import (
     Watched,
 )
 from migrations.model.states import BEFORE_SWITCH, LIVE, Phase, Status
+from migrations.ports.watch_store import SchemaRevision
 from migrations.store.bots import belongs_already
 from migrations.store.removal import staying
 from migrations.store.starts import require_startable
@@ -51,10 +52,15 @@ from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
+from tests.fakes.state_workers import FakeWorkers
 
 
-class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess):
+class FakeMigrationStore(
+    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeWorkers
+):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
+
+    revision = SchemaRevision("0001", "0001", is_known=True)
 
     # --- bots ----------------------------------------------------------------
 
@@ -489,6 +495,10 @@ class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue,
     def now(self) -> datetime:
         with self._transaction() as now:
             return now
+
+    def schema(self) -> SchemaRevision:
+        with self._transaction():
+            return self.revision
 
     def ping(self) -> None:
         with self._transaction():

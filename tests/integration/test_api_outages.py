@@ -47,13 +47,14 @@ def api(database_url: str) -> Iterator[Api]:
         yield Api(database_url, frozen.getsockname()[1])
 
 
-def test_the_probe_says_who_is_silent(api: Api) -> None:
+def test_the_deep_probe_says_who_is_silent_and_the_api_stays_ready(api: Api) -> None:
     silent = "No answer within 1 s."
-    answer: Any = api.get("/readyz")
+    answer: Any = api.get("/healthz/deep")
     assert (503, {"postgresql": None, "redis": silent, "milvus": silent}) == (
         answer.status_code,
         answer.json["dependencies"],
     )
+    assert 200 == api.get("/readyz").status_code
 
 
 def test_a_bots_status_is_answered_without_milvus(api: Api) -> None:
@@ -69,3 +70,4 @@ def test_a_bots_status_is_answered_without_milvus(api: Api) -> None:
 def test_progress_is_answered_without_redis(api: Api) -> None:
     answer: Any = api.get(f"/embeddings/migration/{api.migration.id}/progress")
     assert (200, "pending") == (answer.status_code, answer.json["status"])
+    assert {"redis-away", "milvus-away"} <= {one["code"] for one in answer.json["findings"]}

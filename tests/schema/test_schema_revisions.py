@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, Executable, create_engine, inspect, select, text, update
 
 from devstack.postgres import PostgresServer
+from migrations.model.errors import StateStoreUnavailable
 from migrations.model.left_behind import End
 from migrations.model.runs import Due
 from migrations.model.states import Status
@@ -37,6 +39,7 @@ TABLES = {
 TABLES |= {"key_intents", "key_maps", "key_pairs"}
 TABLES |= {"journals", "journal_entries", "journal_requests"}
 TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "trail", "written_rows"}
+TABLES |= {"workers"}
 VERSION_TABLE = "schema_revision"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """
@@ -76,6 +79,22 @@ def test_revisions_go_up_and_down_and_up_again(empty_database_url: str) -> None:
     upgrade(empty_database_url)
     upgrade(empty_database_url)
     assert {*TABLES, VERSION_TABLE} == tables(empty_database_url)
+
+
+def test_a_database_of_before_is_told_from_one_of_now_and_of_later(empty_database_url: str) -> None:
+    store = SqlMigrationStore(empty_database_url)
+    with pytest.raises(StateStoreUnavailable):
+        store.schema()
+    upgrade(empty_database_url, "0001")
+    before = store.schema()
+    assert ("0001", True) == (before.at, before.is_behind)
+    upgrade(empty_database_url)
+    now = store.schema()
+    assert (now.newest, True, False) == (now.at, now.is_known, now.is_behind)
+    execute(empty_database_url, text("UPDATE schema_revision SET version_num = 'x'"))
+    later = store.schema()
+    assert (False, False) == (later.is_known, later.is_behind)
+    store.close()
 
 
 def test_autogenerate_finds_nothing_to_add_to_the_revisions(database_url: str) -> None:

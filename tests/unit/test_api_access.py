@@ -11,6 +11,7 @@ import pytest
 from werkzeug.routing import Rule
 
 from tests.fakes.api_client import ACME, ACME_TOKEN, BOT, TARGET, Api
+from tests.fakes.workers import crewed
 
 GRANT = {"owner": "rival", "pattern": "*"}
 TOKEN = {"name": "new", "owner": "acme"}
@@ -85,6 +86,7 @@ TABLE = {
     "POST /tokens/<token_id>/rotate": of_admins(201),
     "DELETE /tokens/<token_id>": of_admins(204),
     "GET /trail": of_admins(200),
+    "GET /workers": of_everybody(),
     "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}),
     "GET /v1/models": of_everybody(),
     "GET /v1/models/<model>": of_a_bot(200),
@@ -92,6 +94,7 @@ TABLE = {
 #: Whoever asks, with whatever token.
 OPEN = {
     "GET /healthz",
+    "GET /healthz/deep",
     "GET /readyz",
     "GET /problems/<code>",
     "GET /openapi/",
@@ -121,12 +124,13 @@ class Scene:
     caller: str
 
     def ask(self, method: str, rule: str) -> Any:
-        line = TABLE.get(f"{method} {rule}")
+        line, headers = TABLE.get(f"{method} {rule}"), self.headers()
+        crewed(self.api.world)  # time may have passed
         return self.api.client.open(
             self.filled(rule),
             method=method,
             json=line.body if line else None,
-            headers=self.headers(),
+            headers=headers,
         )
 
     def filled(self, rule: str) -> str:

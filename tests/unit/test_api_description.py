@@ -50,13 +50,15 @@ OPERATIONS = {
     "POST /tokens/{token_id}/rotate": 201,
     "DELETE /tokens/{token_id}": 204,
     "GET /trail": 200,
+    "GET /workers": 200,
     "GET /healthz": 200,
+    "GET /healthz/deep": 200,
     "GET /readyz": 200,
     "GET /problems/{code}": 200,
 }
 #: Answered by either: when it is done, and when it will be.
 EITHER = {"PUT /bots/{bot_id}/chunks", "DELETE /bots/{bot_id}/chunks"}
-OPEN = {"GET /healthz", "GET /readyz", "GET /problems/{code}"}
+OPEN = {"GET /healthz", "GET /healthz/deep", "GET /readyz", "GET /problems/{code}"}
 SCHEMAS = {
     "ActiveMigrationsResponse",
     "BotChangeRequest",

@@ -13,6 +13,7 @@ from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks
 
 from tests.fakes.api_client import Api, application
+from tests.fakes.workers import crewed
 
 #: Requests of each operation, role and kind. The seed is fixed: more of them, once, is for
 #: whoever changes the description.
@@ -25,7 +26,7 @@ CHECKS: list[CheckFunction] = [
     checks.negative_data_rejection,
 ]
 #: They take nothing that could be wrong.
-TAKE_NOTHING = {"GET /healthz", "GET /readyz", "GET /problems/{code}"}
+TAKE_NOTHING = {"GET /healthz", "GET /healthz/deep", "GET /readyz", "GET /problems/{code}"}
 
 
 @cache
@@ -49,6 +50,7 @@ def ask(name: str, mode: GenerationMode, token: str) -> None:
     @given(case=operation.as_strategy(generation_mode=mode))
     def one(case: Case) -> None:
         api = Api()
+        crewed(api.world)
         migration = api.start()
         if mode is GenerationMode.POSITIVE:  # of things that are there
             there = {"bot_id": "support", "migration_id": str(migration.id)}

@@ -114,9 +114,9 @@ def test_a_fault_that_passes_is_logged_without_a_stack_and_one_that_lasts_with_i
     assert ["PostgreSQL does not answer.", "It says no."] == [line["error"] for line in failed]
 
 
-@pytest.mark.parametrize(("reason", "level"), [(None, "debug"), ("Down.", "info")])
-def test_a_probe_is_noted_only_when_it_fails(api: Api, reason: str | None, level: str) -> None:
-    api.services.found.dependencies["redis"] = reason
+@pytest.mark.parametrize(("reachable", "level"), [(True, "debug"), (False, "info")])
+def test_a_probe_is_noted_only_when_it_fails(api: Api, reachable: bool, level: str) -> None:
+    api.world.store.reachable = reachable
     with capture_logs() as lines:
         api.get("/readyz", None)
     assert level == lines[-1]["log_level"]

@@ -16,9 +16,11 @@ from migrations.model.errors import VectorStoreRefused, VectorStoreUnavailable
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
+from migrations.ports.watch_store import SchemaRevision
 from migrations.way_back.kept import drop_kept, retire
 from tests.fakes.api_client import ACME, BOT, MODEL, TARGET, Api
 from tests.fakes.embedders import LOCAL_64
+from tests.fakes.workers import crewed
 from tests.fakes.world import row_of
 
 
@@ -473,7 +475,9 @@ def test_progress_shows_counts_rate_and_the_timeline(api: Api) -> None:
         shown["epoch"],
         shown["waiting_for"],
     )
-    assert "2026-01-01T00:00:07" == shown["estimated_completion"][:19]
+    assert None is shown["estimated_completion"]
+    api.world.store.wait_for(migration.id, migration.epoch, None)
+    assert "2026-01-01T00:00:07" == api.progress(migration)["estimated_completion"][:19]
 
 
 def test_progress_shows_what_ended_a_migration(api: Api) -> None:
@@ -571,29 +575,63 @@ def test_a_timeout_beyond_what_is_allowed_is_refused_with_what_is(api: Api) -> N
 
 
 def test_the_process_is_alive_whatever_its_dependencies_do(api: Api) -> None:
-    api.services.found.dependencies["redis"] = "Redis does not answer."
+    api.world.store.reachable = False
     answer = api.get("/healthz", None)
     assert (200, {"status": "alive"}) == (answer.status_code, answer.json)
 
 
-def test_the_process_is_ready_when_every_dependency_answers(api: Api) -> None:
+def test_the_process_is_ready_when_postgresql_answers(api: Api) -> None:
+    answer = api.get("/readyz", None)
+    assert (200, {"postgresql": None}) == (answer.status_code, answer.json["dependencies"])
+
+
+def test_a_redis_and_a_milvus_that_are_away_take_no_api_out_of_service(api: Api) -> None:
+    api.world.checkpoints.reachable = False
+    api.world.vectors.fail("ping", VectorStoreUnavailable("It is away."), times=9)
+    assert 503 == api.get("/healthz/deep", None).status_code
     answer = api.get("/readyz", None)
     assert 200 == answer.status_code
-    assert {"postgresql": None, "redis": None} == answer.json["dependencies"]
-    assert [] == answer.json["warnings"]
+    assert {"redis-away", "milvus-away"} <= {one["code"] for one in answer.json["findings"]}
 
 
-def test_what_is_wrong_with_a_service_that_answers_is_told_by_readyz(api: Api) -> None:
-    api.services.found.warnings.append("Redis may evict keys.")
-    answer = api.get("/readyz", None)
-    assert (200, ["Redis may evict keys."]) == (answer.status_code, answer.json["warnings"])
-
-
-def test_a_silent_dependency_is_named_with_its_reason(api: Api) -> None:
-    api.services.found.dependencies["redis"] = "Redis does not answer."
+@pytest.mark.parametrize("how", ["away", "of before"])
+def test_without_postgresql_or_its_schema_it_is_not_ready(api: Api, how: str) -> None:
+    api.world.store.reachable = how != "away"
+    api.world.store.revision = SchemaRevision("0001", "0002", is_known=True)
     answer = api.get("/readyz", None)
     assert (503, "/problems/not-ready") == (answer.status_code, answer.json["type"])
-    assert {"postgresql": None, "redis": "Redis does not answer."} == answer.json["dependencies"]
+    (found,) = answer.json["findings"]
+    assert found["code"] == ("postgresql-away" if how == "away" else "schema-behind")
+    assert answer.json["detail"] == found["message"]
+
+
+def test_all_is_well_when_everything_answers_and_somebody_works(api: Api) -> None:
+    crewed(api.world)
+    answer = api.get("/healthz/deep", None)
+    assert 200 == answer.status_code
+    assert {"postgresql": None, "redis": None, "milvus": None} == answer.json["dependencies"]
+    assert [] == answer.json["findings"]
+
+
+def test_what_is_about_to_be_wrong_is_told_and_is_no_alarm(api: Api) -> None:
+    crewed(api.world)
+    api.world.checkpoints.evicts_by = "allkeys-lru"
+    answer = api.get("/healthz/deep", None)
+    assert (200, ["redis-evicts"]) == (
+        answer.status_code,
+        [one["code"] for one in answer.json["findings"]],
+    )
+
+
+def test_all_that_is_wrong_is_told_with_its_remedy(api: Api) -> None:
+    api.world.checkpoints.reachable = False
+    answer = api.get("/healthz/deep", None)
+    assert (503, "/problems/not-well") == (answer.status_code, answer.json["type"])
+    assert {"postgresql": None, "redis": "Redis does not answer.", "milvus": None} == (
+        answer.json["dependencies"]
+    )
+    assert ["no-worker", "redis-away"] == [one["code"] for one in answer.json["findings"]]
+    assert all(one["remedy"] for one in answer.json["findings"])
 
 
 def test_links_keep_the_prefix_the_application_is_mounted_at(api: Api) -> None:

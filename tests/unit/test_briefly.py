@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from migrations.model.errors import NoAnswer, VectorStoreUnavailable
-from migrations.process import briefly
-from migrations.process.briefly import Briefly, Found, Readiness
+from migrations.process.briefly import Briefly
 
 
 class Service:
@@ -89,35 +88,3 @@ def test_of_many_only_one_finds_out_whether_a_service_is_back(service: Service) 
     with ThreadPoolExecutor(8) as threads:
         assert {"no answer"} == set(threads.map(ask, range(8)))
     assert 2 == service.asked
-
-
-def test_all_who_ask_whether_all_is_well_share_one_look(service: Service) -> None:
-    readiness = Readiness({"milvus": (Briefly(patience_seconds=0.05), service.answer)})
-    service.freeze()
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: readiness.found(), range(8)))
-    silent = Found({"milvus": "No answer within 0.05 s."})
-    assert ([silent] * 8, 1) == (found, service.asked)
-
-
-def test_what_was_found_is_found_out_again_a_moment_later(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(briefly, "FRESH_SECONDS", 0.0)
-    readiness = Readiness({"milvus": (Briefly(), lambda: service.answer() and None)})
-    assert [Found({"milvus": None})] * 2 == [readiness.found() for _ in range(2)]
-    assert 2 == service.asked
-
-
-def test_what_is_wrong_with_a_service_that_answers_is_no_reason_to_be_called_silent() -> None:
-    readiness = Readiness({"redis": (Briefly(), lambda: "It forgets."), "x": (Briefly(), str)})
-    assert Found({"redis": None, "x": None}, ["It forgets."]) == readiness.found()
-
-
-def test_services_are_asked_at_the_same_time() -> None:
-    everybody = threading.Barrier(3)
-    probes = {
-        name: (Briefly(20), lambda: everybody.wait() and None)
-        for name in ("postgresql", "redis", "milvus")
-    }
-    assert {None} == set(Readiness(probes).found().dependencies.values())

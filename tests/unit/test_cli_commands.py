@@ -69,6 +69,11 @@ def test_an_edit_that_names_nothing_is_not_understood(line: CommandLine) -> None
     assert line.asked == []
 
 
+def test_the_status_says_what_is_wrong_and_what_to_do(line: CommandLine) -> None:
+    said = line.done("status", "support")
+    assert "Wrong just now:\n  No worker is alive, so no migration moves. Start a batch" in said
+
+
 def test_a_change_is_validated(line: CommandLine) -> None:
     assert "It can change to" in line.done("validate", "support", *TO)
     assert json.loads(line.told("validate", "support", *TO))["compatible"]

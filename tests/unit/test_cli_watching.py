@@ -68,6 +68,22 @@ def test_a_migration_is_watched_to_its_end(line: CommandLine) -> None:
     assert line.api.stored(run).status is Status.COMPLETED
 
 
+def test_what_is_wrong_is_a_line_when_it_begins_and_not_at_each_look(line: CommandLine) -> None:
+    run, world, one_task = line.api.start(), line.api.world, line.turned
+    looks = iter(range(6))
+
+    def turned() -> None:
+        if next(looks, None) is not None:
+            world.clock.sleep(12)
+        else:
+            one_task()
+
+    line.turned = turned
+    said = line.done("watch", str(run.id), "--until", "completed")
+    assert said.count("No worker is alive") == 1
+    assert "(no-worker)" in said
+
+
 def test_a_bot_is_watched_by_its_newest_migration(line: CommandLine) -> None:
     line.api.start()
     assert "is completed." in line.done("watch", "support")

@@ -12,6 +12,7 @@ from migrations.model.errors import (
     CollectionNotFound,
     CollectionNotLoaded,
     ReembedError,
+    VectorStoreLoginRefused,
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
@@ -56,7 +57,11 @@ class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
         (MilvusException(1100, "invalid parameter"), VectorStoreRefused),
         (Failed(grpc.StatusCode.UNAVAILABLE), VectorStoreUnavailable),
         (Failed(grpc.StatusCode.DEADLINE_EXCEEDED), VectorStoreUnavailable),
-        (Failed(grpc.StatusCode.UNAUTHENTICATED), VectorStoreRefused),
+        (Failed(grpc.StatusCode.UNAUTHENTICATED), VectorStoreLoginRefused),
+        (
+            MilvusException(65535, "auth check failure, please check username"),
+            VectorStoreLoginRefused,
+        ),
         (ValueError("not JSON"), VectorStoreRefused),
         (MilvusException(65535, "query results exceed the limit size"), AnswerTooLarge),
     ],

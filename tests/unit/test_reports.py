@@ -50,6 +50,47 @@ def test_half_way_it_counts_chunks_and_batches_and_says_when_it_will_be_done() -
     assert now.tokens_used > 0
 
 
+def test_the_rate_is_that_of_the_last_minute_and_ends_when_nothing_moves() -> None:
+    world = World(12)
+    half_way(world)
+    world.clock.sleep(54)
+    assert 0.1 == progress(world).chunks_per_second
+    world.clock.sleep(60)
+    now = progress(world)
+    assert (0.0, None) == (now.chunks_per_second, now.estimated_completion)
+    assert 0.05 == now.average_chunks_per_second
+
+
+def test_there_is_no_rate_and_no_end_in_sight_while_it_is_undone() -> None:
+    world = World(12)
+    half_way(world)
+    world.system.cancel(OWNER, "bot")
+    now = progress(world)
+    assert (Status.ROLLING_BACK, 0.0, None) == (
+        now.status,
+        now.chunks_per_second,
+        now.estimated_completion,
+    )
+    assert 1.0 == now.average_chunks_per_second
+
+
+def test_a_run_that_was_undone_keeps_how_far_it_was() -> None:
+    world = World(12)
+    world.start_at(Phase.DATA_MIGRATION)
+    world.work(world.pending().pop(0))
+    world.work(next(task for task in world.pending() if task.name == "migrations.batch"))
+    world.system.cancel(OWNER, "bot")
+    world.deliver()
+    now = progress(world)
+    assert (Status.ROLLED_BACK, 3, 12, 25.0) == (
+        now.status,
+        now.processed_chunks,
+        now.total_chunks,
+        now.percent,
+    )
+    assert (1, 4) == (now.current_batch, now.total_batches)
+
+
 @pytest.mark.parametrize("how", ["gone", "away"])
 def test_without_redis_it_shows_what_postgresql_last_heard(how: str) -> None:
     world = World(12)

@@ -31,7 +31,7 @@ their last use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from itertools import pairwise
@@ -42,19 +42,21 @@ import numpy as np
 import structlog
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from migrations.adapters.checkpoints import scripts
 from migrations.model.chunks import CONTENT_DIGESTS, Content, Key, KeyRange
 from migrations.model.errors import CheckpointsLost, CheckpointsUnavailable
-from migrations.ports.checkpoints import NOTHING, Counters, Plan, Snapshot
+from migrations.ports.checkpoints import NOTHING, Condition, Counters, Lately, Plan, Snapshot
 
 log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 14 * 24 * 3600
 
 PLAN_PARTS = ("plan", "borders", "done", "tally")
+#: Chunks by the time they were moved at; goes by itself, and a plan is one without it.
+PACE_PART = "pace"
 OTHER_PARTS = ("claims", "leases", "holders")
 
 #: Bytes of the bitmap fetched at once when looking for undone batches: 32,768 of them.
@@ -63,6 +65,9 @@ WINDOW_BYTES = 4096
 #: Redis adds up signed 64-bit numbers: two sums of 31 bits a batch leave room for 2^32 batches.
 HALF_A_DIGEST = 2**31
 NO_EVICTION = "noeviction"
+
+#: Written to see whether writes are taken.
+PROBE, PROBE_SECONDS = "reembed:probe", 60
 
 
 @dataclass
@@ -104,8 +109,34 @@ class RedisCheckpoints:
     def eviction_policy(self) -> str | None:
         with _translated():
             memory = self._redis.info("memory")  # a hosted Redis does not answer CONFIG
-        policy = str(memory["maxmemory_policy"])
-        return policy if memory["maxmemory"] and policy != NO_EVICTION else None
+        return _evicts_by(memory)
+
+    def condition(self) -> Condition:
+        with _translated():
+            told = self._redis.info()
+        return Condition(
+            version=str(told["redis_version"]),
+            evicts_by=_evicts_by(told),
+            refusal=self._refusal(),
+            memory_share=told["used_memory"] / told["maxmemory"] if told["maxmemory"] else 0.0,
+            keeps_on_disk=bool(told["aof_enabled"]) or self._saves(),
+        )
+
+    def _refusal(self) -> str | None:
+        try:
+            self._redis.set(PROBE, 1, ex=PROBE_SECONDS)
+        except (ResponseError, OutOfMemoryError, ReadOnlyError) as error:
+            return _words(error)
+        except RedisError as error:
+            raise CheckpointsUnavailable(f"Redis does not answer: {error}") from error
+        return None
+
+    def _saves(self) -> bool:
+        """Whether snapshots are made by rules; a hosted Redis does not answer CONFIG."""
+        try:
+            return bool(self._redis.config_get("save").get("save"))
+        except ResponseError:
+            return True  # nobody says that it does not
 
     # --- the plan ---------------------------------------------------------------
 
@@ -230,8 +261,8 @@ class RedisCheckpoints:
 
     def snapshot(self, migration_id: UUID) -> Snapshot:
         """All that a watcher asks for, in one step."""
-        header, tally, done = self._on_plan(scripts.SNAPSHOT, migration_id)
-        return Snapshot(_plan_of(header), _counters_of(tally), int(done))
+        header, tally, done, moved, now = self._on_plan(scripts.SNAPSHOT, migration_id)
+        return Snapshot(_plan_of(header), _counters_of(tally), int(done), _lately(moved, int(now)))
 
     def content_read(self, migration_id: UUID) -> Content:
         """What all batches that are done have read from the source, added up."""
@@ -281,12 +312,13 @@ class RedisCheckpoints:
         """Remove every key of the migration."""
         self._planning.pop(migration_id, None)
         with _translated():
-            self._redis.unlink(*(_key(migration_id, part) for part in PLAN_PARTS + OTHER_PARTS))
+            parts = (*PLAN_PARTS, PACE_PART, *OTHER_PARTS)
+            self._redis.unlink(*(_key(migration_id, part) for part in parts))
 
     # --- Redis ------------------------------------------------------------------
 
     def _on_plan(self, script: str, migration_id: UUID, *arguments: Any) -> Any:
-        keys = [_key(migration_id, part) for part in PLAN_PARTS]
+        keys = [_key(migration_id, part) for part in (*PLAN_PARTS, PACE_PART)]
         return self._run(script, keys, *arguments)
 
     def _run(self, script: str, keys: Sequence[str], *arguments: Any) -> Any:
@@ -295,6 +327,21 @@ class RedisCheckpoints:
             registered = self._scripts[script] = self._redis.register_script(script)
         with _translated():
             return registered(keys=keys, args=arguments)
+
+
+def _evicts_by(told: Mapping[str, Any]) -> str | None:
+    policy = str(told["maxmemory_policy"])
+    return policy if told["maxmemory"] and policy != NO_EVICTION else None
+
+
+def _words(error: RedisError) -> str:
+    """With the word before them by which Redis names its errors, which redis-py takes away."""
+    said = str(error)
+    if isinstance(error, OutOfMemoryError) and not said.startswith("OOM"):
+        return f"OOM {said}"
+    if isinstance(error, ReadOnlyError) and not said.startswith("READONLY"):
+        return f"READONLY {said}"
+    return said
 
 
 def _key(migration_id: UUID, part: str) -> str:
@@ -336,6 +383,14 @@ def _counters_of(flat: Sequence[bytes]) -> Counters:
         if name.startswith(b"slice:")
     ]
     return Counters(*(sum(column) for column in zip(done, *notes, strict=True)))
+
+
+def _lately(flat: Sequence[bytes], now: int) -> Lately:
+    """From the steps and what was moved in them in turn."""
+    first = now // scripts.PACE_STEP - scripts.PACE_STEPS + 1
+    steps = zip(map(int, flat[::2]), map(int, flat[1::2]), strict=True)
+    chunks = sum(moved for step, moved in steps if step >= first)
+    return Lately(chunks, now - first * scripts.PACE_STEP)
 
 
 def _key_of(key_type: bytes, border: bytes) -> Key:

@@ -7,7 +7,8 @@ created anywhere but in ``START_PLAN`` (``borders`` at the first append), so a
 lost part stays visibly lost.
 
 ``PLAN_KEYS`` of every plan script: 1 header hash, 2 borders list, 3 done
-bitmap, 4 tally hash. Bit 0 of the bitmap is always set and says that the
+bitmap, 4 tally hash; and 5 what was moved lately, which no answer but the rate
+is built from. Bit 0 of the bitmap is always set and says that the
 bitmap is there; batch ``i`` is bit ``i + 1``. Times are Redis' own.
 """
 
@@ -120,14 +121,35 @@ READ_CONTENT = SOUND + "return redis.call('HMGET', KEYS[4], 'read:chunks', 'read
 
 READ_TALLY = SOUND + "return redis.call('HGETALL', KEYS[4])"
 
-#: Answers the header, the tally and the number of batches done.
+#: Answers the header, the tally, the number of batches done, what was moved by steps, the time.
 SNAPSHOT = (
     SOUND
     + COUNTED
     + "local function header()"
     + HEADER
-    + "end return {header(), redis.call('HGETALL', KEYS[4]), done}"
+    + "end return {header(), redis.call('HGETALL', KEYS[4]), done, "
+    + "redis.call('HGETALL', KEYS[5]), redis.call('TIME')[1]}"
 )
+
+#: Seconds that what was moved is counted together for, and of how many such the rate is.
+PACE_STEP, PACE_STEPS = 5, 12
+
+#: Defines ``moved(chunks)``, which counts them under the time it is now, and forgets the oldest.
+#: ``in_slices`` are chunks that the batch had noted before, and that were counted then.
+PACE = f"""
+local noted = redis.call('HGET', KEYS[4], 'slice:' .. ARGV[1])
+local in_slices = noted and tonumber(string.match(noted, '^%d+')) or 0
+local function moved(chunks)
+  local step = math.floor(redis.call('TIME')[1] / {PACE_STEP})
+  redis.call('HINCRBY', KEYS[5], step, chunks)
+  if redis.call('HLEN', KEYS[5]) > {PACE_STEPS} + 4 then
+    for _, old in ipairs(redis.call('HKEYS', KEYS[5])) do
+      if tonumber(old) < step - {PACE_STEPS} then redis.call('HDEL', KEYS[5], old) end
+    end
+  end
+  redis.call('EXPIRE', KEYS[5], {PACE_STEP * PACE_STEPS * 2})
+end
+"""
 
 #: ARGV: batch, processed, failed, skipped, tokens.
 NOTE_SLICE = (
@@ -135,6 +157,10 @@ NOTE_SLICE = (
     + KNOWN_BATCH
     + """
 if redis.call('GETBIT', KEYS[3], batch + 1) == 1 then return end
+"""
+    + PACE
+    + """
+moved(ARGV[2] - in_slices)
 redis.call('HSET', KEYS[4], 'slice:' .. ARGV[1], table.concat(ARGV, ' ', 2, 5))
 """
 )
@@ -153,6 +179,10 @@ if ARGV[6] == '1' then
     return redis.error_reply('LOST range') end
 end
 if redis.call('SETBIT', KEYS[3], batch + 1, 1) == 1 then return 0 end
+"""
+    + PACE
+    + """
+moved(ARGV[2] - in_slices)
 redis.call('HDEL', KEYS[4], 'slice:' .. ARGV[1])
 redis.call('HINCRBY', KEYS[4], 'batches', 1)
 for position, name in ipairs({'processed', 'failed', 'skipped', 'tokens'}) do

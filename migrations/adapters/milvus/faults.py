@@ -13,6 +13,7 @@ from migrations.model.errors import (
     CollectionNotFound,
     CollectionNotLoaded,
     ReembedError,
+    VectorStoreLoginRefused,
     VectorStoreRefused,
     VectorStoreUnavailable,
 )
@@ -60,6 +61,8 @@ _PASSING_WORDS = (
 #: meanwhile, seen in a chaos run: no part of it tries again, so we do. With a reason before
 #: it, the reason counts.
 _NO_REASON = "unrecoverable error"
+#: What Milvus says to whom it does not know; with and without a code of its own.
+_LOGIN_WORDS = ("auth check failure", "unauthenticated", "check username and password")
 _NO_NAME = "Invalid collection name"
 #: gRPC's words on either side of the wire, and Milvus' own (quotaAndLimits.limits.maxOutputSize).
 _TOO_LARGE_WORDS = ("message larger than max", "exceed the limit size", "maxoutputsize")
@@ -89,6 +92,8 @@ def translate(error: Exception, action: str, collection: str) -> ReembedError:
         )
     if any(sign in _words(error).lower() for sign in _TOO_LARGE_WORDS):
         return AnswerTooLarge(f"Milvus has too much to answer for {said}: {_words(error)}")
+    if code is grpc.StatusCode.UNAUTHENTICATED or _is_no_login(error):
+        return VectorStoreLoginRefused(f"Milvus refused {said}: {_words(error)}")
     if _passes(error):
         return VectorStoreUnavailable(f"Milvus could not do {said} now: {_words(error)}")
     return VectorStoreRefused(f"Milvus refused {said}: {_words(error)}")
@@ -98,6 +103,11 @@ def _is_no_name(error: Exception, action: str) -> bool:
     """Looked for under a name that none can have, which milvus-lite answers like any other."""
     is_refused = code_of(error) == PARAMETER_REFUSED
     return is_refused and action == "describe_collection" and _NO_NAME in _words(error)
+
+
+def _is_no_login(error: Exception) -> bool:
+    words = _words(error).lower()
+    return any(sign in words for sign in _LOGIN_WORDS)
 
 
 def _is_no_database(error: Exception) -> bool:
