@@ -78,6 +78,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.BotExists: (409, "Bot exists already"),
     domain.CollectionInUse: (409,),
     domain.MigrationNotFound: (404,),
+    domain.CursorInvalid: (422,),
     domain.UnknownProvider: (422,),
     domain.UnknownModel: (422,),
     domain.ProviderKeyMissing: (422,),

@@ -32,6 +32,7 @@ from api.schemas.compatibility import (
     TextDiagnosisResponse,
 )
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
+from api.schemas.history import MigrationListQuery, MigrationListResponse
 from api.schemas.migrations import (
     KeyMapResponse,
     MigrationActionResponse,
@@ -115,6 +116,8 @@ __all__ = [
     "MigrationActionResponse",
     "MigrationEstimateRequest",
     "MigrationEstimateResponse",
+    "MigrationListQuery",
+    "MigrationListResponse",
     "MigrationPath",
     "MigrationProgressResponse",
     "MigrationReportResponse",
@@ -188,6 +191,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
+    MigrationListResponse,
     MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,

@@ -38,6 +38,7 @@ OPERATIONS = {
     "GET /embeddings/migration/{migration_id}/report": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
+    "GET /embeddings/migrations": 200,
     "GET /embeddings/migrations/active": 200,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
