@@ -53,6 +53,12 @@ class TooManyRequests(domain.TransientError):
     code = "too-many-requests"
 
 
+class TooManyStreams(domain.TransientError):
+    """As many streams are open as this process keeps; ask for JSON every few seconds instead."""
+
+    code = "too-many-streams"
+
+
 class ProblemUnknown(domain.RequestError):
     """There is no problem of this name; the 'type' of a problem document has it."""
 

@@ -6,6 +6,7 @@ from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
 from api.routes.embeddings import embeddings
+from api.routes.events import events
 from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.history import history
@@ -14,5 +15,5 @@ from api.routes.openai import openai
 from api.routes.search import search
 
 #: Each asks for a token.
-GUARDED = (bots, chunks, golden, embeddings, search, migrations, history, access, openai)
+GUARDED = (bots, chunks, golden, embeddings, search, migrations, history, events, access, openai)
 OPEN = (health,)

@@ -31,6 +31,7 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.history import MigrationListQuery, MigrationListResponse
 from api.schemas.migrations import (
@@ -97,6 +98,9 @@ __all__ = [
     "EmbeddingValidationResponse",
     "EmbeddingsRequest",
     "EmbeddingsResponse",
+    "EventItem",
+    "EventPageQuery",
+    "EventsResponse",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -109,6 +113,7 @@ __all__ = [
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
+    "LastEventHeader",
     "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
@@ -183,6 +188,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
+    EventsResponse,
     GrantItem,
     GoldenQueriesResponse,
     GrantListResponse,

@@ -44,6 +44,7 @@ for command in (
     following.status,
     following.active,
     history.list_runs,
+    history.events,
     following.report,
     deciding.cancel,
     deciding.switch,

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import CursorInvalid
-from migrations.model.states import Kind, Phase, Status
+from migrations.model.progress import MigrationProgress
+from migrations.model.runs import Event
+from migrations.model.states import LIVE, Kind, Phase, Status
 
 
 class Order(StrEnum):
@@ -107,3 +109,16 @@ class RunPage:
     runs: tuple[RunSummary, ...]
     #: Where to go on; None where nothing follows.
     next: Place | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A run at one moment, with what has happened since the event that was seen last."""
+
+    progress: MigrationProgress
+    events: tuple[Event, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more happens by itself, but for what its old collection still brings."""
+        return self.progress.status not in LIVE

@@ -72,6 +72,7 @@ TABLE = {
     "POST /bots/<bot_id>/embeddings/cancel-migration": of_a_bot(202),
     "GET /bots/<bot_id>/embeddings/dimension-info": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/progress": of_a_bot(200),
+    "GET /embeddings/migration/<migration_id>/events": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/keys": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/report": of_a_bot(200),
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
