@@ -59,6 +59,12 @@ class TooManyRequests(domain.TransientError):
     code = "too-many-requests"
 
 
+class TooManyStreams(domain.TransientError):
+    """As many streams are open as this process keeps; ask for JSON every few seconds instead."""
+
+    code = "too-many-streams"
+
+
 class ProblemUnknown(domain.RequestError):
     """There is no problem of this name; the 'type' of a problem document has it."""
 
@@ -84,6 +90,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.BotExists: (409, "Bot exists already"),
     domain.CollectionInUse: (409,),
     domain.MigrationNotFound: (404,),
+    domain.CursorInvalid: (422,),
     domain.UnknownProvider: (422,),
     domain.UnknownModel: (422,),
     domain.ProviderKeyMissing: (422,),

@@ -15,6 +15,7 @@ from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
 from migrations.readers.search import Searching
+from migrations.run.history import History
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
 from migrations.writers.journal import Writers
@@ -57,6 +58,9 @@ class ApiServices(Protocol):
 
     @property
     def searching(self) -> Searching: ...
+
+    @property
+    def history(self) -> History: ...
 
     @property
     def spending(self) -> Spending: ...

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from migrations.readers.by_alias import AliasReaders
     from migrations.readers.question import Spending
     from migrations.readers.search import Searching
+    from migrations.run.history import History
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
     from migrations.writers.journal import Writers
@@ -145,6 +146,12 @@ class Assembly:
         return Searching(self.services, self.spending)
 
     @cached_property
+    def history(self) -> History:
+        from migrations.run.history import History
+
+        return History(self.services)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -162,7 +169,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers
+        _ = self.writers, self.history
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):

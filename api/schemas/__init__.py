@@ -31,7 +31,9 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
+from api.schemas.history import MigrationListQuery, MigrationListResponse
 from api.schemas.migrations import (
     KeyMapResponse,
     MigrationActionResponse,
@@ -102,6 +104,9 @@ __all__ = [
     "EmbeddingValidationResponse",
     "EmbeddingsRequest",
     "EmbeddingsResponse",
+    "EventItem",
+    "EventPageQuery",
+    "EventsResponse",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -115,6 +120,7 @@ __all__ = [
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
+    "LastEventHeader",
     "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
@@ -122,6 +128,8 @@ __all__ = [
     "MigrationActionResponse",
     "MigrationEstimateRequest",
     "MigrationEstimateResponse",
+    "MigrationListQuery",
+    "MigrationListResponse",
     "MigrationPath",
     "MigrationProgressResponse",
     "MigrationReportResponse",
@@ -188,6 +196,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
+    EventsResponse,
     GrantItem,
     GoldenQueriesResponse,
     GrantListResponse,
@@ -197,6 +206,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,
+    MigrationListResponse,
     MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,

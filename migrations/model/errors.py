@@ -66,6 +66,12 @@ class MigrationNotFound(RequestError):
     code = "migration-not-found"
 
 
+class CursorInvalid(RequestError):
+    """This is no cursor of this list; send the 'next_cursor' of an answer as it was."""
+
+    code = "cursor-invalid"
+
+
 class UnknownProvider(RequestError):
     """The provider is neither built in nor named in REEMBED_PROVIDERS."""
 

@@ -16,6 +16,7 @@ from migrations.ports.decision_store import DecisionStore
 from migrations.ports.due_store import DueStore
 from migrations.ports.golden_store import GoldenStore
 from migrations.ports.grant_store import GrantStore
+from migrations.ports.history_store import HistoryStore
 from migrations.ports.journal_store import JournalStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.key_store import KeyStore
@@ -35,6 +36,7 @@ from migrations.ports.worker_store import WorkerStore
 class MigrationStore(
     BotStore,
     RunStore,
+    HistoryStore,
     LeaseStore,
     SwitchStore,
     RollbackStore,

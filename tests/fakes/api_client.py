@@ -27,6 +27,7 @@ from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
 from migrations.readers.search import Searching
+from migrations.run.history import History
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -71,6 +72,7 @@ class FakeServices:
         self.alias_readers = AliasReaders(world.services, self.spending)
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
+        self.history = History(world.services)
 
 
 @cache

@@ -38,6 +38,7 @@ OPERATIONS = {
     "GET /embeddings/migration/{migration_id}/report": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
+    "GET /embeddings/migrations": 200,
     "GET /embeddings/migrations/active": 200,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
@@ -59,6 +60,8 @@ OPERATIONS = {
 #: Answered by either: when it is done, and when it will be.
 EITHER = {"PUT /bots/{bot_id}/chunks", "DELETE /bots/{bot_id}/chunks"}
 OPEN = {"GET /healthz", "GET /healthz/deep", "GET /readyz", "GET /problems/{code}"}
+#: Ended by the one or the other.
+STREAMS = {"GET /embeddings/migration/{migration_id}/events"}
 SCHEMAS = {
     "ActiveMigrationsResponse",
     "BotChangeRequest",
@@ -107,6 +110,7 @@ def test_every_operation_is_described_with_its_success(spec: dict[str, Any]) -> 
     }
     either = {name: described.pop(name) for name in EITHER}
     assert {name: [200, 202] for name in EITHER} == either
+    assert {name: [200, 204] for name in STREAMS} == {n: described.pop(n) for n in STREAMS}
     assert {name: [status] for name, status in OPERATIONS.items()} == described
 
 
@@ -123,7 +127,7 @@ def test_every_operation_says_which_problems_it_answers(spec: dict[str, Any]) ->
 def test_every_guarded_operation_asks_for_a_token(spec: dict[str, Any]) -> None:
     assert "bearer" == spec["components"]["securitySchemes"]["bearer"]["scheme"]
     secured = {name for name, operation in operations(spec) if "security" in operation}
-    assert set(OPERATIONS) - OPEN | EITHER == secured
+    assert set(OPERATIONS) - OPEN | EITHER | STREAMS == secured
     refused = {name for name, operation in operations(spec) if "401" in operation["responses"]}
     assert secured == refused
 
