@@ -254,6 +254,15 @@ def test_tokens_are_issued_rotated_revoked_and_listed(admin: CommandLine) -> Non
     assert text not in admin.done("tokens", "list")
 
 
+def test_a_chatbots_token_is_issued_and_told_what_it_may_not(admin: CommandLine) -> None:
+    text = admin.done(
+        *("tokens", "issue", "--name", "chatbot", "--owner", "acme", "--role", "query")
+    ).strip()
+    assert admin.api.post("/bots/support/search", text, json={"text": "where?"}).status_code == 200
+    assert admin.api.get("/bots", text).status_code == 403
+    assert "query" in admin.done("tokens", "list")
+
+
 def test_grants_are_added_listed_and_revoked(admin: CommandLine) -> None:
     number = json.loads(admin.told("grants", "add", "rival", "rival_*"))["grant_id"]
     assert "rival_*" in admin.done("grants", "list")
