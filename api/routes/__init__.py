@@ -11,7 +11,8 @@ from api.routes.health import health
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.trial import trial
 
 #: Each asks for a token.
-GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, openai)
+GUARDED = (bots, chunks, golden, embeddings, trial, search, migrations, access, openai)
 OPEN = (health,)

@@ -70,11 +70,13 @@ from api.schemas.requests import (
     MigrationEstimateRequest,
     MigrationPath,
     MigrationStartRequest,
+    MigrationTrialRequest,
     ProblemPath,
     RollbackRequest,
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.trial import MigrationTrialResponse
 
 __all__ = [
     "PATTERNS",
@@ -120,6 +122,8 @@ __all__ = [
     "MigrationReportResponse",
     "MigrationStartRequest",
     "MigrationStatusResponse",
+    "MigrationTrialRequest",
+    "MigrationTrialResponse",
     "ModelOfOpenAI",
     "ModelPath",
     "ModelsResponse",
@@ -163,6 +167,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    MigrationTrialRequest,
     SearchRequest,
     TokenIssueRequest,
     TokenRotateRequest,
@@ -191,6 +196,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,
+    MigrationTrialResponse,
     ProblemDetails,
     ReadinessResponse,
     SearchResponse,

@@ -77,6 +77,7 @@ TABLE = {
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
     "POST /bots/<bot_id>/embeddings/diagnose": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),
+    "POST /bots/<bot_id>/trial": of_a_bot(200, TARGET | {"chunks": 20}),
     "POST /bots/<bot_id>/embeddings/start-migration": of_a_bot(202, TARGET),
     "GET /bots/<bot_id>/embeddings/migration-status": of_a_bot(200).also("read"),
     "POST /bots/<bot_id>/embeddings/cancel-migration": of_a_bot(202),

@@ -81,6 +81,15 @@ def test_a_change_that_is_not_possible_ends_with_1(line: CommandLine) -> None:
     assert result.stdout == line.answered[-1] + "\n"
 
 
+def test_a_trial_shows_what_was_found_and_what_all_would_take(line: CommandLine) -> None:
+    result = line.run("trial", "support", *TO, "--chunks", "20")
+    said = result.stdout
+    assert said.index("content") < said.index("20 of 20 chunks") < said.index("All of it")
+    told = json.loads(line.run("trial", "support", *TO, "--chunks", "20", "--json").stdout)
+    assert (0 if told["passed"] else 1) == result.exit_code
+    assert ["support_docs"] == [n for n in line.api.world.vectors.names() if "support" in n]
+
+
 def test_a_migration_is_estimated(line: CommandLine) -> None:
     assert "20" in line.done("estimate", "support", *TO)
     assert json.loads(line.told("estimate", "support"))["chunks"] == 20
