@@ -21,6 +21,7 @@ def main() -> None:
         settings.host,
         settings.port,
         settings.api_threads,
+        settings.api_reader_threads_of_all,
         settings.api_reader_threads,
         WaitingRoom(services.system.bots_of, settings.api_waiting_requests),
         StreamRoom(services.history.look, settings.api_streams),

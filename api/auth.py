@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import g, request
 
+from api import allowed
 from api.services import services
 from migrations.model.bots import Caller
 from migrations.model.errors import NotAuthenticated
@@ -18,6 +19,12 @@ def authenticate() -> None:
     """
     g.caller = services().access.authenticate(bearer_token())
     structlog.contextvars.bind_contextvars(owner=g.caller.owner, token_id=g.caller.token_id)
+
+
+def require_role() -> None:
+    """Refuse a token that is not for the route of this request. Raises NotAllowed."""
+    rule = request.url_rule.rule if request.url_rule else ""
+    current_caller().require(allowed.roles_of(request.method, rule))
 
 
 def require_admin() -> None:

@@ -13,10 +13,12 @@ from flask_openapi3.models.security_scheme import SecurityScheme
 from flask_openapi3.openapi import OpenAPI
 from flask_openapi3.types import ResponseDict
 
-from api import parsing, problems
+from api import allowed, parsing, problems
 from api.problems import BodyMalformed, RequestInvalid, TooManyRequests
 from api.schemas import REQUESTS, RESPONSES, ProblemDetails
+from migrations.model.bots import Role
 from migrations.model.errors import (
+    NotAllowed,
     NotAuthenticated,
     ReembedError,
     StateStoreUnavailable,
@@ -35,13 +37,19 @@ A token that asks too often is answered 429 with a `Retry-After`.
 Times are UTC, durations are seconds. Every answer has an `X-Request-ID`; send one to choose it.
 """
 
+#: Of a route whose roles :mod:`api.allowed` says; written out by :func:`complete`.
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
+FOR_ADMINS: list[dict[str, list[str]]] = [{"bearer": [Role.ADMIN.value]}]
 
 _SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "A token with an owner and a role, user or admin.",
+        "description": (
+            "A token with an owner and a role: `query` asks the owner's bots and embeds "
+            "questions, `read` sees what the owner sees, `user` changes it, `admin` does so for "
+            "every owner. Each operation names the roles it is for."
+        ),
     }
 }
 
@@ -53,7 +61,7 @@ _LOCATION = {
 NOT_MODIFIED: dict[str, Any] = {"description": "What `If-None-Match` names is still so."}
 
 #: Every guarded route may answer with these.
-_EVERYWHERE = (NotAuthenticated, TooManyRequests, StateStoreUnavailable)
+_EVERYWHERE = (NotAuthenticated, NotAllowed, TooManyRequests, StateStoreUnavailable)
 _WITH_INPUT = (RequestInvalid,)
 _WITH_BODY = (BodyMalformed, RequestInvalid)
 
@@ -133,7 +141,8 @@ def refusals(*errors: type[ReembedError], body: bool = False, guarded: bool = Tr
     """
     everywhere = _EVERYWHERE if guarded else ()
     by_status: dict[str | int | HTTPStatus, list[str]] = {}
-    for error in (*errors, *everywhere, *(_WITH_BODY if body else _WITH_INPUT)):
+    inputs = _WITH_BODY if body else _WITH_INPUT
+    for error in dict.fromkeys((*errors, *everywhere, *inputs)):
         line = f"`{error.code}`: {first_sentence(error)}"
         by_status.setdefault(problems.kind_of(error).status, []).append(line)
     documented = {status: _problem("\n\n".join(lines)) for status, lines in by_status.items()}
@@ -149,8 +158,10 @@ def complete(app: OpenAPI) -> None:
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     spec = app.spec_json
     spec["components"]["schemas"] = _schemas()
-    for operation in _operations(spec):
+    for name, operation in _operations(spec):
         _tidy(operation)
+        if "security" in operation:
+            _say_roles(name, operation)
 
 
 def _tidy(operation: dict[str, Any]) -> None:
@@ -160,6 +171,17 @@ def _tidy(operation: dict[str, Any]) -> None:
     operation["responses"] = dict(sorted(operation["responses"].items()))
     for status in {"201", "202"} & operation["responses"].keys():
         operation["responses"][status]["headers"] = {"Location": _LOCATION}
+
+
+def _say_roles(name: str, operation: dict[str, Any]) -> None:
+    """Any of them is enough, which OpenAPI says by a list of alternatives."""
+    if operation["security"] == SECURITY:
+        may = allowed.roles_of(*name.replace("{", "<").replace("}", ">").split(" "))
+        roles = [role.value for role in Role if role is Role.ADMIN or role in may]
+        operation["security"] = [{"bearer": [role]} for role in roles]
+    roles = [role for one in operation["security"] for role in one["bearer"]]
+    sentence = f"Roles: {', '.join(roles)}."
+    operation["description"] = f"{operation.get('description', '')}\n\n{sentence}".strip()
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -182,6 +204,7 @@ def _schemas() -> dict[str, Any]:
     return dict(sorted(schemas.items()))
 
 
-def _operations(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in spec["paths"].values():
-        yield from path.values()
+def _operations(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in spec["paths"].items():
+        for method, operation in item.items():
+            yield f"{method.upper()} {path}", operation

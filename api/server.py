@@ -23,8 +23,9 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from api import observation, problems, streams, waiting
 from api.parsing import MAX_TEXTS_BYTES
+from api.reader_lane import ReaderLane
 from api.streams import MOST_BYTES_BEHIND, Stream, StreamRoom
-from api.turns import QUEUED_KEY
+from api.turns import LONGEST_IN_QUEUE_SECONDS, OWNER_KEY, QUEUED_KEY
 from api.waiting import Chance, Parked, WaitingRoom
 
 _log = structlog.get_logger(__name__)
@@ -86,6 +87,7 @@ class _Task(WSGITask):  # type: ignore[misc]
             waiting.ENVIRON_KEY: self.channel.chance,
             QUEUED_KEY: self.channel.queued_since,
             streams.ENVIRON_KEY: self,
+            OWNER_KEY: self.channel.belongs_to,
         }
         return {**super().get_environment(), **ours}
 
@@ -129,6 +131,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._streaming: _Task | None = None
         self.chance = Chance(self.server.waiting_room)
         self.queued_since = time.monotonic()
+        self.gives_back: Callable[[], None] | None = None
+
+    @property
+    def authorization(self) -> str:
+        return str(self.requests[0].headers.get("AUTHORIZATION", ""))
+
+    def belongs_to(self, owner: str) -> None:
+        self.server.readers.belongs_to(self.authorization, owner)
 
     def received(self, data: bytes) -> bool:
         if self.request is None:
@@ -136,6 +146,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         return bool(super().received(data))
 
     def service(self) -> None:
+        # The next request of the connection may be given a thread before this one is left.
+        gives_back, self.gives_back = self.gives_back, None
+        try:
+            self._serve()
+        finally:
+            if gives_back is not None:
+                gives_back()
+
+    def _serve(self) -> None:
         self._in_work = True
         try:
             super().service()
@@ -239,6 +258,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         port: int,
         threads: int,
         reader_threads: int,
+        readers_of_one_owner: int,
         waiting_room: WaitingRoom,
         stream_room: StreamRoom,
     ) -> None:
@@ -266,7 +286,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             clear_untrusted_proxy_headers=False,
         )
         self._lanes = {path: _lane(1) for path in _LANES}
-        self._readers = _lane(reader_threads)
+        self.readers = ReaderLane(reader_threads, readers_of_one_owner)
         self._stop_by: float | None = None
 
     # --- what waitress calls ------------------------------------------------------
@@ -274,8 +294,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def add_task(self, channel: _Channel) -> None:
         path = getattr(channel.requests[0], "path", "")
         channel.queued_since = time.monotonic()
-        lane = self._readers if _READING.fullmatch(path) else self.task_dispatcher
-        self._lanes.get(path, lane).add_task(channel)
+        if _READING.fullmatch(path):
+            self.readers.add_task(channel)
+        elif path in self._lanes:
+            self._lanes[path].add_task(channel)
+        else:
+            self.task_dispatcher.add_task(channel)
 
     def handle_accept(self) -> None:
         super().handle_accept()
@@ -289,6 +313,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             channel.will_close |= channel.is_overdue()
             if channel.will_close and channel.total_outbufs_len:
                 channel.handle_close()  # who takes nothing is never seen to be ready for it
+        self.readers.release(time.monotonic() - LONGEST_IN_QUEUE_SECONDS)
         # Whoever looks for them may be kept by a PostgreSQL that hangs.
         self.waiting_room.release_overdue()
 

@@ -15,18 +15,26 @@ from migrations.model.answers import (
     Started,
     TextCandidate,
     TextDiagnosis,
+    Trial,
 )
 from migrations.model.bots import Caller
-from migrations.model.config import RollbackMode, TargetIndex
+from migrations.model.config import EmbeddingRef, RollbackMode, TargetIndex
 from migrations.model.errors import SameModel
 from migrations.model.looked_up import read_with_texts
 from migrations.model.progress import MigrationProgress
-from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
+from migrations.model.requests import (
+    UNSAID,
+    EstimateRequest,
+    HowEmbedded,
+    StartRequest,
+    TrialRequest,
+)
 from migrations.process.services import Services
 from migrations.proof.fidelity import ECHOED, spread_of
 from migrations.proof.preflight import FIDELITY_SAMPLE, Haste, examine
 from migrations.proof.role_check import TEXTS_ASKED
 from migrations.proof.target_schema import MadeAs
+from migrations.proof.trial import try_out
 from migrations.system import EmbeddingMigrationSystem
 
 
@@ -60,10 +68,7 @@ class EmbeddingCompatibilityManager:
         bot = self._system.bot(caller, bot_id)
         errand, live = Errand.of(self._services, bot), bot.live.embedding
         target = self._system.target_of(errand, provider, model, dimension, how, live)
-        if target == live:
-            raise SameModel(
-                f"The bot uses {target} already; name another model, dimension or role."
-            )
+        _must_differ(target, live)
         settings = self._services.settings
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
         made_as = MadeAs(index)
@@ -113,6 +118,20 @@ class EmbeddingCompatibilityManager:
         found = estimate(errand, bot, target, batch_size, validated, TEXTS_ASKED)
         return BotEstimate(bot, target, found)
 
+    def trial(self, caller: Caller, request: TrialRequest) -> Trial:
+        """Move some chunks into a scratch collection, judge them, and drop it.
+
+        Raises:
+            BotNotFound, SameModel, UnusualRoles and as :func:`migrations.proof.trial.try_out`.
+        """
+        bot = self._system.bot(caller, request.bot_id)
+        errand, live = Errand.of(self._services, bot), bot.live.embedding
+        target = self._system.target_of(
+            errand, request.provider, request.model, request.dimension, request, live
+        )
+        _must_differ(target, live)
+        return try_out(self._services, bot, target, request)
+
     def start_migration_with_progress(
         self, caller: Caller, request: StartRequest, idempotency_key: str | None = None
     ) -> MigrationProgress:
@@ -132,6 +151,11 @@ class EmbeddingCompatibilityManager:
         mode: RollbackMode = RollbackMode.COMPLETE,
     ) -> Started:
         return self._system.rollback(caller, migration_id, mode)
+
+
+def _must_differ(target: EmbeddingRef, live: EmbeddingRef) -> None:
+    if target == live:
+        raise SameModel(f"The bot uses {target} already; name another model, dimension or role.")
 
 
 def _told(candidate: Candidate) -> TextCandidate:

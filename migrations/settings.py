@@ -352,7 +352,9 @@ class Settings(BaseSettings):
         default=4, gt=0, description="Of these, such as one owner has sent"
     )
     api_reader_threads: int = Field(
-        default=16, gt=0, description="Searches answered at once, beside all other requests"
+        default=16,
+        gt=0,
+        description="Searches of one owner answered at once, beside other requests",
     )
     api_waiting_requests: int = Field(
         default=200,
@@ -377,6 +379,11 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="console for people, json for log collectors"
     )
+
+    @property
+    def api_reader_threads_of_all(self) -> int:
+        """A fourth more than one owner's: what is left to others whose provider does not hang."""
+        return self.api_reader_threads + max(1, self.api_reader_threads // 4)
 
     @model_validator(mode="after")
     def _threads_are_left(self) -> Self:

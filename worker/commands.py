@@ -81,7 +81,13 @@ def upgrade_schema_command() -> None:
 @reembed.command("issue-token")
 @click.option("--name", required=True, help="What the token is for, shown in lists.")
 @click.option("--owner", required=True, help="Whose bots it may touch.")
-@click.option("--role", type=click.Choice([r.value for r in Role]), default=Role.USER.value)
+@click.option(
+    "--role",
+    type=click.Choice([r.value for r in Role]),
+    default=Role.USER.value,
+    show_default=True,
+    help="query asks the owner's bots, read sees them, user changes them, admin does so for all.",
+)
 @_expires_in
 def issue_token_command(name: str, owner: str, role: str, expires_in: timedelta | None) -> None:
     """Make an API token and print it, once."""
@@ -92,7 +98,7 @@ def issue_token_command(name: str, owner: str, role: str, expires_in: timedelta 
 
 @reembed.command("tokens")
 def tokens_command() -> None:
-    """List every token: number, state, role, owner, name, when it was made and ends."""
+    """List every token: number, state, role, owner, name, when it was made, ends and was used."""
     with _assembly() as assembly:
         found = assembly.access.all()
     for token in found:
@@ -100,6 +106,7 @@ def tokens_command() -> None:
         click.echo(
             f"{token.id}\t{token.state}\t{token.role}\t{_shown(token.owner)}\t{_shown(token.name)}"
             f"\t{_time(token.created_at)}\t{_time(ends) if ends else 'never'}"
+            f"\t{_time(token.last_used_at) if token.last_used_at else 'never'}"
         )
 
 

@@ -13,6 +13,7 @@ from api.routes.history import history
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.trial import trial
 from api.routes.workers import workers
 
 #: Each asks for a token.
@@ -21,6 +22,7 @@ GUARDED = (
     chunks,
     golden,
     embeddings,
+    trial,
     search,
     migrations,
     access,

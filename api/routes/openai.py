@@ -37,7 +37,7 @@ openai.register_error_handler(HTTPException, openai_errors.answer_http)
 _LOOK_SECONDS = 0.02
 
 _REFUSALS: dict[str | int, Any] = dict.fromkeys(
-    (400, 401, 404, 429, 502, 503, "default"), OpenAIErrorResponse
+    (400, 401, 403, 404, 429, 502, 503, "default"), OpenAIErrorResponse
 )
 
 

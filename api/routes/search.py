@@ -28,6 +28,7 @@ search = guarded_blueprint("search", __name__, "Asking a bot.")
             errors.CollectionNotFound,
             errors.VectorStoreUnavailable,
             errors.VectorStoreRefused,
+            errors.TextsUnavailable,
             errors.ProviderUnavailable,
             errors.ProviderRateLimited,
             errors.ProviderAuthenticationFailed,

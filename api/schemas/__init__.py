@@ -77,11 +77,13 @@ from api.schemas.requests import (
     MigrationEstimateRequest,
     MigrationPath,
     MigrationStartRequest,
+    MigrationTrialRequest,
     ProblemPath,
     RollbackRequest,
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.trial import MigrationTrialResponse
 from api.schemas.workers import WorkersResponse
 
 __all__ = [
@@ -135,6 +137,8 @@ __all__ = [
     "MigrationReportResponse",
     "MigrationStartRequest",
     "MigrationStatusResponse",
+    "MigrationTrialRequest",
+    "MigrationTrialResponse",
     "ModelOfOpenAI",
     "ModelPath",
     "ModelsResponse",
@@ -179,6 +183,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
+    MigrationTrialRequest,
     SearchRequest,
     TokenIssueRequest,
     TokenRotateRequest,
@@ -210,6 +215,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     MigrationReportResponse,
     MigrationProgressResponse,
     MigrationStatusResponse,
+    MigrationTrialResponse,
     ProblemDetails,
     ReadinessResponse,
     SearchResponse,

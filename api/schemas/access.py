@@ -41,8 +41,10 @@ class TokenIssueRequest(RequestBody):
     role: Role = Field(
         default=Role.USER,
         strict=False,  # JSON has no enumerations; a member arrives as its text
-        description="Whether it is an admin's.",
-        examples=["user"],
+        description="What it may do: 'query' asks the owner's bots and embeds questions, as a "
+        "chatbot does; 'read' sees what the owner sees; 'user' changes it; 'admin' does so for "
+        "every owner.",
+        examples=["query"],
     )
     expires_in_seconds: Seconds | None = Field(
         default=None,
@@ -86,7 +88,7 @@ class TokenItem(ResponseBody):
     token_id: int = Field(description="Its number.", examples=[3])
     name: str = Field(description="What it is for.", examples=["acme's retriever"])
     owner: str = Field(description="Whose bots it may touch.", examples=["acme"])
-    role: Role = Field(description="Whether it is an admin's.", examples=["user"])
+    role: Role = Field(description="What it may do.", examples=["query"])
     state: TokenState = Field(description="Whether it is good now.", examples=["active"])
     created_at: datetime = Field(description="When it was made.", examples=["2026-11-01T08:00:00Z"])
     expires_at: datetime | None = Field(
@@ -94,6 +96,11 @@ class TokenItem(ResponseBody):
     )
     revoked_at: datetime | None = Field(
         description="When it was revoked; null when it was not.", examples=[None]
+    )
+    last_used_at: datetime | None = Field(
+        description="Of its newest entry in the trail, so to a minute; null where the trail has "
+        "none, or none any more.",
+        examples=["2026-11-03T09:30:00Z"],
     )
 
     @classmethod

@@ -28,11 +28,15 @@ from migrations.model.config import (
     VectorLengths,
 )
 from migrations.model.requests import (
+    FEWEST_TRIED,
+    MOST_TRIED,
+    USUALLY_TRIED,
     BotChange,
     BotRegistration,
     EstimateRequest,
     HowEmbedded,
     StartRequest,
+    TrialRequest,
 )
 from migrations.model.roles import TextRole
 from migrations.model.texts import FieldRecipe, Recipe
@@ -470,6 +474,39 @@ class MigrationEstimateRequest(OptionalBody, _ToBeAsked):
 
     def estimate(self, bot_id: str) -> EstimateRequest:
         return EstimateRequest(bot_id=bot_id, **self.sent())
+
+
+class MigrationTrialRequest(_Target):
+    """The embedding that some chunks are to be tried with."""
+
+    chunks: int = Field(
+        default=USUALLY_TRIED,
+        ge=FEWEST_TRIED,
+        le=MOST_TRIED,
+        description="How many chunks are moved, from all over the collection; those that golden "
+        "queries name come first, up to a half.",
+        examples=[200],
+    )
+    over_long: OverLong = Field(
+        default=OverLong.REFUSE,
+        strict=False,  # JSON has no enumerations; a member arrives as its text
+        description="What becomes of texts longer than the model takes, as at a start.",
+        examples=["refuse"],
+    )
+    vector_lengths: VectorLengths = Field(
+        default=VectorLengths.REFUSE,
+        strict=False,  # as above
+        description="What becomes of a model whose vectors differ in length, as at a start.",
+        examples=["refuse"],
+    )
+    old_model_gone: bool = Field(
+        default=False,
+        description="The bot's model is gone: nothing is asked of it, and less is compared.",
+        examples=[False],
+    )
+
+    def trial(self, bot_id: str) -> TrialRequest:
+        return TrialRequest(bot_id=bot_id, **self.sent())
 
 
 class SwitchRequest(OptionalBody):

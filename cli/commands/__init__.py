@@ -40,6 +40,7 @@ for command in (
     bots.bots,
     moving.validate,
     moving.estimate,
+    moving.try_embedding,
     moving.start,
     following.watch,
     following.status,

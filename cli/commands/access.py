@@ -17,6 +17,10 @@ _expires_in = click.option(
 )
 
 
+#: As the API has them.
+ROLES = ("query", "read", "user", "admin")
+
+
 @click.group()
 def tokens() -> None:
     """Tokens (admin): list, issue, rotate, revoke."""
@@ -40,6 +44,7 @@ def _show_tokens(found: dict[str, Any]) -> None:
             "state": "state",
             "made": lambda token: when(token["created_at"]),
             "ends": lambda token: when(token["revoked_at"] or token["expires_at"]),
+            "last used": lambda token: when(token.get("last_used_at")),
         },
     )
 
@@ -47,7 +52,13 @@ def _show_tokens(found: dict[str, Any]) -> None:
 @tokens.command("issue")
 @click.option("--name", required=True, help="What it is for, shown in lists.")
 @click.option("--owner", required=True, help="Whose bots it may touch.")
-@click.option("--role", type=click.Choice(["user", "admin"]), default="user", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="user",
+    show_default=True,
+    help="query asks the owner's bots, read sees them, user changes them, admin does so for all.",
+)
 @_expires_in
 @asks_the_api
 def issue(session: Session, **sent: Any) -> None:

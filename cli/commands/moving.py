@@ -61,6 +61,45 @@ def _estimate(session: Session, bot_id: str, body: dict[str, Any]) -> Any:
     return session.api.ask("POST", path("bots", bot_id, "embeddings", "estimate-migration"), body)
 
 
+@click.command("trial")
+@click.argument("bot_id", metavar="BOT")
+@target(required=True)
+@click.option("--chunks", type=int, help="How many chunks to move; 200 unless said.")
+@settable("a trial")
+@asks_the_api
+def try_embedding(session: Session, bot_id: str, fields: tuple[str, ...], **options: Any) -> None:
+    """Try an embedding on some of BOT's chunks. Ends with 1 where a run would not switch.
+
+    They are embedded, stored beside BOT's collection, judged as verification does it, and
+    dropped. Nothing of BOT's changes; the providers are paid for what is embedded.
+    """
+    answer = session.api.ask("POST", path("bots", bot_id, "trial"), body_of(fields, **options))
+    session.tell(answer, _show_trial)
+    if not answer.value["passed"]:
+        raise Ended("A run would not go on to its switch by this.", Exit.REFUSED)
+
+
+def _show_trial(found: dict[str, Any]) -> None:
+    checks(found["checks"])
+    sentences("Stands in the way:", [*found["errors"], *found["gates"]])
+    sentences("To know about:", found["warnings"])
+    rate = found["chunks_per_second"]
+    facts(
+        [
+            ("moved", f"{found['moved']} of {found['chunks']} chunks, and dropped"),
+            ("tokens", found["tokens"]),
+            ("price", _price(found["cost_usd"])),
+            ("pace", "not known" if rate is None else f"{rate:g} chunks/s, batch by batch"),
+        ]
+    )
+    click.echo("\nAll of it would take:")
+    _show_estimate(found["whole"])
+
+
+def _price(cost: float | None) -> str:
+    return "not known" if cost is None else f"{cost:.2f} US dollars"
+
+
 #: Fields of a start that make another estimate.
 _ESTIMATED_BY = frozenset(
     {
@@ -78,14 +117,13 @@ _ESTIMATED_BY = frozenset(
 
 
 def _show_estimate(found: dict[str, Any]) -> None:
-    cost = found["cost_usd"]
     facts(
         [
             ("to", embedding(found["target"])),
             ("chunks", found["chunks"]),
             ("batches", found["batches"]),
             ("tokens", found["tokens"]),
-            ("price", "not known" if cost is None else f"{cost:.2f} US dollars"),
+            ("price", _price(found["cost_usd"])),
             ("time", lasting(found["duration_seconds"])),
             ("new vectors", f"{found['vector_bytes'] / 1e6:.1f} MB"),
         ]

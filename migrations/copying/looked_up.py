@@ -29,6 +29,7 @@ from migrations.model.chunks import (
     Vectors,
 )
 from migrations.model.looked_up import LookUp, looked_up
+from migrations.model.search import Search
 from migrations.ports.text_store import TextStore
 from migrations.ports.text_tables import TextTables
 from migrations.ports.vector_store import Moment, VectorStore
@@ -125,7 +126,24 @@ class LookedUpTexts:
         answers = self._vectors.search(
             schema, vectors, limit=limit, output_fields=stored, as_of=as_of
         )
-        if schema.look_up is None or LOOKED_UP not in output_fields:
+        return self._found(schema, answers, output_fields)
+
+    def find(
+        self,
+        schema: CollectionSchema,
+        vectors: Vectors,
+        search: Search,
+        output_fields: Sequence[str],
+    ) -> list[list[Hit]]:
+        """As :meth:`search`; ``*`` is all that stands in the collection."""
+        stored = [name for name in output_fields if name != LOOKED_UP]
+        answers = self._vectors.find(schema, vectors, search, stored)
+        return self._found(schema, answers, output_fields)
+
+    def _found(
+        self, schema: CollectionSchema, answers: list[list[Hit]], wanted: Sequence[str]
+    ) -> list[list[Hit]]:
+        if schema.look_up is None or LOOKED_UP not in wanted:
             return answers
         now = self._now(schema.look_up, [hit for hits in answers for hit in hits])
         return [

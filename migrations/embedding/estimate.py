@@ -69,7 +69,7 @@ def estimate(
     of_old = _questions(old, verified)
     old_tokens += _tokens(services, old, old.query_role, texts, of_old)
     seconds, how = _seconds(work, target, texts, chunks, verified, tokens, batch_size)
-    cost, cost_how = _cost(services, [(target, tokens), (old, old_tokens)])
+    cost, cost_how = cost_of(services, [(target, tokens), (old, old_tokens)])
     return Estimate(
         chunks=chunks,
         batches=-(-chunks // batch_size),
@@ -168,7 +168,7 @@ def _seconds(
     )
 
 
-def _cost(
+def cost_of(
     services: Services, tokens: Sequence[tuple[EmbeddingRef, int]]
 ) -> tuple[float | None, str]:
     """Of the target's model, and of the present one if the catalogue knows its price as well."""

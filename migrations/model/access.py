@@ -37,6 +37,8 @@ class Token:
     revoked_at: datetime | None
     #: When it was read, by the database's clock.
     state: TokenState
+    #: Of the newest entry that the trail has of it; None where it has none, or was not asked.
+    last_used_at: datetime | None = None
 
 
 def token_state(

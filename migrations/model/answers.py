@@ -171,3 +171,26 @@ class BotEstimate:
     bot: Bot
     target: EmbeddingRef
     estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What some chunks of a bot have shown of another embedding, and what it cost to see."""
+
+    bot: Bot
+    target: EmbeddingRef
+    report: Report
+    #: In the collection.
+    chunks: int
+    sampled: int
+    #: Of those, how many were embedded and stored.
+    moved: int
+    #: As billed, by both models together.
+    tokens: int
+    cost_usd: float | None
+    #: From beginning to end.
+    seconds: float
+    #: One batch after another, without the waiting for turns; None where nothing was embedded.
+    chunks_per_second: float | None
+    #: Of moving everything.
+    whole: Estimate

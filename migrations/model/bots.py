@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,12 @@ from migrations.model.texts import Recipe
 
 
 class Role(StrEnum):
+    """What a token is for. A narrow one never may what a wider one may not."""
+
+    #: May ask the owner's bots and embed questions, as a chatbot does. Nothing else.
+    QUERY = "query"
+    #: May see whatever the owner may see, and neither change nor spend anything.
+    READ = "read"
     #: May see and migrate their own bots, and register what was granted to the owner.
     USER = "user"
     #: May see and migrate every bot, register any collection and say who may do what.
@@ -31,10 +38,21 @@ class Caller:
     def may_touch(self, owner: str) -> bool:
         return self.role is Role.ADMIN or self.owner == owner
 
+    def require(self, roles: Collection[Role]) -> None:
+        """An admin may whatever one of these may. Raises NotAllowed, which names them."""
+        if self.role is Role.ADMIN or self.role in roles:
+            return
+        needed = [role.value for role in Role if role is Role.ADMIN or role in roles]
+        *others, last = needed
+        named = f"{', '.join(others)} or {last}" if others else last
+        raise NotAllowed(
+            f"This needs a token with the role {named}; yours has the role {self.role.value}.",
+            needed_roles=needed,
+        )
+
     def require_admin(self) -> None:
         """Raises NotAllowed."""
-        if self.role is not Role.ADMIN:
-            raise NotAllowed
+        self.require(())
 
 
 @dataclass(frozen=True)

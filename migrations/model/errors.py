@@ -166,7 +166,7 @@ class NotAuthenticated(RequestError):
 
 
 class NotAllowed(RequestError):
-    """This needs a token with the role admin."""
+    """The token's role does not allow this; the sentence says which does."""
 
     code = "not-allowed"
 

@@ -133,6 +133,26 @@ class StartRequest(HowEmbedded):
     rollback_on_breach: bool = False
 
 
+#: Chunks of a trial: fewer say nothing, for more a migration is the way.
+FEWEST_TRIED, USUALLY_TRIED, MOST_TRIED = 20, 200, 1000
+
+
+@dataclass(frozen=True)
+class TrialRequest(HowEmbedded):
+    """Some chunks to be moved to an embedding and looked at, and nothing else."""
+
+    bot_id: str
+    provider: str
+    model: str
+    dimension: int | None = None
+    chunks: int = USUALLY_TRIED
+    index: TargetIndex | None = None
+    over_long: OverLong = OverLong.REFUSE
+    vector_lengths: VectorLengths = VectorLengths.REFUSE
+    #: Nothing is asked of the present model.
+    old_model_gone: bool = False
+
+
 @dataclass(frozen=True)
 class EstimateRequest(HowEmbedded):
     bot_id: str

@@ -21,7 +21,7 @@ class TokenStore(Protocol):
         ...
 
     def tokens(self) -> list[Token]:
-        """All there ever were, the oldest first."""
+        """All there ever were, the oldest first, each with when it was last used."""
         ...
 
     def revoke_token(self, token_id: int) -> None:

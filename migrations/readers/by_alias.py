@@ -16,7 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from migrations.embedding.embed import embed_queries, embed_texts
-from migrations.model.bots import Bot, Caller
+from migrations.model.bots import Bot, Caller, Role
 from migrations.model.chunks import Vectors
 from migrations.model.config import EmbeddingRef
 from migrations.model.errors import AliasMoves, BotNotFound, DimensionNotLive
@@ -69,13 +69,16 @@ class AliasReaders:
     ) -> Given:
         """Vectors of texts, for whoever searches by the alias or writes by it.
 
-        Of a question that is longer than the model takes the beginning is asked; a passage is
-        refused. ``dimension`` is what the caller expects, where it does.
+        Passages are for those who write: a token that may only ask is given none. Of a question
+        that is longer than the model takes the beginning is asked; a passage is refused.
+        ``dimension`` is what the caller expects, where it does.
 
         Raises:
-            BotNotFound, DimensionNotLive; AliasMoves: ask again; TextRefused and what else a
-            provider answers (:data:`migrations.ports.embedders.PROVIDER_FAULTS`).
+            BotNotFound, NotAllowed, DimensionNotLive; AliasMoves: ask again; TextRefused and what
+            else a provider answers (:data:`migrations.ports.embedders.PROVIDER_FAULTS`).
         """
+        if kind is Kind.PASSAGE:
+            caller.require({Role.USER})
         services, bot = self._services, self.bot(caller, alias)
         embedding = embedding_by_alias(services, bot)
         for _ in range(1 + _MOVES):

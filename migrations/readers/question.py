@@ -41,7 +41,7 @@ def with_calls_of_readers(services: Services) -> Services:
 
     Workers' limit is for work that need not be answered at once.
     """
-    return replace(services, calls=CallSlots(services.settings.api_reader_threads))
+    return replace(services, calls=CallSlots(services.settings.api_reader_threads_of_all))
 
 
 class Spending:

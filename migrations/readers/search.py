@@ -17,7 +17,7 @@ import structlog
 
 from migrations.embedding.embed import embed_queries
 from migrations.model.bots import Bot, Caller
-from migrations.model.chunks import CollectionSchema, Hit, Vectors
+from migrations.model.chunks import LOOKED_UP, CollectionSchema, Hit, Vectors
 from migrations.model.errors import (
     BotNotFound,
     QuestionRefused,
@@ -25,6 +25,7 @@ from migrations.model.errors import (
     SearchRefused,
     TextRefused,
 )
+from migrations.model.looked_up import read_with_texts
 from migrations.model.search import Answered, Found, Fusion, Search, is_good_enough
 from migrations.ports.vector_store import VectorStore
 from migrations.process.services import Services
@@ -75,7 +76,7 @@ class Searching:
         return bot
 
     def _answer(self, bot: Bot, wish: Search) -> Answered:
-        schema = self._schemas.of(bot)
+        schema = read_with_texts(self._schemas.of(bot), bot.recipe)
         vectors = self._embedded(bot, wish.texts)
         hits = self._services.vectors.find(schema, vectors, wish, _fields_for(bot, wish))
         return Answered(
@@ -95,9 +96,10 @@ class Searching:
 
 def _fields_for(bot: Bot, wish: Search) -> list[str]:
     asked = [EVERY_FIELD] if wish.output_fields is None else list(wish.output_fields)
-    if EVERY_FIELD in asked:
-        return [EVERY_FIELD]
-    return list(dict.fromkeys([*asked, *(bot.recipe.fields if wish.with_text else ())]))
+    of_text = list(bot.recipe.fields) if wish.with_text else []
+    if EVERY_FIELD in asked:  # of the collection, and the text may stand elsewhere
+        return [EVERY_FIELD, *(name for name in of_text if name == LOOKED_UP)]
+    return list(dict.fromkeys([*asked, *of_text]))
 
 
 def _found(bot: Bot, schema: CollectionSchema, wish: Search, page: Sequence[Hit]) -> list[Found]:
@@ -116,7 +118,7 @@ def _found(bot: Bot, schema: CollectionSchema, wish: Search, page: Sequence[Hit]
 
 def _only(wanted: Sequence[str] | None, hit: Hit) -> dict[str, object]:
     if wanted is None or EVERY_FIELD in wanted:
-        return dict(hit.fields)
+        return {name: value for name, value in hit.fields.items() if name != LOOKED_UP}
     return {name: hit.fields[name] for name in wanted if name in hit.fields}
 
 

@@ -12,7 +12,7 @@ from migrations.model.bots import Caller, Role
 from migrations.model.errors import TokenNotFound, TokenRevoked
 from migrations.store.engine import Database
 from migrations.store.guarded import now
-from migrations.store.records import TokenRecord, clock
+from migrations.store.records import TokenRecord, TrailRecord, clock
 
 
 class SqlTokens:
@@ -39,8 +39,8 @@ class SqlTokens:
     def tokens(self) -> list[Token]:
         with self._database.transaction() as session:
             at = now(session)
-            rows = session.scalars(select(TokenRecord).order_by(TokenRecord.id))
-            return [_as_token(row, at) for row in rows]
+            found = session.execute(select(TokenRecord, _LAST_USED).order_by(TokenRecord.id))
+            return [_as_token(row, at, last_used) for row, last_used in found]
 
     def revoke_token(self, token_id: int) -> None:
         revoking = (
@@ -86,7 +86,7 @@ class SqlTokens:
             session.execute(select(TokenRecord.id).limit(1))
 
 
-def _as_token(row: TokenRecord, at: datetime) -> Token:
+def _as_token(row: TokenRecord, at: datetime, last_used_at: datetime | None = None) -> Token:
     return Token(
         id=row.id,
         name=row.name,
@@ -96,7 +96,18 @@ def _as_token(row: TokenRecord, at: datetime) -> Token:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         state=token_state(row.expires_at, row.revoked_at, at),
+        last_used_at=last_used_at,
     )
+
+
+#: By the index on token and entry, one of each token is looked at.
+_LAST_USED = (
+    select(TrailRecord.at)
+    .where(TrailRecord.token_id == TokenRecord.id)
+    .order_by(TrailRecord.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 
 
 #: Made once, because every request asks: making it takes 0.3 ms of the processor's time.

@@ -6,7 +6,7 @@
 * :mod:`migrations.way_back.kept` drops what was kept for long enough, under ``lock_kept``:
   the same lock, and the row that keeps it; of what no run of ours has made only what its bot
   lets go.
-* :mod:`migrations.target.rehearsal` drops the empty collection that it has made itself, under
+* :mod:`migrations.target.rehearsal` drops the scratch collection that it has made itself, under
   ``lock_for_drop``.
 
 Each asks under its lock whether a bot or a run wants it. What Milvus says is asked here.

@@ -6,6 +6,9 @@ asked for. Found out before anything is embedded, instead of when the target is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from migrations.model.bots import Bot
 from migrations.model.chunks import CollectionSchema
 from migrations.model.collection_names import shortened
@@ -39,13 +42,31 @@ def rehearse(services: Services, bot: Bot, wanted: CollectionSchema, dimension: 
         VectorStoreRefused, SchemaNotReproduced: what Milvus has against it, or made of it;
         ForeignCollection: somebody has a collection of this name.
     """
+    with scratch(services, bot, wanted, dimension):
+        pass
+
+
+@contextmanager
+def scratch(
+    services: Services, bot: Bot, wanted: CollectionSchema, dimension: int
+) -> Iterator[str | None]:
+    """An empty collection of the bot's for the block, which is dropped after it.
+
+    None where a bot has a collection of this very name, which is not touched. Its lock is held
+    meanwhile: who else would make or drop it waits.
+
+    Raises:
+        as :func:`rehearse`.
+    """
     name, tag = scratch_name(bot), tag_of(bot.bot_id)
     with services.store.lock_for_drop(name) as is_nobodys:
-        if not is_nobodys:  # a bot of this very name: its collection is not touched
+        if not is_nobodys:
+            yield None
             return
         drop(services, name, tag)
         try:
             services.vectors.create_like(wanted, name, dimension, tag)
+            yield name
         finally:
             drop(services, name, tag)
 

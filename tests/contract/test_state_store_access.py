@@ -60,6 +60,26 @@ def test_tokens_are_listed_with_the_state_they_are_in(state: World, digests: Ite
     assert sorted(found) == list(found)
 
 
+@pytest.mark.parametrize("role", list(Role))
+def test_a_token_of_each_role_is_kept_with_it(state: World, role: Role) -> None:
+    assert role is state.store.add_token("n", "me", role, "a" * 64, None).role
+    known = state.store.caller_of("a" * 64)
+    assert known is not None
+    assert role is known.role
+
+
+def test_a_token_was_last_used_when_the_trail_has_it_last(
+    state: World, digests: Iterator[str]
+) -> None:
+    used, unused = issued(state, next(digests)), issued(state, next(digests))
+    for _ in range(2):
+        state.pass_time(60)
+        state.store.record_deed(Deed(used.id, "::1", "GET", "/bots", None, 200))
+    newest, _ = state.store.trail(DAY, TrailSearch(10))
+    last = {token.id: token.last_used_at for token in state.store.tokens()}
+    assert {used.id: newest.at, unused.id: None} == last
+
+
 def test_a_revoked_token_lets_nobody_in_and_stays_revoked_since_then(state: World) -> None:
     token = issued(state, "a" * 64)
     state.store.revoke_token(token.id)

@@ -1,4 +1,4 @@
-"""The API over the real use cases on fakes, with three people who hold a token.
+"""The API over the real use cases on fakes, with people who hold tokens.
 
 One bot, ``support``, is acme's; the collection ``docs`` is there to be registered.
 """
@@ -35,6 +35,8 @@ ACME, ACME_TOKEN = Caller("acme"), "acme-token"
 TOKENS = {
     ACME_TOKEN: ACME,
     "rival-token": Caller("rival"),
+    "read-token": Caller("acme", Role.READ),
+    "query-token": Caller("acme", Role.QUERY),
     "admin-token": Caller("x", Role.ADMIN),
 }
 

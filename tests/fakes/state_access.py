@@ -46,8 +46,10 @@ class FakeAccess(StateRows):
 
     def tokens(self) -> list[Token]:
         with self._transaction() as now:
+            used = {entry.deed.token_id: entry.at for entry in self._trail}
             found = (_token(row, now) for row in self._tokens.values())
-            return sorted(found, key=lambda token: token.id)
+            told = (replace(token, last_used_at=used.get(token.id)) for token in found)
+            return sorted(told, key=lambda token: token.id)
 
     def revoke_token(self, token_id: int) -> None:
         with self._transaction() as now:

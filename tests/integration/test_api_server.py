@@ -28,6 +28,7 @@ from tests.services.api_on_fakes import READERS, THREADS
 VALIDATE = "/bots/support/embeddings/validate-change"
 LIVE = "/bots/support/embeddings/live"
 ASKS = {"Authorization": f"Bearer {ACME_TOKEN}"}
+AN_ADMIN_ASKS = {"Authorization": "Bearer admin-token"}
 JSON = {"Content-Type": "application/json"}
 STREAM = {"Accept": "text/event-stream"}
 HALF_HEADER = b"GET /healthz HTTP/1.1\r\nHost: api\r\nX-Slow: "
@@ -196,13 +197,16 @@ def test_validations_that_hang_leave_threads_to_those_who_watch(tmp_path: Path) 
         assert [200] * 8 == [answer.status for answer in answers]
 
 
-def test_searches_that_hang_keep_nobody_but_searches_and_none_is_refused(tmp_path: Path) -> None:
+def test_searches_that_hang_keep_nobody_but_their_owners_and_none_is_refused(
+    tmp_path: Path,
+) -> None:
     url, body = "/bots/support/search", json.dumps({"text": "text 3."}).encode()
     with api(tmp_path) as running, ThreadPoolExecutor(2 * READERS) as pool:
         asked = [
             pool.submit(fetch, running.url(url), body, {**ASKS, **JSON}) for _ in range(2 * READERS)
         ]
         running.wait_for("searching", READERS)
+        assert 200 == fetch(running.url(url), body, {**AN_ADMIN_ASKS, **JSON}).status
         with running.validating(*[ACME_TOKEN] * 4, *["admin-token"] * 4) as answers:
             assert 200 == running.get(running.progress).status
             running.gate.touch()

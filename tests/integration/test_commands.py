@@ -42,14 +42,21 @@ def columns(line: str) -> list[str]:
     return line.split("\t")
 
 
+def test_a_chatbots_first_token_is_issued_on_the_command_line(run: Run, access: Access) -> None:
+    text = run("issue-token", "--name", "chatbot", "--owner", "me", "--role", "query")
+    assert Caller("me", Role.QUERY) == access.authenticate(text)
+    run("issue-token", "--name", "n", "--owner", "me", "--role", "chatbot", code=2)
+
+
 def test_a_token_is_issued_listed_rotated_and_revoked(run: Run, access: Access) -> None:
     first = run("issue-token", "--name", "laptop", "--owner", "me", "--expires-in", "90d")
     known = access.authenticate(first)
     assert Caller("me", Role.USER) == known
-    number, state, role, owner, name, _, ends = columns(run("tokens"))
+    number, state, role, owner, name, _, ends, used = columns(run("tokens"))
     assert (str(known.token_id), "active", "user") == (number, state, role)
     assert ("me", "laptop") == (owner, name)
     assert ends != "never"
+    assert "never" == used
     second = run("rotate-token", number)
     with pytest.raises(NotAuthenticated):
         access.authenticate(first)

@@ -41,6 +41,7 @@ TABLES |= {"journals", "journal_entries", "journal_requests"}
 TABLES |= {"migrations", "outbox", "rounds", "spend", "tokens", "trail", "written_rows"}
 TABLES |= {"workers"}
 VERSION_TABLE = "schema_revision"
+BEFORE_NARROW_ROLES = "0024-1"
 INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> :version"
 CONSTRAINTS = """
     SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
@@ -279,3 +280,22 @@ def execute(url: str, *statements: Executable) -> list[tuple[Any, ...]]:
         rows = [tuple(row) for row in found] if found.returns_rows else []
     engine.dispose()
     return rows
+
+
+def test_tokens_of_narrow_roles_end_on_the_way_back(empty_database_url: str) -> None:
+    upgrade(empty_database_url)
+    engine = create_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO tokens (name, owner, role, digest) VALUES"
+                " ('a', 'me', 'query', 'a'), ('b', 'me', 'read', 'b'), ('c', 'me', 'user', 'c')"
+            )
+        )
+    downgrade(empty_database_url, BEFORE_NARROW_ROLES)
+    found = "SELECT role, revoked_at IS NOT NULL FROM tokens ORDER BY digest"
+    with engine.connect() as connection:
+        assert [("user", True), ("user", True), ("user", False)] == [
+            tuple(row) for row in connection.execute(text(found))
+        ]
+    engine.dispose()

@@ -1,8 +1,8 @@
 """The API over fakes as a process of its own: what only shows between clients and sockets.
 
-``python -m tests.services.api_on_fakes PORT GATE NAME=SECONDS…``: validations and searches wait
-until the file GATE exists, as they do whose provider hangs; the names are the server's limits.
-A line on its input switches the bot.
+``python -m tests.services.api_on_fakes PORT GATE NAME=SECONDS…``: validations, and searches of
+acme's, wait until the file GATE exists, as they do whose provider hangs; the names are the
+server's limits. A line on its input switches the bot.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from api.services import services_of
 from api.streams import Line, Stream, StreamRoom
 from api.waiting import Guest, Parked, WaitingRoom
 from devstack.server import LOOPBACK
+from migrations.model.bots import Caller
 from migrations.model.requests import StartRequest
 from tests.fakes.api_client import ACME, TARGET, ApiWorld, FakeServices
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
@@ -50,8 +51,9 @@ def application(gate: Path) -> Flask:
 
     search = services.searching.search
 
-    def hang_as_well(*wish: Any) -> Any:
-        if gate.exists():
+    def hang_as_well(caller: Caller, *asked: Any) -> Any:
+        wish = (caller, *asked)
+        if caller.owner != ACME.owner or gate.exists():
             return search(*wish)
         os.write(1, b"searching\n")
         while not gate.exists():
@@ -109,7 +111,8 @@ def main(port: str, gate: str, *limits: str) -> None:
     app = application(Path(gate))
     room = _Room(services_of(app).system.bots_of, PLACES)
     stream_room = _Streams(services_of(app).history.look, STREAMS)
-    if not server.Server(app, LOOPBACK, int(port), THREADS, READERS, room, stream_room).serve():
+    lanes = (THREADS, READERS + 1, READERS)
+    if not server.Server(app, LOOPBACK, int(port), *lanes, room, stream_room).serve():
         os._exit(1)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from werkzeug.routing import Rule
 
+from api import allowed
+from migrations.model.bots import Role
 from tests.fakes.api_client import ACME, ACME_TOKEN, BOT, TARGET, Api
 from tests.fakes.workers import crewed
 
@@ -18,21 +20,29 @@ TOKEN = {"name": "new", "owner": "acme"}
 NOBODY = 401
 #: Kinds of callers. Those without a good token first; the others in the table's order.
 STRANGERS = ("none", "bad", "expired", "revoked")
-KNOWN = ("other owner", "user", "granted user", "admin")
+KNOWN = ("other owner", "user", "granted user", "admin", "read", "query")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A route and how it answers the known callers; strangers are answered 401 everywhere."""
+    """A route and how it answers the known callers; strangers are answered 401 everywhere.
+
+    ``read`` and ``query`` are acme's, too: answered as its user is, or refused.
+    """
 
     body: Any
     other_owner: int
     user: int
     granted_user: int
     admin: int
+    read: int = 403
+    query: int = 403
 
     def status(self, caller: str) -> int:
         return getattr(self, caller.replace(" ", "_")) if caller in KNOWN else NOBODY
+
+    def also(self, *roles: str) -> Line:
+        return replace(self, **dict.fromkeys(roles, self.user))
 
 
 def of_a_bot(status: int, body: Any = None) -> Line:
@@ -53,32 +63,33 @@ CHUNK = {"key": "a", "fields": {"text": "a text."}}
 #: registered here.
 TABLE = {
     "POST /bots": Line(BOT, 403, 403, 201, 201),
-    "GET /bots": of_everybody(),
-    "GET /bots/<bot_id>": of_a_bot(200),
+    "GET /bots": of_everybody().also("read"),
+    "GET /bots/<bot_id>": of_a_bot(200).also("read"),
     "PATCH /bots/<bot_id>": of_a_bot(200, {}),
     "DELETE /bots/<bot_id>": of_a_bot(409),
     "PUT /bots/<bot_id>/golden-queries": of_a_bot(200, {"queries": [{"text": "where?"}]}),
-    "GET /bots/<bot_id>/golden-queries": of_a_bot(200),
+    "GET /bots/<bot_id>/golden-queries": of_a_bot(200).also("read"),
     "DELETE /bots/<bot_id>/golden-queries": of_a_bot(200),
     "PUT /bots/<bot_id>/chunks": of_a_bot(202, {"chunks": [CHUNK]}),
     "DELETE /bots/<bot_id>/chunks": of_a_bot(202, {"keys": ["a"]}),
-    "GET /bots/<bot_id>/chunks/journal": of_a_bot(200),
-    "GET /bots/<bot_id>/embeddings/live": of_a_bot(200),
-    "POST /bots/<bot_id>/search": of_a_bot(200, {"text": "where?"}),
+    "GET /bots/<bot_id>/chunks/journal": of_a_bot(200).also("read"),
+    "GET /bots/<bot_id>/embeddings/live": of_a_bot(200).also("read", "query"),
+    "POST /bots/<bot_id>/search": of_a_bot(200, {"text": "where?"}).also("query"),
     "POST /bots/<bot_id>/embeddings/validate-change": of_a_bot(200, TARGET),
     "POST /bots/<bot_id>/embeddings/diagnose": of_a_bot(200),
     "POST /bots/<bot_id>/embeddings/estimate-migration": of_a_bot(200, {}),
+    "POST /bots/<bot_id>/trial": of_a_bot(200, TARGET | {"chunks": 20}),
     "POST /bots/<bot_id>/embeddings/start-migration": of_a_bot(202, TARGET),
-    "GET /bots/<bot_id>/embeddings/migration-status": of_a_bot(200),
+    "GET /bots/<bot_id>/embeddings/migration-status": of_a_bot(200).also("read"),
     "POST /bots/<bot_id>/embeddings/cancel-migration": of_a_bot(202),
-    "GET /bots/<bot_id>/embeddings/dimension-info": of_a_bot(200),
-    "GET /embeddings/migration/<migration_id>/progress": of_a_bot(200),
-    "GET /embeddings/migration/<migration_id>/events": of_a_bot(200),
-    "GET /embeddings/migration/<migration_id>/keys": of_a_bot(200),
-    "GET /embeddings/migration/<migration_id>/report": of_a_bot(200),
+    "GET /embeddings/migration/<migration_id>/events": of_a_bot(200).also("read"),
+    "GET /bots/<bot_id>/embeddings/dimension-info": of_a_bot(200).also("read"),
+    "GET /embeddings/migration/<migration_id>/progress": of_a_bot(200).also("read"),
+    "GET /embeddings/migration/<migration_id>/keys": of_a_bot(200).also("read"),
+    "GET /embeddings/migration/<migration_id>/report": of_a_bot(200).also("read"),
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
-    "GET /embeddings/migrations": of_everybody(),
+    "GET /embeddings/migrations": of_everybody().also("read"),
     "GET /embeddings/migrations/active": of_admins(200),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),
@@ -88,10 +99,12 @@ TABLE = {
     "POST /tokens/<token_id>/rotate": of_admins(201),
     "DELETE /tokens/<token_id>": of_admins(204),
     "GET /trail": of_admins(200),
-    "GET /workers": of_everybody(),
-    "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}),
-    "GET /v1/models": of_everybody(),
-    "GET /v1/models/<model>": of_a_bot(200),
+    "GET /workers": of_everybody().also("read"),
+    "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}).also(
+        "query"
+    ),
+    "GET /v1/models": of_everybody().also("read", "query"),
+    "GET /v1/models/<model>": of_a_bot(200).also("read", "query"),
 }
 #: Whoever asks, with whatever token.
 OPEN = {
@@ -161,6 +174,7 @@ class Scene:
     def token(self) -> str | None:
         access = self.api.services.access
         held = {"user": ACME_TOKEN, "granted user": ACME_TOKEN, "admin": "admin-token"}
+        held |= {"read": "read-token", "query": "query-token"}
         held |= {"other owner": "rival-token", "bad": "reembed_" + "x" * 43}
         if self.caller == "expired":
             text, _ = access.issue("old", ACME.owner, lasts=timedelta(minutes=1))
@@ -209,6 +223,60 @@ def test_every_route_answers_each_caller_as_the_table_says(
 
 def test_the_table_has_no_line_without_a_route() -> None:
     assert set(TABLE) | OPEN == {" ".join(route) for route in routes()}
+    assert set() == set(allowed.ROUTES) - set(TABLE)
+
+
+def test_whoever_may_only_look_sees_whatever_its_owner_does() -> None:
+    """A new route that tells users something is for those who read, or says here why not."""
+    told = {name for name, line in TABLE.items() if name.startswith("GET ") and line.user == 200}
+    assert set() == {name for name in told if TABLE[name].read != 200}
+
+
+def test_a_route_without_a_line_is_refused_to_those_who_only_look_or_ask(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowed, "ROUTES", {})
+    statuses = [api.get("/bots", f"{role}-token").status_code for role in ("read", "query", "acme")]
+    assert [403, 403, 200] == statuses
+
+
+def test_what_a_role_may_not_is_refused_with_those_that_may(api: Api) -> None:
+    path = "/bots/support/embeddings/start-migration"
+    refused = api.post(path, "read-token", json=TARGET)
+    assert (403, "/problems/not-allowed") == (refused.status_code, refused.json["type"])
+    assert (
+        "This needs a token with the role user or admin; yours has the role read."
+        == refused.json["detail"]
+    )
+    assert ["user", "admin"] == refused.json["needed_roles"]
+    assert None is api.world.store.live("support")
+    of_admins = api.get("/tokens", "query-token").json["detail"]
+    assert "This needs a token with the role admin; yours has the role query." == of_admins
+    seen = api.get("/bots", "query-token").json["detail"]
+    assert "the role read, user or admin" in seen
+
+
+def test_a_token_that_asks_embeds_questions_and_no_passages(api: Api) -> None:
+    asked, written = (
+        api.post("/v1/embeddings", "query-token", json={"model": model, "input": "where?"})
+        for model in ("support_docs_live:query", "support_docs_live:passage")
+    )
+    assert (200, 403) == (asked.status_code, written.status_code)
+    error = written.json["error"]
+    assert "permission_denied" == error["code"]
+    assert "user or admin" in error["message"]
+
+
+@pytest.mark.parametrize("role", ["read", "query"])
+def test_a_narrow_token_sees_no_other_owners_bot(api: Api, role: str) -> None:
+    text, _ = api.services.access.issue("n", "rival", Role(role))
+    assert 404 == api.get("/bots/support/embeddings/live", text).status_code
+    assert [] == api.get("/v1/models", text).json["data"]
+
+
+def test_a_narrow_token_is_refused_before_its_body_is_read(api: Api) -> None:
+    answer = api.post("/bots", "query-token", data=b"{", content_type="application/json")
+    assert 403 == answer.status_code
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])

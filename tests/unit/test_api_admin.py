@@ -95,6 +95,15 @@ def test_a_token_lets_its_holder_in_until_it_expires(api: Api) -> None:
     assert "expired" == state_of(api, made)
 
 
+def test_a_token_says_when_it_was_last_used(api: Api) -> None:
+    made = issue(api, role="query")
+    assert ("query", None) == (made["role"], made["last_used_at"])
+    api.world.clock.sleep(30)
+    assert 200 == api.get("/v1/models", made["token"]).status_code
+    listed = {one["token_id"]: one for one in api.get("/tokens", ADMIN).json["tokens"]}
+    assert "2026-01-01T00:00:30Z" == listed[made["token_id"]]["last_used_at"]
+
+
 def test_a_revoked_token_is_refused_from_the_next_request_on(api: Api) -> None:
     made = issue(api, role="admin")
     assert 200 == api.get("/tokens", made["token"]).status_code

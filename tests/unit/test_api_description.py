@@ -29,6 +29,7 @@ OPERATIONS = {
     "POST /bots/{bot_id}/embeddings/validate-change": 200,
     "POST /bots/{bot_id}/embeddings/diagnose": 200,
     "POST /bots/{bot_id}/embeddings/estimate-migration": 200,
+    "POST /bots/{bot_id}/trial": 200,
     "POST /bots/{bot_id}/embeddings/start-migration": 202,
     "GET /bots/{bot_id}/embeddings/migration-status": 200,
     "POST /bots/{bot_id}/embeddings/cancel-migration": 202,
@@ -132,9 +133,24 @@ def test_every_guarded_operation_asks_for_a_token(spec: dict[str, Any]) -> None:
     assert secured == refused
 
 
+def test_every_guarded_operation_says_which_roles_it_is_for(spec: dict[str, Any]) -> None:
+    roles = {
+        name: [role for one in operation["security"] for role in one["bearer"]]
+        for name, operation in operations(spec)
+        if "security" in operation
+    }
+    assert ["query", "user", "admin"] == roles["POST /bots/{bot_id}/search"]
+    assert ["read", "user", "admin"] == roles["GET /bots/{bot_id}"]
+    assert ["user", "admin"] == roles["POST /bots/{bot_id}/embeddings/start-migration"]
+    assert ["admin"] == roles["GET /tokens"] == roles["GET /embeddings/migrations/active"]
+    for name, operation in operations(spec):
+        if name in roles:
+            assert operation["description"].endswith(f"Roles: {', '.join(roles[name])}."), name
+
+
 def test_what_a_start_may_refuse_is_documented_in_words(spec: dict[str, Any]) -> None:
     start = spec["paths"]["/bots/{bot_id}/embeddings/start-migration"]["post"]
-    assert {"202", "400", "401", "404", "409", "422", "429", "502", "503", "default"} == set(
+    assert {"202", "400", "401", "403", "404", "409", "422", "429", "502", "503", "default"} == set(
         start["responses"]
     )
     assert "`same-model`: The bot uses this model" in start["responses"]["422"]["description"]
@@ -180,7 +196,7 @@ def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> N
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     del requests["EmbeddingsRequest"]  # clients of OpenAI send what others may know
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 15 == len(requests)
+    assert 16 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def ask(name: str, mode: GenerationMode, token: str) -> None:
     one()
 
 
-@pytest.mark.parametrize("token", ["acme-token", "admin-token"])
+@pytest.mark.parametrize("token", ["acme-token", "admin-token", "read-token", "query-token"])
 @pytest.mark.parametrize("name", operations())
 def test_what_keeps_to_the_description_is_answered_as_it_says(name: str, token: str) -> None:
     ask(name, GenerationMode.POSITIVE, token)

@@ -86,6 +86,15 @@ def test_a_change_that_is_not_possible_ends_with_1(line: CommandLine) -> None:
     assert result.stdout == line.answered[-1] + "\n"
 
 
+def test_a_trial_shows_what_was_found_and_what_all_would_take(line: CommandLine) -> None:
+    result = line.run("trial", "support", *TO, "--chunks", "20")
+    said = result.stdout
+    assert said.index("content") < said.index("20 of 20 chunks") < said.index("All of it")
+    told = json.loads(line.run("trial", "support", *TO, "--chunks", "20", "--json").stdout)
+    assert (0 if told["passed"] else 1) == result.exit_code
+    assert ["support_docs"] == [n for n in line.api.world.vectors.names() if "support" in n]
+
+
 def test_a_migration_is_estimated(line: CommandLine) -> None:
     assert "20" in line.done("estimate", "support", *TO)
     assert json.loads(line.told("estimate", "support"))["chunks"] == 20
@@ -257,6 +266,15 @@ def test_tokens_are_issued_rotated_revoked_and_listed(admin: CommandLine) -> Non
     admin.done("tokens", "revoke", number, "--yes")
     assert admin.api.get("/bots", text).status_code == 401
     assert text not in admin.done("tokens", "list")
+
+
+def test_a_chatbots_token_is_issued_and_told_what_it_may_not(admin: CommandLine) -> None:
+    text = admin.done(
+        *("tokens", "issue", "--name", "chatbot", "--owner", "acme", "--role", "query")
+    ).strip()
+    assert admin.api.post("/bots/support/search", text, json={"text": "where?"}).status_code == 200
+    assert admin.api.get("/bots", text).status_code == 403
+    assert "query" in admin.done("tokens", "list")
 
 
 def test_grants_are_added_listed_and_revoked(admin: CommandLine) -> None:

@@ -17,6 +17,7 @@ from migrations.model.errors import (
     ReembedError,
     SearchRefused,
     StateStoreUnavailable,
+    TextsUnavailable,
     VectorStoreUnavailable,
 )
 from migrations.model.roles import TextRole
@@ -55,6 +56,26 @@ def test_each_text_finds_its_own_chunk_with_its_fields_and_its_text(reading: Rea
     assert (None, {}) == (alone.text, alone.fields)
     whole = reading.search(limit=1).found[0][0]
     assert {"pk": "k003", "text": "text 3", "page": 1} == whole.fields
+
+
+def test_a_text_that_stands_in_a_table_comes_with_its_chunk_as_it_stands_there_now() -> None:
+    reading = Reading(in_a_table=True)
+    found = reading.search(limit=1).found[0][0]
+    assert ("k003", "text 3", {"pk": "k003", "page": 1}) == (found.key, found.text, found.fields)
+    reading.world.tables.texts["k003"] = "text 3, mended"
+    some = reading.search(limit=1, output_fields=("page",)).found[0][0]
+    assert ("text 3, mended", {"page": 1}) == (some.text, some.fields)
+    del reading.world.tables.texts["k003"]
+    assert "" == reading.search(limit=1).found[0][0].text
+
+
+def test_a_table_that_is_away_is_told_to_those_alone_who_want_the_text() -> None:
+    reading = Reading(in_a_table=True)
+    reading.world.tables.away = 2
+    with pytest.raises(TextsUnavailable):
+        reading.search()
+    without = reading.search(limit=1, with_text=False).found[0][0]
+    assert ("k003", None) == (without.key, without.text)
 
 
 def test_after_a_switch_the_other_model_asks_the_other_collection(reading: Reading) -> None:
