@@ -11,7 +11,8 @@ from api.routes.health import health
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.steering import steering
 
 #: Each asks for a token.
-GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, openai)
+GUARDED = (bots, chunks, golden, embeddings, search, migrations, steering, access, openai)
 OPEN = (health,)

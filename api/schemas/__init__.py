@@ -75,6 +75,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.steering import PauseRequest
 
 __all__ = [
     "PATTERNS",
@@ -124,6 +125,7 @@ __all__ = [
     "ModelPath",
     "ModelsResponse",
     "OpenAIErrorResponse",
+    "PauseRequest",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
@@ -159,6 +161,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    PauseRequest,
     RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
+from api.schemas.steering import PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -185,6 +186,9 @@ class MigrationProgressResponse(ResponseBody):
         description="That it waits before its switch, or did; null where it never has.",
         examples=[None],
     )
+    paused: PausedItem | None = Field(
+        description="Who has paused it; null while it is not paused.", examples=[None]
+    )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
@@ -222,6 +226,7 @@ class MigrationProgressResponse(ResponseBody):
             waiting_for=progress.waiting_for,
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
+            paused=PausedItem.of(progress.status, progress.controls),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             phases=[PhaseItem.of(phase) for phase in progress.phases],

@@ -14,6 +14,7 @@ from cli.commands import (
     login,
     moving,
     reading,
+    steering,
 )
 
 _EPILOG = """\
@@ -46,6 +47,8 @@ for command in (
     deciding.cancel,
     deciding.switch,
     deciding.rollback,
+    steering.pause,
+    steering.resume,
     reading.search,
     reading.live,
     chunks.chunks,

@@ -44,6 +44,7 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         estimated_completion=_estimate(services, migration, total - processed, rate),
         waiting_for=migration.waiting_for,
         decision=migration.decision,
+        controls=migration.controls,
         caught_up_chunks=totals.get("caught_up_chunks", 0),
         remaining_chunks=totals.get("remaining_chunks", 0),
         rows_on_their_way=totals.get(ON_THEIR_WAY),

@@ -76,6 +76,8 @@ TABLE = {
     "GET /embeddings/migration/<migration_id>/report": of_a_bot(200),
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
+    "POST /embeddings/migration/<migration_id>/pause": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/resume": of_a_bot(202),
     "GET /embeddings/migrations/active": of_admins(200),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),

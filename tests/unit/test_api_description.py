@@ -38,6 +38,8 @@ OPERATIONS = {
     "GET /embeddings/migration/{migration_id}/report": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
+    "POST /embeddings/migration/{migration_id}/pause": 202,
+    "POST /embeddings/migration/{migration_id}/resume": 202,
     "GET /embeddings/migrations/active": 200,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
@@ -143,7 +145,9 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
         if "requestBody" in operation
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
-    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} == optional
+    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} | {
+        *("pause", "resume"),
+    } == optional
 
 
 def test_the_schemas_have_the_promised_names(spec: dict[str, Any]) -> None:
@@ -174,7 +178,7 @@ def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> N
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     del requests["EmbeddingsRequest"]  # clients of OpenAI send what others may know
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 15 == len(requests)
+    assert 16 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:
