@@ -371,6 +371,29 @@ class EmbeddingMigrationSystem:
         log.info("migration_accepted", migration_id=str(migration_id), by=caller.owner)
         return accepted
 
+    def pause(self, caller: Caller, migration_id: UUID, reason: str | None = None) -> Migration:
+        """Stop a run before its switch, undoing nothing; twice is answered like once.
+
+        Raises:
+            MigrationNotFound, NotSteerable, SwitchInProgress, AlreadySwitched.
+        """
+        self.migration(caller, migration_id)
+        paused = self._services.store.pause(migration_id, caller.owner, reason)
+        log.info("migration_paused", migration_id=str(migration_id), by=caller.owner)
+        return paused
+
+    def resume(self, caller: Caller, migration_id: UUID) -> Migration:
+        """Let a paused run go on from where it stands; twice is answered like once.
+
+        Raises:
+            MigrationNotFound, NotSteerable.
+        """
+        self.migration(caller, migration_id)
+        resumed = self._services.store.resume(migration_id, caller.owner)
+        outbox.send_of(self._services, migration_id)
+        log.info("migration_resumed", migration_id=str(migration_id), by=caller.owner)
+        return resumed
+
     # --- back ----------------------------------------------------------------
 
     def cancel(self, caller: Caller, bot_id: str) -> Migration:

@@ -13,6 +13,7 @@ from api.routes.history import history
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.steering import steering
 from api.routes.trial import trial
 from api.routes.workers import workers
 
@@ -25,6 +26,7 @@ GUARDED = (
     trial,
     search,
     migrations,
+    steering,
     access,
     workers,
     openai,

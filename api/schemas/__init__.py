@@ -83,6 +83,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.steering import PauseRequest
 from api.schemas.trial import MigrationTrialResponse
 from api.schemas.workers import WorkersResponse
 
@@ -143,6 +144,7 @@ __all__ = [
     "ModelPath",
     "ModelsResponse",
     "OpenAIErrorResponse",
+    "PauseRequest",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
@@ -179,6 +181,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    PauseRequest,
     RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,

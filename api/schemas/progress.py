@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
+from api.schemas.steering import PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -192,6 +193,9 @@ class MigrationProgressResponse(ResponseBody):
         description="That it waits before its switch, or did; null where it never has.",
         examples=[None],
     )
+    paused: PausedItem | None = Field(
+        description="Who has paused it; null while it is not paused.", examples=[None]
+    )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
@@ -236,6 +240,7 @@ class MigrationProgressResponse(ResponseBody):
             waiting_for=progress.waiting_for,
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
+            paused=PausedItem.of(progress.status, progress.controls),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             findings=items_of(progress.findings),

@@ -15,6 +15,7 @@ from cli.commands import (
     login,
     moving,
     reading,
+    steering,
     workers,
 )
 
@@ -51,6 +52,8 @@ for command in (
     deciding.cancel,
     deciding.switch,
     deciding.rollback,
+    steering.pause,
+    steering.resume,
     reading.search,
     reading.live,
     chunks.chunks,

@@ -50,6 +50,7 @@ def progress_of(
         estimated_completion=_estimate(services, migration, left, rate),
         waiting_for=migration.waiting_for,
         decision=migration.decision,
+        controls=migration.controls,
         caught_up_chunks=totals.get("caught_up_chunks", 0),
         remaining_chunks=totals.get("remaining_chunks", 0),
         rows_on_their_way=totals.get(ON_THEIR_WAY),

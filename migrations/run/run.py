@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from migrations.lifecycle.pausing import was_paused_at
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
@@ -16,6 +17,7 @@ from migrations.model.errors import (
     Postponed,
     PutDown,
     StateStoreUnavailable,
+    Superseded,
     TimedOut,
     TransientError,
 )
@@ -140,6 +142,26 @@ class Run:
         if told:
             self._tell(None)
         return result
+
+    def keep_what_is_paid(self, store: Callable[[], T]) -> T:
+        """As :meth:`patiently`; also when the run was paused meanwhile, else it is paid again.
+
+        Once then, because a paused run is not to wait. Raises as that, and a TransientError.
+        """
+        try:
+            return self.patiently(store)
+        except Superseded:
+            if not self.was_paused():
+                raise
+        return store()
+
+    def was_paused(self) -> bool:
+        """Whether a pause is what has ended this epoch, and nobody works on the same yet."""
+        try:
+            now = self.services.store.migration(self.migration.id)
+        except StateStoreUnavailable:
+            return False
+        return was_paused_at(now, self.migration.epoch)
 
     def _load_again(self, error: TransientError) -> None:
         """A restarted Milvus forgets what was loaded, and a large target is not loaded at first."""

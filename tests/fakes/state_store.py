@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle import backward, decision, forward
+from migrations.lifecycle import backward, decision, forward, pausing
 from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
@@ -473,6 +473,14 @@ class FakeMigrationStore(
             change = decision.keep_up(held, epoch)
             self._apply(held, change)
             return change is not None
+
+    def pause(self, migration_id: UUID, by: str, reason: str | None) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, pausing.pause(held, by, reason))
+
+    def resume(self, migration_id: UUID, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, pausing.resume(held, by))
 
     def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
         with self._transaction() as now:

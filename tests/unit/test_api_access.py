@@ -90,6 +90,8 @@ TABLE = {
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
     "GET /embeddings/migrations": of_everybody().also("read"),
+    "POST /embeddings/migration/<migration_id>/pause": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/resume": of_a_bot(202),
     "GET /embeddings/migrations/active": of_admins(200),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),

@@ -40,6 +40,8 @@ OPERATIONS = {
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
     "GET /embeddings/migrations": 200,
+    "POST /embeddings/migration/{migration_id}/pause": 202,
+    "POST /embeddings/migration/{migration_id}/resume": 202,
     "GET /embeddings/migrations/active": 200,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
@@ -165,7 +167,9 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
         if "requestBody" in operation
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
-    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} == optional
+    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} | {
+        *("pause", "resume"),
+    } == optional
 
 
 def test_the_schemas_have_the_promised_names(spec: dict[str, Any]) -> None:
