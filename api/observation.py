@@ -24,7 +24,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _OWN = ("Content-Security-Policy", "Cache-Control")
-_PROBES = frozenset({"health.healthz", "health.readyz"})
+_PROBES = frozenset({"health.healthz", "health.readyz", "monitoring.metrics"})
 
 
 def register(app: Flask) -> None:

@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.model.figures import Figures
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
@@ -64,6 +65,10 @@ class ApiServices(Protocol):
 
     def readiness(self) -> Found:
         """Whether each dependency answers, and what is wrong although it does."""
+        ...
+
+    def figures(self) -> Figures | None:
+        """What is counted for monitoring; None while the state store does not answer."""
         ...
 
 

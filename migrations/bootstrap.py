@@ -20,6 +20,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
+from migrations.model.figures import Figures
 from migrations.ports.checkpoints import Checkpoints, evicting
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
@@ -29,6 +30,7 @@ from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found, Readiness
 from migrations.process.call_slots import CallSlots
+from migrations.process.figures import RecentFigures
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
@@ -163,7 +165,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers
+        _ = self.writers, self._figures
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):
@@ -172,6 +174,15 @@ class Assembly:
     def readiness(self) -> Found:
         """Whether each dependency answers, and what is wrong although it does."""
         return self._readiness.found()
+
+    def figures(self) -> Figures | None:
+        """What is counted for monitoring; None while the state store does not answer."""
+        return self._figures.get()
+
+    @cached_property
+    def _figures(self) -> RecentFigures:
+        store, clock = self.services.store, self.services.clock
+        return RecentFigures(lambda: store.figures(), clock.monotonic)
 
     @cached_property
     def _readiness(self) -> Readiness:

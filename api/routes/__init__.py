@@ -9,9 +9,13 @@ from api.routes.embeddings import embeddings
 from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.migrations import migrations
+from api.routes.monitoring import monitoring
 from api.routes.openai import openai
 from api.routes.search import search
 
 #: Each asks for a token.
 GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, openai)
-OPEN = (health,)
+#: These look after themselves.
+OPEN = (health, monitoring)
+#: Of whom requests are counted.
+COUNTED = (*GUARDED, monitoring)

@@ -6,6 +6,7 @@ from migrations.store.bots import SqlBots
 from migrations.store.decisions import SqlDecisions
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
+from migrations.store.figures import SqlFigures
 from migrations.store.golden import SqlGolden
 from migrations.store.grants import SqlGrants
 from migrations.store.journals import SqlJournals
@@ -48,6 +49,7 @@ class SqlMigrationStore(
     SqlTexts,
     SqlDue,
     SqlJournals,
+    SqlFigures,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

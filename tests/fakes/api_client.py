@@ -21,6 +21,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
+from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.process.briefly import Found
@@ -72,10 +73,14 @@ class FakeServices:
         self.alias_readers = AliasReaders(world.services, self.spending)
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
+        self.store = world.store
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:
         return self.found
+
+    def figures(self) -> Figures | None:
+        return self.store.figures() if self.store.reachable else None
 
 
 @cache

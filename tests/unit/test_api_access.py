@@ -85,6 +85,7 @@ TABLE = {
     "POST /tokens/<token_id>/rotate": of_admins(201),
     "DELETE /tokens/<token_id>": of_admins(204),
     "GET /trail": of_admins(200),
+    "GET /metrics": of_admins(200),
     "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}),
     "GET /v1/models": of_everybody(),
     "GET /v1/models/<model>": of_a_bot(200),

@@ -50,6 +50,7 @@ OPERATIONS = {
     "POST /tokens/{token_id}/rotate": 201,
     "DELETE /tokens/{token_id}": 204,
     "GET /trail": 200,
+    "GET /metrics": 200,
     "GET /healthz": 200,
     "GET /readyz": 200,
     "GET /problems/{code}": 200,
