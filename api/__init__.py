@@ -11,8 +11,9 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import description, limits, observation, problems, trail
+from api.metrics import exposition
 from api.parsing import MAX_BODY_BYTES
-from api.routes import GUARDED, OPEN
+from api.routes import COUNTED, GUARDED, OPEN
 from api.services import ApiServices, attach
 
 
@@ -29,8 +30,9 @@ def create_app(services: ApiServices | None = None, *, counters: str = limits.IN
     attach(app, services)
     _trust_proxies(app, services.settings.trusted_proxies)
     observation.register(app)
+    exposition.register(app)
     problems.register(app)
-    limits.register(app, counters, GUARDED)
+    limits.register(app, counters, COUNTED)
     trail.register(app)
     for blueprint in (*GUARDED, *OPEN):
         app.register_api(blueprint)

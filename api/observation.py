@@ -24,7 +24,9 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _OWN = ("Content-Security-Policy", "Cache-Control")
-_PROBES = frozenset({"health.healthz", "health.healthz_deep", "health.readyz"})
+_PROBES = frozenset(
+    {"health.healthz", "health.healthz_deep", "health.readyz", "monitoring.metrics"}
+)
 
 
 def register(app: Flask) -> None:

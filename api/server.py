@@ -44,7 +44,7 @@ STOP_SECONDS = 30
 #: may hang without holding it up, and it may come in bursts without keeping others waiting.
 _READING = re.compile("/bots/[^/]+/search|/v1/embeddings")
 #: Answered by a thread of its own each, however busy all others are.
-_LANES = ("/healthz", "/healthz/deep", "/readyz")
+_LANES = ("/healthz", "/healthz/deep", "/readyz", "/metrics")
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types

@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.model.figures import Figures
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
@@ -64,6 +65,10 @@ class ApiServices(Protocol):
 
     @property
     def spending(self) -> Spending: ...
+
+    def figures(self) -> Figures | None:
+        """What is counted for monitoring; None while the state store does not answer."""
+        ...
 
 
 def attach(app: Flask, provided: ApiServices) -> None:

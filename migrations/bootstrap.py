@@ -20,6 +20,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
+from migrations.model.figures import Figures
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
@@ -28,6 +29,7 @@ from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.call_slots import CallSlots
+from migrations.process.figures import RecentFigures
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
@@ -169,11 +171,20 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers, self.history
+        _ = self.writers, self.history, self._figures
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):
                 service.made()
+
+    def figures(self) -> Figures | None:
+        """What is counted for monitoring; None while the state store does not answer."""
+        return self._figures.get()
+
+    @cached_property
+    def _figures(self) -> RecentFigures:
+        store, clock = self.services.store, self.services.clock
+        return RecentFigures(lambda: store.figures(), clock.monotonic)
 
 
 def build_services(settings: Settings, app: Celery) -> Services:

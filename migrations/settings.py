@@ -341,6 +341,14 @@ class Settings(BaseSettings):
         default=10_000, gt=0, description="Newest entries that the trail keeps of each token"
     )
 
+    # --- watching and telling ---
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="What Prometheus sends as its bearer token to /metrics; without it an admin's"
+        " token is asked for",
+    )
+
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
     port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")

@@ -11,6 +11,7 @@ from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.history import history
 from api.routes.migrations import migrations
+from api.routes.monitoring import monitoring
 from api.routes.openai import openai
 from api.routes.search import search
 from api.routes.steering import steering
@@ -33,4 +34,7 @@ GUARDED = (
     history,
     events,
 )
-OPEN = (health,)
+#: These look after themselves.
+OPEN = (health, monitoring)
+#: Of whom requests are counted.
+COUNTED = (*GUARDED, monitoring)

@@ -14,6 +14,7 @@ from typing import Protocol
 from migrations.ports.bot_store import BotStore
 from migrations.ports.decision_store import DecisionStore
 from migrations.ports.due_store import DueStore
+from migrations.ports.figure_store import FigureStore
 from migrations.ports.golden_store import GoldenStore
 from migrations.ports.grant_store import GrantStore
 from migrations.ports.history_store import HistoryStore
@@ -56,6 +57,7 @@ class MigrationStore(
     DueStore,
     JournalStore,
     WorkerStore,
+    FigureStore,
     Protocol,
 ):
     """All of it."""

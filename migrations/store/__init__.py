@@ -6,6 +6,7 @@ from migrations.store.bots import SqlBots
 from migrations.store.decisions import SqlDecisions
 from migrations.store.due import SqlDue
 from migrations.store.engine import Database
+from migrations.store.figures import SqlFigures
 from migrations.store.golden import SqlGolden
 from migrations.store.grants import SqlGrants
 from migrations.store.history import SqlHistory
@@ -54,6 +55,7 @@ class SqlMigrationStore(
     SqlDue,
     SqlJournals,
     SqlWorkers,
+    SqlFigures,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

@@ -21,6 +21,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Caller, Role
+from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
 from migrations.process.turns import Turns
@@ -75,6 +76,10 @@ class FakeServices:
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
         self.history = History(world.services)
+        self.store = world.store
+
+    def figures(self) -> Figures | None:
+        return self.store.figures() if self.store.reachable else None
 
 
 @cache

@@ -114,6 +114,8 @@ class StateRows:
         self._tokens_used: Counter[UUID] = Counter()
         self._purposes: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
         self._errands: Counter[str] = Counter()
+        #: By provider, model and purpose: requests and tokens.
+        self._spent: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._golden: dict[str, list[GoldenQuery]] = {}
         self._tokens: dict[str, TokenRow] = {}
         self._trail: list[TrailEntry] = []

@@ -46,6 +46,7 @@ from migrations.store.starts import require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
+from tests.fakes.state_figures import FakeFigures
 from tests.fakes.state_history import FakeHistory
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
@@ -56,7 +57,15 @@ from tests.fakes.state_workers import FakeWorkers
 
 
 class FakeMigrationStore(
-    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeWorkers, FakeHistory
+    FakeKeys,
+    FakeTexts,
+    FakeLateWrites,
+    FakeKept,
+    FakeDue,
+    FakeAccess,
+    FakeWorkers,
+    FakeHistory,
+    FakeFigures,
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
@@ -337,6 +346,7 @@ class FakeMigrationStore(
         with self._transaction():
             self._tokens_used[migration_id] += tokens
             self._purposes[migration_id][purpose] += tokens
+            self._add_up((provider, model, purpose), tokens)
 
     def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
         with self._transaction():
@@ -351,6 +361,11 @@ class FakeMigrationStore(
     ) -> None:
         with self._transaction():
             self._errands[bot_id] += tokens
+            self._add_up((provider, model, purpose), tokens)
+
+    def _add_up(self, of: tuple[str, str, str], tokens: int) -> None:
+        requests, earlier = self._spent.get(of, (0, 0))
+        self._spent[of] = requests + 1, earlier + tokens
 
     def tokens_of_errands(self, bot_id: str) -> int:
         with self._transaction():

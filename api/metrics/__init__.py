@@ -1,0 +1,1 @@
+"""What Prometheus is told: figures of the state store, and how this process has answered."""

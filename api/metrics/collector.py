@@ -1,0 +1,42 @@
+"""From figures to what prometheus-client writes, at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from api.metrics.catalogue import SHARED, STATE_STORE_UP, Metric, Sample
+from migrations.model.figures import Figures
+
+_FAMILIES: dict[str, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+}
+
+
+class SharedCollector(Collector):
+    """What all processes say alike, because it stands in the state store."""
+
+    def __init__(self, figures: Callable[[], Figures | None]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Family]:
+        figures = self._figures()
+        yield _family(STATE_STORE_UP, [((), float(figures is not None))])
+        if figures is not None:
+            for metric in SHARED:
+                yield _family(metric, metric.read(figures))
+
+    def describe(self) -> Iterable[Family]:
+        """So that registering asks PostgreSQL nothing."""
+        return [_family(metric, []) for metric in (STATE_STORE_UP, *SHARED)]
+
+
+def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
+    family = _FAMILIES[metric.kind](metric.name, metric.says, labels=list(metric.labels))
+    for values, number in samples:
+        family.add_metric(values, number)
+    return family

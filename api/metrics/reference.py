@@ -1,0 +1,52 @@
+"""``python -m api.metrics.reference`` writes docs/reference/metrics.md."""
+
+from __future__ import annotations
+
+from api.metrics.catalogue import SHARED, STATE_STORE_UP, Metric
+from api.metrics.requests import DURATIONS
+
+_HEAD = """\
+# Metrics
+
+What `GET /metrics` tells; [monitoring](../operations/monitoring.md) says how it is scraped.
+This page is made by `python -m api.metrics.reference`.
+
+All API processes say the same of the state store, so take the maximum over them, not the sum.
+No label holds an id, an owner or a text. Where the values of a label are not listed they are \
+codes, or the users' names of providers and models.
+
+| name | kind | what it says | labels |
+|---|---|---|---|
+"""
+_OF_ONE_PROCESS = """
+## Of one process
+
+These are of the process that was scraped; add them up.
+
+| name | kind | what it says | labels |
+|---|---|---|---|
+"""
+_TAIL = """
+`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and the others \
+that Prometheus' client library knows of a process are told as well.
+"""
+
+
+def reference() -> str:
+    """The page."""
+    shared = "".join(map(_row, (STATE_STORE_UP, *SHARED)))
+    return f"{_HEAD}{shared}{_OF_ONE_PROCESS}{_row(DURATIONS)}{_TAIL}"
+
+
+def _row(metric: Metric) -> str:
+    labels = "; ".join(_label(name, values) for name, values in metric.labels.items())
+    return f"| `{metric.name}` | {metric.kind} | {metric.says} | {labels} |\n"
+
+
+def _label(name: str, values: tuple[str, ...] | None) -> str:
+    listed = f": {', '.join(values)}" if values else ""
+    return f"`{name}`{listed}"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")  # noqa: T201
