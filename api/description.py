@@ -189,6 +189,6 @@ def _operations(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _version() -> str:
     try:
-        return version("reembed")
+        return version("reembed-milvus")
     except PackageNotFoundError:  # run from a checkout that was never installed
         return "0"
