@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from copy import copy
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -46,8 +47,8 @@ FOREIGN = {
     "sudo",
     "systemctl",
     "systemd-analyze",
-    "useradd",
     "umask",
+    "useradd",
 }
 #: Words that stand for something of the reader's: <bot>, …, NAME=value.
 _PLACEHOLDER = re.compile(r"<[^<>]*>|…")
@@ -61,8 +62,8 @@ class NotUnderstood(AssertionError):
     """The command line and what is wrong with it."""
 
 
-def understand(words: list[str]) -> None:
-    """Raises NotUnderstood."""
+def understand(words: list[str], *, whole: bool = True) -> None:
+    """Raises NotUnderstood. One that is not whole may lack arguments: a sentence names it."""
     words = _without_assignments([_filled(word) for word in words])
     if not words:
         return
@@ -70,6 +71,8 @@ def understand(words: list[str]) -> None:
     try:
         _understand(program, arguments)
     except click.ClickException as error:
+        if isinstance(error, click.MissingParameter) and not whole:
+            return
         raise NotUnderstood(f"{' '.join(words)}: {error.format_message()}") from error
 
 
@@ -84,6 +87,8 @@ def _understand(program: str, arguments: list[str]) -> None:
         _understand_module(arguments[1], arguments[2:])
     elif program in ("honcho", "pip", "pytest"):
         _is_installed(program)
+    elif program == ".":
+        _is_ours_to_source(arguments)
     elif program not in FOREIGN:
         raise click.UsageError("nobody here knows this program")
 
@@ -115,11 +120,17 @@ def parse(command: click.Command, name: str, arguments: list[str]) -> None:
         parent = click.Context(command, parent, name, obj=_DEFAULTS)
         name, command, arguments = arguments[0], found, arguments[1:]
     if not {"--help", "-h"} & set(arguments):
-        # Files that are named are the reader's; what is missing is not.
-        for parameter in command.params:
-            if isinstance(parameter.type, click.File | click.Path):
-                parameter.type = click.STRING
-        command.make_context(name, list(arguments), parent)
+        _with_words(command).make_context(name, list(arguments), parent)
+
+
+def _with_words(command: click.Command) -> click.Command:
+    """A copy that takes any word for a file or an id: those are the reader's."""
+    copied = copy(command)
+    copied.params = [copy(parameter) for parameter in command.params]
+    for parameter in copied.params:
+        if isinstance(parameter.type, click.File | click.Path | type(click.UUID)):
+            parameter.type = click.STRING
+    return copied
 
 
 def _understand_celery(arguments: list[str]) -> None:
@@ -189,6 +200,11 @@ def _help_of(module: str) -> str:
         check=True,
     )
     return run.stdout
+
+
+def _is_ours_to_source(files: list[str]) -> None:
+    if files not in ([".reembed/env"], ["/etc/reembed/env"]):
+        raise click.UsageError("nobody writes this file")
 
 
 def _is_installed(program: str) -> None:
