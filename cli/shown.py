@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.columns import cells_wide, laid_out
 from cli.plain import embedding, plain, told, when
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 Column = str | Callable[[dict[str, Any]], Any]
 
-#: Where nobody's window has a width, no line is broken.
+#: Where nobody's window has a width.
 _ENDLESS = 100_000
 
 
@@ -27,26 +28,16 @@ def console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
-def _print(made: Table) -> None:
-    shown = console()
-    if shown.is_terminal:
-        shown.print(made)
-        return
-    with shown.capture() as captured:
-        shown.print(made)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
 def table(rows: Iterable[dict[str, Any]], columns: Mapping[str, Column]) -> None:
     """Each column by its heading: the name of a member, or what is made of a row."""
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns:
-        made.add_column(heading, overflow="fold")
-    for row in rows:
-        made.add_row(*(told(_cell(row, column)) for column in columns.values()))
-    _print(made)
+    cells = [[told(_cell(row, column)) for column in columns.values()] for row in rows]
+    lines = laid_out([list(columns), *cells])
+    if not _fits(line for row in lines for line in row):
+        _print_folded(columns, cells)
+        return
+    click.secho("\n".join(lines[0]), bold=True)
+    for row in lines[1:]:
+        click.echo("\n".join(row))
 
 
 def _cell(row: dict[str, Any], column: Column) -> Any:
@@ -55,15 +46,39 @@ def _cell(row: dict[str, Any], column: Column) -> Any:
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:
     """What is not known of it is left out."""
+    cells = [[name, told(value)] for name, value in pairs if value is not None and value != []]
+    if not cells:
+        return
+    lines = laid_out(cells)
+    if not _fits(line for row in lines for line in row):
+        _print_folded(None, cells)
+        return
+    for (name, _), row in zip(cells, lines, strict=True):
+        named = click.style(name, bold=True) + row[0][len(name) :]
+        click.echo("\n".join([named, *row[1:]]))
+
+
+def _fits(lines: Iterable[str]) -> bool:
+    """Whether no line must be folded; where nobody's window has a width, none is."""
+    if not sys.stdout.isatty():
+        return True
+    width = shutil.get_terminal_size().columns
+    return all(cells_wide(line) <= width for line in lines)
+
+
+def _print_folded(headings: Iterable[str] | None, cells: Iterable[Sequence[str]]) -> None:
+    """Within the width of the window, each cell in its column. Without headings, of facts."""
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False, show_header=False)
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in pairs:
-        if value is not None and value != []:
-            made.add_row(name, told(value))
-    _print(made)
+    made = Table(box=None, pad_edge=False, show_header=headings is not None, header_style="bold")
+    if headings is None:
+        made.add_column(style="bold", no_wrap=True)
+        made.add_column(overflow="fold")
+    for heading in headings or ():
+        made.add_column(heading, overflow="fold")
+    for row in cells:
+        made.add_row(*row)
+    console().print(made)
 
 
 def sentences(heading: str, lines: Sequence[str]) -> None:

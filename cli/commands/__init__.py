@@ -30,7 +30,7 @@ away, 4 ended otherwise than --until says.
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="reembed")
+@click.version_option(package_name="reembed-milvus")
 def reembed() -> None:
     """Move a bot to another embedding model, and back, by the API of reembed."""
 

@@ -9,20 +9,32 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import psycopg2
 import pytest
+from pydantic import SecretStr
 
-from devstack.server import PROJECT
+from devstack.client import ApiClient
+from devstack.corpus import Passage
+from devstack.demo_bot import DemoBot
+from devstack.milvus_lite import MilvusLiteServer
+from devstack.processes import Processes
+from devstack.redis import RedisServer
+from devstack.server import PROJECT, free_port
+from migrations.adapters.providers import ConfiguredEmbedders
+from migrations.model.config import EmbeddingRef
+from migrations.settings import Settings
+from tests.services.databases import fresh_redis, unique_name
 
 PACKAGES = ("api", "cli", "devstack", "migrations", "worker")
 METADATA = ("setup.cfg", "pyproject.toml", "README.md", "celeryconfig.py")
@@ -30,10 +42,22 @@ METADATA = ("setup.cfg", "pyproject.toml", "README.md", "celeryconfig.py")
 SCRIPTS = "migrations/store/schema/"
 OFFLINE = ("--no-index", "--no-deps")
 
+#: Processes, by the units that start them.
+UNITS = {"api": "reembed-api", "control": "reembed-control", "batch": "reembed-batch@"}
+LOCAL_64 = EmbeddingRef(provider="local", model="wordllama-l2-supercat", dimension=64)
+
 #: Imports every module it is given and tells from which files.
 IMPORT = """
 import importlib, json, sys
 print(json.dumps({name: importlib.import_module(name).__file__ for name in sys.argv[1:]}))
+"""
+#: In one process: each of its own would take a second or two to start.
+HELP = """
+import json
+from click.testing import CliRunner
+from worker.commands import reembed
+told = {name: CliRunner().invoke(reembed, [name, "--help"]).output for name in reembed.commands}
+print(json.dumps(told))
 """
 ASK = """
 from api import create_app
@@ -56,17 +80,20 @@ class Installed:
         with ZipFile(self.wheel) as archive:
             return [name for name in archive.namelist() if ".dist-info/" not in name]
 
-    def run(self, *arguments: str) -> str:
-        """What Python says; it ends without an error."""
+    def environment(self) -> dict[str, str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("REEMBED_", "PYTHON"))
         }
+        return inherited | dict(self.settings)
+
+    def run(self, *arguments: str) -> str:
+        """What Python says; it ends without an error."""
         run = subprocess.run(
             [self.python, *arguments],
             cwd=self.folder,
-            env=inherited | dict(self.settings),
+            env=self.environment(),
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -148,12 +175,12 @@ def test_every_module_is_imported_from_the_wheel(installed: Installed) -> None:
 
 
 def test_every_command_tells_how_it_is_used(installed: Installed) -> None:
-    commands = re.findall(r"^  (\S+)", installed.reembed("--help").split("Commands:")[1], re.M)
-    assert {"upgrade-schema", "issue-token", "revoke-token", "grant", "trail", "repair"} <= set(
-        commands
-    )
-    for command in commands:
-        assert "Usage:" in installed.reembed(command, "--help")
+    shown = installed.reembed("--help").split("Commands:")[1]
+    commands = set(re.findall(r"^  (\S+)", shown, re.M))
+    assert {"upgrade-schema", "issue-token", "revoke-token", "grant", "trail", "repair"} <= commands
+    told = json.loads(installed.run("-c", HELP))
+    assert commands == set(told)
+    assert all(text.startswith("Usage:") for text in told.values())
 
 
 def test_the_command_line_tells_how_it_is_used(installed: Installed) -> None:
@@ -174,6 +201,82 @@ def test_the_schema_is_upgraded(installed: Installed, empty_database_url: str) -
         (revision,) = cursor.fetchone()
     connection.close()
     assert newest_revision() == revision
+
+
+@pytest.fixture
+def at_work(
+    installed: Installed, redis_server: RedisServer, milvus_lite_server: MilvusLiteServer
+) -> Iterator[Installed]:
+    """The API and both workers from the wheel, each as its systemd unit starts it."""
+    servers = {
+        "REEMBED_REDIS_URL": fresh_redis(redis_server),
+        "REEMBED_MILVUS_URI": milvus_lite_server.url,
+        "REEMBED_PORT": str(free_port()),
+        # Sixty chunks have few neighbours in common by chance.
+        "REEMBED_GATES": '{"neighbourhood_overlap": 0}',
+    }
+    found = replace(installed, settings=dict(installed.settings) | servers)
+    found.run(*started_by("reembed-schema", found)[1:])
+    procfile = found.folder / "Procfile"
+    procfile.write_text(
+        "\n".join(f"{name}: {shlex.join(started_by(unit, found))}" for name, unit in UNITS.items())
+    )
+    logs = found.folder / "logs"
+    with Processes(found.environment(), logs=logs, procfile=procfile) as processes:
+        processes.wait_ready()
+        token = found.reembed("issue-token", "--name", "t", "--owner", "me", "--role", "admin")
+        known = {"REEMBED_URL": processes.url, "REEMBED_TOKEN": token.strip()}
+        yield replace(found, settings=dict(found.settings) | known)
+
+
+def started_by(unit: str, installed: Installed) -> list[str]:
+    """The command line of a unit, with the variables that it sets itself, in this environment."""
+    text = (PROJECT / "deploy" / "systemd" / f"{unit}.service").read_text()
+    variables = dict(
+        word.split("=", 1)
+        for line in re.findall(r"^Environment=(.*)$", text, re.M)
+        for word in line.split()
+    )
+    (line,) = re.findall(r"^ExecStart=(.*)$", text, re.M)
+    line = re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], line)
+    line = line.replace("%%", "%").replace("%i", "1")
+    # Programs of the running packages are not in this environment; their modules are.
+    line = line.replace("/opt/reembed/venv/bin/celery", f"{installed.python} -m celery")
+    return shlex.split(line.replace("/opt/reembed/venv/bin/python", str(installed.python)))
+
+
+def test_a_migration_is_run_by_what_is_installed_as_the_units_start_it(at_work: Installed) -> None:
+    collection = unique_name("installed")
+    seed(at_work.settings, collection, 60)
+    command = str(at_work.python.with_name("reembed"))
+    to = ("--provider", "local", "--model", LOCAL_64.model)
+    at_work.run(command, "bots", "register", "docs", "--collection", collection, *to)
+    at_work.run(command, "start", "docs", *to, "--dimension", "256", "--yes")
+    assert "is completed." in at_work.run(command, "watch", "docs", "--until", "completed")
+    live = json.loads(at_work.run(command, "live", "docs", "--json"))
+    assert 256 == live["embedding"]["dimension"]
+    found = json.loads(at_work.run(command, "search", "docs", "sentence 17", "--json"))
+    assert found
+
+
+def seed(settings: Mapping[str, str], collection: str, count: int) -> None:
+    """A collection as somebody made it years ago, with the model that needs no key."""
+    embedders = ConfiguredEmbedders(
+        Settings(
+            database_url=SecretStr(settings["REEMBED_DATABASE_URL"]),
+            redis_url=SecretStr(settings["REEMBED_REDIS_URL"]),
+            milvus_uri=settings["REEMBED_MILVUS_URI"],
+        )
+    )
+    bot = DemoBot("docs", settings["REEMBED_MILVUS_URI"], embedders, ApiClient("", None))
+    words = ["river", "stone", "lamp", "winter", "garden", "copper", "violin", "bread"]
+    passages = [
+        Passage(str(n), f"title {n}", f"Sentence {n} is of {words[n % 8]} and {words[n // 8]}.")
+        for n in range(count)
+    ]
+    bot.load(collection, passages, LOCAL_64)
+    bot.close()
+    embedders.close()
 
 
 def newest_revision() -> str:
