@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reference import commands, errors, http, settings
+from reference import commands, errors, http, metrics, settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 #: A page's file → what gives its text.
@@ -15,6 +15,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": commands.page,
     "settings.md": settings.page,
     "errors.md": errors.page,
+    "metrics.md": metrics.page,
 }
 #: Nobody is asked: the application is made, and no request sent.
 _NOWHERE = {

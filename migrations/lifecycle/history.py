@@ -33,9 +33,12 @@ def _code(detail: dict[str, Any]) -> str:
     return f" ({detail['code']})" if detail.get("code") else ""
 
 
+def _because(detail: dict[str, Any]) -> str:
+    return f": {detail['reason']}" if detail.get("reason") else ""
+
+
 def _accepted(event: Event, detail: dict[str, Any]) -> str:
-    reason = f": {detail['reason']}" if detail.get("reason") else ""
-    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{reason}; it goes on."
+    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{_because(detail)}; it goes on."
 
 
 def _completed(event: Event, detail: dict[str, Any]) -> str:
@@ -73,6 +76,8 @@ SENTENCES: Mapping[str, _Sentence] = {
     "undo_failed": lambda e, d: f"Could not undo {_phase(e)}: {d.get('error')}",
     "rolled_back": _rolled_back,
     "operator_needed": _operator_needed,
+    "paused": lambda _, d: f"{d.get('by')} paused it{_because(d)}.",
+    "resumed": lambda _, d: f"{d.get('by')} let it go on.",
     "repaired": lambda _, __: "Somebody had its undo tried again.",
     "redriven": lambda e, _: f"Driven again from {_phase(e)}: nobody had spoken of it for a while.",
     "conflicts_kept": lambda _, d: f"{d.get('conflicts')} late writes are kept as conflicts.",

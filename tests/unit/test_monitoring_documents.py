@@ -13,7 +13,6 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics.catalogue import SHARED, STATE_STORE_UP
-from api.metrics.reference import reference
 from api.metrics.requests import DURATIONS
 from devstack.server import PROJECT
 from tests.fakes.api_client import Api
@@ -155,8 +154,3 @@ def test_panels_do_not_lie_on_each_other() -> None:
         assert max(x for x, _ in cells) < 24
         assert not cells & taken, panel["title"]
         taken |= cells
-
-
-def test_the_reference_of_metrics_is_as_it_would_be_written_now() -> None:
-    written = (PROJECT / "docs" / "reference" / "metrics.md").read_text()
-    assert written == reference(), "run python -m api.metrics.reference"

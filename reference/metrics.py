@@ -1,4 +1,4 @@
-"""``python -m api.metrics.reference`` writes docs/reference/metrics.md."""
+"""docs/reference/metrics.md: what ``GET /metrics`` tells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ _HEAD = """\
 # Metrics
 
 What `GET /metrics` tells; [monitoring](../operations/monitoring.md) says how it is scraped.
-This page is made by `python -m api.metrics.reference`.
 
 All API processes say the same of the state store, so take the maximum over them, not the sum.
 No label holds an id, an owner or a text. Where the values of a label are not listed they are \
@@ -32,7 +31,7 @@ that Prometheus' client library knows of a process are told as well.
 """
 
 
-def reference() -> str:
+def page() -> str:
     """The page."""
     shared = "".join(map(_row, (STATE_STORE_UP, *SHARED)))
     return f"{_HEAD}{shared}{_OF_ONE_PROCESS}{_row(DURATIONS)}{_TAIL}"
@@ -46,7 +45,3 @@ def _row(metric: Metric) -> str:
 def _label(name: str, values: tuple[str, ...] | None) -> str:
     listed = f": {', '.join(values)}" if values else ""
     return f"`{name}`{listed}"
-
-
-if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201
