@@ -19,6 +19,7 @@ from migrations.model.answers import (
 from migrations.model.bots import Caller
 from migrations.model.config import RollbackMode, TargetIndex
 from migrations.model.errors import SameModel
+from migrations.model.known_models import ModelInfo
 from migrations.model.looked_up import read_with_texts
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import UNSAID, EstimateRequest, HowEmbedded, StartRequest
@@ -82,6 +83,10 @@ class EmbeddingCompatibilityManager:
         found = diagnose(Errand.of(self._services, bot), bot.live.embedding, schema)
         told = tuple(_told(candidate) for candidate in found.candidates)
         return TextDiagnosis(bot, len(found.rows), told, found.tokens)
+
+    def known_models(self) -> tuple[ModelInfo, ...]:
+        """Those of the configured providers; others may be asked for as well."""
+        return self._services.embedders.catalogue()
 
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)

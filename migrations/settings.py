@@ -9,6 +9,7 @@ they are in, so that no settings object can leak them.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -25,6 +26,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 from migrations.model.gates import Gates
 from migrations.model.roles import PLAIN, Roles, TextRole
+
+#: Characters of the key that signs the page's cookies.
+_SHORTEST_KEY = 16
 
 
 class ModelSettings(BaseModel):
@@ -341,6 +345,30 @@ class Settings(BaseSettings):
         default=10_000, gt=0, description="Newest entries that the trail keeps of each token"
     )
 
+    # --- the page ---
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=_SHORTEST_KEY,
+        description="Signs the page's cookies, the same for all processes of the API; without one"
+        " the page is switched off",
+    )
+    secret_key_file: Path | None = Field(default=None, description="A file that holds it, instead")
+    dashboard_session_hours: float = Field(
+        default=12, gt=0, le=720, description="How long a login to the page lasts"
+    )
+    dashboard_logins_per_minute: int = Field(
+        default=20, ge=0, description="Logins that one address may try in a minute; 0 for any"
+    )
+    dashboard_https: bool = Field(
+        default=False,
+        description="Whether browsers reach the page by https alone: its cookie is sent no other"
+        " way then, and they are told to stay",
+    )
+    flower_url: str = Field(
+        default="",
+        description="Where browsers reach Flower; empty: on 127.0.0.1, for who is there as well",
+    )
+
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
     port: int = Field(default=8000, gt=0, le=65535, description="Port the API listens on")
@@ -370,6 +398,32 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="console for people, json for log collectors"
     )
+
+    @property
+    def page_key(self) -> str | None:
+        """What signs the page's cookies.
+
+        Raises:
+            OSError: its file cannot be read.
+            ValueError: it holds less than a key.
+        """
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        if self.secret_key_file is None:
+            return None
+        key = self.secret_key_file.read_text().strip()
+        if len(key) < _SHORTEST_KEY:
+            raise ValueError(
+                f"REEMBED_SECRET_KEY_FILE must hold at least {_SHORTEST_KEY} characters"
+            )
+        return key
+
+    @field_validator("flower_url")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url
 
     @model_validator(mode="after")
     def _threads_are_left(self) -> Self:

@@ -36,7 +36,7 @@ from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, StartRequest
 from migrations.model.roles import TextRole
-from migrations.model.runs import Migration, NewMigration, target_name
+from migrations.model.runs import Event, Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
@@ -106,6 +106,10 @@ class EmbeddingMigrationSystem:
         """The caller's, an admin's are all: those that follow ``after``, at most ``limit``."""
         owner = None if caller.role is Role.ADMIN else caller.owner
         return self._services.store.bots(owner, after=after, limit=limit)
+
+    def latest_of(self, bots: Collection[Bot]) -> dict[str, Migration]:
+        """The newest migration of each bot that has had one, by the bots' ids."""
+        return self._services.store.latest_of([bot.bot_id for bot in bots])
 
     def bot(self, caller: Caller, bot_id: str) -> Bot:
         """Raises BotNotFound."""
@@ -305,6 +309,11 @@ class EmbeddingMigrationSystem:
         watched = self._services.store.watched(migration_id)
         _seen_by(caller, watched.migration)
         return progress_of(self._services, watched)
+
+    def history(self, caller: Caller, migration_id: UUID) -> list[Event]:
+        """What has happened to it, the oldest first. Raises MigrationNotFound."""
+        self.migration(caller, migration_id)
+        return self._services.store.events(migration_id)
 
     def report(self, caller: Caller, migration_id: UUID) -> VerificationReport:
         """What verification found, whether the run went on, waits or was taken back for it.

@@ -81,7 +81,7 @@ class FakeServices:
 @cache
 def application() -> Flask:
     """One for all tests, as it keeps nothing: its description takes a while to write."""
-    return create_app(FakeServices(World(0)))
+    return create_app(FakeServices(World(0, settings={"secret_key": "k" * 32})))
 
 
 class Api:
@@ -89,7 +89,9 @@ class Api:
 
     def __init__(self, **settings: Any) -> None:
         # All tests are counted together, for their application is the same.
-        self.world = ApiWorld(settings={"requests_per_minute": 0, **settings})
+        self.world = ApiWorld(
+            settings={"requests_per_minute": 0, "dashboard_logins_per_minute": 0, **settings}
+        )
         self.services = FakeServices(self.world)
         attach(application(), self.services)
         self.client: FlaskClient = application().test_client()

@@ -243,6 +243,10 @@ class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue,
         with self._transaction():
             return newest(m for m in self._all() if m.bot_id == bot_id)
 
+    def latest_of(self, bot_ids: Collection[str]) -> dict[str, Migration]:
+        found = ((bot_id, self.latest(bot_id)) for bot_id in bot_ids)
+        return {bot_id: migration for bot_id, migration in found if migration is not None}
+
     def live(self, bot_id: str) -> Migration | None:
         with self._transaction():
             return self._live(bot_id)

@@ -1,0 +1,53 @@
+"""The page's two blueprints: the door, open to everybody, and the pages behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app, g, render_template, request
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import NotFound
+
+from api.dashboard import headers, problems, session
+
+csrf = CSRFProtect()
+
+#: Logging in and out, and the files that say nothing of anybody.
+door = Blueprint("door", __name__, url_prefix=session.PATH)
+#: Each asks who is there first, and of every form whether it is ours.
+pages = Blueprint("dashboard", __name__, url_prefix=session.PATH)
+
+
+@door.before_request
+@pages.before_request
+def _is_switched_on() -> Response | None:
+    if current_app.secret_key or request.endpoint == "door.static_file":
+        return None
+    return problems.page_of(problems.SWITCHED_OFF)
+
+
+@pages.before_request
+def _who_is_there() -> None:
+    session.resume()
+
+
+@door.before_request
+@pages.before_request
+def _is_our_form() -> None:
+    csrf.protect()
+
+
+for _blueprint in (door, pages):
+    _blueprint.after_request(headers.secure_response)
+    problems.register(_blueprint)
+
+
+@pages.route("/<path:anything>")
+def _nothing_here(anything: str) -> Response:
+    raise NotFound
+
+
+def page(template: str, status: int = 200, /, **values: Any) -> Response:
+    """A page of the guarded ones, with what its frame shows."""
+    html = render_template(f"dashboard/{template}", me=g.get("caller"), **values)
+    return Response(html, status, content_type="text/html; charset=utf-8")
