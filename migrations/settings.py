@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from migrations.model.bots import Role
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 from migrations.model.gates import Gates
 from migrations.model.roles import PLAIN, Roles, TextRole
@@ -364,6 +365,28 @@ class Settings(BaseSettings):
         description="Whether browsers reach the page by https alone: its cookie is sent no other"
         " way then, and they are told to stay",
     )
+    oidc_issuer: str = Field(
+        default="",
+        description="Identity provider to log in to the page with (OpenID Connect), its issuer as"
+        " it calls itself; empty for none",
+    )
+    oidc_client_id: str = Field(default="reembed", description="What it calls us")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="What we show it; empty where it asks for none"
+    )
+    oidc_scope: str = Field(
+        default="openid email profile", description="What we ask to be told of who logs in"
+    )
+    oidc_owner_claim: str = Field(
+        default="email", description="The claim that names the owner somebody belongs to"
+    )
+    oidc_role_claim: str = Field(
+        default="groups", description="The claim, a text or a list, that their role is found by"
+    )
+    oidc_roles: dict[str, Role] = Field(
+        default_factory=dict,
+        description="Roles by that claim's values, as JSON; who has none of them is not let in",
+    )
     flower_url: str = Field(
         default="",
         description="Where browsers reach Flower; empty: on 127.0.0.1, for who is there as well",
@@ -418,7 +441,7 @@ class Settings(BaseSettings):
             )
         return key
 
-    @field_validator("flower_url")
+    @field_validator("flower_url", "oidc_issuer")
     @classmethod
     def _is_a_web_address(cls, url: str) -> str:
         if url and not url.startswith(("http://", "https://")):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Flask
 from flask_limiter import Limiter
 
-from api.dashboard import bots, login, migrations, session, starting, steering
+from api.dashboard import bots, login, migrations, oidc, session, starting, steering
 from api.dashboard.assets import asset
 from api.dashboard.blueprints import csrf, door, pages
 from api.dashboard.flower import flower_address
@@ -31,10 +31,12 @@ def register(app: Flask, limiter: Limiter, settings: Settings) -> None:
         WTF_CSRF_SSL_STRICT=False,  # a browser that is told to send no referrer sends none
     )
     csrf.init_app(app)
+    oidc.register(app, settings)
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(
         asset=asset,
         flower_address=flower_address,
+        oidc_is_offered=oidc.is_offered,
         known_endpoints=lambda: app.view_functions.keys(),
     )
     limit_of_tokens(limiter, pages, session.who_asks)

@@ -46,7 +46,7 @@ def answer(error: ReembedError) -> Response:
 
 
 def page_of(problem: Problem) -> Response:
-    page = render_template("dashboard/problem.html", problem=problem)
+    page = render_template("dashboard/problem.html", problem=problem, me=g.get("caller"))
     return make_response(page, problem.status)
 
 

@@ -61,6 +61,8 @@ TABLE = {
 OPEN = {
     "GET /dashboard/login",
     "POST /dashboard/login",
+    "GET /dashboard/login/oidc",
+    "GET /dashboard/login/oidc/return",
     "POST /dashboard/logout",
     "GET /dashboard/static/<path:filename>",
 }
