@@ -13,7 +13,7 @@ from tests.services.databases import unique_name
 
 def slowly(world: World) -> None:
     """So that there is something to see on the way."""
-    world.provider.latency_seconds = 0.5
+    world.provider.latency_seconds = 1.5
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
@@ -92,7 +92,7 @@ def test_all_that_is_done_by_the_mouse_is_done_by_keys(world: World, person: Per
 
 
 def test_no_page_has_a_barrier_and_each_can_be_looked_at(world: World, person: Person) -> None:
-    bot = world.seed_bot({**numbered_texts(300)})
+    bot = world.seed_bot(600)
     found: list[str] = []
 
     def look(name: str, path: str | None = None) -> None:
