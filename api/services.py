@@ -19,6 +19,7 @@ from migrations.readers.search import Searching
 from migrations.run.history import History
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
+from migrations.way_back.left_behind import LeftBehind
 from migrations.writers.journal import Writers
 
 _EXTENSION = "reembed"
@@ -62,6 +63,9 @@ class ApiServices(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def left_behind(self) -> LeftBehind: ...
 
     @property
     def spending(self) -> Spending: ...

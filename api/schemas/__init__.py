@@ -34,6 +34,14 @@ from api.schemas.compatibility import (
 from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.history import MigrationListQuery, MigrationListResponse
+from api.schemas.kept import (
+    KeepRequest,
+    KeptCollectionItem,
+    KeptDropResponse,
+    KeptListResponse,
+    KeptPageQuery,
+    KeptPath,
+)
 from api.schemas.migrations import (
     KeyMapResponse,
     MigrationActionResponse,
@@ -110,6 +118,12 @@ __all__ = [
     "IdempotencyHeader",
     "JournalPageQuery",
     "JournalResponse",
+    "KeepRequest",
+    "KeptCollectionItem",
+    "KeptDropResponse",
+    "KeptListResponse",
+    "KeptPageQuery",
+    "KeptPath",
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
@@ -166,6 +180,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     EmbeddingValidationRequest,
     GoldenQueriesRequest,
     GrantRequest,
+    KeepRequest,
     MigrationActionRequest,
     RollbackRequest,
     SwitchRequest,
@@ -193,6 +208,9 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     GoldenQueriesResponse,
     GrantListResponse,
     JournalResponse,
+    KeptCollectionItem,
+    KeptDropResponse,
+    KeptListResponse,
     KeyMapResponse,
     LivenessResponse,
     MigrationActionResponse,

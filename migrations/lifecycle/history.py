@@ -54,6 +54,11 @@ def _operator_needed(event: Event, detail: dict[str, Any]) -> str:
     return f"A person is needed: the undo of {_listed(detail.get('undo_errors'))} failed."
 
 
+def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
+    until = f"until {detail['until']}" if detail.get("until") else "for good"
+    return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
+
+
 SENTENCES: Mapping[str, _Sentence] = {
     "started": lambda _, d: f"{d.get('by')} asked for it.",
     "phase_begun": lambda e, _: f"Began {_phase(e)}.",
@@ -86,5 +91,7 @@ SENTENCES: Mapping[str, _Sentence] = {
         f"The original {d.get('collection')} was released from memory; it stays."
     ),
     "held_dropped": lambda _, d: f"The kept collection {d.get('collection')} is gone.",
+    "kept_longer": _kept_longer,
+    "drop_asked": lambda _, d: f"{d.get('by')} asked to have {d.get('collection')} dropped now.",
     "drop_refused": lambda _, d: str(d.get("reason")),
 }
