@@ -7,6 +7,7 @@ import os
 from api import create_app
 from api.server import Server
 from api.services import services_of
+from api.streams import StreamRoom
 from api.waiting import WaitingRoom
 from migrations.settings import get_settings
 
@@ -22,6 +23,7 @@ def main() -> None:
         settings.api_threads,
         settings.api_reader_threads,
         WaitingRoom(services.system.bots_of, settings.api_waiting_requests),
+        StreamRoom(services.history.look, settings.api_streams),
     )
     all_answered = server.serve()
     services.spending.flush()

@@ -53,6 +53,12 @@ class TooManyRequests(domain.TransientError):
     code = "too-many-requests"
 
 
+class TooManyStreams(domain.TransientError):
+    """As many streams are open as this process keeps; ask for JSON every few seconds instead."""
+
+    code = "too-many-streams"
+
+
 class ProblemUnknown(domain.RequestError):
     """There is no problem of this name; the 'type' of a problem document has it."""
 
@@ -78,6 +84,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.BotExists: (409, "Bot exists already"),
     domain.CollectionInUse: (409,),
     domain.MigrationNotFound: (404,),
+    domain.CursorInvalid: (422,),
     domain.UnknownProvider: (422,),
     domain.UnknownModel: (422,),
     domain.ProviderKeyMissing: (422,),
@@ -96,6 +103,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.WritesUnsupported: (422, "Chunks cannot be written through us"),
     domain.ChunksInvalid: (422,),
     domain.GrantNotFound: (404,),
+    domain.KeptNotFound: (404, "Kept collection not found"),
     domain.TokenNotFound: (404,),
     RequestInvalid: (422,),
     ProblemUnknown: (404,),

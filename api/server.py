@@ -11,17 +11,19 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import structlog
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
-from api import observation, problems, waiting
+from api import observation, problems, streams, waiting
 from api.parsing import MAX_TEXTS_BYTES
+from api.streams import MOST_BYTES_BEHIND, Stream, StreamRoom
 from api.turns import QUEUED_KEY
 from api.waiting import Chance, Parked, WaitingRoom
 
@@ -71,6 +73,8 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
 class _Task(WSGITask):  # type: ignore[misc]
     """One run of a request, which may end without an answer (see :mod:`api.waiting`)."""
 
+    stream: Stream | None = None
+
     def set_close_on_finish(self) -> None:
         # Of an answer that has no body, such as 304, waitress thinks that its end is not seen.
         asked = self.request.headers.get("CONNECTION", "").lower()
@@ -78,8 +82,38 @@ class _Task(WSGITask):  # type: ignore[misc]
             super().set_close_on_finish()
 
     def get_environment(self) -> dict[str, Any]:
-        ours = {waiting.ENVIRON_KEY: self.channel.chance, QUEUED_KEY: self.channel.queued_since}
+        ours = {
+            waiting.ENVIRON_KEY: self.channel.chance,
+            QUEUED_KEY: self.channel.queued_since,
+            streams.ENVIRON_KEY: self,
+        }
         return {**super().get_environment(), **ours}
+
+    # --- a Desk, whose answer may become a stream (see :mod:`api.streams`) -----------
+
+    def has_place(self) -> bool:
+        return bool(self.channel.server.stream_room.has_place())
+
+    def open(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def finish(self) -> None:
+        """The end of an answer, unless it goes on when this thread has left it."""
+        if self.stream is not None:
+            raise _GoesOn(self)
+        super().finish()
+
+    def end_stream(self) -> None:
+        self.stream = None
+        self.finish()
+
+
+class _GoesOn(BaseException):
+    """The beginning of a stream is written. Not an Exception, which waitress would answer."""
+
+    def __init__(self, task: _Task) -> None:
+        super().__init__()
+        self.task = task
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
@@ -92,6 +126,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         super().__init__(*args, **options)
         self.waiting_since = time.monotonic()
         self._served = self._in_work = self._parked = False
+        self._streaming: _Task | None = None
         self.chance = Chance(self.server.waiting_room)
         self.queued_since = time.monotonic()
 
@@ -106,6 +141,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             super().service()
         except Parked as parked:
             self._park(parked)
+            return
+        except _GoesOn as goes_on:
+            self._stream_on(goes_on.task)
             return
         self.chance = Chance(self.server.waiting_room)
         self._served = True
@@ -126,16 +164,57 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._parked = False
         self.server.add_task(self)
 
+    def _stream_on(self, task: _Task) -> None:
+        """As one that is parked, with a beginning of its answer written."""
+        assert task.stream is not None  # noqa: S101 -- else it would not go on
+        self._streaming = task
+        self.server.stream_room.take_in(self, task.stream)
+        self.server.pull_trigger()
+        if not self.connected:
+            self._hang_up()
+
+    def say(self, text: bytes) -> bool:
+        """Of a stream, by another thread. False where nobody takes it; never waits."""
+        task = self._streaming
+        if task is None or self.total_outbufs_len > MOST_BYTES_BEHIND:
+            return False
+        try:
+            task.write(text)
+        except ClientDisconnected:
+            return False
+        self.server.pull_trigger()
+        return True
+
+    def hang_up(self) -> None:
+        """Of a stream that has ended, by another thread: as the end of any answer."""
+        task, self._streaming = self._streaming, None
+        if task is None:
+            return
+        if self.total_outbufs_len > MOST_BYTES_BEHIND:
+            self.will_close = True  # it takes nothing
+        else:
+            with suppress(ClientDisconnected):
+                task.end_stream()
+        with self.requests_lock:
+            self.close_when_flushed = True
+            for request in self.requests:
+                request.close()
+            self.requests: list[Any] = []
+        self._in_work = False
+        self.server.pull_trigger()
+
     def readable(self) -> bool:
         # One that hangs up is read as an end; one that sends its next request keeps this one.
-        return bool(super().readable() or (self._parked and len(self.requests) == 1))
+        stays = self._parked or self._streaming is not None
+        return bool(super().readable() or (stays and len(self.requests) == 1))
 
     def handle_close(self) -> None:
         super().handle_close()
         self._hang_up()
 
     def _hang_up(self) -> None:
-        if self.server.waiting_room.let_go(self):
+        is_left = self.server.waiting_room.let_go(self) or self.server.stream_room.let_go(self)
+        if is_left:
             self.requests[0].close()
 
     @property
@@ -161,8 +240,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         threads: int,
         reader_threads: int,
         waiting_room: WaitingRoom,
+        stream_room: StreamRoom,
     ) -> None:
         self.waiting_room = waiting_room
+        self.stream_room = stream_room
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request
         super().__init__(
             application,
@@ -206,6 +287,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def maintenance(self, _now: float) -> None:
         for channel in self._channels():
             channel.will_close |= channel.is_overdue()
+            if channel.will_close and channel.total_outbufs_len:
+                channel.handle_close()  # who takes nothing is never seen to be ready for it
         # Whoever looks for them may be kept by a PostgreSQL that hangs.
         self.waiting_room.release_overdue()
 
@@ -227,6 +310,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         _log.info("api_stops")
         wasyncore.dispatcher.close(self)  # the listening socket: others are refused, not left
         self.waiting_room.close()
+        self.stream_room.close()
         while self._channels() and time.monotonic() < self._stop_by:
             for channel in self._channels():
                 channel.close_when_flushed |= not channel.requests

@@ -16,8 +16,10 @@ from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
 from migrations.readers.search import Searching
+from migrations.run.history import History
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
+from migrations.way_back.left_behind import LeftBehind
 from migrations.writers.journal import Writers
 
 _EXTENSION = "reembed"
@@ -58,6 +60,12 @@ class ApiServices(Protocol):
 
     @property
     def searching(self) -> Searching: ...
+
+    @property
+    def history(self) -> History: ...
+
+    @property
+    def left_behind(self) -> LeftBehind: ...
 
     @property
     def spending(self) -> Spending: ...

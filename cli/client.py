@@ -85,7 +85,8 @@ class Client:
     ) -> Answer:
         """Raises Refused with the API's problem, Away where nothing that is reembed answers.
 
-        ``query`` may have members that are None, which are left out.
+        ``query`` may have members that are None, which are left out, and lists, whose members are
+        sent one by one.
         """
         sent = {"Authorization": f"Bearer {self._address.token}", "Accept": accept}
         sent |= headers or {}
@@ -111,7 +112,7 @@ def path(*parts: str | int) -> str:
 
 def _query(members: Mapping[str, Any]) -> str:
     sent = {name: value for name, value in members.items() if value is not None}
-    return "?" + urlencode(sent) if sent else ""
+    return "?" + urlencode(sent, doseq=True) if sent else ""
 
 
 def _something_else(url: str, reply: Reply) -> str:

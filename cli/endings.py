@@ -20,6 +20,10 @@ class Exit(IntEnum):
     OTHERWISE = 4
 
 
+#: As a shell has it, of a command that somebody has interrupted.
+INTERRUPTED = 130
+
+
 class Ended(click.ClickException):
     """A sentence on the standard error, and how the command ends."""
 

@@ -50,12 +50,14 @@ class Session:
         elif answer.text:
             click.echo(answer.text)
 
-    def pages(self, path: str, member: str) -> list[dict[str, Any]]:
+    def pages(
+        self, path: str, member: str, query: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """The entries of all pages of a list; with ``--json`` each page is told on the way."""
         found: list[dict[str, Any]] = []
-        cursor = None
+        cursor = (query or {}).get("cursor")
         while True:
-            page = self.api.ask("GET", path, query={"cursor": cursor})
+            page = self.api.ask("GET", path, query={**(query or {}), "cursor": cursor})
             self.tell(page, lambda answered: found.extend(answered[member]))
             cursor = page.value["next_cursor"]
             if cursor is None:

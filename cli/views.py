@@ -34,7 +34,7 @@ class JsonView:
         self._last = answer.text
 
     def show_away(self, error: Ended, seconds: float) -> None:
-        click.echo(_away(error, seconds), err=True)
+        click.echo(away(error, seconds), err=True)
 
 
 class LineView:
@@ -57,7 +57,7 @@ class LineView:
                 click.echo(f"  {line}")
 
     def show_away(self, error: Ended, seconds: float) -> None:
-        click.echo(_away(error, seconds), err=True)
+        click.echo(away(error, seconds), err=True)
 
 
 class LiveView:
@@ -85,7 +85,7 @@ class LiveView:
         self._live.update(picture(sight), refresh=True)
 
     def show_away(self, error: Ended, seconds: float) -> None:
-        self._live.update(_away(error, seconds), refresh=True)
+        self._live.update(away(error, seconds), refresh=True)
 
 
 def picture(sight: Sight) -> Table:
@@ -142,5 +142,5 @@ def _trouble(progress: dict[str, Any]) -> list[str]:
     return [plain(line) for line in (*wrong, *failed, *progress["warnings"])]
 
 
-def _away(error: Ended, seconds: float) -> str:
+def away(error: Ended, seconds: float) -> str:
     return f"{error.format_message()} Away for {lasting(seconds)}; trying on."

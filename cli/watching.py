@@ -119,22 +119,40 @@ class Watch:
             self.sleep(self.every)
 
     def _patiently(self, view: View) -> Answer:
-        began, pause = self.seconds(), self.every
-        while True:
-            try:
-                answer = self.look()
-                _ = answer.value  # one that is cut off is none
-                return answer
-            except (Away, Refused) as error:
-                wished = error.retry_after if isinstance(error, Refused) else None
-                if isinstance(error, Refused) and not error.passes:
-                    raise
-                gone = self.seconds() - began
-                if gone >= self.patience:
-                    raise
-                view.show_away(error, gone)
-            self.sleep(max(pause, wished or 0))
-            pause = min(pause * 2, max(_LONGEST_PAUSE_SECONDS, self.every))
+        return patiently(
+            self.look, view.show_away, self.sleep, self.seconds, self.every, self.patience
+        )
+
+
+def patiently(
+    look: Callable[[], Answer],
+    show_away: Callable[[Ended, float], None],
+    sleep: Callable[[float], None],
+    seconds: Callable[[], float],
+    every: float,
+    patience: float,
+) -> Answer:
+    """What ``look`` gives, as soon as the API is there.
+
+    Raises Away when it was away for longer than ``patience`` seconds, Refused for what does not
+    pass.
+    """
+    began, pause = seconds(), every
+    while True:
+        try:
+            answer = look()
+            _ = answer.value  # one that is cut off is none
+            return answer
+        except (Away, Refused) as error:
+            wished = error.retry_after if isinstance(error, Refused) else None
+            if isinstance(error, Refused) and not error.passes:
+                raise
+            gone = seconds() - began
+            if gone >= patience:
+                raise
+            show_away(error, gone)
+        sleep(max(pause, wished or 0))
+        pause = min(pause * 2, max(_LONGEST_PAUSE_SECONDS, every))
 
 
 def moves_chunks(progress: dict[str, Any]) -> bool:

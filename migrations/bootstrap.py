@@ -41,8 +41,10 @@ if TYPE_CHECKING:
     from migrations.readers.by_alias import AliasReaders
     from migrations.readers.question import Spending
     from migrations.readers.search import Searching
+    from migrations.run.history import History
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
+    from migrations.way_back.left_behind import LeftBehind
     from migrations.writers.journal import Writers
 
 T = TypeVar("T")
@@ -146,6 +148,18 @@ class Assembly:
         return Searching(self.services, self.spending)
 
     @cached_property
+    def history(self) -> History:
+        from migrations.run.history import History
+
+        return History(self.services)
+
+    @cached_property
+    def left_behind(self) -> LeftBehind:
+        from migrations.way_back.left_behind import LeftBehind
+
+        return LeftBehind(self.services)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -163,7 +177,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers
+        _ = self.writers, self.history, self.left_behind
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):

@@ -6,12 +6,27 @@ from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
 from api.routes.embeddings import embeddings
+from api.routes.events import events
 from api.routes.golden import golden
 from api.routes.health import health
+from api.routes.history import history
+from api.routes.kept import kept
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
 
 #: Each asks for a token.
-GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, openai)
+GUARDED = (
+    bots,
+    chunks,
+    golden,
+    embeddings,
+    search,
+    migrations,
+    history,
+    events,
+    kept,
+    access,
+    openai,
+)
 OPEN = (health,)

@@ -16,6 +16,7 @@ def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str
     """Paths by name; ``cancel`` and ``rollback`` only while they may succeed."""
     links = {
         "self": url_for("migrations.progress", migration_id=migration_id),
+        "events": url_for("events.events", migration_id=migration_id),
         "report": url_for("migrations.report", migration_id=migration_id),
         "bot": url_for("bots.bot", bot_id=bot_id),
         "status": url_for("embeddings.migration_status", bot_id=bot_id),

@@ -192,7 +192,7 @@ class HeldCollectionItem(ResponseBody):
     )
     drop_after: datetime | None = Field(
         description="Until when at least; a new run to the same embedding takes a target over. "
-        "Null for one that stays.",
+        "Null for one that stays, or is kept for good.",
         examples=["2026-11-04T09:30:00Z"],
     )
     note: str | None = Field(
@@ -201,16 +201,21 @@ class HeldCollectionItem(ResponseBody):
 
     @classmethod
     def of(cls, held: KeptCollection) -> HeldCollectionItem:
-        return cls(
-            collection=held.collection,
-            reason=held.reason,
-            embedding=EmbeddingItem.of(held.embedding),
-            chunks=held.chunks,
-            held_at=held.held_at,
-            stays=held.stays,
-            drop_after=None if held.stays else held.drop_after,
-            note=STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
-        )
+        return cls(**held_facts(held))
+
+
+def held_facts(held: KeptCollection) -> dict[str, Any]:
+    """The fields of :class:`HeldCollectionItem`."""
+    return {
+        "collection": held.collection,
+        "reason": held.reason,
+        "embedding": EmbeddingItem.of(held.embedding),
+        "chunks": held.chunks,
+        "held_at": held.held_at,
+        "stays": held.stays,
+        "drop_after": None if held.stays else held.drop_after,
+        "note": STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
+    }
 
 
 class KeyPairItem(ResponseBody):

@@ -16,7 +16,7 @@ MAX_PAGE, MAX_PROGRESS_PAGE = 1000, 100
 MAX_KEYS_PAGE = 10_000
 
 
-class _Query(RequestPart):
+class Query(RequestPart):
     model_config = ConfigDict(extra="forbid")
 
     place: ClassVar[str] = "query"
@@ -32,7 +32,7 @@ def _limit(most: int, example: int) -> Any:
     )
 
 
-class BotPageQuery(_Query):
+class BotPageQuery(Query):
     limit: int = _limit(MAX_PAGE, 100)
     cursor: BotId | None = Field(
         default=None,
@@ -41,7 +41,7 @@ class BotPageQuery(_Query):
     )
 
 
-class BotRemovalQuery(_Query):
+class BotRemovalQuery(Query):
     give_back_name: bool = Field(
         default=False,
         description="Whether the live collection gets the alias as its name, and the alias goes.",
@@ -49,7 +49,7 @@ class BotRemovalQuery(_Query):
     )
 
 
-class ActivePageQuery(_Query):
+class ActivePageQuery(Query):
     limit: int = _limit(MAX_PROGRESS_PAGE, 20)
     cursor: UUID | None = Field(
         default=None,
@@ -58,7 +58,7 @@ class ActivePageQuery(_Query):
     )
 
 
-class LiveQuery(_Query):
+class LiveQuery(Query):
     wait: float = Field(
         default=0,
         ge=0,
@@ -78,7 +78,7 @@ class LiveQuery(_Query):
         return self.generation is not None and self.generation != generation
 
 
-class KeyPageQuery(_Query):
+class KeyPageQuery(Query):
     limit: int = _limit(MAX_KEYS_PAGE, 1000)
     after: int | None = Field(
         default=None,
@@ -89,7 +89,7 @@ class KeyPageQuery(_Query):
     )
 
 
-class WaitQuery(_Query):
+class WaitQuery(Query):
     wait: float = Field(
         default=0,
         ge=0,
@@ -100,7 +100,7 @@ class WaitQuery(_Query):
     )
 
 
-class JournalPageQuery(_Query):
+class JournalPageQuery(Query):
     limit: int = _limit(MAX_PAGE, 100)
     after: int = Field(
         default=0,
@@ -111,7 +111,7 @@ class JournalPageQuery(_Query):
     )
 
 
-class ReportQuery(_Query):
+class ReportQuery(Query):
     format: Literal["json", "html"] | None = Field(
         default=None,
         description="Left out, what the request accepts, else JSON.",

@@ -11,7 +11,7 @@ import click
 
 from cli.client import path
 from cli.commands.runs import run_argument, run_id_of, run_path
-from cli.endings import Ended, Exit
+from cli.endings import INTERRUPTED, Ended, Exit
 from cli.plain import embedding, lasting, plain, told, when
 from cli.session import Session, asks_the_api
 from cli.shown import bot as show_bot
@@ -19,8 +19,6 @@ from cli.shown import checks, facts, sentences, table
 from cli.shown import migration as show_migration
 from cli.views import JsonView, LineView, LiveView
 from cli.watching import LOOK_SECONDS, UNTIL, View, Watch, has_come, otherwise
-
-_INTERRUPTED = 130  # as a shell has it
 
 
 @click.command()
@@ -73,7 +71,7 @@ def follow(
             progress = watched.follow(_view(session, stack), until)
     except KeyboardInterrupt:
         click.echo("\nThe migration goes on.", err=True)
-        raise click.exceptions.Exit(_INTERRUPTED) from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     if until is not None and not has_come(progress, until):
         raise otherwise(progress, until)
     session.say(f"The migration is {progress['status']}.")

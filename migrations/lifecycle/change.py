@@ -182,6 +182,17 @@ def drop_refused(locked: LockedRun, collection: str, warning: str) -> Change:
     return Change({"warnings": (*others, storable(warning))}, "drop_refused", detail)
 
 
+def kept_for(collection: str, by: str, until: datetime | None) -> Change:
+    """Somebody wants it kept until then, or for good."""
+    told = {"collection": collection, "by": storable(by)}
+    return Change({}, "kept_longer", {**told, "until": until.isoformat() if until else None})
+
+
+def drop_asked(collection: str, by: str) -> Change:
+    """Somebody wants it dropped; whether it may be is decided when it is."""
+    return Change({}, "drop_asked", {"collection": collection, "by": storable(by)})
+
+
 def jsonable(value: Any) -> Any:
     """``value`` as jsonb takes it: no NaN, no NUL, nothing that is not JSON."""
     return _strict(to_jsonable_python(value, fallback=_plain))

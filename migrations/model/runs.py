@@ -196,6 +196,8 @@ class NewMigration:
 class Event:
     """One line of a migration's history, written with the change it tells of."""
 
+    #: Later ones of the same migration have larger ones.
+    id: int
     at: datetime
     name: str
     phase: Phase | None

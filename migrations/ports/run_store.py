@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from migrations.model.outcomes import Outcome
-from migrations.model.runs import Event, FailedChunk, Migration, NewMigration, Step, Watched
+from migrations.model.runs import FailedChunk, Migration, NewMigration, Step, Watched
 from migrations.model.states import Phase
 
 
@@ -59,8 +59,6 @@ class RunStore(Protocol):
     def reverse_of(self, migration_id: UUID) -> Migration | None:
         """The newest reverse run of this migration."""
         ...
-
-    def events(self, migration_id: UUID) -> list[Event]: ...
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         """Enter a phase (or enter it again). Raises Superseded."""

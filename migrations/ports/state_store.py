@@ -16,6 +16,7 @@ from migrations.ports.decision_store import DecisionStore
 from migrations.ports.due_store import DueStore
 from migrations.ports.golden_store import GoldenStore
 from migrations.ports.grant_store import GrantStore
+from migrations.ports.history_store import HistoryStore
 from migrations.ports.journal_store import JournalStore
 from migrations.ports.kept_store import KeptStore
 from migrations.ports.key_store import KeyStore
@@ -34,6 +35,7 @@ from migrations.ports.watch_store import WatchStore
 class MigrationStore(
     BotStore,
     RunStore,
+    HistoryStore,
     LeaseStore,
     SwitchStore,
     RollbackStore,

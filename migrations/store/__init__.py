@@ -8,6 +8,7 @@ from migrations.store.due import SqlDue
 from migrations.store.engine import Database
 from migrations.store.golden import SqlGolden
 from migrations.store.grants import SqlGrants
+from migrations.store.history import SqlHistory
 from migrations.store.journals import SqlJournals
 from migrations.store.kept import SqlKept
 from migrations.store.keys import SqlKeys
@@ -32,6 +33,7 @@ class SqlMigrationStore(
     SqlRemoval,
     SqlStarts,
     SqlRuns,
+    SqlHistory,
     SqlLeases,
     SqlSwitches,
     SqlRollbacks,

@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, select, tuple_
 from migrations.lifecycle import forward
 from migrations.model.errors import MigrationNotFound
 from migrations.model.outcomes import Outcome
-from migrations.model.runs import Event, Migration, Step
+from migrations.model.runs import Migration, Step
 from migrations.model.states import LIVE, Phase, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import apply, has_status, lock_run
 from migrations.store.leases import at_work, touch
-from migrations.store.records import EventRecord, MigrationRecord, as_migration, clock
+from migrations.store.records import MigrationRecord, as_migration, clock
 
 
 class SqlRuns:
@@ -78,11 +78,6 @@ class SqlRuns:
                 select(MigrationRecord).where(*conditions).order_by(newest).limit(1)
             ).one_or_none()
             return as_migration(row) if row is not None else None
-
-    def events(self, migration_id: UUID) -> list[Event]:
-        wanted = select(EventRecord).where(EventRecord.migration_id == migration_id)
-        with self._database.reading() as session:
-            return [_as_event(row) for row in session.scalars(wanted.order_by(EventRecord.id))]
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._database.transaction() as session:
@@ -145,8 +140,3 @@ class SqlRuns:
             now = {MigrationRecord.heartbeat_at: clock()}
             driven = (MigrationRecord.id == migration_id) & at_work(epoch)
             return touch(session, MigrationRecord, driven, now)
-
-
-def _as_event(row: EventRecord) -> Event:
-    phase = Phase(row.phase) if row.phase else None
-    return Event(at=row.at, name=row.name, phase=phase, epoch=row.epoch, detail=row.detail)

@@ -23,6 +23,7 @@ from migrations.model.errors import (
     Superseded,
     TooManyMigrations,
 )
+from migrations.model.history import Order, RunSearch
 from migrations.model.outcomes import BackedUp, Moved, Outcome, Validated, Verified
 from migrations.model.report import Report
 from migrations.model.runs import Handover, RollbackInfo, RunnerLease, Step
@@ -35,6 +36,7 @@ from tests.contract.state_store_world import (
     a_config,
     a_reverse,
     a_start,
+    undo_all,
 )
 
 INFO = RollbackInfo(
@@ -369,3 +371,53 @@ def test_an_accepted_run_has_all_its_time_again(state: World) -> None:
         accepted.decision["accepted"]["by"],
         accepted.decision["accepted"]["reason"],
     )
+
+
+def _ids(state: World, **search: Any) -> list[UUID]:
+    return [run.id for run in state.store.runs(RunSearch(**search))]
+
+
+def _ended_and_live(state: World) -> list[UUID]:
+    """Three runs in the order of their making: two that were undone and a live one."""
+    bot, made = state.bot(), []
+    for _ in range(2):
+        undo_all(state, state.start(bot))
+        made.append(state.store.latest(bot.bot_id))
+        state.pass_time(60)
+    return [*(run.id for run in made if run is not None), state.start(bot).id]
+
+
+def test_runs_are_listed_in_the_order_that_is_asked_for(state: World) -> None:
+    made = _ended_and_live(state)
+    assert made[::-1] == _ids(state)
+    assert made == _ids(state, order=Order.OLDEST)
+
+
+def test_runs_are_listed_by_all_that_is_said_of_them(state: World) -> None:
+    made = _ended_and_live(state)
+    middle = state.store.migration(made[1])
+    assert made[1::-1] == _ids(state, statuses=frozenset({Status.ROLLED_BACK, Status.FAILED}))
+    assert made[2:] == _ids(state, live=True, owner=middle.owner, bot_id="bot")
+    assert made[:0:-1] == _ids(state, since=middle.created_at)
+    assert made[:1] == _ids(state, until=middle.created_at, kind=Kind.FORWARD)
+    assert [] == _ids(state, owner="nobody")
+    assert [] == _ids(state, phase=Phase.CLEANUP)
+
+
+def test_a_list_of_runs_goes_on_behind_its_last_place(state: World) -> None:
+    made = _ended_and_live(state)
+    first = state.store.runs(RunSearch(limit=1))[0]
+    assert made[1::-1] == _ids(state, after=first.place)
+    assert [] == _ids(state, after=first.place, order=Order.OLDEST)
+    shown, run = first, state.store.migration(made[2])
+    assert (run.config.source, run.config.target) == (shown.source, shown.target)
+    assert (run.status, run.created_at) == (shown.status, shown.created_at)
+
+
+def test_events_are_read_from_where_one_has_read_before(state: World) -> None:
+    migration = state.start()
+    undo_all(state, migration)
+    every = state.store.events(migration.id)
+    assert sorted(event.id for event in every) == [event.id for event in every]
+    assert every[1:3] == state.store.events(migration.id, every[0].id, 2)
+    assert [] == state.store.events(migration.id, every[-1].id)

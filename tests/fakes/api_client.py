@@ -28,6 +28,8 @@ from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
 from migrations.readers.search import Searching
+from migrations.run.history import History
+from migrations.way_back.left_behind import LeftBehind
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -72,6 +74,8 @@ class FakeServices:
         self.alias_readers = AliasReaders(world.services, self.spending)
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
+        self.history = History(world.services)
+        self.left_behind = LeftBehind(world.services)
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:
@@ -113,9 +117,17 @@ class Api:
 
     def start(self, **changes: Any) -> Migration:
         """A live migration of acme's bot, in batches of three."""
-        wish = {"batch_size": 3, "retry_delay": 0.0, **changes}
-        request = StartRequest("support", **TARGET, **wish)
+        wish = {**TARGET, "batch_size": 3, "retry_delay": 0.0, **changes}
+        request = StartRequest("support", **wish)
         return self.world.system.start_migration(ACME, request).migration
+
+    def kept(self, **changes: Any) -> str:
+        """The target of a run of acme's bot that was cancelled late."""
+        migration = self.start(**changes)
+        self.world.deliver(before="migrations.phase.verification")
+        self.world.system.cancel(ACME, "support")
+        self.world.deliver()
+        return migration.target_collection
 
     def progress(self, migration: Migration) -> Any:
         return self.get(f"/embeddings/migration/{migration.id}/progress").json

@@ -101,6 +101,7 @@ class StateRows:
         self._events: defaultdict[UUID, list[Event]] = defaultdict(list)
         self._outbox: dict[int, Posted] = {}
         self._posted = 0
+        self._told = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
         self._tokens_used: Counter[UUID] = Counter()
         self._purposes: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
@@ -199,7 +200,8 @@ class StateRows:
         now: datetime,
         phase: Phase | None = None,
     ) -> None:
-        event = Event(now, name, phase or migration.phase, migration.epoch, detail)
+        self._told += 1
+        event = Event(self._told, now, name, phase or migration.phase, migration.epoch, detail)
         self._events[migration.id].append(event)
 
     def _post(self, migration_id: UUID, message: Mapping[str, Any], now: datetime) -> None:

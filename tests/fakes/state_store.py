@@ -30,7 +30,6 @@ from migrations.model.golden import GoldenQuery
 from migrations.model.outcomes import Outcome
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
-    Event,
     FailedChunk,
     Migration,
     NewMigration,
@@ -46,6 +45,7 @@ from migrations.store.starts import require_startable
 from migrations.store.watch import PATIENCE_IN_LINE
 from tests.fakes.state_access import FakeAccess
 from tests.fakes.state_due import FakeDue
+from tests.fakes.state_history import FakeHistory
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
@@ -53,7 +53,9 @@ from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
 
 
-class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess):
+class FakeMigrationStore(
+    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeHistory
+):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
     # --- bots ----------------------------------------------------------------
@@ -266,10 +268,6 @@ class FakeMigrationStore(FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue,
     def reverse_of(self, migration_id: UUID) -> Migration | None:
         with self._transaction():
             return newest(m for m in self._all() if m.reverses == migration_id)
-
-    def events(self, migration_id: UUID) -> list[Event]:
-        with self._transaction():
-            return list(self._events[migration_id])
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._held(migration_id) as held:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, parse_headers
+from http.client import HTTPConnection, HTTPResponse, parse_headers
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ VALIDATE = "/bots/support/embeddings/validate-change"
 LIVE = "/bots/support/embeddings/live"
 ASKS = {"Authorization": f"Bearer {ACME_TOKEN}"}
 JSON = {"Content-Type": "application/json"}
+STREAM = {"Accept": "text/event-stream"}
 HALF_HEADER = b"GET /healthz HTTP/1.1\r\nHost: api\r\nX-Slow: "
 HALF_BODY = b"POST /bots HTTP/1.1\r\nHost: api\r\nContent-Length: 100\r\n\r\nabc"
 CHUNKED = (
@@ -321,6 +322,73 @@ def test_beyond_the_places_nobody_waits_and_who_hangs_up_leaves_his(tmp_path: Pa
             running.wait_for("waits")
             running.switch()
             assert 2 == answer_of(waiting).body["generation"]
+
+
+def events_of(running: Api) -> str:
+    return running.progress.replace("/progress", "/events")
+
+
+@contextmanager
+def watching(running: Api, headers: Mapping[str, str] | None = None) -> Iterator[HTTPResponse]:
+    """A stream of which nothing has been read yet."""
+    asks = {"Accept": "text/event-stream", **(headers or {})}
+    with running.asking(events_of(running), asks) as connection:
+        answer = connection.getresponse()
+        assert 200 == answer.status
+        running.wait_for("watches")
+        yield answer
+
+
+def told(answer: HTTPResponse) -> list[str]:
+    """The kinds of all events until the stream ends."""
+    lines = answer.read().decode().splitlines()
+    return [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+
+
+def test_streams_last_until_the_run_is_over_and_hold_no_thread(alone: Api) -> None:
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(watching(alone)) for _ in range(2 * THREADS)]
+        assert [200, 200] == [alone.get(path).status for path in ("/healthz", alone.progress)]
+        assert alone.process.stdin is not None
+        alone.process.stdin.write("\n")
+        alone.process.stdin.flush()
+        kinds = [told(answer) for answer in open_ones]
+    assert {("happened", "end")} == {(kind[0], kind[-1]) for kind in kinds}
+    assert 1 == len({kind.count("happened") for kind in kinds})
+
+
+def test_beyond_the_places_streams_are_refused_and_who_hangs_up_leaves_his(tmp_path: Path) -> None:
+    with api(tmp_path, "STREAMS=1") as running:
+        with watching(running):
+            refused = fetch(running.url(events_of(running)), headers={**ASKS, **STREAM})
+            assert (503, "/problems/too-many-streams") == (refused.status, refused.body["type"])
+            assert 200 == running.get(events_of(running)).status
+        running.wait_for("watches no more")
+        with watching(running):
+            pass
+
+
+def test_a_client_of_http_1_0_is_streamed_to_without_chunks(alone: Api) -> None:
+    get = f"GET {events_of(alone)} HTTP/1.0\r\nAccept: text/event-stream\r\n"
+    get += f"Authorization: Bearer {ACME_TOKEN}\r\n\r\n"
+    with alone.opened(get.encode()) as opened, opened.makefile("rb") as received:
+        alone.wait_for("watches")
+        headers, _, begin = received.read1().partition(b"\r\n\r\n")
+        assert b"Transfer-Encoding" not in headers
+        assert begin.startswith(b"retry: ")
+
+
+def test_a_process_that_is_asked_to_stop_ends_its_streams(tmp_path: Path) -> None:
+    with api(tmp_path) as running, watching(running) as answer:
+        running.process.send_signal(signal.SIGTERM)
+        kinds = told(answer)  # read to its proper end, or this raises
+        assert (["happened", "progress"], 0) == (kinds, running.process.wait(10))
+
+
+def test_who_takes_nothing_of_a_stream_keeps_no_process_from_stopping(tmp_path: Path) -> None:
+    with api(tmp_path) as running, watching(running):
+        running.process.send_signal(signal.SIGTERM)
+        assert 0 == running.process.wait(10)
 
 
 def test_a_process_that_is_asked_to_stop_answers_those_who_wait(tmp_path: Path) -> None:

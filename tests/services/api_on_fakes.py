@@ -20,6 +20,7 @@ from flask import Flask
 
 from api import create_app, server
 from api.services import services_of
+from api.streams import Line, Stream, StreamRoom
 from api.waiting import Guest, Parked, WaitingRoom
 from devstack.server import LOOPBACK
 from migrations.model.requests import StartRequest
@@ -30,6 +31,8 @@ THREADS = 16
 READERS = 4
 #: Of those who wait for the bot to change.
 PLACES = 50
+#: Of those who watch a run.
+STREAMS = 40
 
 
 def application(gate: Path) -> Flask:
@@ -76,6 +79,20 @@ class _Room(WaitingRoom):
         return was_here
 
 
+class _Streams(StreamRoom):
+    """Says who comes, and who leaves."""
+
+    def take_in(self, line: Line, stream: Stream) -> None:
+        super().take_in(line, stream)
+        os.write(1, b"watches\n")
+
+    def let_go(self, line: Line) -> bool:
+        was_here = super().let_go(line)
+        if was_here:
+            os.write(1, b"watches no more\n")
+        return was_here
+
+
 def _switch_when_told(world: ApiWorld) -> None:
     for target in cycle((LOCAL_64, LOCAL_256)):
         sys.stdin.readline()
@@ -91,7 +108,8 @@ def main(port: str, gate: str, *limits: str) -> None:
         setattr(module, name, int(value))
     app = application(Path(gate))
     room = _Room(services_of(app).system.bots_of, PLACES)
-    if not server.Server(app, LOOPBACK, int(port), THREADS, READERS, room).serve():
+    stream_room = _Streams(services_of(app).history.look, STREAMS)
+    if not server.Server(app, LOOPBACK, int(port), THREADS, READERS, room, stream_room).serve():
         os._exit(1)
 
 

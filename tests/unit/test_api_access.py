@@ -72,11 +72,16 @@ TABLE = {
     "POST /bots/<bot_id>/embeddings/cancel-migration": of_a_bot(202),
     "GET /bots/<bot_id>/embeddings/dimension-info": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/progress": of_a_bot(200),
+    "GET /embeddings/migration/<migration_id>/events": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/keys": of_a_bot(200),
     "GET /embeddings/migration/<migration_id>/report": of_a_bot(200),
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
+    "GET /embeddings/migrations": of_everybody(),
     "GET /embeddings/migrations/active": of_admins(200),
+    "GET /kept-collections": of_everybody(),
+    "PATCH /kept-collections/<collection>": of_a_bot(200, {"hours": 1}),
+    "DELETE /kept-collections/<collection>": of_a_bot(202),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),
     "DELETE /grants/<grant_id>": of_admins(204),
@@ -142,13 +147,15 @@ class Scene:
 
     def things(self, rule: str) -> dict[str, str]:
         grant = self.api.world.store.add_grant("rival", "old_*", by="x")
-        live = "" if rule.endswith("start-migration") else str(self.api.start().id)
+        starts = not rule.endswith(("start-migration", "<collection>"))
+        live = str(self.api.start().id) if starts else ""
         return {
             "bot_id": "support",
             "migration_id": live,
             "grant_id": str(grant.id),
             "token_id": str(self.api.services.access.issue("spare", "rival")[1].id),
             "code": "bot-not-found",
+            "collection": self.api.kept() if rule.endswith("<collection>") else "",
             "model": "support_docs_live",
             "path:filename": "css/swagger-ui.css",
         }
@@ -174,7 +181,7 @@ class Scene:
 
 @pytest.fixture
 def api() -> Api:
-    return Api()
+    return Api(hold_hours=24)
 
 
 @pytest.fixture(params=[*STRANGERS, *KNOWN])

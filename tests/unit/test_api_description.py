@@ -38,7 +38,11 @@ OPERATIONS = {
     "GET /embeddings/migration/{migration_id}/report": 200,
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
+    "GET /embeddings/migrations": 200,
     "GET /embeddings/migrations/active": 200,
+    "GET /kept-collections": 200,
+    "PATCH /kept-collections/{collection}": 200,
+    "DELETE /kept-collections/{collection}": 202,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
     "GET /v1/models/{model}": 200,
@@ -56,6 +60,8 @@ OPERATIONS = {
 }
 #: Answered by either: when it is done, and when it will be.
 EITHER = {"PUT /bots/{bot_id}/chunks", "DELETE /bots/{bot_id}/chunks"}
+#: Ended by the one or the other.
+STREAMS = {"GET /embeddings/migration/{migration_id}/events"}
 OPEN = {"GET /healthz", "GET /readyz", "GET /problems/{code}"}
 SCHEMAS = {
     "ActiveMigrationsResponse",
@@ -105,6 +111,7 @@ def test_every_operation_is_described_with_its_success(spec: dict[str, Any]) -> 
     }
     either = {name: described.pop(name) for name in EITHER}
     assert {name: [200, 202] for name in EITHER} == either
+    assert {name: [200, 204] for name in STREAMS} == {n: described.pop(n) for n in STREAMS}
     assert {name: [status] for name, status in OPERATIONS.items()} == described
 
 
@@ -121,7 +128,7 @@ def test_every_operation_says_which_problems_it_answers(spec: dict[str, Any]) ->
 def test_every_guarded_operation_asks_for_a_token(spec: dict[str, Any]) -> None:
     assert "bearer" == spec["components"]["securitySchemes"]["bearer"]["scheme"]
     secured = {name for name, operation in operations(spec) if "security" in operation}
-    assert set(OPERATIONS) - OPEN | EITHER == secured
+    assert set(OPERATIONS) - OPEN | EITHER | STREAMS == secured
     refused = {name for name, operation in operations(spec) if "401" in operation["responses"]}
     assert secured == refused
 
@@ -174,7 +181,7 @@ def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> N
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     del requests["EmbeddingsRequest"]  # clients of OpenAI send what others may know
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 15 == len(requests)
+    assert 16 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:
