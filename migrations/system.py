@@ -36,7 +36,7 @@ from migrations.model.golden import GoldenQuery
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, StartRequest
 from migrations.model.roles import TextRole
-from migrations.model.runs import Event, Migration, NewMigration, target_name
+from migrations.model.runs import Migration, NewMigration, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
 from migrations.process.services import Services
@@ -309,11 +309,6 @@ class EmbeddingMigrationSystem:
         watched = self._services.store.watched(migration_id)
         _seen_by(caller, watched.migration)
         return progress_of(self._services, watched)
-
-    def history(self, caller: Caller, migration_id: UUID) -> list[Event]:
-        """What has happened to it, the oldest first. Raises MigrationNotFound."""
-        self.migration(caller, migration_id)
-        return self._services.store.events(migration_id)
 
     def report(self, caller: Caller, migration_id: UUID) -> VerificationReport:
         """What verification found, whether the run went on, waits or was taken back for it.

@@ -8,16 +8,16 @@ from __future__ import annotations
 from flask import Flask
 from flask_limiter import Limiter
 
-from api.dashboard import bots, login, migrations, oidc, session, starting, steering
+from api.dashboard import bots, kept, login, migrations, oidc, session, starting, steering
 from api.dashboard.assets import asset
-from api.dashboard.blueprints import csrf, door, pages
+from api.dashboard.blueprints import csrf, door, may_change, pages
 from api.dashboard.flower import flower_address
 from api.dashboard.wording import FILTERS
 from api.limits import limit_of_posts, limit_of_tokens
 from api.services import services
 from migrations.settings import Settings
 
-__all__ = ["bots", "login", "migrations", "register", "starting", "steering"]
+__all__ = ["bots", "kept", "login", "migrations", "register", "starting", "steering"]
 
 
 def register(app: Flask, limiter: Limiter, settings: Settings) -> None:
@@ -36,6 +36,7 @@ def register(app: Flask, limiter: Limiter, settings: Settings) -> None:
     app.jinja_env.globals.update(
         asset=asset,
         flower_address=flower_address,
+        may_change=may_change,
         oidc_is_offered=oidc.is_offered,
         known_endpoints=lambda: app.view_functions.keys(),
     )

@@ -9,6 +9,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import NotFound
 
 from api.dashboard import headers, problems, session
+from migrations.model.bots import Caller
 
 csrf = CSRFProtect()
 
@@ -16,6 +17,10 @@ csrf = CSRFProtect()
 door = Blueprint("door", __name__, url_prefix=session.PATH)
 #: Each asks who is there first, and of every form whether it is ours.
 pages = Blueprint("dashboard", __name__, url_prefix=session.PATH)
+
+
+#: Roles that see and change nothing, by their names: who has one is shown no form.
+_LOOKERS = frozenset({"read"})
 
 
 @door.before_request
@@ -40,6 +45,12 @@ def _is_our_form() -> None:
 for _blueprint in (door, pages):
     _blueprint.after_request(headers.secure_response)
     problems.register(_blueprint)
+
+
+def may_change() -> bool:
+    """Whether who asks may do more than look."""
+    caller = g.get("caller")
+    return isinstance(caller, Caller) and caller.role not in _LOOKERS
 
 
 @pages.route("/<path:anything>")

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from api import parsing
 from api.problems import RequestInvalid
-from api.schemas.parts import RequestBody
+from api.schemas.parts import RequestPart
 
-Body = TypeVar("Body", bound=RequestBody)
+Body = TypeVar("Body", bound=RequestPart)
 
 
 class Refused(Exception):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.dashboard.wording import PHASES, state
+from api.dashboard.wording import PHASES
+from migrations.lifecycle.history import sentence
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.runs import POSTPONED, Event, Migration
 from migrations.model.states import DRIVEN, Kind, Phase, Status
@@ -55,8 +56,7 @@ class Telling:
 @dataclass(frozen=True)
 class EventView:
     at: datetime
-    what: str
-    about: str
+    sentence: str
     epoch: int
 
 
@@ -105,7 +105,7 @@ def migration_view(
         phases=[_phase(progress, one) for one in progress.phases],
         errors=error_groups(progress.failed),
         tellings=_tellings(progress, migration),
-        events=[_event(one) for one in reversed(events)],
+        events=[EventView(one.at, sentence(one), one.epoch) for one in reversed(events)],
         at=at,
     )
 
@@ -157,19 +157,3 @@ def _message(error: Any) -> str:
 def gates_failed(migration: Migration) -> list[str]:
     """What somebody who accepts has to give a reason for."""
     return [one for one in migration.decision.get("waits_for", []) if one != POSTPONED]
-
-
-def _event(event: Event) -> EventView:
-    about = [f"{name}: {_short(value)}" for name, value in event.detail.items() if value != {}]
-    if event.phase is not None:
-        about.insert(0, PHASES[event.phase][0])
-    return EventView(event.at, event.name.replace("_", " "), "; ".join(about), event.epoch)
-
-
-def _short(value: Any) -> str:
-    text = _message(value)
-    return text if len(text) <= 200 else text[:199] + "…"
-
-
-def status_words(migration: Migration | None) -> str:
-    return "none yet" if migration is None else state(migration.status)

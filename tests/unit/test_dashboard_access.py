@@ -46,6 +46,10 @@ TABLE = {
     "GET /dashboard/bots/<bot_id>/start": of_a_bot(),
     "POST /dashboard/bots/<bot_id>/estimate": of_a_bot(200, TARGET),
     "POST /dashboard/bots/<bot_id>/start": of_a_bot(303, {**TARGET, "agreed": "yes"}),
+    "GET /dashboard/bots/<bot_id>/kept/<collection>": of_a_bot(),
+    "POST /dashboard/bots/<bot_id>/kept/<collection>/keep": of_a_bot(303, {"hours": "5"}),
+    "POST /dashboard/bots/<bot_id>/kept/<collection>/drop": of_a_bot(303),
+    "GET /dashboard/migrations": of_everybody(),
     "GET /dashboard/migrations/<uuid:migration_id>": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/live": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/report": of_a_bot(),
@@ -80,14 +84,18 @@ def test_the_table_has_a_line_for_each_page() -> None:
 
 @pytest.fixture
 def api() -> Api:
-    return Api()
+    return Api(hold_hours=24)
 
 
 def asked(api: Api, visitor: Visitor, name: str, *, with_token: bool = True) -> int:
     method, rule = name.split(" ")
-    live = "" if rule.endswith("/start") or rule == "/dashboard/register" else str(api.start().id)
+    live = kept = ""
+    if "<collection>" in rule:
+        kept = api.kept()
+    elif not rule.endswith(("/start", "/register")):
+        live = str(api.start().id)
     path = rule.replace("<bot_id>", "support").replace("<uuid:migration_id>", live)
-    path = path.replace("<path:anything>", "nothing-here")
+    path = path.replace("<path:anything>", "nothing-here").replace("<collection>", kept)
     if method == "GET":
         headers = {"HX-Request": "true"} if path.endswith("/live") else {}
         return visitor.client.get(path, headers=headers).status_code

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.dashboard import assets
+from api.dashboard import migrations as migration_pages
 from api.dashboard.flower import flower_address
 from migrations.model import task_names as names
 from migrations.model.errors import VectorStoreRefused
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def api() -> Api:
-    return Api()
+    return Api(hold_hours=24)
 
 
 @pytest.fixture
@@ -128,6 +129,84 @@ def test_a_registration_that_is_refused_says_why(visitor: Visitor) -> None:
     assert "grant" in visitor.words
 
 
+def undone(api: Api) -> Migration:
+    """What it had embedded is kept."""
+    migration = half_way(api)
+    api.world.system.cancel(ACME, "support")
+    api.world.deliver()
+    return migration
+
+
+def test_a_kept_collection_is_kept_longer(api: Api, visitor: Visitor) -> None:
+    collection = undone(api).target_collection
+    visitor.get("/dashboard/bots/support")
+    visitor.get(f"/dashboard/bots/support/kept/{collection}")
+    before = api.world.store.kept(collection)
+    visitor.send("keep", hours="100")
+    after = api.world.store.kept(collection)
+    assert "/dashboard/bots/support" == visitor.at
+    assert before is not None
+    assert after is not None
+    assert before.drop_after is not None
+    assert after.drop_after is not None
+    assert before.drop_after < after.drop_after
+    visitor.get(f"/dashboard/bots/support/kept/{collection}")
+    visitor.send("keep", until="for_good")
+    assert "it stays until somebody drops it in Milvus" in visitor.words
+
+
+def test_a_kept_collection_is_dropped_when_asked(api: Api, visitor: Visitor) -> None:
+    collection = undone(api).target_collection
+    visitor.get(f"/dashboard/bots/support/kept/{collection}")
+    assert "It cannot be brought back." in visitor.words
+    visitor.send("drop")
+    assert f"{collection} is dropped by a worker" in visitor.words
+
+
+def test_a_time_that_is_none_is_refused(api: Api, visitor: Visitor) -> None:
+    collection = undone(api).target_collection
+    visitor.get(f"/dashboard/bots/support/kept/{collection}")
+    assert 422 == visitor.send("keep", hours="soon").status_code
+
+
+# --- lists ------------------------------------------------------------------------------
+
+
+def test_migrations_are_listed_by_filters(api: Api, visitor: Visitor) -> None:
+    first = undone(api)
+    second = completed(api)
+    visitor.get("/dashboard/migrations")
+    assert {of(first), of(second)} <= set(visitor.page.links)
+    visitor.get("/dashboard/migrations?status=completed&bot_id=support&kind=forward")
+    assert of(second) in visitor.page.links
+    assert of(first) not in visitor.page.links
+    visitor.get("/dashboard/migrations?status=live")
+    assert "There is none of these." in visitor.words
+
+
+def test_migrations_come_in_pages(
+    api: Api, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_pages, "_PAGE", 1)
+    first = undone(api)
+    api.world.clock.sleep(1)
+    runs = [first, completed(api)]
+    visitor.get("/dashboard/migrations?bot_id=support")
+    assert of(runs[1]) in visitor.page.links
+    (following,) = (link for link in visitor.page.links if "cursor=" in link)
+    assert "bot_id=support" in following
+    visitor.get(following)
+    assert of(runs[0]) in visitor.page.links
+    assert of(runs[1]) not in visitor.page.links
+
+
+@pytest.mark.parametrize("wrong", ["cursor=nonsense", "status=dancing", "since=yesterday"])
+def test_a_filter_that_means_nothing_is_said(visitor: Visitor, wrong: str) -> None:
+    answer = visitor.get(f"/dashboard/migrations?{wrong}")
+    assert 422 == answer.status_code
+    assert wrong.split("=")[0] in visitor.words
+
+
 # --- starting ---------------------------------------------------------------------------
 
 
@@ -216,7 +295,9 @@ def test_what_it_waits_for_is_said(api: Api, visitor: Visitor) -> None:
     assert "Waits for: The provider, for 12 s." in visitor.words
 
 
-def test_one_whose_undo_has_failed_names_the_command(api: Api, visitor: Visitor) -> None:
+def test_one_whose_undo_has_failed_names_the_command() -> None:
+    api = Api(hold_hours=0)
+    visitor = Visitor(application())
     migration = half_way(api)
     api.world.vectors.fail("drop", VectorStoreRefused("Not now."), times=100)
     api.world.system.cancel(ACME, "support")
@@ -228,8 +309,8 @@ def test_one_whose_undo_has_failed_names_the_command(api: Api, visitor: Visitor)
 
 def test_its_events_are_told(api: Api, visitor: Visitor) -> None:
     visitor.get(of(completed(api)))
-    assert "switched" in visitor.words
-    assert "phase completed" in visitor.words
+    assert "The bot answers from" in visitor.words
+    assert "Completed verification." in visitor.words
 
 
 def test_the_report_is_shown_without_a_style_of_its_own(api: Api, visitor: Visitor) -> None:
