@@ -75,7 +75,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
-from api.schemas.steering import PauseRequest
+from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
 
 __all__ = [
     "PATTERNS",
@@ -97,6 +97,7 @@ __all__ = [
     "EmbeddingValidationResponse",
     "EmbeddingsRequest",
     "EmbeddingsResponse",
+    "ExtendRequest",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -138,6 +139,7 @@ __all__ = [
     "SearchResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
+    "ThrottleRequest",
     "TokenIssueRequest",
     "TokenIssuedResponse",
     "TokenItem",
@@ -161,7 +163,9 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GoldenQueriesRequest,
     GrantRequest,
     MigrationActionRequest,
+    ExtendRequest,
     PauseRequest,
+    ThrottleRequest,
     RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,

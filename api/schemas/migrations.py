@@ -20,7 +20,7 @@ from api.schemas.parts import (
 )
 from api.schemas.progress import ErrorItem
 from api.schemas.proofs import TextProofItem
-from api.schemas.steering import PausedItem
+from api.schemas.steering import PaceItem, PausedItem
 from migrations.model.answers import BotStatus, RollbackOption
 from migrations.model.config import RollbackMode
 from migrations.model.left_behind import HoldReason, KeptCollection
@@ -97,6 +97,11 @@ class MigrationItem(ResponseBody):
     paused: PausedItem | None = Field(
         description="Who has paused it; null while it is not paused.", examples=[None]
     )
+    pace: PaceItem | None = Field(
+        description="That it uses less of its provider than it could, because somebody has said "
+        "so; null where nobody has.",
+        examples=[None],
+    )
     links: dict[str, str] = Field(
         description="What can be asked or done next, by name.",
         examples=[{"self": "/embeddings/migration/6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11/progress"}],
@@ -130,6 +135,7 @@ class MigrationItem(ResponseBody):
             finished_at=migration.finished_at,
             deadline_at=migration.deadline_at,
             paused=PausedItem.of(migration.status, migration.controls),
+            pace=PaceItem.of(migration.controls),
             links=migration_links(migration.id, migration.bot_id, migration.status),
         )
 

@@ -42,6 +42,8 @@ def progress_of(services: Services, watched: Watched) -> MigrationProgress:
         updated_at=migration.updated_at,
         finished_at=migration.finished_at,
         estimated_completion=_estimate(services, migration, total - processed, rate),
+        timeout_seconds=migration.config.timeout_seconds,
+        deadline_at=migration.deadline_at,
         waiting_for=migration.waiting_for,
         decision=migration.decision,
         controls=migration.controls,

@@ -78,6 +78,11 @@ TABLE = {
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
     "POST /embeddings/migration/<migration_id>/pause": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/resume": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/extend": of_a_bot(202, {"timeout_seconds": 86_400}),
+    # Its model runs inside the workers, and none of it can be had less.
+    "POST /embeddings/migration/<migration_id>/throttle": of_a_bot(422, {"share": 0.1}),
+    "DELETE /embeddings/migration/<migration_id>/throttle": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/retry": of_a_bot(409),
     "GET /embeddings/migrations/active": of_admins(200),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),

@@ -16,8 +16,10 @@ depends_on = None
 
 _BEFORE = """'completed', 'failed', 'needs_operator', 'pending', 'rolled_back', 'rolling_back',
     'running', 'switched', 'switching', 'waiting'"""
+_AFTER = _BEFORE.replace("'pending'", "'paused', 'pending'")
 _LIVE_BEFORE = """'needs_operator', 'pending', 'rolling_back', 'running', 'switched', 'switching',
     'waiting'"""
+_LIVE_AFTER = _LIVE_BEFORE.replace("'pending'", "'paused', 'pending'")
 
 STATUSES = """
 ALTER TABLE migrations DROP CONSTRAINT migrations_status_known;
@@ -43,7 +45,7 @@ ALTER TABLE migrations DROP COLUMN controls;
 
 
 def upgrade() -> None:
-    op.execute(STATUSES.format(all=f"{_BEFORE}, 'paused'", live=f"{_LIVE_BEFORE}, 'paused'") + UP)
+    op.execute(STATUSES.format(all=_AFTER, live=_LIVE_AFTER) + UP)
 
 
 def downgrade() -> None:
