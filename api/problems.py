@@ -108,6 +108,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     RequestInvalid: (422,),
     ProblemUnknown: (404,),
     domain.TransitionRefused: (409, "Not possible in this state"),
+    domain.NotSteerable: (409, "Cannot be steered in this state"),
     domain.TooManyMigrations: (429,),
     TooManyRequests: (429,),
     domain.TransientError: (503, "Temporarily unavailable"),

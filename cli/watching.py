@@ -23,6 +23,7 @@ UNTIL = {
     "completed": {"completed"},
     "switched": {"switched", "completed"},
     "waiting": {"waiting"},
+    "paused": {"paused"},
     "rolled_back": {"rolled_back"},
 }
 
@@ -173,4 +174,6 @@ def otherwise(progress: dict[str, Any], until: str) -> Ended:
         decision = progress["decision"] or {"waits_for": []}
         lines.append(f"It waits for a decision: {', '.join(decision['waits_for'])}.")
         lines.append(f"Read 'reembed report {run}', then 'reembed switch {run}' or 'cancel'.")
+    if status == "paused":
+        lines.append(f"Somebody has paused it; 'reembed resume {run}' lets it go on.")
     return Ended(plain("\n".join(lines)), Exit.OTHERWISE)

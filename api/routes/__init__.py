@@ -14,6 +14,7 @@ from api.routes.kept import kept
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.steering import steering
 
 #: Each asks for a token.
 GUARDED = (
@@ -26,6 +27,7 @@ GUARDED = (
     history,
     events,
     kept,
+    steering,
     access,
     openai,
 )

@@ -85,6 +85,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
 
 __all__ = [
     "PATTERNS",
@@ -109,6 +110,7 @@ __all__ = [
     "EventItem",
     "EventPageQuery",
     "EventsResponse",
+    "ExtendRequest",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -146,6 +148,7 @@ __all__ = [
     "ModelPath",
     "ModelsResponse",
     "OpenAIErrorResponse",
+    "PauseRequest",
     "ProblemDetails",
     "ProblemPath",
     "ReadinessResponse",
@@ -158,6 +161,7 @@ __all__ = [
     "SearchResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
+    "ThrottleRequest",
     "TokenIssueRequest",
     "TokenIssuedResponse",
     "TokenItem",
@@ -182,6 +186,9 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     GrantRequest,
     KeepRequest,
     MigrationActionRequest,
+    ExtendRequest,
+    PauseRequest,
+    ThrottleRequest,
     RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,

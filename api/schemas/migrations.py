@@ -20,6 +20,7 @@ from api.schemas.parts import (
 )
 from api.schemas.progress import ErrorItem
 from api.schemas.proofs import TextProofItem
+from api.schemas.steering import PaceItem, PausedItem
 from migrations.model.answers import BotStatus, RollbackOption
 from migrations.model.config import RollbackMode
 from migrations.model.left_behind import HoldReason, KeptCollection
@@ -88,9 +89,18 @@ class MigrationItem(ResponseBody):
     )
     finished_at: datetime | None = Field(description="When it ended.", examples=[None])
     deadline_at: datetime = Field(
-        description="When it is rolled back unless it has switched by then; while it is waiting "
-        "no deadline runs, and it has its whole time again from when it goes on.",
+        description="When it is rolled back unless it has switched by then. While it is waiting "
+        "no deadline runs, and it has its whole time again from when it goes on; while it is "
+        "paused it stands still, see `paused`.",
         examples=["2026-11-03T10:00:00Z"],
+    )
+    paused: PausedItem | None = Field(
+        description="Who has paused it; null while it is not paused.", examples=[None]
+    )
+    pace: PaceItem | None = Field(
+        description="That it uses less of its provider than it could, because somebody has said "
+        "so; null where nobody has.",
+        examples=[None],
     )
     links: dict[str, str] = Field(
         description="What can be asked or done next, by name.",
@@ -124,6 +134,8 @@ class MigrationItem(ResponseBody):
             switched_at=migration.switched_at,
             finished_at=migration.finished_at,
             deadline_at=migration.deadline_at,
+            paused=PausedItem.of(migration.status, migration.controls),
+            pace=PaceItem.of(migration.controls),
             links=migration_links(migration.id, migration.bot_id, migration.status),
         )
 

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
+from api.schemas.steering import PaceItem, PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -167,6 +168,15 @@ class MigrationProgressResponse(ResponseBody):
     finished_at: datetime | None = Field(
         description="When it ended; null while it has not.", examples=[None]
     )
+    timeout_seconds: int = Field(
+        description="How long it may take until its switch, in all.", examples=[3600]
+    )
+    deadline_at: datetime = Field(
+        description="When it is rolled back unless it has switched by then. While it is waiting "
+        "no deadline runs, and it has its whole time again from when it goes on; while it is "
+        "paused it stands still, see `paused`.",
+        examples=["2026-11-03T10:00:00Z"],
+    )
     estimated_completion: datetime | None = Field(
         description="When all chunks will have been moved at this rate; null while there is none.",
         examples=["2026-11-03T09:14:00Z"],
@@ -183,6 +193,14 @@ class MigrationProgressResponse(ResponseBody):
     )
     decision: DecisionItem | None = Field(
         description="That it waits before its switch, or did; null where it never has.",
+        examples=[None],
+    )
+    paused: PausedItem | None = Field(
+        description="Who has paused it; null while it is not paused.", examples=[None]
+    )
+    pace: PaceItem | None = Field(
+        description="That it uses less of its provider than it could, because somebody has said "
+        "so; null where nobody has.",
         examples=[None],
     )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
@@ -218,10 +236,14 @@ class MigrationProgressResponse(ResponseBody):
             started_at=progress.started_at,
             updated_at=progress.updated_at,
             finished_at=progress.finished_at,
+            timeout_seconds=progress.timeout_seconds,
+            deadline_at=progress.deadline_at,
             estimated_completion=progress.estimated_completion,
             waiting_for=progress.waiting_for,
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
+            paused=PausedItem.of(progress.status, progress.controls),
+            pace=PaceItem.of(progress.controls),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             phases=[PhaseItem.of(phase) for phase in progress.phases],

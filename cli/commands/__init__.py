@@ -16,6 +16,7 @@ from cli.commands import (
     login,
     moving,
     reading,
+    steering,
 )
 
 _EPILOG = """\
@@ -51,6 +52,11 @@ for command in (
     deciding.cancel,
     deciding.switch,
     deciding.rollback,
+    steering.pause,
+    steering.resume,
+    steering.throttle,
+    steering.extend,
+    steering.retry,
     reading.search,
     reading.live,
     chunks.chunks,

@@ -12,7 +12,7 @@ from cli.commands.moving import show_started
 from cli.commands.runs import run_argument, run_id_of, run_path, status_of
 from cli.session import Session, asks_the_api, yes
 
-_BEFORE_THE_SWITCH = {"pending", "running", "waiting"}
+_BEFORE_THE_SWITCH = {"pending", "running", "waiting", "paused"}
 
 
 @click.command()

@@ -38,6 +38,19 @@ def plan_batches(run: Run) -> Plan:
     return checkpoints.seal_plan(migration_id)
 
 
+def await_earlier_batches(run: Run) -> None:
+    """Return when no batch that was at work when the run was paused still stores what it paid for.
+
+    One of a worker that has died holds its lease for a while; waiting longer than
+    ``quiesce_seconds`` for it gains nothing, and what it stores then is found equal.
+    """
+    checkpoints, migration, clock = run.services.checkpoints, run.migration, run.services.clock
+    checkpoints.close_epochs(migration.id, migration.epoch)
+    until = clock.monotonic() + run.services.settings.quiesce_seconds
+    while checkpoints.in_flight(migration.id) and clock.monotonic() < until:
+        run.wait(0.2)
+
+
 def open_lanes(run: Run, plan: Plan) -> None:
     """Open the first wave of every lane."""
     for lane in range(run.services.settings.waves_in_flight):

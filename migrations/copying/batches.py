@@ -15,6 +15,7 @@ import structlog
 from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import embed
 from migrations.model.chunks import Chunk, Content, KeyRange, content_of
+from migrations.model.errors import Superseded
 from migrations.ports.checkpoints import Counters
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
@@ -79,9 +80,11 @@ def _move_slice(run: Run, chunks: Sequence[Chunk], before: Counters) -> Counters
     failpoint("batch.before_upsert", migration_id=run.migration.id, chunks=len(chunks))
     if outcome.chunks:
         run.has_stored = True
-        run.patiently(
+        run.keep_what_is_paid(
             lambda: run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
         )
+    if outcome.is_cut_off:  # the batch finds them when the run is resumed
+        raise Superseded
     failpoint("batch.after_upsert", migration_id=run.migration.id, chunks=len(chunks))
     for chunk, error in outcome.refused:
         log.warning("chunk_refused", key=str(chunk.key), code=error.code)

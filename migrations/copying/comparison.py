@@ -232,11 +232,13 @@ def copy_vectors(run: Run, chunks: Sequence[Chunk]) -> int:
 
 def _embed_and_store(run: Run, chunks: Sequence[Chunk], result: PassResult) -> None:
     outcome = embed(run, chunks, purpose="catch_up")
-    run.must_go_on()
     store, migration_id = run.services.store, run.migration.id
     if outcome.chunks:
-        run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
+        run.keep_what_is_paid(
+            lambda: run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
+        )
         store.resolve_failed_chunks(migration_id, [str(c.key) for c in outcome.chunks])
+    run.must_go_on()  # a run that was paused may have been asked for some of them only
     for chunk, error in outcome.refused:
         store.record_failed_chunk(migration_id, str(chunk.key), error.code, error.message)
         result.refused.add(str(chunk.key))

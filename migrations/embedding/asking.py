@@ -69,6 +69,8 @@ class Answers:
     seconds: float = 0.0
     #: How many texts were sent cut short or in pieces.
     shortened: int = 0
+    #: Whether the rest was not asked for.
+    is_cut_off: bool = False
 
     def of(self, text: str) -> Vector:
         """The text's vector. Raises the reason why it has none."""

@@ -6,7 +6,7 @@ Equal texts are sent once, over-long ones are refused, cut or split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from migrations.model.config import EmbeddingRef, OverLong
 from migrations.model.errors import (
     InvalidVectors,
     PermanentError,
+    Superseded,
     TextRefused,
     TextTooLong,
     TransientError,
@@ -46,6 +47,8 @@ class Outcome:
     vectors: Vectors
     refused: list[tuple[Chunk, PermanentError]]
     tokens: int
+    #: Whether others were not asked for, because the run was paused: store these, and stop.
+    is_cut_off: bool = False
 
 
 def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
@@ -53,6 +56,7 @@ def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
 
     A text the provider refuses is reported; its neighbours are embedded all the same. A text
     longer than the model takes is treated as the migration's ``over_long`` says.
+    Where the run is paused meanwhile, there are those that are paid for already.
 
     Raises:
         Superseded, TimedOut; Postponed for a batch that has waited too long for its turn;
@@ -63,8 +67,12 @@ def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
     if LONGEST_INPUT in totals:
         standing.takes_at_most(totals[LONGEST_INPUT])
     texts = [run.text_of(chunk) for chunk in chunks]
-    answers = embed_texts(run, config.target, texts, purpose, over_long=config.over_long)
-    if answers.shortened:
+    answers = embed_texts(
+        *(run, config.target, texts, purpose),
+        over_long=config.over_long,
+        keeps_a_part=run.was_paused,
+    )
+    if answers.shortened and not answers.is_cut_off:
         _tell_of_shortened(run, config.over_long, answers.shortened)
         learned = standing.longest_input
         if learned is not None and learned != totals.get(LONGEST_INPUT):
@@ -80,7 +88,12 @@ def embed(run: Run, chunks: Sequence[Chunk], purpose: str) -> Outcome:
         vectors=vectors,
         refused=[(c, refused[t]) for c, t in zip(chunks, texts, strict=True) if t in refused],
         tokens=answers.tokens,
+        is_cut_off=answers.is_cut_off,
     )
+
+
+def _never() -> bool:
+    return False
 
 
 def embed_texts(
@@ -92,12 +105,15 @@ def embed_texts(
     over_long: OverLong = OverLong.REFUSE,
     insist: bool = True,
     role: TextRole | None = None,
+    keeps_a_part: Callable[[], bool] = _never,
 ) -> Answers:
     """Embed texts with any model, on behalf of ``work``: as its documents, or in another ``role``.
 
     ``purpose`` is what the ledger says it was for. Without ``insist``, a model that does not
     answer for :data:`migrations.embedding.work.PATIENCE_SECONDS` is given up, also by a run,
     and nonsense is not asked for again: for a model that one can do without.
+    ``keeps_a_part`` is asked when the work is superseded: whether to answer with the texts that
+    are paid for, instead of raising.
 
     Raises:
         what ends the work, and what the provider answers to any text
@@ -108,10 +124,16 @@ def embed_texts(
     planned, refused = _plan(policy, role, dict.fromkeys(texts))
     asking = Asking(work, work.services.embedders.get(ref, role), purpose, insist)
     answers = asking.answers
-    asking.ask_for(_pieces(planned))
-    while shorter := _shorter(work, ref, policy, planned, answers):
-        planned |= shorter
-        asking.ask_for([piece for piece in _pieces(shorter) if piece not in answers.vectors])
+    try:
+        asking.ask_for(_pieces(planned))
+        while shorter := _shorter(work, ref, policy, planned, answers):
+            planned |= shorter
+            asking.ask_for([piece for piece in _pieces(shorter) if piece not in answers.vectors])
+    except Superseded:
+        if not answers.vectors or not keeps_a_part():
+            raise
+        answers.is_cut_off = True
+        planned = {t: parts for t, parts in planned.items() if _is_whole(parts, answers)}
     vectors, refused = _put_together(planned, answers, refused)
     return Answers(
         {text: _of_length_1(v) for text, v in vectors.items()} if ref.normalized else vectors,
@@ -119,7 +141,12 @@ def embed_texts(
         answers.tokens,
         answers.seconds,
         shortened=sum(parts.texts != (text,) for text, parts in planned.items()),
+        is_cut_off=answers.is_cut_off,
     )
+
+
+def _is_whole(parts: Parts, answers: Answers) -> bool:
+    return all(piece in answers.vectors or piece in answers.refused for piece in parts.texts)
 
 
 def embed_queries(

@@ -14,7 +14,7 @@ from migrations.lifecycle.change import (
     require,
     storable,
 )
-from migrations.lifecycle.sequence import going_on
+from migrations.lifecycle.sequence import going_on, kept_step
 from migrations.model import messages
 from migrations.model.errors import (
     AlreadySwitched,
@@ -24,7 +24,7 @@ from migrations.model.errors import (
     TimedOut,
     TransitionRefused,
 )
-from migrations.model.runs import Migration, Step
+from migrations.model.runs import Migration
 from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, DRIVEN, Phase, Status, sources_of
 
 #: From here an error rolls back; needs_operator and failed are left by repair only.
@@ -164,16 +164,11 @@ def redrive(locked: LockedRun, epoch: int) -> Change | None:
     detail = {"phase": migration.phase.value, "status": migration.status.value}
     return Change(
         # Cleanup is run again when only the last word, completed, was not said.
-        raised_epoch(locked, step=_kept_step(migration), completed_phases=completed),
+        raised_epoch(locked, step=kept_step(migration), completed_phases=completed),
         "redriven",
         detail,
         _going_on(locked),
     )
-
-
-def _kept_step(migration: Migration) -> Step | None:
-    """Before catching up the plan may be lost with Redis, so data migration looks afresh."""
-    return migration.step if migration.step is Step.CATCHING_UP else None
 
 
 def _going_on(locked: LockedRun) -> dict[str, Any]:

@@ -127,3 +127,8 @@ def going_on(migration: Migration, epoch: int) -> dict[str, Any]:
     if phase is Phase.DATA_MIGRATION and migration.step is Step.CATCHING_UP and not done:
         return messages.catch_up(migration.id, epoch)
     return messages.run(migration.id, epoch, successor(phase) if done else phase)
+
+
+def kept_step(migration: Migration) -> Step | None:
+    """Before catching up the plan may be lost with Redis, so data migration looks afresh."""
+    return migration.step if migration.step is Step.CATCHING_UP else None

@@ -261,6 +261,12 @@ class NotAccepted(TransitionRefused):
     code = "not-accepted"
 
 
+class NotSteerable(TransitionRefused):
+    """The migration is not in a state in which it can be paused, resumed or given other terms."""
+
+    code = "not-steerable"
+
+
 class SwitchInProgress(TransitionRefused):
     """The switch is completing and cannot be interrupted; roll back once it is done."""
 

@@ -117,6 +117,8 @@ class Migration:
     #: How it is known that the text is what was embedded: the bot's proof as it was when the
     #: run began, then what validation found.
     proof: Proof | None = None
+    #: What somebody has set on its way: a pause, see :mod:`migrations.lifecycle.pausing`.
+    controls: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_to_be_kept_up(self) -> bool:

@@ -33,6 +33,8 @@ class Status(StrEnum):
     RUNNING = "running"
     #: Verified, and nobody's work: it waits until somebody accepts it or takes it back.
     WAITING = "waiting"
+    #: Stopped by somebody, and nobody's work: it goes on from where it stands when it is resumed.
+    PAUSED = "paused"
     #: The switch has begun and will complete; it cannot be interrupted.
     SWITCHING = "switching"
     #: The bot answers from the new collection; only cleaning up is left.
@@ -60,11 +62,12 @@ class Kind(StrEnum):
 
 #: Who may follow whom. The store refuses anything else, whatever the caller thinks.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.PENDING: frozenset({Status.RUNNING, Status.ROLLING_BACK, Status.FAILED}),
+    Status.PENDING: frozenset({Status.RUNNING, Status.PAUSED, Status.ROLLING_BACK, Status.FAILED}),
     Status.RUNNING: frozenset(
-        {Status.WAITING, Status.SWITCHING, Status.ROLLING_BACK, Status.FAILED}
+        {Status.WAITING, Status.PAUSED, Status.SWITCHING, Status.ROLLING_BACK, Status.FAILED}
     ),
     Status.WAITING: frozenset({Status.RUNNING, Status.ROLLING_BACK}),
+    Status.PAUSED: frozenset({Status.RUNNING, Status.ROLLING_BACK}),
     # Back to rolling back only when the switch transaction itself refused.
     Status.SWITCHING: frozenset({Status.SWITCHED, Status.ROLLING_BACK, Status.FAILED}),
     Status.SWITCHED: frozenset({Status.COMPLETED}),
@@ -82,6 +85,7 @@ LIVE = frozenset(
         Status.PENDING,
         Status.RUNNING,
         Status.WAITING,
+        Status.PAUSED,
         Status.SWITCHING,
         Status.SWITCHED,
         Status.ROLLING_BACK,
@@ -90,7 +94,7 @@ LIVE = frozenset(
 )
 
 #: Before the switch: cancelling, failing and timing out compensate.
-COMPENSABLE = frozenset({Status.PENDING, Status.RUNNING, Status.WAITING})
+COMPENSABLE = frozenset({Status.PENDING, Status.RUNNING, Status.WAITING, Status.PAUSED})
 
 #: A worker should be at it: these count against the system-wide limit, and the
 #: watchdog drives them again when nobody is.

@@ -7,9 +7,10 @@ index: cutting again would give other borders and lose chunks between them.
 
 from __future__ import annotations
 
-from migrations.copying.backfill import open_lanes, plan_batches
+from migrations.copying.backfill import await_earlier_batches, open_lanes, plan_batches
 from migrations.copying.catch_up import catch_up_until_quiet, judge_failures
 from migrations.copying.comparison import PassResult
+from migrations.lifecycle.pausing import has_just_resumed
 from migrations.model import messages
 from migrations.model.outcomes import Moved
 from migrations.model.runs import Step
@@ -28,6 +29,8 @@ def execute(run: Run) -> None:
     if migration.kind is Kind.REVERSE:  # the target holds nearly everything already
         store.take_step(migration.id, migration.epoch, Step.CATCHING_UP, follow_up)
         return
+    if has_just_resumed(migration):
+        await_earlier_batches(run)
     plan = run.services.checkpoints.plan(migration.id)
     if plan is None or not plan.complete:
         store.take_step(migration.id, migration.epoch, Step.PLANNING)

@@ -25,6 +25,7 @@ from migrations.ports.lease_store import LeaseStore
 from migrations.ports.ledger import Ledger
 from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
+from migrations.ports.steering_store import SteeringStore
 from migrations.ports.switch_store import SwitchStore
 from migrations.ports.text_store import TextStore
 from migrations.ports.token_store import TokenStore
@@ -40,6 +41,7 @@ class MigrationStore(
     SwitchStore,
     RollbackStore,
     DecisionStore,
+    SteeringStore,
     WatchStore,
     Ledger,
     TokenStore,

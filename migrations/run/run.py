@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from migrations.lifecycle.pausing import was_paused_at
 from migrations.model.bots import Bot
 from migrations.model.chunks import Chunk, CollectionSchema
 from migrations.model.config import EmbeddingRef
@@ -16,6 +17,7 @@ from migrations.model.errors import (
     Postponed,
     PutDown,
     StateStoreUnavailable,
+    Superseded,
     TimedOut,
     TransientError,
 )
@@ -105,12 +107,19 @@ class Run:
             self._put_down_if_ending()
         migration = self.migration
         if migration.status in BEFORE_SWITCH and self._is_late():
-            raise TimedOut(
-                f"The migration did not switch within {migration.config.timeout_seconds} seconds."
-            )
+            seconds = self.migration.config.timeout_seconds
+            raise TimedOut(f"The migration did not switch within {seconds} seconds.")
 
     def _is_late(self) -> bool:
+        """Whether it still is when the row is looked at: somebody may have given it more time."""
         try:
+            if self.services.now() <= self.migration.deadline_at:
+                return False
+            now = self.services.store.migration(self.migration.id)
+            if now.epoch == self.migration.epoch:
+                self.migration = replace(
+                    self.migration, config=now.config, deadline_at=now.deadline_at
+                )
             return self.services.now() > self.migration.deadline_at
         except StateStoreUnavailable:  # it alone knows
             return False
@@ -140,6 +149,26 @@ class Run:
         if told:
             self._tell(None)
         return result
+
+    def keep_what_is_paid(self, store: Callable[[], T]) -> T:
+        """As :meth:`patiently`; also when the run was paused meanwhile, else it is paid again.
+
+        Once then, because a paused run is not to wait. Raises as that, and a TransientError.
+        """
+        try:
+            return self.patiently(store)
+        except Superseded:
+            if not self.was_paused():
+                raise
+        return store()
+
+    def was_paused(self) -> bool:
+        """Whether a pause is what has ended this epoch, and nobody works on the same yet."""
+        try:
+            now = self.services.store.migration(self.migration.id)
+        except StateStoreUnavailable:
+            return False
+        return was_paused_at(now, self.migration.epoch)
 
     def _load_again(self, error: TransientError) -> None:
         """A restarted Milvus forgets what was loaded, and a large target is not loaded at first."""

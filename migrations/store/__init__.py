@@ -19,6 +19,7 @@ from migrations.store.removal import SqlRemoval
 from migrations.store.rollbacks import SqlRollbacks
 from migrations.store.runs import SqlRuns
 from migrations.store.starts import SqlStarts
+from migrations.store.steering import SqlSteering
 from migrations.store.switches import SqlSwitches
 from migrations.store.texts import SqlTexts
 from migrations.store.tokens import SqlTokens
@@ -38,6 +39,7 @@ class SqlMigrationStore(
     SqlSwitches,
     SqlRollbacks,
     SqlDecisions,
+    SqlSteering,
     SqlLedger,
     SqlWatch,
     SqlTokens,

@@ -151,6 +151,9 @@ REACH: dict[Status, Callable[[World, Migration], object]] = {
     Status.PENDING: lambda world, migration: None,
     Status.RUNNING: to_finalization,
     Status.WAITING: let_wait,
+    Status.PAUSED: lambda world, migration: world.store.pause(
+        to_finalization(world, migration).id, "somebody", None
+    ),
     Status.SWITCHING: into_switching,
     Status.SWITCHED: World.switch,
     Status.COMPLETED: World.complete,

@@ -9,6 +9,7 @@ import pytest
 from migrations.model.errors import (
     AlreadySwitched,
     NoActiveMigration,
+    NotSteerable,
     NotWaiting,
     PermanentError,
     SourceChanged,
@@ -16,6 +17,7 @@ from migrations.model.errors import (
     SwitchInProgress,
     TransitionRefused,
 )
+from migrations.model.pace import Pace
 from migrations.model.runs import Migration, RunnerLease
 from migrations.model.states import TRANSITIONS, Status
 from tests.contract.state_store_world import RETENTION_HOURS, World
@@ -31,7 +33,7 @@ PENDING, RUNNING, SWITCHING, SWITCHED, COMPLETED, ROLLING_BACK, ROLLED_BACK, FAI
     Status.FAILED,
     Status.NEEDS_OPERATOR,
 )
-WAITING = Status.WAITING
+WAITING, PAUSED = Status.WAITING, Status.PAUSED
 Operation = Callable[[World, Migration], object]
 #: The status afterwards (with what was answered) or the error.
 Outcome = Status | tuple[Status, object] | type[Exception]
@@ -55,6 +57,10 @@ OPERATIONS: dict[str, Operation] = {
     **FENCED,
     "request_cancel": lambda w, m: w.store.request_cancel(m.id, "somebody"),
     "accept": lambda w, m: w.store.accept(m.id, "somebody", None),
+    "pause": lambda w, m: w.store.pause(m.id, "somebody", None),
+    "resume": lambda w, m: w.store.resume(m.id, "somebody"),
+    "extend": lambda w, m: w.store.extend(m.id, 86_400, "somebody"),
+    "throttle": lambda w, m: w.store.throttle(m.id, Pace(share=0.5), "somebody"),
     "repair": lambda w, m: w.store.repair(m.id),
     "reverse_run": lambda w, m: w.complete(w.start_back(m)),
     "fail_to_undo": lambda w, m: fail_to_undo(w, m),
@@ -105,12 +111,25 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
         PENDING: ROLLING_BACK,
         RUNNING: ROLLING_BACK,
         WAITING: ROLLING_BACK,
+        PAUSED: ROLLING_BACK,
         ROLLING_BACK: ROLLING_BACK,
         SWITCHING: SwitchInProgress,
         SWITCHED: AlreadySwitched,
         COMPLETED: AlreadySwitched,
     },
     "accept": always(NotWaiting) | {WAITING: RUNNING},
+    "pause": always(NotSteerable)
+    | dict.fromkeys((PENDING, RUNNING, PAUSED), PAUSED)
+    | {SWITCHING: SwitchInProgress}
+    | dict.fromkeys((SWITCHED, COMPLETED), AlreadySwitched),
+    "resume": always(NotSteerable) | {PENDING: PENDING, RUNNING: RUNNING, PAUSED: RUNNING},
+    "extend": always(NotSteerable)
+    | {status: status for status in (PENDING, RUNNING, WAITING, PAUSED)}
+    | {SWITCHING: SwitchInProgress}
+    | dict.fromkeys((SWITCHED, COMPLETED), AlreadySwitched),
+    "throttle": always(NotSteerable)
+    | {status: status for status in (PENDING, RUNNING, WAITING, PAUSED, SWITCHING, SWITCHED)}
+    | {COMPLETED: AlreadySwitched},
     "repair": always(TransitionRefused) | {FAILED: ROLLING_BACK, STUCK: ROLLING_BACK},
     "reverse_run": {COMPLETED: ROLLED_BACK},
     "fail_to_undo": {ROLLING_BACK: STUCK},
@@ -118,7 +137,7 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
 #: The same where nothing shall be rolled back: errors end there, a cancel does not.
 EXPECTED_WITHOUT_ROLLBACK: dict[str, dict[Status, Outcome]] = {
     "roll_back": dict.fromkeys((PENDING, RUNNING, SWITCHING), (FAILED, True)),
-    "request_cancel": dict.fromkeys((PENDING, RUNNING, WAITING), ROLLING_BACK),
+    "request_cancel": dict.fromkeys((PENDING, RUNNING, WAITING, PAUSED), ROLLING_BACK),
 }
 CASES = [
     pytest.param(status, name, outcome, enable_rollback, id=f"{name}-{status}-{kind}", marks=())

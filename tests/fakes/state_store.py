@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle import backward, decision, forward
+from migrations.lifecycle import backward, decision, forward, pausing, terms
 from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
@@ -28,6 +28,7 @@ from migrations.model.errors import (
 )
 from migrations.model.golden import GoldenQuery
 from migrations.model.outcomes import Outcome
+from migrations.model.pace import PACE, Pace
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
     FailedChunk,
@@ -473,6 +474,26 @@ class FakeMigrationStore(
             change = decision.keep_up(held, epoch)
             self._apply(held, change)
             return change is not None
+
+    def pause(self, migration_id: UUID, by: str, reason: str | None) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, pausing.pause(held, by, reason))
+
+    def resume(self, migration_id: UUID, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, pausing.resume(held, by))
+
+    def extend(self, migration_id: UUID, timeout_seconds: int, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, terms.extend(held, timeout_seconds, by))
+
+    def throttle(self, migration_id: UUID, pace: Pace | None, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, terms.throttle(held, pace, by))
+
+    def throttled(self) -> list[Migration]:
+        with self._transaction():
+            return [m for m in self._all() if m.status in LIVE and PACE in m.controls]
 
     def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
         with self._transaction() as now:

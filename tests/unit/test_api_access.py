@@ -78,6 +78,13 @@ TABLE = {
     "POST /embeddings/migration/<migration_id>/rollback": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/switch": of_a_bot(409),
     "GET /embeddings/migrations": of_everybody(),
+    "POST /embeddings/migration/<migration_id>/pause": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/resume": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/extend": of_a_bot(202, {"timeout_seconds": 86_400}),
+    # Its model runs inside the workers, and none of it can be had less.
+    "POST /embeddings/migration/<migration_id>/throttle": of_a_bot(422, {"share": 0.1}),
+    "DELETE /embeddings/migration/<migration_id>/throttle": of_a_bot(202),
+    "POST /embeddings/migration/<migration_id>/retry": of_a_bot(409),
     "GET /embeddings/migrations/active": of_admins(200),
     "GET /kept-collections": of_everybody(),
     "PATCH /kept-collections/<collection>": of_a_bot(200, {"hours": 1}),

@@ -39,6 +39,12 @@ OPERATIONS = {
     "POST /embeddings/migration/{migration_id}/rollback": 202,
     "POST /embeddings/migration/{migration_id}/switch": 202,
     "GET /embeddings/migrations": 200,
+    "POST /embeddings/migration/{migration_id}/pause": 202,
+    "POST /embeddings/migration/{migration_id}/resume": 202,
+    "POST /embeddings/migration/{migration_id}/extend": 202,
+    "POST /embeddings/migration/{migration_id}/throttle": 202,
+    "DELETE /embeddings/migration/{migration_id}/throttle": 202,
+    "POST /embeddings/migration/{migration_id}/retry": 202,
     "GET /embeddings/migrations/active": 200,
     "GET /kept-collections": 200,
     "PATCH /kept-collections/{collection}": 200,
@@ -150,7 +156,9 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
         if "requestBody" in operation
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
-    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} == optional
+    assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} | {
+        *("pause", "resume", "retry"),
+    } == optional
 
 
 def test_the_schemas_have_the_promised_names(spec: dict[str, Any]) -> None:
@@ -181,7 +189,7 @@ def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> N
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     del requests["EmbeddingsRequest"]  # clients of OpenAI send what others may know
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 16 == len(requests)
+    assert 19 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

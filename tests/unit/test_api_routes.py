@@ -289,7 +289,7 @@ def test_the_status_shows_the_live_migration_and_what_can_be_done(api: Api) -> N
     migration_id = str(api.start().id)
     answer = api.get("/bots/support/embeddings/migration-status").json
     assert (True, migration_id) == (answer["migrating"], answer["migration"]["migration_id"])
-    assert {"self", "report", "bot", "status", "cancel", "rollback"} == set(
+    assert {"self", "report", "bot", "status", "pause", "extend", "cancel", "rollback"} == set(
         answer["migration"]["links"]
     )
 

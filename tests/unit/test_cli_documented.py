@@ -19,7 +19,10 @@ from tests.fakes.api_client import application
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "howto" / "cli.md"
-PAGES = (HOW_TO, ROOT / "README.md", ROOT / "docs" / "quickstart.md")
+PAGES = (
+    *(HOW_TO, ROOT / "docs" / "howto" / "steering.md"),
+    *(ROOT / "README.md", ROOT / "docs" / "quickstart.md"),
+)
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.M | re.S)
 KNOWN = {"REEMBED_URL": "http://reembed.test", "REEMBED_TOKEN": "t"}
 
