@@ -14,11 +14,14 @@ from flask import request
 from api.auth import current_caller
 from api.dashboard import forms
 from api.dashboard.views import gates_failed
+from api.dashboard.wording import duration
+from api.schemas import ExtendRequest, PauseRequest, ThrottleRequest
 from api.services import services
+from migrations.lifecycle.pausing import PAUSED
 from migrations.model.config import RollbackMode
 from migrations.model.errors import NotAccepted
 from migrations.model.runs import Migration
-from migrations.model.states import COMPENSABLE, Kind, Status
+from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, Kind, Status
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,121 @@ def _nothing(_: Migration) -> Sequence[str]:
     return ("Nothing.",)
 
 
+# --- pause and resume ---------------------------------------------------------------
+
+
+def _paused(_: Migration) -> Sequence[str]:
+    return (
+        "Its work stops within seconds, and nothing is undone.",
+        "What the provider is answering just now is still stored; nothing more is asked or paid.",
+        "Its deadline stands still until it is resumed.",
+        (
+            "The bot goes on answering from the collection it has now; what is written meanwhile "
+            "is caught up later."
+        ),
+    )
+
+
+def _pause(migration: Migration) -> Done:
+    wish = forms.to_request(PauseRequest, {"reason": forms.text("reason")})
+    services().system.pause(current_caller(), migration.id, wish.reason)
+    return Done("It is paused; its work stops within seconds.", migration.id)
+
+
+def _resumed(migration: Migration) -> Sequence[str]:
+    left = migration.controls.get(PAUSED, {}).get("seconds_left")
+    time = f"It has {duration(left)} until it would be rolled back by itself." if left else ""
+    said = "It goes on from where it stands; what is embedded is not embedded again."
+    return tuple(one for one in (said, time) if one)
+
+
+def _resume(migration: Migration) -> Done:
+    services().system.resume(current_caller(), migration.id)
+    return Done("It goes on.", migration.id)
+
+
+# --- pace and time --------------------------------------------------------------------
+
+
+def _throttled(migration: Migration) -> Sequence[str]:
+    return (
+        (
+            f"It asks {migration.config.to_provider} less often, in every worker within seconds, "
+            "until it ends or the pace is taken away."
+        ),
+        "What it leaves is free for questions and for other migrations at once.",
+        "It takes longer: give it more time where its deadline comes too soon.",
+    )
+
+
+def _throttling_needs(migration: Migration) -> Sequence[str]:
+    return (
+        (
+            "For a share: limits of the provider that are set, announced or learned. Numbers can "
+            "be given without any."
+        ),
+    )
+
+
+def _throttle(migration: Migration) -> Done:
+    system, caller = services().system, current_caller()
+    if forms.flag("whole"):
+        system.throttle(caller, migration.id, None)
+        return Done("It asks as often as the provider's limit allows.", migration.id)
+    percent = forms.decimal("percent")
+    values = {
+        "share": percent / 100 if isinstance(percent, float) else percent,
+        "requests_per_minute": forms.decimal("requests_per_minute"),
+        "tokens_per_minute": forms.decimal("tokens_per_minute"),
+    }
+    system.throttle(caller, migration.id, forms.to_request(ThrottleRequest, values).pace)
+    return Done("It asks its provider less often, within seconds.", migration.id)
+
+
+def _extended(migration: Migration) -> Sequence[str]:
+    return (
+        (
+            f"It may take {duration(migration.config.timeout_seconds)} until its switch now; when "
+            "that is over it is rolled back by itself. It can only be given more."
+        ),
+    )
+
+
+def _extending_needs(_: Migration) -> Sequence[str]:
+    most = services().settings.max_timeout_seconds
+    return (f"At most {duration(most)} in all, unless an admin says more.",)
+
+
+def _extend(migration: Migration) -> Done:
+    hours = forms.decimal("hours")
+    seconds = round(hours * 3600) if isinstance(hours, float) else hours
+    wish = forms.to_request(ExtendRequest, {"timeout_seconds": seconds})
+    services().system.extend(current_caller(), migration.id, wish.timeout_seconds)
+    return Done(f"It may take {duration(wish.timeout_seconds)} until its switch.", migration.id)
+
+
+# --- once more ------------------------------------------------------------------------
+
+
+def _retried(migration: Migration) -> Sequence[str]:
+    config = migration.config
+    return (
+        (
+            f"A new migration to {config.to_provider}/{config.to_model} is started with the same "
+            "wishes, from where the bot is now."
+        ),
+        "What this one had embedded is taken over where it is kept yet, and not paid again.",
+    )
+
+
+def _retry(migration: Migration) -> Done:
+    started = services().system.retry(current_caller(), migration.id)
+    sentence = "It is enqueued." if started.created else "It was tried again before, by this one."
+    return Done(sentence, started.migration.id)
+
+
+_RETRIABLE = frozenset({Status.ROLLED_BACK, Status.FAILED})
+
 ACTIONS = {
     action.name: action
     for action in (
@@ -162,6 +280,42 @@ ACTIONS = {
             do=_switch,
         ),
         Action(
+            "resume",
+            "Resume",
+            "Let it go on?",
+            follows=_resumed,
+            needs=_nothing,
+            is_possible=lambda migration: migration.status is Status.PAUSED,
+            do=_resume,
+        ),
+        Action(
+            "pause",
+            "Pause",
+            "Pause this migration?",
+            follows=_paused,
+            needs=_nothing,
+            is_possible=lambda migration: migration.status in BEFORE_SWITCH,
+            do=_pause,
+        ),
+        Action(
+            "throttle",
+            "Change its pace",
+            "How much of its provider may it use?",
+            follows=_throttled,
+            needs=_throttling_needs,
+            is_possible=lambda migration: migration.status in COMPENSABLE,
+            do=_throttle,
+        ),
+        Action(
+            "extend",
+            "Give it more time",
+            "Give it more time?",
+            follows=_extended,
+            needs=_extending_needs,
+            is_possible=lambda migration: migration.status in COMPENSABLE,
+            do=_extend,
+        ),
+        Action(
             "rollback",
             "Roll back",
             "Go back to the previous collection?",
@@ -173,6 +327,17 @@ ACTIONS = {
             ),
             do=_rollback,
             undoes=True,
+        ),
+        Action(
+            "retry",
+            "Try again",
+            "Try it again?",
+            follows=_retried,
+            needs=_nothing,
+            is_possible=lambda migration: (
+                migration.status in _RETRIABLE and migration.kind is Kind.FORWARD
+            ),
+            do=_retry,
         ),
         Action(
             "cancel",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from flask import Response, flash, redirect, url_for
+from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.auth import current_caller
 from api.dashboard.actions import ACTIONS, Action
 from api.dashboard.blueprints import page, pages
+from api.dashboard.forms import Refused
 from api.dashboard.views import gates_failed
 from api.problems import kind_of
 from api.services import services
 from api.turns import turn
 from migrations.model.errors import ReembedError
+from migrations.model.pace import Pace
 from migrations.model.runs import Migration
 
 
@@ -30,6 +32,8 @@ def _ask(
         error=error,
         gates=gates_failed(migration) if action.name == "switch" else [],
         modes=_modes(migration) if action.name == "rollback" else [],
+        pace=Pace.of(migration.controls),
+        given=request.form,
         is_possible=action.is_possible(migration),
     )
 
@@ -52,6 +56,8 @@ def _doing(action: Action) -> Callable[[UUID], AnyResponse]:
         try:
             with turn():
                 done = action.do(migration)
+        except Refused as refused:
+            return _ask(action, migration, 422, " ".join(refused.sentences))
         except ReembedError as error:
             return _ask(action, migration, kind_of(type(error)).status, error.message)
         flash(done.sentence)

@@ -42,7 +42,7 @@ _STATES: dict[str, tuple[str, Tone, str]] = {
             "before until somebody accepts it."
         ),
     ),
-    "paused": (
+    Status.PAUSED: (
         "paused",
         Tone.HELD,
         (

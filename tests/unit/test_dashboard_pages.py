@@ -58,6 +58,19 @@ def waiting(api: Api) -> Migration:
     return migration
 
 
+def paused(api: Api) -> Migration:
+    migration = half_way(api)
+    return api.world.system.pause(ACME, migration.id, "The day's questions come first.")
+
+
+def undone(api: Api) -> Migration:
+    """What it had embedded is kept."""
+    migration = half_way(api)
+    api.world.system.cancel(ACME, "support")
+    api.world.deliver()
+    return migration
+
+
 # --- bots -----------------------------------------------------------------------------
 
 
@@ -127,14 +140,6 @@ def test_a_registration_that_is_refused_says_why(visitor: Visitor) -> None:
     )
     assert 403 == answer.status_code
     assert "grant" in visitor.words
-
-
-def undone(api: Api) -> Migration:
-    """What it had embedded is kept."""
-    migration = half_way(api)
-    api.world.system.cancel(ACME, "support")
-    api.world.deliver()
-    return migration
 
 
 def test_a_kept_collection_is_kept_longer(api: Api, visitor: Visitor) -> None:
@@ -329,9 +334,11 @@ def test_the_report_is_shown_without_a_style_of_its_own(api: Api, visitor: Visit
 @pytest.mark.parametrize(
     ("reach", "offered"),
     [
-        (half_way, {"cancel"}),
-        (waiting, {"switch", "cancel"}),
+        (half_way, {"pause", "throttle", "extend", "cancel"}),
+        (paused, {"resume", "throttle", "extend", "cancel"}),
+        (waiting, {"switch", "throttle", "extend", "cancel"}),
         (completed, {"rollback"}),
+        (undone, {"retry"}),
     ],
 )
 def test_only_what_is_possible_is_offered(
@@ -363,6 +370,59 @@ def test_a_cancel_cancels_this_migration_and_no_other(api: Api, visitor: Visitor
     answer = visitor.send("cancel")
     assert 409 == answer.status_code
     assert Status.RUNNING == api.world.store.migration(second.id).status
+
+
+def test_a_migration_is_paused_with_a_reason_and_resumed(api: Api, visitor: Visitor) -> None:
+    migration = half_way(api)
+    visitor.get(f"{of(migration)}/pause")
+    visitor.send("pause", reason="Questions come first.")
+    assert Status.PAUSED == api.world.store.migration(migration.id).status
+    assert "paused Nothing is read, embedded or paid until it is resumed." in visitor.words
+    assert "Questions come first." in visitor.words
+    visitor.get(f"{of(migration)}/resume")
+    visitor.send("resume")
+    api.world.deliver()
+    assert Status.COMPLETED == api.world.store.migration(migration.id).status
+
+
+def test_a_pace_is_set_shown_and_taken_away(
+    api: Api, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the model were a provider's.
+    monkeypatch.setattr(api.world.limiter, "learned", lambda _: None)
+    migration = half_way(api)
+    visitor.get(f"{of(migration)}/throttle")
+    assert "as much as the provider's limit allows" in visitor.words
+    visitor.send("throttle", percent="", requests_per_minute="60")
+    assert "60 requests/min" in visitor.words
+    visitor.get(f"{of(migration)}/throttle")
+    assert "at most 60 requests a minute" in visitor.words
+    visitor.send("throttle", whole="yes")
+    assert "requests/min" not in visitor.words
+
+
+@pytest.mark.parametrize("fields", [{"percent": ""}, {"percent": "200"}, {"percent": "much"}])
+def test_a_pace_that_is_none_is_refused(api: Api, visitor: Visitor, fields: dict[str, str]) -> None:
+    visitor.get(f"{of(half_way(api))}/throttle")
+    assert 422 == visitor.send("throttle", **fields).status_code
+    assert visitor.page.forms[-1].action.endswith("/throttle")
+
+
+def test_a_migration_is_given_more_time(api: Api, visitor: Visitor) -> None:
+    migration = half_way(api)
+    visitor.get(f"{of(migration)}/extend")
+    visitor.send("extend", hours="24")
+    assert 86_400 == api.world.store.migration(migration.id).config.timeout_seconds
+    visitor.get(f"{of(migration)}/extend")
+    assert 422 == visitor.send("extend", hours="1").status_code
+
+
+def test_one_that_was_undone_is_tried_again(api: Api, visitor: Visitor) -> None:
+    migration = undone(api)
+    visitor.get(f"{of(migration)}/retry")
+    visitor.send("retry")
+    (again,) = api.world.store.active()
+    assert of(again) == visitor.at
 
 
 def test_a_postponed_switch_is_accepted(api: Api, visitor: Visitor) -> None:
