@@ -8,7 +8,8 @@ from flask import Blueprint, Response, current_app, g, render_template, request
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import NotFound
 
-from api.dashboard import headers, problems, session
+from api.auth import current_caller
+from api.dashboard import headers, problems, roles, session
 from migrations.model.bots import Caller
 
 csrf = CSRFProtect()
@@ -17,10 +18,6 @@ csrf = CSRFProtect()
 door = Blueprint("door", __name__, url_prefix=session.PATH)
 #: Each asks who is there first, and of every form whether it is ours.
 pages = Blueprint("dashboard", __name__, url_prefix=session.PATH)
-
-
-#: Roles that see and change nothing, by their names: who has one is shown no form.
-_LOOKERS = frozenset({"read"})
 
 
 @door.before_request
@@ -34,6 +31,7 @@ def _is_switched_on() -> Response | None:
 @pages.before_request
 def _who_is_there() -> None:
     session.resume()
+    roles.require(current_caller(), request.method)
 
 
 @door.before_request
@@ -48,9 +46,9 @@ for _blueprint in (door, pages):
 
 
 def may_change() -> bool:
-    """Whether who asks may do more than look."""
+    """Whether who asks may do more than look; else they are shown no form that does."""
     caller = g.get("caller")
-    return isinstance(caller, Caller) and caller.role not in _LOOKERS
+    return isinstance(caller, Caller) and roles.may_change(caller)
 
 
 @pages.route("/<path:anything>")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Response, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from api.dashboard import assets, session
+from api.auth import current_caller
+from api.dashboard import assets, roles, session
 from api.dashboard.blueprints import door, page
-from migrations.model.errors import NotAuthenticated
+from migrations.model.errors import NotAllowed, NotAuthenticated
 
 _REFUSED = "Nobody holds this token, or it is good no more."
 _EXPIRED = "The login has expired."
@@ -26,8 +27,12 @@ def log_in() -> AnyResponse:
     asked_for = session.safe_next(request.form.get("next"))
     try:
         session.begin(request.form.get("token", "").strip())
+        roles.require(current_caller(), "GET")
     except NotAuthenticated:
         return page("login.html", 401, next=asked_for, error=_REFUSED)
+    except NotAllowed as error:
+        session.end()
+        return page("login.html", 403, next=asked_for, error=error.message)
     return redirect(asked_for or url_for("dashboard.bots"), 303)
 
 

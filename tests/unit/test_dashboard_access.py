@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from tests.fakes.api_client import ACME_TOKEN, BOT, MODEL, Api, application
+from migrations.model.bots import Caller, Role
+from tests.fakes.api_client import ACME, ACME_TOKEN, BOT, MODEL, Api, application
 from tests.fakes.visitor import Visitor
 
 TARGET = {"provider": "local", "model": MODEL, "dimension": "256"}
@@ -156,3 +157,37 @@ def test_a_fragment_of_a_session_that_has_ended_makes_the_page_load_anew(api: Ap
         f"/dashboard/migrations/{api.start().id}/live", headers={"HX-Request": "true"}
     )
     assert (401, "true") == (answer.status_code, answer.headers["HX-Refresh"])
+
+
+@pytest.fixture
+def looker(api: Api, monkeypatch: pytest.MonkeyPatch) -> Visitor:
+    """With a token that may look and change nothing."""
+    reads = Caller(ACME.owner, cast("Role", "read"))
+    monkeypatch.setattr(api.services.access, "recognise", lambda _: reads)
+    return Visitor(application())
+
+
+def test_who_may_only_look_sees_everything_and_no_button(api: Api, looker: Visitor) -> None:
+    migration = api.start()
+    assert 200 == looker.answer.status_code
+    for path in ("", "bots/support", f"migrations/{migration.id}"):
+        looker.get(f"/dashboard/{path}")
+        assert ["/dashboard/logout"] == [form.action for form in looker.page.forms], path
+        assert not [x for x in looker.page.links if x.endswith(("/cancel", "/start", "/register"))]
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name.startswith("POST")])
+def test_who_may_only_look_changes_nothing(api: Api, looker: Visitor, name: str) -> None:
+    assert 403 == asked(api, looker, name)
+
+
+def test_a_token_inside_a_chatbot_does_not_open_the_page(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = Caller(ACME.owner, cast("Role", "query"))
+    monkeypatch.setattr(api.services.access, "recognise", lambda _: asks)
+    visitor = Visitor(application())
+    assert (403, "/dashboard/login") == (visitor.answer.status_code, visitor.at)
+    assert "for asking bots" in visitor.words
+    visitor.get("/dashboard/")
+    assert "/dashboard/login" == visitor.at
