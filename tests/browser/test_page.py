@@ -58,6 +58,28 @@ def test_a_migration_is_cancelled(
     world.assert_all_well(bot)
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_migration_is_paused_and_goes_on(
+    world: World, request: pytest.FixtureRequest, scripts: bool
+) -> None:
+    person: Person = request.getfixturevalue("person" if scripts else "without_scripts")
+    bot = world.seed_bot(600)
+    slowly(world)
+    run = person.start(bot)
+    person.sees("running")
+    person.press("Pause…")
+    person.fill(reason="Questions come first.")
+    person.press("Pause")
+    person.sees("paused")
+    expect(person.page.get_by_text("Questions come first.")).to_be_visible()
+    person.go(run)
+    person.press("Resume…")
+    person.press("Resume")
+    world.provider.latency_seconds = 0
+    person.sees("completed")
+    world.assert_all_well(bot)
+
+
 def test_the_page_follows_a_run_by_itself_and_keeps_what_was_opened(
     world: World, person: Person
 ) -> None:
@@ -115,15 +137,23 @@ def test_no_page_has_a_barrier_and_each_can_be_looked_at(world: World, person: P
     run = person.start(bot)
     person.sees("running")
     expect(person.page.locator("#live li.now strong")).to_have_text("Data")
-    person.page.wait_for_timeout(2500)
+    expect(person.page.locator("#bar")).not_to_have_attribute("value", "0.0", timeout=30_000)
+    person.page.locator(".told.good").first.evaluate("one => one.remove()")
     look("running")
-    look("cancel", f"{run}/cancel")
+    for action in ("pause", "throttle", "extend", "cancel"):
+        look(action, f"{run}/{action}")
+    person.go(f"{run}/pause")
+    person.press("Pause")
+    person.sees("paused")
+    look("paused")
+    person.press("Resume…")
+    person.press("Resume")
     world.provider.latency_seconds = 0
-    person.go(run)
     person.sees("completed")
     look("completed")
     look("report", f"{run}/report")
     look("bot", f"bots/{bot.bot_id}")
+    look("migrations", "migrations")
     look("rollback", f"{run}/rollback")
     person.go("nothing-here")
     person.complaints.clear()
