@@ -31,6 +31,12 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.conflicts import (
+    ConflictPageQuery,
+    ConflictsResponse,
+    SettledResponse,
+    SettleRequest,
+)
 from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.history import MigrationListQuery, MigrationListResponse
@@ -85,6 +91,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.spend import SpendQuery, SpendResponse
 
 __all__ = [
     "PATTERNS",
@@ -101,6 +108,8 @@ __all__ = [
     "ChunkDeletionRequest",
     "ChunksRequest",
     "ChunksWrittenResponse",
+    "ConflictPageQuery",
+    "ConflictsResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
@@ -156,6 +165,10 @@ __all__ = [
     "RollbackRequest",
     "SearchRequest",
     "SearchResponse",
+    "SettleRequest",
+    "SettledResponse",
+    "SpendQuery",
+    "SpendResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
     "TokenIssueRequest",
@@ -187,6 +200,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     MigrationEstimateRequest,
     MigrationStartRequest,
     SearchRequest,
+    SettleRequest,
     TokenIssueRequest,
     TokenRotateRequest,
 )
@@ -200,6 +214,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotRemovalResponse,
     BotResponse,
     ChunksWrittenResponse,
+    ConflictsResponse,
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -222,6 +237,8 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     ProblemDetails,
     ReadinessResponse,
     SearchResponse,
+    SettledResponse,
+    SpendResponse,
     TokenIssuedResponse,
     TokenListResponse,
     TextDiagnosisResponse,
