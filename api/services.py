@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.embedding.spend import Spend
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
@@ -66,6 +67,9 @@ class ApiServices(Protocol):
 
     @property
     def left_behind(self) -> LeftBehind: ...
+
+    @property
+    def spend(self) -> Spend: ...
 
     @property
     def spending(self) -> Spending: ...

@@ -38,6 +38,7 @@ from migrations.settings import Settings, get_settings
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
+    from migrations.embedding.spend import Spend
     from migrations.readers.by_alias import AliasReaders
     from migrations.readers.question import Spending
     from migrations.readers.search import Searching
@@ -160,6 +161,12 @@ class Assembly:
         return LeftBehind(self.services)
 
     @cached_property
+    def spend(self) -> Spend:
+        from migrations.embedding.spend import Spend
+
+        return Spend(self.services)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -177,7 +184,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self._readiness, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers, self.history, self.left_behind
+        _ = self.writers, self.history, self.left_behind, self.spend
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="OpenAI-compatible providers by name, as JSON (see ProviderSettings)",
     )
+    prices: dict[str, float] = Field(
+        default_factory=dict,
+        description="US dollars per million tokens by 'provider/model' or 'provider/*', as JSON;"
+        " list prices else",
+    )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1", description="Where the provider 'openai' is reached"
     )
@@ -460,6 +465,17 @@ class Settings(BaseSettings):
         if self.api_slow_requests >= self.api_threads:
             raise ValueError("REEMBED_API_SLOW_REQUESTS must be less than REEMBED_API_THREADS")
         return self
+
+    @field_validator("prices")
+    @classmethod
+    def _are_prices(cls, prices: dict[str, float]) -> dict[str, float]:
+        for name, price in prices.items():
+            provider, _, model = name.partition("/")
+            if not provider or not model:
+                raise ValueError(f"{name!r} is not 'provider/model' or 'provider/*'")
+            if not 0 <= price < 1e6:
+                raise ValueError(f"the price of {name!r} is no price in US dollars")
+        return prices
 
     @field_validator("database_url")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
+from api.routes.conflicts import conflicts
 from api.routes.embeddings import embeddings
 from api.routes.events import events
 from api.routes.golden import golden
@@ -14,6 +15,7 @@ from api.routes.kept import kept
 from api.routes.migrations import migrations
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.spend import spend
 from api.routes.steering import steering
 
 #: Each asks for a token.
@@ -28,6 +30,8 @@ GUARDED = (
     events,
     kept,
     steering,
+    conflicts,
+    spend,
     access,
     openai,
 )

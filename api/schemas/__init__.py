@@ -31,6 +31,12 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.conflicts import (
+    ConflictPageQuery,
+    ConflictsResponse,
+    SettledResponse,
+    SettleRequest,
+)
 from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.history import MigrationListQuery, MigrationListResponse
@@ -85,6 +91,7 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
+from api.schemas.spend import SpendQuery, SpendResponse
 from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
 
 __all__ = [
@@ -102,6 +109,8 @@ __all__ = [
     "ChunkDeletionRequest",
     "ChunksRequest",
     "ChunksWrittenResponse",
+    "ConflictPageQuery",
+    "ConflictsResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
@@ -159,6 +168,10 @@ __all__ = [
     "RollbackRequest",
     "SearchRequest",
     "SearchResponse",
+    "SettleRequest",
+    "SettledResponse",
+    "SpendQuery",
+    "SpendResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
     "ThrottleRequest",
@@ -194,6 +207,7 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     MigrationEstimateRequest,
     MigrationStartRequest,
     SearchRequest,
+    SettleRequest,
     TokenIssueRequest,
     TokenRotateRequest,
 )
@@ -207,6 +221,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotRemovalResponse,
     BotResponse,
     ChunksWrittenResponse,
+    ConflictsResponse,
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -229,6 +244,8 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     ProblemDetails,
     ReadinessResponse,
     SearchResponse,
+    SettledResponse,
+    SpendResponse,
     TokenIssuedResponse,
     TokenListResponse,
     TextDiagnosisResponse,

@@ -8,6 +8,7 @@ from cli.commands import (
     access,
     bots,
     chunks,
+    conflicts,
     deciding,
     following,
     golden,
@@ -16,6 +17,7 @@ from cli.commands import (
     login,
     moving,
     reading,
+    spend,
     steering,
 )
 
@@ -48,6 +50,8 @@ for command in (
     history.list_runs,
     history.events,
     kept.kept,
+    conflicts.conflicts,
+    spend.spend,
     following.report,
     deciding.cancel,
     deciding.switch,

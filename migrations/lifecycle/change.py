@@ -165,6 +165,17 @@ def conflicts_told(locked: LockedRun, count: int, came_back: Sequence[str] = ())
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
 
 
+def conflicts_settled(
+    locked: LockedRun, settled: int, left: int, came_back: Sequence[str], by: str
+) -> Change:
+    """Somebody has judged so many of them; the warning is of those that are left."""
+    warnings = conflicts_told(locked, left, came_back).values["warnings"]
+    if not left:
+        warnings = [w for w in warnings if not w.startswith(KEPT_CONFLICTS)]
+    detail = {"conflicts": settled, "left": left, "by": storable(by)}
+    return Change({"warnings": tuple(warnings)}, "conflicts_settled", detail)
+
+
 BREACHED = "After the switch:"
 
 

@@ -81,6 +81,9 @@ SENTENCES: Mapping[str, _Sentence] = {
     "repaired": lambda _, __: "Somebody had its undo tried again.",
     "redriven": lambda e, _: f"Driven again from {_phase(e)}: nobody had spoken of it for a while.",
     "conflicts_kept": lambda _, d: f"{d.get('conflicts')} late writes are kept as conflicts.",
+    "conflicts_settled": lambda _, d: (
+        f"{d.get('by')} settled {d.get('conflicts')} conflicts; {d.get('left')} are left."
+    ),
     "canaries_breached": lambda _, d: f"After the switch: {' '.join(d.get('breaches', []))}",
     "target_held": lambda _, d: (
         f"Its new collection {d.get('collection')} is kept with {d.get('chunks')} chunks, for a "

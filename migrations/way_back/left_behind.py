@@ -1,14 +1,16 @@
-"""What runs have left behind, in the hands of those whose it is: kept collections."""
+"""What runs have left behind, in the hands of those whose it is: collections and conflicts."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import BotNotFound, KeptNotFound, OriginalStays, TransientError
-from migrations.model.left_behind import KeptCollection
+from migrations.model.left_behind import ConflictPlace, KeptCollection, KeptConflict
 from migrations.model.runs import Due
 from migrations.process.services import Services
 from migrations.target.drop import is_there
@@ -22,6 +24,13 @@ class KeptPage:
     kept: tuple[KeptCollection, ...]
     #: Those that follow come after this name; None where none do.
     next: str | None
+
+
+@dataclass(frozen=True)
+class ConflictPage:
+    conflicts: tuple[KeptConflict, ...]
+    #: Where to go on; None where nothing follows.
+    next: ConflictPlace | None
 
 
 class LeftBehind:
@@ -69,6 +78,34 @@ class LeftBehind:
         store.due_again(Due.DROP, let_go.migration_id, 0)
         log.info("drop_asked", collection=collection, by=caller.owner)
         return let_go
+
+    def conflicts(
+        self,
+        caller: Caller,
+        bot_id: str,
+        *,
+        migration_id: UUID | None = None,
+        after: ConflictPlace | None = None,
+        limit: int,
+    ) -> ConflictPage:
+        """What waits for a person to judge, the newest first; of one run, if it is named.
+
+        Raises BotNotFound.
+        """
+        self._require_bot(caller, bot_id)
+        found = self._services.store.conflict_page(bot_id, migration_id, after, limit + 1)
+        page = found[:limit]
+        return ConflictPage(tuple(page), page[-1].place if len(found) > limit else None)
+
+    def settle(self, caller: Caller, bot_id: str, keys: Collection[str] | None) -> int:
+        """Somebody has judged those of these keys, or all: they are forgotten. How many.
+
+        What the chunks are is not changed. Raises BotNotFound.
+        """
+        self._require_bot(caller, bot_id)
+        settled = self._services.store.settle_conflicts(bot_id, keys, caller.owner)
+        log.info("conflicts_settled", bot_id=bot_id, by=caller.owner, conflicts=settled)
+        return settled
 
     def _require_unread(self, collection: str) -> None:
         """Said now, where that is known, because a worker has nobody to tell it to."""

@@ -632,3 +632,45 @@ def test_what_somebody_lives_in_is_not_let_go(state: World) -> None:
     state.start(state.store.bot(first.bot_id), target_collection=first.source_collection)
     with pytest.raises(CollectionInUse):
         state.store.let_drop(first.source_collection, "boss")
+
+
+# --- conflicts, judged ----------------------------------------------------------------------
+
+
+def in_conflict(state: World) -> Migration:
+    """Three conflicts, one after the other."""
+    migration = state.reach(Status.COMPLETED)
+    for key in ("b", "c", "a"):
+        one = Conflict(key, {"text": key}, ConflictReason.CAME_BACK)
+        state.store.record_conflicts(migration.id, [one])
+        state.pass_time(1)
+    return migration
+
+
+def test_conflicts_are_listed_with_the_newest_first_in_pages(state: World) -> None:
+    migration, other = in_conflict(state), in_conflict(state)
+    first = state.store.conflict_page(migration.bot_id, None, None, 2)
+    assert ["a", "c"] == [one.conflict.key for one in first]
+    (last,) = state.store.conflict_page(migration.bot_id, None, first[-1].place, 2)
+    assert ("b", {"text": "b"}, migration.id) == (
+        last.conflict.key,
+        last.conflict.fields,
+        last.place.migration_id,
+    )
+    assert [] == state.store.conflict_page(migration.bot_id, other.id, None, 2)
+    assert last.place == type(last.place).after(last.place.cursor)
+
+
+def test_conflicts_that_are_judged_are_forgotten_and_the_warning_counts_the_others(
+    state: World,
+) -> None:
+    migration, other = in_conflict(state), in_conflict(state)
+    assert 1 == state.store.settle_conflicts(migration.bot_id, ["a", "nothing"], "boss")
+    (warning,) = state.now(migration).warnings
+    assert ": 2 chunks" in warning
+    assert warning.endswith(": b, c.")
+    assert 2 == state.store.settle_conflicts(migration.bot_id, None, "boss")
+    assert () == state.now(migration).warnings
+    assert 0 == state.store.settle_conflicts(migration.bot_id, None, "boss")
+    assert ["conflicts_settled"] * 2 == state.told(migration)[-2:]
+    assert 3 == state.store.count_conflicts(other.bot_id)

@@ -20,6 +20,7 @@ from migrations.adapters.vocabulary import OpenAIVocabulary
 from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
+from migrations.embedding.spend import Spend
 from migrations.model.bots import Caller, Role
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
@@ -76,6 +77,7 @@ class FakeServices:
         self.writers = world.writers
         self.history = History(world.services)
         self.left_behind = LeftBehind(world.services)
+        self.spend = Spend(world.services)
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:

@@ -50,12 +50,13 @@ from tests.fakes.state_history import FakeHistory
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
+from tests.fakes.state_ledger import FakeLedger
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
 
 
 class FakeMigrationStore(
-    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeHistory
+    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeHistory, FakeLedger
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
@@ -146,7 +147,7 @@ class FakeMigrationStore(
             made = {m.target_collection for m in runs if not m.target_is_kept}
             removed = RemovedBot(bot, tuple(staying(bot, kept, failed, made)))
             for run in runs:
-                self._errands[bot_id] += self._tokens_used.pop(run.id, 0)
+                self._forget_runs_spend(run.owner, bot_id, run.id)
                 del self._rows[run.id]
             ids = {run.id for run in runs}
             self._outbox = {n: p for n, p in self._outbox.items() if p.migration_id not in ids}
@@ -332,36 +333,11 @@ class FakeMigrationStore(
         with self._transaction():
             return len(self._failed[migration_id])
 
-    def record_spend(
-        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
-    ) -> None:
-        with self._transaction():
-            self._tokens_used[migration_id] += tokens
-            self._purposes[migration_id][purpose] += tokens
-
-    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
-        with self._transaction():
-            return dict(sorted(self._purposes[migration_id].items()))
-
-    def tokens_used(self, migration_id: UUID) -> int:
-        with self._transaction():
-            return self._tokens_used[migration_id]
-
-    def record_errand(
-        self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
-    ) -> None:
-        with self._transaction():
-            self._errands[bot_id] += tokens
-
-    def tokens_of_errands(self, bot_id: str) -> int:
-        with self._transaction():
-            return self._errands[bot_id]
-
     def watched(self, migration_id: UUID) -> Watched:
         migration = self.migration(migration_id)
         with self._transaction():
             failed = len(self._failed[migration_id])
-            return Watched(migration, failed, self._tokens_used[migration_id])
+            return Watched(migration, failed, self._tokens_used(migration_id))
 
     # --- turns ---------------------------------------------------------------
 
