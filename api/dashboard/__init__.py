@@ -8,7 +8,17 @@ from __future__ import annotations
 from flask import Flask
 from flask_limiter import Limiter
 
-from api.dashboard import bots, kept, login, migrations, oidc, session, starting, steering
+from api.dashboard import (
+    bots,
+    conflicts,
+    kept,
+    login,
+    migrations,
+    oidc,
+    session,
+    starting,
+    steering,
+)
 from api.dashboard.assets import asset
 from api.dashboard.blueprints import csrf, door, may_change, pages
 from api.dashboard.flower import flower_address
@@ -17,7 +27,7 @@ from api.limits import limit_of_posts, limit_of_tokens
 from api.services import services
 from migrations.settings import Settings
 
-__all__ = ["bots", "kept", "login", "migrations", "register", "starting", "steering"]
+__all__ = ["bots", "conflicts", "kept", "login", "migrations", "register", "starting", "steering"]
 
 
 def register(app: Flask, limiter: Limiter, settings: Settings) -> None:

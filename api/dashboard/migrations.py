@@ -92,5 +92,6 @@ def _view(migration_id: UUID) -> MigrationView:
         system.progress(caller, migration_id),
         system.migration(caller, migration_id),
         services().history.events(caller, migration_id, 0, _MOST_EVENTS),
+        services().spend.of_migration(caller, migration_id),
         datetime.now(UTC),
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.dashboard.wording import PHASES
+from api.dashboard.wording import PHASES, money
 from migrations.lifecycle.history import sentence
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.runs import POSTPONED, Event, Migration
+from migrations.model.spend import Bill
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
 #: Of each category of errors; more are counted.
@@ -68,6 +69,7 @@ class MigrationView:
     errors: list[ErrorGroup]
     tellings: list[Telling]
     events: list[EventView]
+    bill: Bill
     #: When this was so.
     at: datetime
 
@@ -91,13 +93,27 @@ class MigrationView:
         return max(0.0, (ends - self.at).total_seconds())
 
     @property
+    def cost(self) -> str:
+        """Of what has a price; and that something has none."""
+        if not self.bill.lines:
+            return money(0.0)
+        if self.bill.unpriced_tokens == self.bill.tokens:
+            return "not known: no price is set"
+        more = " and more: not every model has a price" if self.bill.unpriced_tokens else ""
+        return money(self.bill.cost_usd) + more
+
+    @property
     def heading(self) -> str:
         way = "Way back" if self.migration.kind is Kind.REVERSE else "Migration"
         return f"{way} of {self.progress.bot_id}"
 
 
 def migration_view(
-    progress: MigrationProgress, migration: Migration, events: Sequence[Event], at: datetime
+    progress: MigrationProgress,
+    migration: Migration,
+    events: Sequence[Event],
+    bill: Bill,
+    at: datetime,
 ) -> MigrationView:
     return MigrationView(
         progress=progress,
@@ -106,6 +122,7 @@ def migration_view(
         errors=error_groups(progress.failed),
         tellings=_tellings(progress, migration),
         events=[EventView(one.at, sentence(one), one.epoch) for one in reversed(events)],
+        bill=bill,
         at=at,
     )
 

@@ -50,6 +50,8 @@ TABLE = {
     "GET /dashboard/bots/<bot_id>/kept/<collection>": of_a_bot(),
     "POST /dashboard/bots/<bot_id>/kept/<collection>/keep": of_a_bot(303, {"hours": "5"}),
     "POST /dashboard/bots/<bot_id>/kept/<collection>/drop": of_a_bot(303),
+    "GET /dashboard/bots/<bot_id>/conflicts": of_a_bot(),
+    "POST /dashboard/bots/<bot_id>/conflicts/settle": of_a_bot(303, {"all": "yes"}),
     "GET /dashboard/migrations": of_everybody(),
     "GET /dashboard/migrations/<uuid:migration_id>": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/live": of_a_bot(),

@@ -104,12 +104,31 @@ def test_a_bot_says_why_one_cannot_go_back(visitor: Visitor) -> None:
     assert "The bot has no previous collection." in visitor.words
 
 
-def test_conflicts_are_counted(api: Api, visitor: Visitor) -> None:
+def in_conflict(api: Api, *keys: str) -> None:
     migration = completed(api)
-    conflict = Conflict("k001", {"text": "late"}, ConflictReason.LIVE_IS_NEWER)
-    api.world.store.record_conflicts(migration.id, [conflict])
+    late = [Conflict(key, {"text": f"late {key}"}, ConflictReason.LIVE_IS_NEWER) for key in keys]
+    api.world.store.record_conflicts(migration.id, late)
+
+
+def test_conflicts_are_shown_with_what_was_written(api: Api, visitor: Visitor) -> None:
+    in_conflict(api, "k001", "k002")
     visitor.get("/dashboard/bots/support")
-    assert "1 writes to an old collection were not taken over" in visitor.words
+    assert "2 writes to an old collection were not taken over" in visitor.words
+    visitor.get("/dashboard/bots/support/conflicts")
+    assert "late k001" in visitor.words
+    assert "the live chunk has changed since the switch, too" in visitor.words
+
+
+def test_a_conflict_is_settled_when_it_is_judged(api: Api, visitor: Visitor) -> None:
+    in_conflict(api, "k001", "k002", "k003")
+    visitor.get("/dashboard/bots/support/conflicts")
+    visitor.send("settle")
+    assert "Nothing was settled" in visitor.words
+    visitor.send("settle", key="k002")
+    assert "Settled: 1." in visitor.words
+    assert "late k002" not in visitor.words
+    visitor.send("settle", all="yes")
+    assert 0 == api.world.store.count_conflicts("support")
 
 
 def test_a_bot_is_registered(api: Api, visitor: Visitor) -> None:
@@ -316,6 +335,11 @@ def test_its_events_are_told(api: Api, visitor: Visitor) -> None:
     visitor.get(of(completed(api)))
     assert "The bot answers from" in visitor.words
     assert "Completed verification." in visitor.words
+
+
+def test_what_it_has_cost_is_told_where_there_is_a_price(api: Api, visitor: Visitor) -> None:
+    visitor.get(of(completed(api)))
+    assert "Cost $0.00" in visitor.words
 
 
 def test_the_report_is_shown_without_a_style_of_its_own(api: Api, visitor: Visitor) -> None:
