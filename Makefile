@@ -1,7 +1,7 @@
 # Thin names over commands; `make` alone lists them. Everything is made inside
 # this folder: the environment in .venv, the servers' data in .reembed.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test applications bench chaos upgrade lint reference clean lock
+.PHONY: help demo up down test applications bench chaos upgrade lint reference clean lock browser
 
 PYTHON ?= python3
 KILLS ?= 100
@@ -30,6 +30,10 @@ test: lint .venv-applications/.installed  ## run every check: lint and all tests
 applications: .venv-applications/.installed  ## move the bots of all applications on both engines, and write the table
 	mkdir -p build/tmp
 	APPLICATIONS=all TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest tests/applications
+
+browser: .venv/.installed-dev  ## drive the page in Chromium, with axe and without scripts; needs 'chromium' on the PATH
+	mkdir -p build/tmp
+	TMPDIR=$(CURDIR)/build/tmp $(BIN)/python -m pytest tests/browser
 
 bench: .venv/.installed-dev  ## measure; ONLY=<name> for one figure, see docs/operations/capacity.md
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(CHUNKS),--chunks $(CHUNKS)) \

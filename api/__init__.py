@@ -10,7 +10,7 @@ from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import description, limits, observation, problems, trail
+from api import dashboard, description, limits, observation, problems, trail
 from api.metrics import exposition
 from api.parsing import MAX_BODY_BYTES
 from api.routes import COUNTED, GUARDED, OPEN
@@ -32,10 +32,11 @@ def create_app(services: ApiServices | None = None, *, counters: str = limits.IN
     observation.register(app)
     exposition.register(app)
     problems.register(app)
-    limits.register(app, counters, COUNTED)
+    limiter = limits.register(app, counters, COUNTED)
     trail.register(app)
     for blueprint in (*GUARDED, *OPEN):
         app.register_api(blueprint)
+    dashboard.register(app, limiter, services.settings)
     description.complete(app)
     return app
 

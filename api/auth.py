@@ -17,8 +17,13 @@ def authenticate() -> None:
     Raises:
         NotAuthenticated: no bearer token was sent, or nobody holds it.
     """
-    g.caller = services().access.authenticate(bearer_token())
-    structlog.contextvars.bind_contextvars(owner=g.caller.owner, token_id=g.caller.token_id)
+    become(services().access.authenticate(bearer_token()))
+
+
+def become(caller: Caller) -> None:
+    """The request is this caller's from here on, in the log and the trail, too."""
+    g.caller = caller
+    structlog.contextvars.bind_contextvars(owner=caller.owner, token_id=caller.token_id)
 
 
 def require_role() -> None:

@@ -7,7 +7,7 @@ and looks for Redis again after one second, two, four and so on up to half a min
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
@@ -35,10 +35,10 @@ _IN_REDIS: dict[str, Any] = {
 }
 
 
-def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> None:
+def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> Limiter:
     """Count requests to these blueprints in the Redis at the URL ``counters``, or IN_MEMORY.
 
-    Nothing is connected before the first of them.
+    Nothing is connected before the first of them. Others may be counted by the answer, too.
     """
     limiter = Limiter(
         _who,
@@ -52,9 +52,8 @@ def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> None:
         key_prefix="reembed",
     )
     limiter.init_app(app)
-    one_count_for_all = limiter.shared_limit(_limit, "api", exempt_when=_is_unlimited)
     for blueprint in counted:
-        one_count_for_all(blueprint)
+        limit_of_tokens(limiter, blueprint, _who)
 
     def refuse(_: RateLimitExceeded) -> Response:
         error = TooManyRequests(retry_after_seconds=_seconds_left(limiter))
@@ -62,6 +61,27 @@ def register(app: Flask, counters: str, counted: Iterable[Blueprint]) -> None:
         return openai_errors.answer(error) if speaks_openai else problems.answer(error)
 
     app.register_error_handler(RateLimitExceeded, refuse)
+    return limiter
+
+
+def limit_of_tokens(limiter: Limiter, blueprint: Blueprint, who: Callable[[], str | None]) -> None:
+    """One count for all that a token asks, whichever way it comes; ``who`` is its digest."""
+    one_count_for_all = limiter.shared_limit(
+        _limit, "api", key_func=lambda: who() or remote_address(), exempt_when=_is_unlimited
+    )
+    one_count_for_all(blueprint)
+
+
+def limit_of_posts(
+    limiter: Limiter, blueprint: Blueprint, most_a_minute: Callable[[], int]
+) -> None:
+    """Of what one address may send to the blueprint; 0 is any."""
+    limiter.limit(
+        lambda: f"{most_a_minute()} per {_PERIOD_SECONDS} second",
+        key_func=remote_address,
+        methods=["POST"],
+        exempt_when=lambda: not most_a_minute(),
+    )(blueprint)
 
 
 def _who() -> str:

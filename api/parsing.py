@@ -28,6 +28,7 @@ _MOST_BYTES = {
     "openai.embeddings": MAX_TEXTS_BYTES,
     "chunks.put": MAX_CHUNKS_BYTES,
     "chunks.delete": MAX_LIST_BYTES,
+    "conflicts.settle_conflicts": MAX_LIST_BYTES,
 }
 
 #: A body of nonsense is not answered with a larger one.

@@ -109,6 +109,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.WritesUnsupported: (422, "Chunks cannot be written through us"),
     domain.ChunksInvalid: (422,),
     domain.GrantNotFound: (404,),
+    domain.KeptNotFound: (404, "Kept collection not found"),
     domain.TokenNotFound: (404,),
     RequestInvalid: (422,),
     ProblemUnknown: (404,),

@@ -15,18 +15,22 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _SHARES = [f"{share} % the same" for share in range(0, 101, 10)]
 
 
-def page_of(report: MigrationReportResponse) -> Response:
+def report_values(report: MigrationReportResponse) -> dict[str, Any]:
+    """What ``report_body.html`` shows."""
     details = {check.name: check.details for check in report.checks}
-    html = render_template(
-        "report.html",
-        report=report,
-        overlap=_overlap(details.get("neighbourhoods", {})),
-        scores=_scores(details.get("scores", {})),
-        slices=details.get("slices", {}),
-        thresholds=details.get("scores", {}).get("thresholds", []),
-        width=WIDTH,
-        height=HEIGHT,
-    )
+    return {
+        "report": report,
+        "overlap": _overlap(details.get("neighbourhoods", {})),
+        "scores": _scores(details.get("scores", {})),
+        "slices": details.get("slices", {}),
+        "thresholds": details.get("scores", {}).get("thresholds", []),
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
+
+
+def page_of(report: MigrationReportResponse) -> Response:
+    html = render_template("report.html", **report_values(report))
     response = Response(html, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = POLICY
     return response

@@ -10,6 +10,7 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.embedding.spend import Spend
 from migrations.model.figures import Figures
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.turns import Turns
@@ -19,6 +20,7 @@ from migrations.readers.search import Searching
 from migrations.run.history import History
 from migrations.settings import Settings
 from migrations.system import EmbeddingMigrationSystem
+from migrations.way_back.left_behind import LeftBehind
 from migrations.writers.journal import Writers
 
 _EXTENSION = "reembed"
@@ -62,6 +64,12 @@ class ApiServices(Protocol):
 
     @property
     def history(self) -> History: ...
+
+    @property
+    def left_behind(self) -> LeftBehind: ...
+
+    @property
+    def spend(self) -> Spend: ...
 
     @property
     def spending(self) -> Spending: ...

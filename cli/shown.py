@@ -126,11 +126,19 @@ def migration(found: dict[str, Any]) -> None:
             ("switched", found["switched_at"] and when(found["switched_at"])),
             ("ended", found["finished_at"] and when(found["finished_at"])),
             ("waits for", found["waiting_for"]),
+            ("pace", found["pace"] and _pace(found["pace"])),
             ("rows on their way", found["rows_on_their_way"]),
         ]
     )
     sentences("Went wrong:", [error["message"] for error in found["errors"]])
     sentences("To know about:", found["warnings"])
+
+
+def _pace(found: dict[str, Any]) -> str:
+    per_minute = {"requests": found["requests_per_minute"], "tokens": found["tokens_per_minute"]}
+    said = [f"{found['share']:.0%} of the provider's limit"] if found["share"] else []
+    said += [f"{number:g} {kind} a minute" for kind, number in per_minute.items() if number]
+    return f"{', '.join(said)}, set by {found['by']}"
 
 
 def checks(found: Sequence[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 from devstack.child import ChildDied, ended_within
 from devstack.server import PROJECT, free_port, listens, write_secret
 from devstack.stack import DataInUse, holder
-from devstack.system import RunningSystem, running_system
+from devstack.system import FLOWER_LOGIN, RunningSystem, running_system
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS = 60
@@ -73,10 +73,12 @@ def exports(system: RunningSystem) -> str:
 
 
 def _urls(system: RunningSystem) -> str:
+    flower_user, _, flower_password = system.environment[FLOWER_LOGIN].partition(":")
     return (
+        f"Dashboard    {system.url}/dashboard  (log in with the admin token)\n"
         f"API          {system.url}\n"
         f"Swagger UI   {system.url}/openapi/swagger\n"
-        f"Flower       {system.flower_url}\n"
+        f"Flower       {system.flower_url}  (user {flower_user}, password {flower_password})\n"
         f"Milvus       {system.environment['REEMBED_MILVUS_URI']}\n"
         f"Admin token  {system.token}\n"
         f"Logs         {system.stack.logs}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from pathlib import Path
 from devstack.processes import Processes, inherited_environment
 from devstack.server import PROJECT, free_port, write_secret
 from devstack.stack import EmbeddedStack
+
+#: How Flower is told its login, as <user>:<password>.
+FLOWER_LOGIN = "FLOWER_BASIC_AUTH"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ def running_system(
     """
     with EmbeddedStack(data) as stack:
         ports = {"REEMBED_PORT": str(free_port()), "REEMBED_FLOWER_PORT": str(free_port())}
-        environment = inherited_environment() | ports | dict(settings or {}) | stack.environment()
+        asked = inherited_environment() | ports | dict(settings or {})
+        environment = asked | made_secrets(asked, stack.data) | stack.environment()
         token = _prepare_database(environment, stack.data / "admin.token")
         with Processes(environment, logs=stack.logs, procfile=procfile) as processes:
             processes.wait_ready()
@@ -58,6 +63,23 @@ def running_system(
                 stack=stack,
                 processes=processes,
             )
+
+
+def made_secrets(asked: Mapping[str, str], data: Path) -> dict[str, str]:
+    """What signs the page's cookies and what opens Flower, unless somebody has said so."""
+    made = {}
+    if not any(asked.get(name) for name in ("REEMBED_SECRET_KEY", "REEMBED_SECRET_KEY_FILE")):
+        made["REEMBED_SECRET_KEY"] = _kept_secret(data / "page.key")
+    if not asked.get(FLOWER_LOGIN):
+        made[FLOWER_LOGIN] = f"reembed:{_kept_secret(data / 'flower.password')}"
+    return made
+
+
+def _kept_secret(file: Path) -> str:
+    """Made at the first start and kept, so that logins outlast a restart."""
+    if not file.exists():
+        write_secret(file, secrets.token_urlsafe(32))
+    return file.read_text()
 
 
 def _prepare_database(environment: Mapping[str, str], token_file: Path) -> str:

@@ -39,12 +39,14 @@ from migrations.settings import Settings, get_settings
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
+    from migrations.embedding.spend import Spend
     from migrations.readers.by_alias import AliasReaders
     from migrations.readers.question import Spending
     from migrations.readers.search import Searching
     from migrations.run.history import History
     from migrations.system import EmbeddingMigrationSystem
     from migrations.watchdog import Watchdog
+    from migrations.way_back.left_behind import LeftBehind
     from migrations.writers.journal import Writers
 
 T = TypeVar("T")
@@ -154,6 +156,18 @@ class Assembly:
         return History(self.services)
 
     @cached_property
+    def left_behind(self) -> LeftBehind:
+        from migrations.way_back.left_behind import LeftBehind
+
+        return LeftBehind(self.services)
+
+    @cached_property
+    def spend(self) -> Spend:
+        from migrations.embedding.spend import Spend
+
+        return Spend(self.services)
+
+    @cached_property
     def conductor(self) -> Conductor:
         """For work that has everything loaded, and imports nothing in the middle of a switch."""
         from migrations.conductor import Conductor
@@ -171,7 +185,7 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers, self.history, self._figures
+        _ = self.writers, self.history, self._figures, self.left_behind, self.spend
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):

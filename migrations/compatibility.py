@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from migrations.bots.recipe_search import Candidate, diagnose
 from migrations.embedding.estimate import estimate
+from migrations.embedding.prices import price_of
 from migrations.embedding.work import Errand
 from migrations.model.agreed import NOTHING_AGREED, Agreed
 from migrations.model.answers import (
@@ -20,6 +22,7 @@ from migrations.model.answers import (
 from migrations.model.bots import Caller
 from migrations.model.config import EmbeddingRef, RollbackMode, TargetIndex
 from migrations.model.errors import SameModel
+from migrations.model.known_models import ModelInfo
 from migrations.model.looked_up import read_with_texts
 from migrations.model.progress import MigrationProgress
 from migrations.model.requests import (
@@ -88,16 +91,27 @@ class EmbeddingCompatibilityManager:
         told = tuple(_told(candidate) for candidate in found.candidates)
         return TextDiagnosis(bot, len(found.rows), told, found.tokens)
 
+    def known_models(self) -> tuple[ModelInfo, ...]:
+        """Those of the configured providers; others may be asked for as well."""
+        return self._services.embedders.catalogue()
+
     def dimension_info(self, caller: Caller, bot_id: str) -> DimensionInfo:
         bot = self._system.bot(caller, bot_id)
-        embedders = self._services.embedders
+        embedders, live = self._services.embedders, bot.live.embedding
         schema = self._services.vectors.describe(bot.live.collection, bot.vector_field)
         return DimensionInfo(
             bot=bot,
             collection_dimension=schema.dimension,
-            current=embedders.known(bot.live.embedding.provider, bot.live.embedding.model),
-            known_models=embedders.catalogue(),
+            current=self._priced(embedders.known(live.provider, live.model)),
+            known_models=tuple(filter(None, map(self._priced, embedders.catalogue()))),
         )
+
+    def _priced(self, info: ModelInfo | None) -> ModelInfo | None:
+        """With the operator's price, where one is stated."""
+        if info is None:
+            return None
+        price = price_of(self._services, info.provider, info.model)
+        return replace(info, price_per_million_tokens_usd=price)
 
     def estimate_migration_time(self, caller: Caller, request: EstimateRequest) -> BotEstimate:
         """Chunks, tokens, money and time; without a model, for the present one once more."""

@@ -9,6 +9,7 @@ they are in, so that no settings object can leak them.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
@@ -22,9 +23,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from migrations.model.bots import Role
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 from migrations.model.gates import Gates
 from migrations.model.roles import PLAIN, Roles, TextRole
+
+#: Characters of the key that signs the page's cookies.
+_SHORTEST_KEY = 16
 
 
 class ModelSettings(BaseModel):
@@ -145,6 +150,11 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(
         default_factory=dict,
         description="OpenAI-compatible providers by name, as JSON (see ProviderSettings)",
+    )
+    prices: dict[str, float] = Field(
+        default_factory=dict,
+        description="US dollars per million tokens by 'provider/model' or 'provider/*', as JSON;"
+        " list prices else",
     )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1", description="Where the provider 'openai' is reached"
@@ -348,6 +358,51 @@ class Settings(BaseSettings):
         description="What Prometheus sends as its bearer token to /metrics; without it an admin's"
         " token is asked for",
     )
+    # --- the page ---
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=_SHORTEST_KEY,
+        description="Signs the page's cookies, the same for all processes of the API; without one"
+        " the page is switched off",
+    )
+    secret_key_file: Path | None = Field(default=None, description="A file that holds it, instead")
+    dashboard_session_hours: float = Field(
+        default=12, gt=0, le=720, description="How long a login to the page lasts"
+    )
+    dashboard_logins_per_minute: int = Field(
+        default=20, ge=0, description="Logins that one address may try in a minute; 0 for any"
+    )
+    dashboard_https: bool = Field(
+        default=False,
+        description="Whether browsers reach the page by https alone: its cookie is sent no other"
+        " way then, and they are told to stay",
+    )
+    oidc_issuer: str = Field(
+        default="",
+        description="Identity provider to log in to the page with (OpenID Connect), its issuer as"
+        " it calls itself; empty for none",
+    )
+    oidc_client_id: str = Field(default="reembed", description="What it calls us")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="What we show it; empty where it asks for none"
+    )
+    oidc_scope: str = Field(
+        default="openid email profile", description="What we ask to be told of who logs in"
+    )
+    oidc_owner_claim: str = Field(
+        default="email", description="The claim that names the owner somebody belongs to"
+    )
+    oidc_role_claim: str = Field(
+        default="groups", description="The claim, a text or a list, that their role is found by"
+    )
+    oidc_roles: dict[str, Role] = Field(
+        default_factory=dict,
+        description="Roles by that claim's values, as JSON; who has none of them is not let in",
+    )
+    flower_url: str = Field(
+        default="",
+        description="Where browsers reach Flower; empty: on 127.0.0.1, for who is there as well",
+    )
 
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
@@ -393,11 +448,48 @@ class Settings(BaseSettings):
         """A fourth more than one owner's: what is left to others whose provider does not hang."""
         return self.api_reader_threads + max(1, self.api_reader_threads // 4)
 
+    @property
+    def page_key(self) -> str | None:
+        """What signs the page's cookies.
+
+        Raises:
+            OSError: its file cannot be read.
+            ValueError: it holds less than a key.
+        """
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        if self.secret_key_file is None:
+            return None
+        key = self.secret_key_file.read_text().strip()
+        if len(key) < _SHORTEST_KEY:
+            raise ValueError(
+                f"REEMBED_SECRET_KEY_FILE must hold at least {_SHORTEST_KEY} characters"
+            )
+        return key
+
+    @field_validator("flower_url", "oidc_issuer")
+    @classmethod
+    def _is_a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url
+
     @model_validator(mode="after")
     def _threads_are_left(self) -> Self:
         if self.api_slow_requests >= self.api_threads:
             raise ValueError("REEMBED_API_SLOW_REQUESTS must be less than REEMBED_API_THREADS")
         return self
+
+    @field_validator("prices")
+    @classmethod
+    def _are_prices(cls, prices: dict[str, float]) -> dict[str, float]:
+        for name, price in prices.items():
+            provider, _, model = name.partition("/")
+            if not provider or not model:
+                raise ValueError(f"{name!r} is not 'provider/model' or 'provider/*'")
+            if not 0 <= price < 1e6:
+                raise ValueError(f"the price of {name!r} is no price in US dollars")
+        return prices
 
     @field_validator("database_url")
     @classmethod

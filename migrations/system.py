@@ -18,6 +18,7 @@ from migrations.bots.registration import check_dimension, register
 from migrations.diagnosis.lookout import Lookout
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
+from migrations.lifecycle.terms import require_retriable
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
 from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode, TargetIndex
@@ -34,12 +35,14 @@ from migrations.model.errors import (
     SameModel,
 )
 from migrations.model.golden import GoldenQuery
+from migrations.model.pace import Pace
 from migrations.model.progress import MigrationProgress, MigrationResult
 from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, StartRequest
 from migrations.model.roles import TextRole
 from migrations.model.runs import Migration, NewMigration, Watched, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
 from migrations.process import outbox
+from migrations.process.paces import require_known_limit, tell_pace
 from migrations.process.services import Services
 from migrations.proof.canaries import breaches
 from migrations.proof.not_compared import checks_of, not_compared
@@ -109,6 +112,10 @@ class EmbeddingMigrationSystem:
         owner = None if caller.role is Role.ADMIN else caller.owner
         return self._services.store.bots(owner, after=after, limit=limit)
 
+    def latest_of(self, bots: Collection[Bot]) -> dict[str, Migration]:
+        """The newest migration of each bot that has had one, by the bots' ids."""
+        return self._services.store.latest_of([bot.bot_id for bot in bots])
+
     def bot(self, caller: Caller, bot_id: str) -> Bot:
         """Raises BotNotFound."""
         bot = self._services.store.bot(bot_id)
@@ -166,6 +173,41 @@ class EmbeddingMigrationSystem:
             return earlier
         config = self._config(bot, request)
         self._check(bot, config)
+        return self._begin(caller, bot, config, idempotency_key, digest)
+
+    def retry(self, caller: Caller, migration_id: UUID) -> Started:
+        """Start a run with the same wishes as one that has failed or was rolled back.
+
+        It goes from where the bot is now, and takes over a target that is kept. A run is retried
+        once: asking again gives the run that was made.
+
+        Raises:
+            MigrationNotFound, NotSteerable, MigrationInProgress, SameModel, UnknownProvider,
+            UnknownModel, ProviderKeyMissing, InvalidConfiguration, TooManyMigrations.
+        """
+        migration = self.migration(caller, migration_id)
+        bot = self._services.store.bot(migration.bot_id)
+        key, digest = f"retry of {migration.id}", migration.id.hex
+        if earlier := self._earlier(bot, key, digest):
+            return earlier
+        require_retriable(migration)
+        live = bot.live.embedding
+        config = migration.config.model_copy(
+            update={
+                "from_provider": live.provider,
+                "from_model": live.model,
+                "from_dimension": live.dimension,
+                "from_manner": live.manner,
+            }
+        )
+        self._check(bot, config)
+        for role in config.target.roles:
+            self._services.embedders.get(config.target, role)
+        return self._begin(caller, bot, config, key, digest)
+
+    def _begin(
+        self, caller: Caller, bot: Bot, config: MigrationConfig, key: str | None, digest: str
+    ) -> Started:
         migration_id = uuid4()
         new = NewMigration(
             id=migration_id,
@@ -176,7 +218,7 @@ class EmbeddingMigrationSystem:
             source_collection=bot.live.collection,
             target_collection=target_name(bot.alias, bot.live.generation + 1, migration_id),
             source_generation=bot.live.generation,
-            idempotency_key=idempotency_key,
+            idempotency_key=key,
             request_digest=digest,
         )
         try:
@@ -263,13 +305,18 @@ class EmbeddingMigrationSystem:
 
     def _timeout(self, request: StartRequest) -> int:
         """The default is the operator's own, and as long as they like."""
-        settings, asked = self._services.settings, request.timeout_seconds
-        if asked is not None and asked > settings.max_timeout_seconds:
+        if request.timeout_seconds is None:
+            return self._services.settings.default_timeout_seconds
+        self._require_allowed(request.timeout_seconds)
+        return request.timeout_seconds
+
+    def _require_allowed(self, timeout_seconds: int) -> None:
+        most = self._services.settings.max_timeout_seconds
+        if timeout_seconds > most:
             raise InvalidConfiguration(
-                f"timeout_seconds may be {settings.max_timeout_seconds} at most, and is {asked}; "
+                f"timeout_seconds may be {most} at most, and is {timeout_seconds}; "
                 "an operator can raise REEMBED_MAX_TIMEOUT_SECONDS."
             )
-        return _or(asked, settings.default_timeout_seconds)
 
     def target_of(
         self,
@@ -393,6 +440,38 @@ class EmbeddingMigrationSystem:
         outbox.send_of(self._services, migration_id)
         log.info("migration_resumed", migration_id=str(migration_id), by=caller.owner)
         return resumed
+
+    def extend(self, caller: Caller, migration_id: UUID, timeout_seconds: int) -> Migration:
+        """Give a run before its switch more time: ``timeout_seconds`` is all it may take.
+
+        An admin is not bound by the operator's longest timeout.
+
+        Raises:
+            MigrationNotFound, NotSteerable, SwitchInProgress, AlreadySwitched,
+            InvalidConfiguration.
+        """
+        self.migration(caller, migration_id)
+        if caller.role is not Role.ADMIN:
+            self._require_allowed(timeout_seconds)
+        store = self._services.store
+        extended = store.extend(migration_id, timeout_seconds, caller.owner)
+        log.info("migration_extended", migration_id=str(migration_id), seconds=timeout_seconds)
+        return extended
+
+    def throttle(self, caller: Caller, migration_id: UUID, pace: Pace | None) -> Migration:
+        """Let a run use less of its provider's limit, or as much as there is again.
+
+        Raises:
+            MigrationNotFound, NotSteerable.
+            InvalidConfiguration: a share of a limit that nobody knows.
+        """
+        migration = self.migration(caller, migration_id)
+        if pace is not None:
+            require_known_limit(self._services, migration, pace)
+        throttled = self._services.store.throttle(migration_id, pace, caller.owner)
+        tell_pace(self._services, throttled)
+        log.info("migration_throttled", migration_id=str(migration_id), by=caller.owner)
+        return throttled
 
     # --- back ----------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from migrations.model.errors import ReembedError, StateStoreUnavailable, TimedOu
 from migrations.model.runs import Due, Migration, Round
 from migrations.process import outbox
 from migrations.process.failpoints import failpoint
+from migrations.process.paces import tell_pace
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
 from migrations.target.rehearsal import forget_rehearsal
@@ -93,7 +94,8 @@ class Watchdog:
         failpoint("watchdog.before_round", round=Round.JUDGING.value)
         for duty in (
             *(self.end_overdue, self.redrive_stalled, self.keep_waiting_up),
-            *(self.resend_outbox, self.wake_appliers, self.enqueue_due, self.forget_workers),
+            *(self.resend_outbox, self.tell_paces, self.wake_appliers, self.enqueue_due),
+            self.forget_workers,
         ):
             self._guarded(duty)
 
@@ -151,6 +153,11 @@ class Watchdog:
         for migration_id in dict.fromkeys(migration_ids):
             if not outbox.send_of(self._services, migration_id):
                 return
+
+    def tell_paces(self) -> None:
+        """The limiter forgets a run's pace that is not told again, and Redis may forget all."""
+        for migration in self._services.store.throttled():
+            tell_pace(self._services, migration)
 
     def wake_appliers(self) -> None:
         """What was written and is not applied, although nobody is at it."""

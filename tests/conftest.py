@@ -9,6 +9,7 @@ the fixtures below them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,10 +30,18 @@ from tests.services.processes import LongestFirst
 from tests.services.servers import running
 from tests.services.shared import close_what_is_left
 
+BROWSER = Path(__file__).parent / "browser"
+
 
 @pytest.hookimpl(optionalhook=True)  # unknown where xdist is switched off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
     return LongestFirst(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A fresh machine has no browser: these are run when they are asked for (make browser)."""
+    asked = any("browser" in argument for argument in config.args)
+    return True if collection_path == BROWSER and not asked else None
 
 
 @pytest.hookimpl(trylast=True)  # when the test's own fixtures are over

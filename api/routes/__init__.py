@@ -5,15 +5,18 @@ from __future__ import annotations
 from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
+from api.routes.conflicts import conflicts
 from api.routes.embeddings import embeddings
 from api.routes.events import events
 from api.routes.golden import golden
 from api.routes.health import health
 from api.routes.history import history
+from api.routes.kept import kept
 from api.routes.migrations import migrations
 from api.routes.monitoring import monitoring
 from api.routes.openai import openai
 from api.routes.search import search
+from api.routes.spend import spend
 from api.routes.steering import steering
 from api.routes.trial import trial
 from api.routes.workers import workers
@@ -28,6 +31,9 @@ GUARDED = (
     search,
     migrations,
     steering,
+    kept,
+    conflicts,
+    spend,
     access,
     workers,
     openai,

@@ -9,10 +9,12 @@ from api.auth import current_caller
 from api.description import refusals
 from api.routes.guarded import guarded_blueprint
 from api.schemas import (
+    ExtendRequest,
     MigrationActionRequest,
     MigrationActionResponse,
     MigrationPath,
     PauseRequest,
+    ThrottleRequest,
 )
 from api.services import services
 from migrations.model import errors
@@ -58,3 +60,95 @@ def resume_migration(path: MigrationPath, body: MigrationActionRequest) -> Respo
     """
     resumed = services().system.resume(current_caller(), path.migration_id)
     return accepted(MigrationActionResponse.of(resumed, "The migration goes on."))
+
+
+@steering.post(
+    "/embeddings/migration/<migration_id>/extend",
+    endpoint="extend",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(
+            errors.MigrationNotFound, *_NOT_ANY_MORE, errors.InvalidConfiguration, body=True
+        ),
+    },
+)
+def extend_migration(path: MigrationPath, body: ExtendRequest) -> Response:
+    """Give a migration more time before its switch
+
+    `timeout_seconds` is its whole time, so that a request that is sent again changes nothing;
+    it can only become longer. A paused migration has so much more left.
+    """
+    system = services().system
+    extended = system.extend(current_caller(), path.migration_id, body.timeout_seconds)
+    seconds = extended.config.timeout_seconds
+    message = f"The migration may take {seconds} seconds until its switch."
+    return accepted(MigrationActionResponse.of(extended, message))
+
+
+_REFUSED_PACES = (errors.MigrationNotFound, errors.NotSteerable)
+
+
+@steering.post(
+    "/embeddings/migration/<migration_id>/throttle",
+    endpoint="throttle",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(*_REFUSED_PACES, errors.InvalidConfiguration, body=True),
+    },
+)
+def throttle_migration(path: MigrationPath, body: ThrottleRequest) -> Response:
+    """Let a migration use less of its provider
+
+    In every worker within seconds, and until it ends or the pace is taken away (DELETE). What it
+    leaves is free for other migrations at once. It takes the place of an earlier pace.
+    """
+    slowed = services().system.throttle(current_caller(), path.migration_id, body.pace)
+    message = "The migration asks its provider less often, in every worker within seconds."
+    return accepted(MigrationActionResponse.of(slowed, message))
+
+
+@steering.delete(
+    "/embeddings/migration/<migration_id>/throttle",
+    endpoint="unthrottle",
+    responses={202: MigrationActionResponse, **refusals(*_REFUSED_PACES)},
+)
+def unthrottle_migration(path: MigrationPath) -> Response:
+    """Let a migration use its provider's whole limit again"""
+    freed = services().system.throttle(current_caller(), path.migration_id, None)
+    message = "The migration asks its provider as often as the limit allows."
+    return accepted(MigrationActionResponse.of(freed, message))
+
+
+@steering.post(
+    "/embeddings/migration/<migration_id>/retry",
+    endpoint="retry",
+    responses={
+        202: MigrationActionResponse,
+        **refusals(
+            errors.MigrationNotFound,
+            errors.NotSteerable,
+            errors.MigrationInProgress,
+            errors.SameModel,
+            errors.UnknownProvider,
+            errors.UnknownModel,
+            errors.ProviderKeyMissing,
+            errors.InvalidConfiguration,
+            errors.TooManyMigrations,
+            body=True,
+        ),
+    },
+)
+def retry_migration(path: MigrationPath, body: MigrationActionRequest) -> Response:
+    """Try a migration again that has failed or was rolled back
+
+    Starts a migration with the same wishes, from where the bot is now; a target that is kept is
+    taken over, and what it holds is not embedded again. Sent again, it is answered with the
+    migration that it started, `created: false` and the header `Idempotent-Replayed: true`.
+    """
+    started = services().system.retry(current_caller(), path.migration_id)
+    if started.created:
+        message = "A migration with the same wishes is enqueued."
+    else:
+        message = "It was tried again before: by this migration."
+    action = MigrationActionResponse.of(started.migration, message, created=started.created)
+    return accepted(action, replayed=not started.created)

@@ -31,9 +31,23 @@ from api.schemas.compatibility import (
     MigrationEstimateResponse,
     TextDiagnosisResponse,
 )
+from api.schemas.conflicts import (
+    ConflictPageQuery,
+    ConflictsResponse,
+    SettledResponse,
+    SettleRequest,
+)
 from api.schemas.events import EventItem, EventPageQuery, EventsResponse, LastEventHeader
 from api.schemas.golden import GoldenQueriesRequest, GoldenQueriesResponse
 from api.schemas.history import MigrationListQuery, MigrationListResponse
+from api.schemas.kept import (
+    KeepRequest,
+    KeptCollectionItem,
+    KeptDropResponse,
+    KeptListResponse,
+    KeptPageQuery,
+    KeptPath,
+)
 from api.schemas.migrations import (
     KeyMapResponse,
     MigrationActionResponse,
@@ -83,7 +97,8 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
-from api.schemas.steering import PauseRequest
+from api.schemas.spend import SpendQuery, SpendResponse
+from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
 from api.schemas.trial import MigrationTrialResponse
 from api.schemas.workers import WorkersResponse
 
@@ -102,6 +117,8 @@ __all__ = [
     "ChunkDeletionRequest",
     "ChunksRequest",
     "ChunksWrittenResponse",
+    "ConflictPageQuery",
+    "ConflictsResponse",
     "DimensionInfoResponse",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
@@ -110,6 +127,7 @@ __all__ = [
     "EventItem",
     "EventPageQuery",
     "EventsResponse",
+    "ExtendRequest",
     "GoldenQueriesRequest",
     "GoldenQueriesResponse",
     "GrantItem",
@@ -120,6 +138,12 @@ __all__ = [
     "IdempotencyHeader",
     "JournalPageQuery",
     "JournalResponse",
+    "KeepRequest",
+    "KeptCollectionItem",
+    "KeptDropResponse",
+    "KeptListResponse",
+    "KeptPageQuery",
+    "KeptPath",
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
@@ -155,8 +179,13 @@ __all__ = [
     "RollbackRequest",
     "SearchRequest",
     "SearchResponse",
+    "SettleRequest",
+    "SettledResponse",
+    "SpendQuery",
+    "SpendResponse",
     "SwitchRequest",
     "TextDiagnosisResponse",
+    "ThrottleRequest",
     "TokenIssueRequest",
     "TokenIssuedResponse",
     "TokenItem",
@@ -180,14 +209,18 @@ REQUESTS: tuple[type[RequestBody], ...] = (
     EmbeddingValidationRequest,
     GoldenQueriesRequest,
     GrantRequest,
+    KeepRequest,
     MigrationActionRequest,
+    ExtendRequest,
     PauseRequest,
+    ThrottleRequest,
     RollbackRequest,
     SwitchRequest,
     MigrationEstimateRequest,
     MigrationStartRequest,
     MigrationTrialRequest,
     SearchRequest,
+    SettleRequest,
     TokenIssueRequest,
     TokenRotateRequest,
 )
@@ -201,6 +234,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     BotRemovalResponse,
     BotResponse,
     ChunksWrittenResponse,
+    ConflictsResponse,
     LiveResponse,
     DimensionInfoResponse,
     EmbeddingValidationResponse,
@@ -209,6 +243,9 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     GoldenQueriesResponse,
     GrantListResponse,
     JournalResponse,
+    KeptCollectionItem,
+    KeptDropResponse,
+    KeptListResponse,
     KeyMapResponse,
     HealthResponse,
     LivenessResponse,
@@ -222,6 +259,8 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     ProblemDetails,
     ReadinessResponse,
     SearchResponse,
+    SettledResponse,
+    SpendResponse,
     TokenIssuedResponse,
     TokenListResponse,
     TextDiagnosisResponse,

@@ -138,7 +138,7 @@ class MigrationEstimateResponse(ResponseBody):
         description="Of them, what verification takes of both models.", examples=[58000]
     )
     cost_usd: float | None = Field(
-        description="US dollars by the catalogue's prices; null for a model it does not know.",
+        description="US dollars by REEMBED_PRICES, else list prices; null where neither has one.",
         examples=[0.68],
     )
     duration_seconds: float = Field(

@@ -10,6 +10,7 @@ from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, Status
 
 #: Before the switch a rollback cancels; when all is done it starts a reverse run.
 _WAY_BACK = COMPENSABLE | {Status.COMPLETED}
+_RETRIABLE = frozenset({Status.ROLLED_BACK, Status.FAILED})
 
 
 def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str, str]:
@@ -25,6 +26,10 @@ def migration_links(migration_id: UUID, bot_id: str, status: Status) -> dict[str
         links["switch"] = url_for("migrations.switch", migration_id=migration_id)
     if status in BEFORE_SWITCH:
         links["pause"] = url_for("steering.pause", migration_id=migration_id)
+    if status in COMPENSABLE:
+        links["extend"] = url_for("steering.extend", migration_id=migration_id)
+    if status in _RETRIABLE:
+        links["retry"] = url_for("steering.retry", migration_id=migration_id)
     if status is Status.PAUSED:
         links["resume"] = url_for("steering.resume", migration_id=migration_id)
     if status in COMPENSABLE:

@@ -21,7 +21,7 @@ from api.schemas.parts import (
 )
 from api.schemas.progress import ErrorItem
 from api.schemas.proofs import TextProofItem
-from api.schemas.steering import PausedItem
+from api.schemas.steering import PaceItem, PausedItem
 from migrations.model.answers import BotStatus, RollbackOption
 from migrations.model.config import RollbackMode
 from migrations.model.left_behind import HoldReason, KeptCollection
@@ -98,6 +98,11 @@ class MigrationItem(ResponseBody):
     paused: PausedItem | None = Field(
         description="Who has paused it; null while it is not paused.", examples=[None]
     )
+    pace: PaceItem | None = Field(
+        description="That it uses less of its provider than it could, because somebody has said "
+        "so; null where nobody has.",
+        examples=[None],
+    )
     links: dict[str, str] = Field(
         description="What can be asked or done next, by name.",
         examples=[{"self": "/embeddings/migration/6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11/progress"}],
@@ -131,6 +136,7 @@ class MigrationItem(ResponseBody):
             finished_at=migration.finished_at,
             deadline_at=migration.deadline_at,
             paused=PausedItem.of(migration.status, migration.controls),
+            pace=PaceItem.of(migration.controls),
             links=migration_links(migration.id, migration.bot_id, migration.status),
         )
 
@@ -199,7 +205,7 @@ class HeldCollectionItem(ResponseBody):
     )
     drop_after: datetime | None = Field(
         description="Until when at least; a new run to the same embedding takes a target over. "
-        "Null for one that stays.",
+        "Null for one that stays, or is kept for good.",
         examples=["2026-11-04T09:30:00Z"],
     )
     note: str | None = Field(
@@ -208,16 +214,21 @@ class HeldCollectionItem(ResponseBody):
 
     @classmethod
     def of(cls, held: KeptCollection) -> HeldCollectionItem:
-        return cls(
-            collection=held.collection,
-            reason=held.reason,
-            embedding=EmbeddingItem.of(held.embedding),
-            chunks=held.chunks,
-            held_at=held.held_at,
-            stays=held.stays,
-            drop_after=None if held.stays else held.drop_after,
-            note=STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
-        )
+        return cls(**held_facts(held))
+
+
+def held_facts(held: KeptCollection) -> dict[str, Any]:
+    """The fields of :class:`HeldCollectionItem`."""
+    return {
+        "collection": held.collection,
+        "reason": held.reason,
+        "embedding": EmbeddingItem.of(held.embedding),
+        "chunks": held.chunks,
+        "held_at": held.held_at,
+        "stays": held.stays,
+        "drop_after": None if held.stays else held.drop_after,
+        "note": STAYS.format(bot=url_for("bots.bot", bot_id=held.bot_id)) if held.stays else None,
+    }
 
 
 class KeyPairItem(ResponseBody):

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
-from api.schemas.steering import PausedItem
+from api.schemas.steering import PaceItem, PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -174,6 +174,15 @@ class MigrationProgressResponse(ResponseBody):
     finished_at: datetime | None = Field(
         description="When it ended; null while it has not.", examples=[None]
     )
+    timeout_seconds: int = Field(
+        description="How long it may take until its switch, in all.", examples=[3600]
+    )
+    deadline_at: datetime = Field(
+        description="When it is rolled back unless it has switched by then. While it is waiting "
+        "no deadline runs, and it has its whole time again from when it goes on; while it is "
+        "paused it stands still, see `paused`.",
+        examples=["2026-11-03T10:00:00Z"],
+    )
     estimated_completion: datetime | None = Field(
         description="When all chunks will have been moved at this rate; null while none are moved, "
         "while something is waited for, and while it is undone.",
@@ -195,6 +204,11 @@ class MigrationProgressResponse(ResponseBody):
     )
     paused: PausedItem | None = Field(
         description="Who has paused it; null while it is not paused.", examples=[None]
+    )
+    pace: PaceItem | None = Field(
+        description="That it uses less of its provider than it could, because somebody has said "
+        "so; null where nobody has.",
+        examples=[None],
     )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
@@ -236,11 +250,14 @@ class MigrationProgressResponse(ResponseBody):
             started_at=progress.started_at,
             updated_at=progress.updated_at,
             finished_at=progress.finished_at,
+            timeout_seconds=progress.timeout_seconds,
+            deadline_at=progress.deadline_at,
             estimated_completion=progress.estimated_completion,
             waiting_for=progress.waiting_for,
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
             paused=PausedItem.of(progress.status, progress.controls),
+            pace=PaceItem.of(progress.controls),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             findings=items_of(progress.findings),

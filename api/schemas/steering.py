@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from api.schemas.parts import ResponseBody, Sentence
+from api.schemas.parts import RequestBody, ResponseBody, Sentence
 from api.schemas.requests import OptionalBody
 from migrations.lifecycle.pausing import PAUSED
+from migrations.model.config import MAX_TIMEOUT_SECONDS
+from migrations.model.pace import PACE, Pace
 from migrations.model.states import Status
+
+_MOST_PER_MINUTE = 1e12
 
 
 class PauseRequest(OptionalBody):
@@ -49,3 +53,78 @@ class PausedItem(ResponseBody):
             reason=paused["reason"],
             seconds_left=paused["seconds_left"],
         )
+
+
+class ExtendRequest(RequestBody):
+    """How long a run may take in all."""
+
+    timeout_seconds: int = Field(
+        ge=1,
+        le=MAX_TIMEOUT_SECONDS,
+        description="Its whole time, in place of the one it has (`timeout_seconds` in the "
+        "progress); its deadline moves by the difference. The system may allow less than this "
+        "bound, except to admins.",
+        examples=[14400],
+    )
+
+
+class ThrottleRequest(RequestBody):
+    """How much of the provider one run may use; at least one of these."""
+
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Of the provider's limits, those set by hand, announced or learned.",
+        examples=[0.1],
+    )
+    requests_per_minute: float | None = Field(
+        default=None,
+        gt=0,
+        le=_MOST_PER_MINUTE,
+        description="At most so many requests, by all workers together.",
+        examples=[60.0],
+    )
+    tokens_per_minute: float | None = Field(
+        default=None,
+        gt=0,
+        le=_MOST_PER_MINUTE,
+        description="At most so many tokens, by all workers together.",
+        examples=[100000.0],
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.pace == Pace():
+            raise ValueError(
+                "say one of share, requests_per_minute and tokens_per_minute; DELETE takes it away"
+            )
+        return self
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.share, self.requests_per_minute, self.tokens_per_minute)
+
+
+class PaceItem(ResponseBody):
+    """That somebody lets a run use less of its provider than there is."""
+
+    share: float | None = Field(
+        description="Of the provider's limits; null where only numbers are set.", examples=[0.1]
+    )
+    requests_per_minute: float | None = Field(
+        description="At most so many requests; null where none are set.", examples=[None]
+    )
+    tokens_per_minute: float | None = Field(
+        description="At most so many tokens; null where none are set.", examples=[None]
+    )
+    by: str = Field(description="Whose token has set it.", examples=["acme"])
+    since: datetime = Field(description="When.", examples=["2026-11-03T09:20:00Z"])
+
+    @classmethod
+    def of(cls, controls: dict[str, Any]) -> PaceItem | None:
+        pace = Pace.of(controls)
+        if pace is None:
+            return None
+        told = controls[PACE]
+        return cls(**vars(pace), by=told["by"], since=datetime.fromisoformat(told["at"]))

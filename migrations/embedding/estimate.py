@@ -7,6 +7,7 @@ from itertools import islice
 
 from migrations.embedding.embed import embed_texts
 from migrations.embedding.pace import Amount, requests_of, seconds_for
+from migrations.embedding.prices import price_of
 from migrations.embedding.work import Work
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
@@ -171,18 +172,13 @@ def _seconds(
 def cost_of(
     services: Services, tokens: Sequence[tuple[EmbeddingRef, int]]
 ) -> tuple[float | None, str]:
-    """Of the target's model, and of the present one if the catalogue knows its price as well."""
-    known = [(services.embedders.known(ref.provider, ref.model), many) for ref, many in tokens]
-    priced = [
-        (info.model, info.price_per_million_tokens_usd, many)
-        for info, many in known
-        if info is not None and info.price_per_million_tokens_usd is not None
-    ]
-    target = tokens[0][0]
-    if target.model not in [model for model, _, _ in priced]:
-        return None, "Money: the catalogue has no price for this model."
+    """Of the target's model, and of the present one if its price is known as well."""
+    known = [(ref.model, price_of(services, ref.provider, ref.model), many) for ref, many in tokens]
+    priced = [(model, price, many) for model, price, many in known if price is not None]
+    if known[0][1] is None:
+        return None, "Money: nobody has said a price of this model (REEMBED_PRICES)."
     prices = ", ".join(dict.fromkeys(f"${price} for {model}" for model, price, _ in priced))
     return (
         round(sum(price * many for _, price, many in priced) / 1e6, 4),
-        f"Money: per million tokens {prices}, by the catalogue; your contract may differ.",
+        f"Money: per million tokens {prices}, as stated in REEMBED_PRICES, else by list prices.",
     )

@@ -165,6 +165,17 @@ def conflicts_told(locked: LockedRun, count: int, came_back: Sequence[str] = ())
     return Change({"warnings": (*others, warning)}, "conflicts_kept", {"conflicts": count})
 
 
+def conflicts_settled(
+    locked: LockedRun, settled: int, left: int, came_back: Sequence[str], by: str
+) -> Change:
+    """Somebody has judged so many of them; the warning is of those that are left."""
+    warnings = conflicts_told(locked, left, came_back).values["warnings"]
+    if not left:
+        warnings = [w for w in warnings if not w.startswith(KEPT_CONFLICTS)]
+    detail = {"conflicts": settled, "left": left, "by": storable(by)}
+    return Change({"warnings": tuple(warnings)}, "conflicts_settled", detail)
+
+
 BREACHED = "After the switch:"
 
 
@@ -180,6 +191,17 @@ def drop_refused(locked: LockedRun, collection: str, warning: str) -> Change:
     others = [w for w in locked.migration.warnings if w != warning]
     detail = {"collection": collection, "reason": warning}
     return Change({"warnings": (*others, storable(warning))}, "drop_refused", detail)
+
+
+def kept_for(collection: str, by: str, until: datetime | None) -> Change:
+    """Somebody wants it kept until then, or for good."""
+    told = {"collection": collection, "by": storable(by)}
+    return Change({}, "kept_longer", {**told, "until": until.isoformat() if until else None})
+
+
+def drop_asked(collection: str, by: str) -> Change:
+    """Somebody wants it dropped; whether it may be is decided when it is."""
+    return Change({}, "drop_asked", {"collection": collection, "by": storable(by)})
 
 
 def jsonable(value: Any) -> Any:

@@ -57,6 +57,11 @@ def _operator_needed(event: Event, detail: dict[str, Any]) -> str:
     return f"A person is needed: the undo of {_listed(detail.get('undo_errors'))} failed."
 
 
+def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
+    until = f"until {detail['until']}" if detail.get("until") else "for good"
+    return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
+
+
 SENTENCES: Mapping[str, _Sentence] = {
     "started": lambda _, d: f"{d.get('by')} asked for it.",
     "phase_begun": lambda e, _: f"Began {_phase(e)}.",
@@ -81,6 +86,9 @@ SENTENCES: Mapping[str, _Sentence] = {
     "repaired": lambda _, __: "Somebody had its undo tried again.",
     "redriven": lambda e, _: f"Driven again from {_phase(e)}: nobody had spoken of it for a while.",
     "conflicts_kept": lambda _, d: f"{d.get('conflicts')} late writes are kept as conflicts.",
+    "conflicts_settled": lambda _, d: (
+        f"{d.get('by')} settled {d.get('conflicts')} conflicts; {d.get('left')} are left."
+    ),
     "canaries_breached": lambda _, d: f"After the switch: {' '.join(d.get('breaches', []))}",
     "target_held": lambda _, d: (
         f"Its new collection {d.get('collection')} is kept with {d.get('chunks')} chunks, for a "
@@ -91,5 +99,7 @@ SENTENCES: Mapping[str, _Sentence] = {
         f"The original {d.get('collection')} was released from memory; it stays."
     ),
     "held_dropped": lambda _, d: f"The kept collection {d.get('collection')} is gone.",
+    "kept_longer": _kept_longer,
+    "drop_asked": lambda _, d: f"{d.get('by')} asked to have {d.get('collection')} dropped now.",
     "drop_refused": lambda _, d: str(d.get("reason")),
 }

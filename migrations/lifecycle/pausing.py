@@ -9,7 +9,7 @@ that were left are kept, and counted from when the run is resumed.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Never
 
 from migrations.lifecycle.change import NO_RUNNER, Change, LockedRun, raised_epoch, storable
 from migrations.lifecycle.sequence import going_on, kept_step
@@ -35,7 +35,8 @@ def pause(locked: LockedRun, by: str, reason: str | None) -> Change | None:
     migration = locked.migration
     if migration.status is Status.PAUSED:
         return None
-    require_before_switch(migration, "paused")
+    if migration.status not in BEFORE_SWITCH:
+        refuse(migration, "paused")
     left = max(0.0, (migration.deadline_at - locked.now).total_seconds())
     told: dict[str, Any] = {
         "by": storable(by),
@@ -94,11 +95,10 @@ def _handed_over(locked: LockedRun, **values: Any) -> dict[str, Any]:
     return {name: value for name, value in raised.items() if name not in NO_RUNNER}
 
 
-def require_before_switch(migration: Migration, done_to_it: str) -> None:
-    """Raises NotSteerable, SwitchInProgress, AlreadySwitched unless it works before its switch."""
+def refuse(migration: Migration, done_to_it: str) -> Never:
+    """Raises what says why this cannot be done to it: NotSteerable, SwitchInProgress or
+    AlreadySwitched."""
     status = migration.status
-    if status in BEFORE_SWITCH:
-        return
     if status is Status.SWITCHING:
         raise SwitchInProgress
     if status in _HAS_SWITCHED:

@@ -204,6 +204,12 @@ class IdempotencyConflict(RequestError):
 # --- the state does not allow it now ------------------------------------------
 
 
+class KeptNotFound(RequestError):
+    """No such collection is kept, or it is not yours; list yours with GET /kept-collections."""
+
+    code = "kept-not-found"
+
+
 class TransitionRefused(ReembedError):
     """The migration is not in a state that allows this."""
 
@@ -228,6 +234,13 @@ class TooManyMigrations(TransitionRefused):
     """The limit of concurrent migrations, or of those of one owner, is reached; try again later."""
 
     code = "too-many-migrations"
+
+
+class OriginalStays(TransitionRefused):
+    """reembed did not make this collection and does not drop it unless its bot lets originals go:
+    PATCH the bot with drop_originals: true, or drop it in Milvus."""
+
+    code = "original-stays"
 
 
 class NoActiveMigration(TransitionRefused):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from migrations.model.config import EmbeddingRef
+from migrations.model.cursors import cursor_of, parts_of
+from migrations.model.errors import CursorInvalid
 
 
 class ConflictReason(StrEnum):
@@ -28,6 +30,39 @@ class Conflict:
     #: What was written to the old collection; None when it was a deletion.
     fields: dict[str, Any] | None
     reason: ConflictReason
+
+
+@dataclass(frozen=True)
+class ConflictPlace:
+    """Where a page of conflicts has ended."""
+
+    at: datetime
+    migration_id: UUID
+    key_digest: str
+
+    @property
+    def cursor(self) -> str:
+        return cursor_of(self.at.isoformat(), self.migration_id.hex, self.key_digest)
+
+    @classmethod
+    def after(cls, cursor: str) -> Self:
+        """Raises CursorInvalid."""
+        at, run, digest = parts_of(cursor, 3)
+        try:
+            place = cls(datetime.fromisoformat(at), UUID(hex=run), digest)
+        except ValueError as error:
+            raise CursorInvalid from error
+        if place.at.tzinfo is None or "\x00" in digest:
+            raise CursorInvalid
+        return place
+
+
+@dataclass(frozen=True)
+class KeptConflict:
+    """A conflict as it is listed: of which run, and since when."""
+
+    conflict: Conflict
+    place: ConflictPlace
 
 
 #: Why nobody can tell what was written since a switch.

@@ -58,6 +58,9 @@ class MigrationProgress:
     updated_at: datetime
     finished_at: datetime | None
     estimated_completion: datetime | None
+    #: How long it may take until its switch in all, and until when that is.
+    timeout_seconds: int
+    deadline_at: datetime
     #: See :mod:`migrations.lifecycle.decision`; empty where it never waited before its switch.
     decision: dict[str, Any] = field(default_factory=dict)
     #: What somebody has set on its way; see :mod:`migrations.lifecycle.pausing`.

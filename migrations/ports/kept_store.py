@@ -23,6 +23,27 @@ class KeptStore(Protocol):
 
     def kept_of(self, bot_id: str) -> list[KeptCollection]: ...
 
+    def kept_page(
+        self, owner: str | None, bot_id: str | None, after: str | None, limit: int
+    ) -> list[KeptCollection]:
+        """By name: those that follow ``after``; of this owner or bot, where one is named."""
+        ...
+
+    def keep_for(self, collection: str, hours: float | None, by: str) -> KeptCollection:
+        """Keep it for so long from now, or for good. An original that stays does so anyway.
+
+        Raises KeptNotFound.
+        """
+        ...
+
+    def let_drop(self, collection: str, by: str) -> KeptCollection:
+        """It was kept for long enough; twice is like once.
+
+        Raises:
+            KeptNotFound, CollectionInUse, OriginalStays.
+        """
+        ...
+
     def retire(
         self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
     ) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from migrations.model.left_behind import Conflict
+from migrations.model.left_behind import Conflict, ConflictPlace, KeptConflict
 from migrations.model.snapshot import SnapshotPart, WrittenRow
 
 
@@ -57,6 +57,23 @@ class LateWriteStore(Protocol):
         ...
 
     def conflicts(self, migration_id: UUID, limit: int = 100) -> list[Conflict]: ...
+
+    def conflict_page(
+        self,
+        bot_id: str,
+        migration_id: UUID | None,
+        after: ConflictPlace | None,
+        limit: int,
+    ) -> list[KeptConflict]:
+        """Of all migrations of the bot, or of one, the newest first."""
+        ...
+
+    def settle_conflicts(self, bot_id: str, keys: Collection[str] | None, by: str) -> int:
+        """Forget those of these keys, or all: somebody has judged them. How many there were.
+
+        The warnings of their migrations say how many are left.
+        """
+        ...
 
     def count_conflicts(self, bot_id: str) -> int:
         """Over all migrations of the bot."""

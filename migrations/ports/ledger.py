@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
+from migrations.model.spend import Spent
+
 
 class Ledger(Protocol):
     def record_spend(
@@ -26,3 +28,11 @@ class Ledger(Protocol):
         ...
 
     def tokens_of_errands(self, bot_id: str) -> int: ...
+
+    def spent_by_run(self, migration_id: UUID) -> list[Spent]:
+        """What one migration has paid, by provider, model and purpose."""
+        ...
+
+    def spent(self, owner: str | None = None, bot_id: str | None = None) -> list[Spent]:
+        """Migrations and errands of this owner, this bot; everybody's where none is named."""
+        ...

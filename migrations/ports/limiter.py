@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from uuid import UUID, uuid4
 
+from migrations.model.pace import Pace
+
 Purpose = Literal["migration", "query"]
 Kind = Literal["requests", "tokens"]
 KINDS: tuple[Kind, Kind] = ("requests", "tokens")
@@ -35,6 +37,34 @@ class Rules:
     burst_seconds: float = 0.5
     #: Share of the limit that migrations leave alone while queries come.
     query_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What calls to a provider are held to now, as all processes together have learned it."""
+
+    provider: str
+    #: Per minute, set by hand or else announced.
+    limits: Mapping[Kind, float]
+    #: Of these limits; less than 1 for a while after refusals.
+    share: float = 1.0
+    #: Where no limit is known and calls were refused; it rises while none are.
+    requests_per_minute: float | None = None
+    #: How long everybody still waits, because the provider has asked for it.
+    paused_seconds: float = 0.0
+    #: None where none was in the last hours.
+    refused_seconds_ago: float | None = None
+    #: False of a model inside the workers, which asks for no turns.
+    can_be_paced: bool = True
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether refusals have made it slower than the limits that are known allow."""
+        return self.share < 1 or self.requests_per_minute is not None
+
+
+#: Longer than PostgreSQL may be away from those who say it again.
+PACE_HOLDS_SECONDS = 120.0
 
 
 class RateLimiter(Protocol):
@@ -69,6 +99,17 @@ class RateLimiter(Protocol):
 
     def limits(self, provider: str) -> Mapping[Kind, float]:
         """Per minute, as set by hand or else announced to any process; only those known here."""
+        ...
+
+    def learned(self, provider: str) -> Learned | None:
+        """What holds calls there; None while the shared state is away."""
+        ...
+
+    def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:
+        """One run's own pace there, in all processes, or none any more.
+
+        It is forgotten when it is not said again within :data:`PACE_HOLDS_SECONDS`.
+        """
         ...
 
     def learn(self, provider: str, headers: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -38,6 +38,10 @@ class RunStore(Protocol):
         ...
 
     def latest(self, bot_id: str) -> Migration | None: ...
+
+    def latest_of(self, bot_ids: Collection[str]) -> dict[str, Migration]:
+        """The newest of each bot, in one statement; bots that never had one are left out."""
+        ...
 
     def live(self, bot_id: str) -> Migration | None: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 from uuid import UUID
 
+from migrations.model.pace import Pace
 from migrations.model.runs import Migration
 
 
@@ -23,4 +24,25 @@ class SteeringStore(Protocol):
         Raises:
             NotSteerable, MigrationNotFound.
         """
+        ...
+
+    def extend(self, migration_id: UUID, timeout_seconds: int, by: str) -> Migration:
+        """Its whole time becomes so long; saying so twice is answered like once.
+
+        Raises:
+            NotSteerable, SwitchInProgress, AlreadySwitched, InvalidConfiguration,
+            MigrationNotFound.
+        """
+        ...
+
+    def throttle(self, migration_id: UUID, pace: Pace | None, by: str) -> Migration:
+        """Its pace becomes this one; saying so twice is answered like once.
+
+        Raises:
+            NotSteerable, MigrationNotFound.
+        """
+        ...
+
+    def throttled(self) -> list[Migration]:
+        """Live runs that have a pace of their own."""
         ...

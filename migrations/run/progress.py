@@ -48,6 +48,8 @@ def progress_of(
         updated_at=migration.updated_at,
         finished_at=migration.finished_at,
         estimated_completion=_estimate(services, migration, left, rate),
+        timeout_seconds=migration.config.timeout_seconds,
+        deadline_at=migration.deadline_at,
         waiting_for=migration.waiting_for,
         decision=migration.decision,
         controls=migration.controls,

@@ -187,12 +187,16 @@ def _lock_for_change(session: Session, bot_id: str) -> BotRecord:
 
 
 def _reconsider_kept(session: Session, bot_id: str, drop_originals: bool) -> None:
-    """Lock what is kept, so that nothing is dropped any more once this has been answered."""
-    rows = session.scalars(
-        select(KeptRecord).where(KeptRecord.bot_id == bot_id).with_for_update()
+    """Lock what is kept, so that nothing is dropped any more once this has been answered.
+
+    What a run of ours has made and somebody keeps for good is no original.
+    """
+    may = may_be_dropped(KeptRecord.bot_id, KeptRecord.collection)
+    rows = session.execute(
+        select(KeptRecord, may).where(KeptRecord.bot_id == bot_id).with_for_update(of=KeptRecord)
     ).all()
-    for row in rows:
-        if drop_originals and row.drop_after is None:
+    for row, was_free_to_go in rows:
+        if drop_originals and row.drop_after is None and not was_free_to_go:
             row.drop_after = now(session)  # read now, and held for as long as any other
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from migrations.lifecycle.change import Change, LockedRun, is_transition
 from migrations.lifecycle.forward import taken_back
+from migrations.model.config import MigrationConfig
 from migrations.model.errors import BotNotFound, MigrationNotFound, Superseded, TransitionRefused
 from migrations.model.runs import Handover, Migration
 from migrations.model.states import Phase, Status
@@ -25,6 +26,7 @@ from migrations.store.records import (
     OutboxRecord,
     as_migration,
     clock,
+    config_column,
 )
 
 #: First key of our advisory locks; the second says what is locked.
@@ -103,6 +105,8 @@ def _guarded_update(
 
 def column_value(value: Any) -> Any:
     """A field of an entity as its column takes it."""
+    if isinstance(value, MigrationConfig):
+        return config_column(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Handover):

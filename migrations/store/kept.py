@@ -12,16 +12,16 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from migrations.lifecycle.change import Change, drop_refused
+from migrations.lifecycle.change import Change, drop_asked, drop_refused, kept_for
 from migrations.model.bots import Bot
 from migrations.model.config import EmbeddingRef
-from migrations.model.errors import NoLongerKept
+from migrations.model.errors import CollectionInUse, KeptNotFound, NoLongerKept, OriginalStays
 from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import Kind
 from migrations.store.bots import has_live_migration, is_wanted, may_be_dropped
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run, may_idle
+from migrations.store.guarded import apply, lock_bot, lock_collection, lock_run, may_idle, now
 from migrations.store.late_writes import forget_snapshots_of
 from migrations.store.records import (
     BotRecord,
@@ -81,6 +81,43 @@ class SqlKept:
         with self._database.reading() as session:
             return [as_held(*found) for found in session.execute(wanted)]
 
+    def kept_page(
+        self, owner: str | None, bot_id: str | None, after: str | None, limit: int
+    ) -> list[KeptCollection]:
+        name = KeptRecord.collection.collate("C")
+        wanted = _KEPT.order_by(name).limit(limit)
+        if owner is not None:
+            of_owner = select(BotRecord.bot_id).where(BotRecord.owner == owner)
+            wanted = wanted.where(KeptRecord.bot_id.in_(of_owner))
+        if bot_id is not None:
+            wanted = wanted.where(KeptRecord.bot_id == bot_id)
+        if after is not None:
+            wanted = wanted.where(name > after)
+        with self._database.reading() as session:
+            return [as_held(*found) for found in session.execute(wanted)]
+
+    def keep_for(self, collection: str, hours: float | None, by: str) -> KeptCollection:
+        with self._database.transaction() as session:
+            row, is_ours = _lock_kept_row(session, collection)
+            until = None if hours is None else now(session) + timedelta(hours=hours)
+            if is_ours and row.drop_after != until:
+                row.drop_after = until
+                _tell_of(session, row, kept_for(collection, by, until))
+            return as_held(row, is_ours)
+
+    def let_drop(self, collection: str, by: str) -> KeptCollection:
+        with self._database.transaction() as session:
+            row, is_ours = _lock_kept_row(session, collection)
+            if is_wanted(session, collection):
+                raise is_wanted_again(collection)
+            if not is_ours:
+                raise OriginalStays
+            at = now(session)
+            if row.drop_after is None or row.drop_after > at:
+                row.drop_after = at
+                _tell_of(session, row, drop_asked(collection, by))
+            return as_held(row, is_ours)
+
     def retire(
         self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
     ) -> bool:
@@ -128,6 +165,33 @@ class SqlKept:
                 row.drop_after = None
             else:
                 session.delete(row)
+
+
+def _lock_kept_row(session: Session, collection: str) -> tuple[KeptRecord, bool]:
+    """The row, while nobody drops it or makes it live, and whether we may drop it.
+
+    Raises KeptNotFound.
+    """
+    lock_collection(session, collection)
+    found = session.execute(
+        _KEPT.where(KeptRecord.collection == collection).with_for_update(of=KeptRecord)
+    ).one_or_none()
+    if found is None:
+        raise KeptNotFound
+    row, is_ours = found
+    return row, is_ours
+
+
+def _tell_of(session: Session, row: KeptRecord, change: Change) -> None:
+    """On the run that has left it behind."""
+    apply(session, lock_run(session, row.migration_id), change)
+
+
+def is_wanted_again(collection: str) -> CollectionInUse:
+    return CollectionInUse(
+        f"A bot answers from {collection!r} or may go back to it, or a migration is heading for "
+        "it; it is not dropped."
+    )
 
 
 def _may_end(session: Session, row: KeptRecord, end: End) -> bool:

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    case,
+    delete,
+    exists,
+    func,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
+from migrations.lifecycle.change import (
+    breaches_told,
+    conflicts_settled,
+    conflicts_told,
+    jsonable,
+    storable,
+)
 from migrations.model.chunks import KeyRange
 from migrations.model.errors import RollbackUnavailable, Superseded
-from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, Conflict, ConflictReason
+from migrations.model.left_behind import (
+    NOT_KNOWN_IN_COMMON,
+    Conflict,
+    ConflictPlace,
+    ConflictReason,
+    KeptConflict,
+)
 from migrations.model.snapshot import SnapshotPart, WrittenRow, key_hash
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_run
+from migrations.store.guarded import PLAINLY, apply, lock_run
 from migrations.store.leases import at_work
 from migrations.store.records import (
     ConflictRecord,
@@ -132,10 +154,46 @@ class SqlLateWrites:
                 for row in session.scalars(wanted)
             ]
 
-    def count_conflicts(self, bot_id: str) -> int:
-        of_bot = select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
+    def conflict_page(
+        self,
+        bot_id: str,
+        migration_id: UUID | None,
+        after: ConflictPlace | None,
+        limit: int,
+    ) -> list[KeptConflict]:
+        one = ConflictRecord
+        place = (one.at, one.migration_id, one.key_digest)
+        wanted = (
+            select(one)
+            .where(one.migration_id.in_(_runs_of(bot_id)))
+            .order_by(*(column.desc() for column in place))
+            .limit(limit)
+        )
+        if migration_id is not None:
+            wanted = wanted.where(one.migration_id == migration_id)
+        if after is not None:
+            here = (after.at, after.migration_id, after.key_digest)
+            wanted = wanted.where(tuple_(*place) < here)
         with self._database.reading() as session:
-            return _count(session, ConflictRecord.migration_id.in_(of_bot))
+            return [
+                KeptConflict(
+                    Conflict(row.key, row.fields, ConflictReason(row.reason)),
+                    ConflictPlace(row.at, row.migration_id, row.key_digest),
+                )
+                for row in session.scalars(wanted)
+            ]
+
+    def settle_conflicts(self, bot_id: str, keys: Collection[str] | None, by: str) -> int:
+        settled = 0
+        with self._database.transaction() as session:
+            # In one order, so that no two who do this wait for each other in a circle.
+            for run in session.scalars(_runs_of(bot_id).order_by(MigrationRecord.id)).all():
+                settled += _settle(session, run, keys, by)
+        return settled
+
+    def count_conflicts(self, bot_id: str) -> int:
+        with self._database.reading() as session:
+            return _count(session, ConflictRecord.migration_id.in_(_runs_of(bot_id)))
 
 
 def _require_epoch(session: Session, migration_id: UUID, epoch: int) -> None:
@@ -251,6 +309,25 @@ def forget_snapshots_of(session: Session, bot_id: str, but: UUID | None = None) 
             delete(kept).where(kept.migration_id.in_(over)),
             execution_options={"synchronize_session": False},
         )
+
+
+def _runs_of(bot_id: str) -> Select[UUID]:
+    return select(MigrationRecord.id).where(MigrationRecord.bot_id == bot_id)
+
+
+def _settle(session: Session, run: UUID, keys: Collection[str] | None, by: str) -> int:
+    of_run = ConflictRecord.migration_id == run
+    if not _count(session, of_run):
+        return 0
+    locked = lock_run(session, run)
+    judged = delete(ConflictRecord).where(of_run).returning(ConflictRecord.key_digest)
+    if keys is not None:  # as they are listed
+        judged = judged.where(ConflictRecord.key.in_(map(storable, keys)))
+    settled = len(session.scalars(judged, execution_options=PLAINLY).all())
+    if settled:
+        left, came_back = _count(session, of_run), _came_back(session, run)
+        apply(session, locked, conflicts_settled(locked, settled, left, came_back, by))
+    return settled
 
 
 def _came_back(session: Session, migration_id: UUID) -> list[str]:

@@ -6,15 +6,28 @@ import hashlib
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Select, Uuid, bindparam, delete, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from migrations.lifecycle.change import storable
 from migrations.model.errors import MigrationNotFound
 from migrations.model.runs import FailedChunk, Watched
+from migrations.model.spend import Spent
 from migrations.store.engine import Database
 from migrations.store.records import (
     ErrandSpendRecord,
@@ -122,6 +135,27 @@ class SqlLedger:
         with self._database.reading() as session:
             return int(session.execute(wanted).scalar_one())
 
+    def spent_by_run(self, migration_id: UUID) -> list[Spent]:
+        return self._spent(_by_runs(SpendRecord.migration_id == migration_id))
+
+    def spent(self, owner: str | None = None, bot_id: str | None = None) -> list[Spent]:
+        run, errand = MigrationRecord, ErrandSpendRecord
+        of_runs = [run.id == SpendRecord.migration_id]
+        of_errands: list[ColumnElement[bool]] = []
+        if owner is not None:
+            of_runs.append(run.owner == owner)
+            of_errands.append(errand.owner == owner)
+        if bot_id is not None:
+            of_runs.append(run.bot_id == bot_id)
+            of_errands.append(errand.bot_id == bot_id)
+        return self._spent(_by_runs(*of_runs), _added_up(errand, False).where(*of_errands))
+
+    def _spent(self, *wanted: _Sums) -> list[Spent]:
+        found = union_all(*wanted)
+        with self._database.reading() as session:
+            rows = [_as_spent(*row) for row in session.execute(found)]
+        return sorted(rows, key=astuple)
+
     def watched(self, migration_id: UUID) -> Watched:
         with self._database.reading() as session:
             found = session.execute(_WATCHED, {"migration_id": migration_id}).one_or_none()
@@ -129,6 +163,26 @@ class SqlLedger:
             raise MigrationNotFound
         migration, failed_chunks, tokens_used = found
         return Watched(as_migration(migration), failed_chunks, int(tokens_used))
+
+
+#: Provider, model, purpose, whether by a migration, requests, tokens.
+_Sums = Select[str, str, str, bool, int, int]
+
+
+def _by_runs(*conditions: ColumnElement[bool]) -> _Sums:
+    return _added_up(SpendRecord, True).where(*conditions)
+
+
+def _added_up(record: type[SpendRecord | ErrandSpendRecord], by_migration: bool) -> _Sums:
+    by = (record.provider, record.model, record.purpose)
+    sums = (func.sum(record.requests), func.sum(record.tokens))
+    return select(*by, literal(by_migration), *sums).group_by(*by)
+
+
+def _as_spent(
+    provider: str, model: str, purpose: str, by_migration: bool, requests: int, tokens: int
+) -> Spent:
+    return Spent(provider, model, purpose, by_migration, int(requests), int(tokens))
 
 
 def _failed(migration_id: UUID | BindParameter[UUID]) -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,16 @@ class SqlRuns:
 
     def latest(self, bot_id: str) -> Migration | None:
         return self._newest(MigrationRecord.bot_id == bot_id)
+
+    def latest_of(self, bot_ids: Collection[str]) -> dict[str, Migration]:
+        wanted = (
+            select(MigrationRecord)
+            .distinct(MigrationRecord.bot_id)
+            .where(MigrationRecord.bot_id.in_(bot_ids))
+            .order_by(MigrationRecord.bot_id, MigrationRecord.created_at.desc())
+        )
+        with self._database.reading() as session:
+            return {row.bot_id: as_migration(row) for row in session.scalars(wanted)}
 
     def live(self, bot_id: str) -> Migration | None:
         return self._newest(MigrationRecord.bot_id == bot_id, has_status(*LIVE))

@@ -1,13 +1,18 @@
-"""What somebody sets on a run's way: a pause."""
+"""What somebody sets on a run's way: a pause, more time, a pace."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.lifecycle import pausing
+from sqlalchemy import select
+
+from migrations.lifecycle import pausing, terms
+from migrations.model.pace import PACE, Pace
 from migrations.model.runs import Migration
+from migrations.model.states import LIVE
 from migrations.store.engine import Database
-from migrations.store.guarded import apply, lock_run
+from migrations.store.guarded import apply, has_status, lock_run
+from migrations.store.records import MigrationRecord, as_migration
 
 
 class SqlSteering:
@@ -26,3 +31,22 @@ class SqlSteering:
             locked = lock_run(session, migration_id)
             change = pausing.resume(locked, by)
             return apply(session, locked, change) if change is not None else locked.migration
+
+    def extend(self, migration_id: UUID, timeout_seconds: int, by: str) -> Migration:
+        with self._database.transaction() as session:
+            locked = lock_run(session, migration_id)
+            change = terms.extend(locked, timeout_seconds, by)
+            return apply(session, locked, change) if change is not None else locked.migration
+
+    def throttle(self, migration_id: UUID, pace: Pace | None, by: str) -> Migration:
+        with self._database.transaction() as session:
+            locked = lock_run(session, migration_id)
+            change = terms.throttle(locked, pace, by)
+            return apply(session, locked, change) if change is not None else locked.migration
+
+    def throttled(self) -> list[Migration]:
+        wanted = select(MigrationRecord).where(
+            has_status(*LIVE), MigrationRecord.controls.has_key(PACE)
+        )
+        with self._database.reading() as session:
+            return [as_migration(row) for row in session.scalars(wanted)]

@@ -44,10 +44,11 @@ def adopting(services: Services, new: NewMigration) -> NewMigration:
 
 def kept_of(services: Services, bot_id: str) -> list[KeptCollection]:
     """What the bot has left and is kept, newest first, without originals dropped by others."""
-    return [held for held in services.store.kept_of(bot_id) if not _is_gone(services, held)]
+    return [held for held in services.store.kept_of(bot_id) if not is_gone(services, held)]
 
 
-def _is_gone(services: Services, held: KeptCollection) -> bool:
+def is_gone(services: Services, held: KeptCollection) -> bool:
+    """Of one that nothing is due for: whether somebody else has dropped it."""
     if held.drop_after is not None:  # it is looked at when its time has come
         return False
     try:

@@ -50,7 +50,7 @@ class SimulatedTime:
 @contextmanager
 def simulated_time(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedTime]:
     """For limiters that are made within the block."""
-    for name in ("ACQUIRE", "SETTLE", "LEARN", "PAUSE", "REFUSED"):
+    for name in ("ACQUIRE", "SETTLE", "LEARN", "PAUSE", "REFUSED", "SET_PACE", "LOOK"):
         script = getattr(scripts, name)
         assert scripts.CLOCK in script
         monkeypatch.setattr(scripts, name, script.replace(scripts.CLOCK, SIMULATED_CLOCK))

@@ -25,6 +25,7 @@ from migrations.model.proofs import How, Proof, Spread
 from migrations.model.report import Report
 from migrations.model.requests import BotChange
 from migrations.model.runs import Due, FailedChunk, Round, Watched
+from migrations.model.spend import Spent
 from migrations.model.states import LIVE, Phase, Status
 from migrations.model.texts import (
     FieldRecipe,
@@ -533,3 +534,20 @@ def test_golden_queries_take_the_place_of_those_before_and_go_with_their_bot(
     assert 1 == len(state.store.golden_queries(other.bot_id))
     with pytest.raises(BotNotFound):
         state.store.set_golden_queries(bot.bot_id, first)
+
+
+def test_what_was_spent_is_told_by_model_and_purpose(state: World) -> None:
+    run, other = state.reach(Status.RUNNING), state.reach(Status.RUNNING)
+    for _ in range(2):
+        state.store.record_spend(run.id, "openai", "large", "data_migration", 2**40)
+    state.store.record_spend(other.id, "openai", "large", "data_migration", 7)
+    state.store.record_errand(run.owner, run.bot_id, "openai", "large", "question", 5)
+    state.store.record_errand("somebody", run.bot_id, "openai", "small", "question", 3)
+    moved = Spent("openai", "large", "data_migration", True, 2, 2**41)
+    asked = Spent("openai", "large", "question", False, 1, 5)
+    assert [moved] == state.store.spent_by_run(run.id)
+    assert [moved, asked] == state.store.spent(run.owner, run.bot_id)
+    both = replace(moved, requests=3, tokens=2**41 + 7)
+    assert [both, asked] == state.store.spent(run.owner)
+    assert [both, asked, Spent("openai", "small", "question", False, 1, 3)] == state.store.spent()
+    assert [] == state.store.spent("nobody")

@@ -163,6 +163,7 @@ def test_a_migration_is_found_by_its_bot_by_its_reverse_and_among_the_live(state
     back = state.start_back(forward)
     assert back == state.store.reverse_of(forward.id)
     assert back == state.store.live(forward.bot_id) == state.store.latest(forward.bot_id)
+    assert {back.bot_id: back} == state.store.latest_of([forward.bot_id, "nobody"])
     assert [back] == state.store.active()
     assert (Kind.REVERSE, forward.id, True) == (back.kind, back.reverses, back.target_is_kept)
 

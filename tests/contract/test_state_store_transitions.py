@@ -17,6 +17,7 @@ from migrations.model.errors import (
     SwitchInProgress,
     TransitionRefused,
 )
+from migrations.model.pace import Pace
 from migrations.model.runs import Migration, RunnerLease
 from migrations.model.states import TRANSITIONS, Status
 from tests.contract.state_store_world import RETENTION_HOURS, World
@@ -58,6 +59,8 @@ OPERATIONS: dict[str, Operation] = {
     "accept": lambda w, m: w.store.accept(m.id, "somebody", None),
     "pause": lambda w, m: w.store.pause(m.id, "somebody", None),
     "resume": lambda w, m: w.store.resume(m.id, "somebody"),
+    "extend": lambda w, m: w.store.extend(m.id, 86_400, "somebody"),
+    "throttle": lambda w, m: w.store.throttle(m.id, Pace(share=0.5), "somebody"),
     "repair": lambda w, m: w.store.repair(m.id),
     "reverse_run": lambda w, m: w.complete(w.start_back(m)),
     "fail_to_undo": lambda w, m: fail_to_undo(w, m),
@@ -120,6 +123,13 @@ EXPECTED: dict[str, dict[Status, Outcome]] = {
     | {SWITCHING: SwitchInProgress}
     | dict.fromkeys((SWITCHED, COMPLETED), AlreadySwitched),
     "resume": always(NotSteerable) | {PENDING: PENDING, RUNNING: RUNNING, PAUSED: RUNNING},
+    "extend": always(NotSteerable)
+    | {status: status for status in (PENDING, RUNNING, WAITING, PAUSED)}
+    | {SWITCHING: SwitchInProgress}
+    | dict.fromkeys((SWITCHED, COMPLETED), AlreadySwitched),
+    "throttle": always(NotSteerable)
+    | {status: status for status in (PENDING, RUNNING, WAITING, PAUSED, SWITCHING, SWITCHED)}
+    | {COMPLETED: AlreadySwitched},
     "repair": always(TransitionRefused) | {FAILED: ROLLING_BACK, STUCK: ROLLING_BACK},
     "reverse_run": {COMPLETED: ROLLED_BACK},
     "fail_to_undo": {ROLLING_BACK: STUCK},

@@ -11,8 +11,11 @@ from migrations.model import messages
 from migrations.model.chunks import Key, KeyRange
 from migrations.model.config import EmbeddingRef, RollbackMode
 from migrations.model.errors import (
+    CollectionInUse,
+    KeptNotFound,
     MigrationInProgress,
     NoLongerKept,
+    OriginalStays,
     RollbackUnavailable,
     Superseded,
 )
@@ -554,3 +557,120 @@ def test_what_was_held_unread_is_known_once_it_is_measured(state: World) -> None
     assert held is not None
     assert (9, "ef") == (held.chunks, held.content_digest)
     assert [] == state.store.claim_due(Due.DROP, ONCE)
+
+
+# --- asked for by somebody ----------------------------------------------------------------
+
+
+def test_kept_collections_are_listed_by_name_owner_and_bot(state: World) -> None:
+    first, second = undone(state), undone(state)
+    names = sorted([first.target_collection, second.target_collection])
+    owner = first.owner
+    assert names == [one.collection for one in state.store.kept_page(None, None, None, 10)]
+    assert names[1:] == [one.collection for one in state.store.kept_page(owner, None, names[0], 1)]
+    (of_bot,) = state.store.kept_page(owner, second.bot_id, None, 10)
+    assert second.target_collection == of_bot.collection
+    assert [] == state.store.kept_page("nobody", None, None, 10)
+
+
+def test_what_is_kept_longer_is_not_due_before(state: World) -> None:
+    migration = undone(state)
+    longer = state.store.keep_for(migration.target_collection, 48, "boss")
+    assert state.store.kept(migration.target_collection) == longer
+    state.pass_time(25 * HOUR)
+    assert not dropped(state, migration.target_collection)
+    state.pass_time(24 * HOUR)
+    assert dropped(state, migration.target_collection)
+    assert {"kept_longer", "held_dropped"} <= set(state.told(migration))
+
+
+def test_what_is_kept_for_good_is_never_due_until_somebody_asks(state: World) -> None:
+    migration = undone(state)
+    for _ in range(2):
+        assert None is state.store.keep_for(migration.target_collection, None, "boss").drop_after
+    assert 1 == state.told(migration).count("kept_longer")
+    state.store.change_bot(migration.bot_id, BotChange(drop_originals=True))
+    state.pass_time(10_000 * HOUR)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)
+    for _ in range(2):
+        state.store.let_drop(migration.target_collection, "boss")
+    assert 1 == state.told(migration).count("drop_asked")
+    assert [migration.id] == state.store.claim_due(Due.DROP, ONCE)
+
+
+def test_what_is_to_be_dropped_now_is_due_now(state: World) -> None:
+    migration = undone(state)
+    assert [] == state.store.claim_due(Due.DROP, ONCE)
+    state.store.let_drop(migration.target_collection, "boss")
+    state.store.due_again(Due.DROP, migration.id, 0)
+    assert [migration.id] == state.store.claim_due(Due.DROP, ONCE)
+
+
+def test_an_original_is_neither_let_go_nor_kept_otherwise_than_it_is(state: World) -> None:
+    migration = retired(state)
+    name = migration.source_collection
+    before = state.store.kept(name)
+    assert before == state.store.keep_for(name, 1, "boss")
+    with pytest.raises(OriginalStays):
+        state.store.let_drop(name, "boss")
+    state.store.change_bot(migration.bot_id, BotChange(drop_originals=True))
+    assert not state.store.let_drop(name, "boss").stays
+
+
+def test_what_is_not_kept_is_neither_kept_longer_nor_dropped(state: World) -> None:
+    live = state.bot().live.collection
+    with pytest.raises(KeptNotFound):
+        state.store.keep_for(live, 1, "boss")
+    with pytest.raises(KeptNotFound):
+        state.store.let_drop(live, "boss")
+
+
+def test_what_somebody_lives_in_is_not_let_go(state: World) -> None:
+    first = state.reach(Status.COMPLETED)
+    state.store.change_bot(first.bot_id, BotChange(drop_originals=True))
+    state.complete(state.start(state.store.bot(first.bot_id)))  # pushes the original out
+    state.start(state.store.bot(first.bot_id), target_collection=first.source_collection)
+    with pytest.raises(CollectionInUse):
+        state.store.let_drop(first.source_collection, "boss")
+
+
+# --- conflicts, judged ----------------------------------------------------------------------
+
+
+def in_conflict(state: World) -> Migration:
+    """Three conflicts, one after the other."""
+    migration = state.reach(Status.COMPLETED)
+    for key in ("b", "c", "a"):
+        one = Conflict(key, {"text": key}, ConflictReason.CAME_BACK)
+        state.store.record_conflicts(migration.id, [one])
+        state.pass_time(1)
+    return migration
+
+
+def test_conflicts_are_listed_with_the_newest_first_in_pages(state: World) -> None:
+    migration, other = in_conflict(state), in_conflict(state)
+    first = state.store.conflict_page(migration.bot_id, None, None, 2)
+    assert ["a", "c"] == [one.conflict.key for one in first]
+    (last,) = state.store.conflict_page(migration.bot_id, None, first[-1].place, 2)
+    assert ("b", {"text": "b"}, migration.id) == (
+        last.conflict.key,
+        last.conflict.fields,
+        last.place.migration_id,
+    )
+    assert [] == state.store.conflict_page(migration.bot_id, other.id, None, 2)
+    assert last.place == type(last.place).after(last.place.cursor)
+
+
+def test_conflicts_that_are_judged_are_forgotten_and_the_warning_counts_the_others(
+    state: World,
+) -> None:
+    migration, other = in_conflict(state), in_conflict(state)
+    assert 1 == state.store.settle_conflicts(migration.bot_id, ["a", "nothing"], "boss")
+    (warning,) = state.now(migration).warnings
+    assert ": 2 chunks" in warning
+    assert warning.endswith(": b, c.")
+    assert 2 == state.store.settle_conflicts(migration.bot_id, None, "boss")
+    assert () == state.now(migration).warnings
+    assert 0 == state.store.settle_conflicts(migration.bot_id, None, "boss")
+    assert ["conflicts_settled"] * 2 == state.told(migration)[-2:]
+    assert 3 == state.store.count_conflicts(other.bot_id)

@@ -20,6 +20,7 @@ from migrations.adapters.vocabulary import OpenAIVocabulary
 from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
+from migrations.embedding.spend import Spend
 from migrations.model.bots import Caller, Role
 from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
@@ -29,6 +30,7 @@ from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
 from migrations.readers.search import Searching
 from migrations.run.history import History
+from migrations.way_back.left_behind import LeftBehind
 from tests.fakes.embedders import LOCAL_64, LOCAL_256
 from tests.fakes.world import World, row_of
 
@@ -77,6 +79,8 @@ class FakeServices:
         self.writers = world.writers
         self.history = History(world.services)
         self.store = world.store
+        self.left_behind = LeftBehind(world.services)
+        self.spend = Spend(world.services)
 
     def figures(self) -> Figures | None:
         return self.store.figures() if self.store.reachable else None
@@ -85,7 +89,7 @@ class FakeServices:
 @cache
 def application() -> Flask:
     """One for all tests, as it keeps nothing: its description takes a while to write."""
-    return create_app(FakeServices(World(0)))
+    return create_app(FakeServices(World(0, settings={"secret_key": "k" * 32})))
 
 
 class Api:
@@ -93,7 +97,9 @@ class Api:
 
     def __init__(self, **settings: Any) -> None:
         # All tests are counted together, for their application is the same.
-        self.world = ApiWorld(settings={"requests_per_minute": 0, **settings})
+        self.world = ApiWorld(
+            settings={"requests_per_minute": 0, "dashboard_logins_per_minute": 0, **settings}
+        )
         self.services = FakeServices(self.world)
         attach(application(), self.services)
         self.client: FlaskClient = application().test_client()
@@ -115,9 +121,17 @@ class Api:
 
     def start(self, **changes: Any) -> Migration:
         """A live migration of acme's bot, in batches of three."""
-        wish = {"batch_size": 3, "retry_delay": 0.0, **changes}
-        request = StartRequest("support", **TARGET, **wish)
+        wish = {**TARGET, "batch_size": 3, "retry_delay": 0.0, **changes}
+        request = StartRequest("support", **wish)
         return self.world.system.start_migration(ACME, request).migration
+
+    def kept(self, **changes: Any) -> str:
+        """The target of a run of acme's bot that was cancelled late."""
+        migration = self.start(**changes)
+        self.world.deliver(before="migrations.phase.verification")
+        self.world.system.cancel(ACME, "support")
+        self.world.deliver()
+        return migration.target_collection
 
     def progress(self, migration: Migration) -> Any:
         return self.get(f"/embeddings/migration/{migration.id}/progress").json

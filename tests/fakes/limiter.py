@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from migrations.adapters.limiter.alone import PlainBuckets
+from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
+from migrations.model.pace import Pace
 from migrations.ports.clock import Clock
-from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
+from migrations.ports.limiter import KINDS, Kind, Learned, Purpose, Rules, Ticket
 
 
 class CalledOutOfTurn(BaseException):
@@ -30,6 +32,8 @@ class FakeRateLimiter:
         self._limits: dict[str, dict[Kind, float]] = {}
         self._paused_until: dict[str, float] = {}
         self._ratios: dict[str, float] = {}
+        #: What runs may use of providers, where that is set; by provider and run.
+        self.paces: dict[tuple[str, UUID], Pace] = {}
 
     def limit(self, provider: str, rules: Rules) -> None:
         self._buckets[provider] = PlainBuckets(rules, self._clock.monotonic())
@@ -71,6 +75,16 @@ class FakeRateLimiter:
             self._ratios[ticket.provider] = tokens / ticket.estimated
         if buckets := self._buckets.get(ticket.provider):
             buckets.settle(ticket, tokens)
+
+    def learned(self, provider: str) -> Learned | None:
+        if provider == LOCAL_PROVIDER:
+            return Learned(provider, {}, can_be_paced=False)
+        return Learned(provider, self.limits(provider), paused_seconds=self.wait_seconds(provider))
+
+    def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:
+        self.paces.pop((provider, migration_id), None)
+        if pace is not None:
+            self.paces[provider, migration_id] = pace
 
     def learn(self, provider: str, headers: Mapping[str, str]) -> None:
         pass

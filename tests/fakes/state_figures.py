@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from migrations.model.figures import (
@@ -23,7 +24,7 @@ class FakeFigures(StateRows):
             return Figures(
                 runs=self._run_figures(now),
                 bots=self._bot_figures(now),
-                spent=[Spent(*of, *spent) for of, spent in self._spent.items()],
+                spent=list(self._spent_for()),
                 kept=Counter(one.reason for one in self._held_ones.values()),
                 conflicts=Counter(
                     one.reason for kept in self._conflicts.values() for one in kept.values()
@@ -31,6 +32,18 @@ class FakeFigures(StateRows):
                 journals=self._journal_figures(now),
                 outbox=self._outbox_figures(now),
             )
+
+    def _spent_for(self) -> Iterator[Spent]:
+        tokens: Counter[tuple[str, str, str]] = Counter()
+        answers: Counter[tuple[str, str, str]] = Counter()
+        for key, paid in self._paid.items():
+            tokens[key[1:]] += paid
+            answers[key[1:]] += self._answers[key]
+        for errand, paid in self._errands.items():
+            tokens[errand[2:]] += paid
+            answers[errand[2:]] += self._errand_answers[errand]
+        for of, paid in tokens.items():
+            yield Spent(*of, answers[of], paid)
 
     def _run_figures(self, now: datetime) -> RunFigures:
         live = [m for m in self._all() if m.status in LIVE]

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle.change import Change, drop_refused
+from migrations.lifecycle.change import Change, drop_asked, drop_refused, kept_for
 from migrations.model.bots import Bot
-from migrations.model.errors import NoLongerKept
+from migrations.model.errors import KeptNotFound, NoLongerKept, OriginalStays
 from migrations.model.left_behind import End, HoldReason, KeptCollection
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import LIVE, Kind
 from migrations.store.bots import HEADING_FOR_SWITCH, belongs_already, is_filled, is_kept
-from migrations.store.kept import may_end, put_away, retired, target_of
+from migrations.store.kept import is_wanted_again, may_end, put_away, retired, target_of
 from tests.fakes.state_leases import FakeLeases
 from tests.fakes.state_rows import collections_of, newest
 
@@ -49,6 +49,48 @@ class FakeKept(FakeLeases):
             held = (one for one in self._held_ones.values() if one.bot_id == bot_id)
             mine = [self._as_kept(one) for one in held]
             return sorted(mine, key=lambda one: one.held_at, reverse=True)
+
+    def kept_page(
+        self, owner: str | None, bot_id: str | None, after: str | None, limit: int
+    ) -> list[KeptCollection]:
+        with self._transaction():
+            found = [
+                self._as_kept(one)
+                for name, one in sorted(self._held_ones.items())
+                if owner in {None, self._bot(one.bot_id).owner}
+                and bot_id in {None, one.bot_id}
+                and (after is None or name > after)
+            ]
+            return found[:limit]
+
+    def keep_for(self, collection: str, hours: float | None, by: str) -> KeptCollection:
+        with self._collections[collection], self._transaction() as now:
+            one = self._kept_one(collection)
+            until = None if hours is None else now + timedelta(hours=hours)
+            if not one.stays and one.drop_after != until:
+                self._change_kept(replace(one, drop_after=until), kept_for(collection, by, until))
+            return self._kept_one(collection)
+
+    def let_drop(self, collection: str, by: str) -> KeptCollection:
+        with self._collections[collection], self._transaction() as now:
+            one = self._kept_one(collection)
+            if self._is_wanted(collection):
+                raise is_wanted_again(collection)
+            if one.stays:
+                raise OriginalStays
+            if one.drop_after is None or one.drop_after > now:
+                self._change_kept(replace(one, drop_after=now), drop_asked(collection, by))
+            return self._kept_one(collection)
+
+    def _kept_one(self, collection: str) -> KeptCollection:
+        if collection not in self._held_ones:
+            raise KeptNotFound
+        return self._as_kept(self._held_ones[collection])
+
+    def _change_kept(self, changed: KeptCollection, told: Change) -> None:
+        self._held_ones[changed.collection] = changed
+        with self._held(changed.migration_id) as held:
+            self._apply(held, told)
 
     def retire(
         self, migration_id: UUID, chunks: int | None, digest: str | None, hold_hours: float
@@ -132,7 +174,8 @@ class FakeKept(FakeLeases):
 
     def _reconsider_kept(self, bot_id: str, now: datetime) -> None:
         for name, one in self._held_ones.items():
-            if one.bot_id == bot_id and one.drop_after is None:
+            is_original = self._as_kept(one).stays
+            if one.bot_id == bot_id and one.drop_after is None and is_original:
                 self._held_ones[name] = replace(one, drop_after=now)
 
     def _take_over(self, new: NewMigration) -> None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations.lifecycle.change import breaches_told, conflicts_told, jsonable, storable
+from migrations.lifecycle.change import (
+    breaches_told,
+    conflicts_settled,
+    conflicts_told,
+    jsonable,
+    storable,
+)
 from migrations.model.errors import RollbackUnavailable, Superseded
-from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, Conflict, ConflictReason
+from migrations.model.left_behind import (
+    NOT_KNOWN_IN_COMMON,
+    Conflict,
+    ConflictPlace,
+    ConflictReason,
+    KeptConflict,
+)
 from migrations.model.runs import Migration
-from migrations.model.snapshot import SnapshotPart, WrittenRow
+from migrations.model.snapshot import SnapshotPart, WrittenRow, key_hash
 from migrations.store.late_writes import NAMED
 from tests.fakes.state_rows import StateRows
 
@@ -84,8 +96,8 @@ class FakeLateWrites(StateRows):
             kept = self._conflicts[migration_id]
             for one in conflicts:
                 kept[one.key] = Conflict(storable(one.key), jsonable(one.fields), one.reason)
-            back = sorted(k for k, one in kept.items() if one.reason is ConflictReason.CAME_BACK)
-            self._apply(held, conflicts_told(held, len(kept), back[:NAMED]))
+                self._conflicted_at[migration_id, one.key] = held.now
+            self._apply(held, conflicts_told(held, len(kept), self._back(migration_id)))
 
     def tell_breaches(self, migration_id: UUID, found: Sequence[str]) -> None:
         with self._held(migration_id) as held:
@@ -96,6 +108,43 @@ class FakeLateWrites(StateRows):
             kept = self._conflicts[migration_id].values()
             return sorted(kept, key=lambda one: one.key)[:limit]
 
+    def conflict_page(
+        self,
+        bot_id: str,
+        migration_id: UUID | None,
+        after: ConflictPlace | None,
+        limit: int,
+    ) -> list[KeptConflict]:
+        with self._transaction():
+            found = [
+                KeptConflict(
+                    one, ConflictPlace(self._conflicted_at[m.id, key], m.id, key_hash(key).hex())
+                )
+                for m in self._all()
+                if m.bot_id == bot_id and migration_id in {None, m.id}
+                for key, one in self._conflicts[m.id].items()
+            ]
+            found.sort(key=lambda one: _order(one.place), reverse=True)
+            return [k for k in found if after is None or _order(k.place) < _order(after)][:limit]
+
+    def settle_conflicts(self, bot_id: str, keys: Collection[str] | None, by: str) -> int:
+        settled = 0
+        for run in [m.id for m in self._all() if m.bot_id == bot_id]:
+            with self._held(run) as held:
+                kept = self._conflicts[run]
+                judged = [k for k, one in kept.items() if keys is None or one.key in keys]
+                for key in judged:
+                    del kept[key]
+                if judged:
+                    change = conflicts_settled(held, len(judged), len(kept), self._back(run), by)
+                    self._apply(held, change)
+                settled += len(judged)
+        return settled
+
+    def _back(self, migration_id: UUID) -> list[str]:
+        kept = self._conflicts[migration_id].items()
+        return sorted(k for k, one in kept if one.reason is ConflictReason.CAME_BACK)[:NAMED]
+
     def count_conflicts(self, bot_id: str) -> int:
         with self._transaction():
             return sum(len(self._conflicts[m.id]) for m in self._all() if m.bot_id == bot_id)
@@ -103,3 +152,7 @@ class FakeLateWrites(StateRows):
     def _require_epoch(self, migration_id: UUID, epoch: int) -> None:
         if self._at_work(migration_id, epoch) is None:
             raise Superseded
+
+
+def _order(place: ConflictPlace) -> tuple[datetime, UUID, str]:
+    return place.at, place.migration_id, place.key_digest

@@ -111,11 +111,12 @@ class StateRows:
         self._posted = 0
         self._told = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
-        self._tokens_used: Counter[UUID] = Counter()
-        self._purposes: defaultdict[UUID, Counter[str]] = defaultdict(Counter)
-        self._errands: Counter[str] = Counter()
-        #: By provider, model and purpose: requests and tokens.
-        self._spent: dict[tuple[str, str, str], tuple[int, int]] = {}
+        #: Tokens and answers by run, provider, model and purpose.
+        self._paid: Counter[tuple[UUID, str, str, str]] = Counter()
+        self._answers: Counter[tuple[UUID, str, str, str]] = Counter()
+        #: The same by owner, bot, provider, model and purpose.
+        self._errands: Counter[tuple[str, str, str, str, str]] = Counter()
+        self._errand_answers: Counter[tuple[str, str, str, str, str]] = Counter()
         self._golden: dict[str, list[GoldenQuery]] = {}
         self._tokens: dict[str, TokenRow] = {}
         self._trail: list[TrailEntry] = []
@@ -124,6 +125,7 @@ class StateRows:
         self._frozen: defaultdict[UUID, dict[int, SnapshotPart]] = defaultdict(dict)
         self._written: defaultdict[UUID, dict[Key, tuple[WrittenRow, datetime]]] = defaultdict(dict)
         self._conflicts: defaultdict[UUID, dict[str, Conflict]] = defaultdict(dict)
+        self._conflicted_at: dict[tuple[UUID, str], datetime] = {}
         self._held_ones: dict[str, KeptCollection] = {}
         self._journals: dict[str, Any] = {}
         self._workers: dict[str, WorkerRow] = {}

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from migrations.lifecycle import backward, decision, forward, pausing
+from migrations.lifecycle import backward, decision, forward, pausing, terms
 from migrations.lifecycle.change import storable
 from migrations.lifecycle.room import no_room
 from migrations.model import messages
@@ -28,6 +28,7 @@ from migrations.model.errors import (
 )
 from migrations.model.golden import GoldenQuery
 from migrations.model.outcomes import Outcome
+from migrations.model.pace import PACE, Pace
 from migrations.model.requests import READ_BY_RUNS, BotChange
 from migrations.model.runs import (
     FailedChunk,
@@ -51,6 +52,7 @@ from tests.fakes.state_history import FakeHistory
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
+from tests.fakes.state_ledger import FakeLedger
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
 from tests.fakes.state_workers import FakeWorkers
@@ -66,6 +68,7 @@ class FakeMigrationStore(
     FakeWorkers,
     FakeHistory,
     FakeFigures,
+    FakeLedger,
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
@@ -158,7 +161,7 @@ class FakeMigrationStore(
             made = {m.target_collection for m in runs if not m.target_is_kept}
             removed = RemovedBot(bot, tuple(staying(bot, kept, failed, made)))
             for run in runs:
-                self._errands[bot_id] += self._tokens_used.pop(run.id, 0)
+                self._forget_runs_spend(run.owner, bot_id, run.id)
                 del self._rows[run.id]
             ids = {run.id for run in runs}
             self._outbox = {n: p for n, p in self._outbox.items() if p.migration_id not in ids}
@@ -258,6 +261,10 @@ class FakeMigrationStore(
         with self._transaction():
             return newest(m for m in self._all() if m.bot_id == bot_id)
 
+    def latest_of(self, bot_ids: Collection[str]) -> dict[str, Migration]:
+        found = ((bot_id, self.latest(bot_id)) for bot_id in bot_ids)
+        return {bot_id: migration for bot_id, migration in found if migration is not None}
+
     def live(self, bot_id: str) -> Migration | None:
         with self._transaction():
             return self._live(bot_id)
@@ -340,42 +347,11 @@ class FakeMigrationStore(
         with self._transaction():
             return len(self._failed[migration_id])
 
-    def record_spend(
-        self, migration_id: UUID, provider: str, model: str, purpose: str, tokens: int
-    ) -> None:
-        with self._transaction():
-            self._tokens_used[migration_id] += tokens
-            self._purposes[migration_id][purpose] += tokens
-            self._add_up((provider, model, purpose), tokens)
-
-    def tokens_by_purpose(self, migration_id: UUID) -> dict[str, int]:
-        with self._transaction():
-            return dict(sorted(self._purposes[migration_id].items()))
-
-    def tokens_used(self, migration_id: UUID) -> int:
-        with self._transaction():
-            return self._tokens_used[migration_id]
-
-    def record_errand(
-        self, owner: str, bot_id: str, provider: str, model: str, purpose: str, tokens: int
-    ) -> None:
-        with self._transaction():
-            self._errands[bot_id] += tokens
-            self._add_up((provider, model, purpose), tokens)
-
-    def _add_up(self, of: tuple[str, str, str], tokens: int) -> None:
-        requests, earlier = self._spent.get(of, (0, 0))
-        self._spent[of] = requests + 1, earlier + tokens
-
-    def tokens_of_errands(self, bot_id: str) -> int:
-        with self._transaction():
-            return self._errands[bot_id]
-
     def watched(self, migration_id: UUID) -> Watched:
         migration = self.migration(migration_id)
         with self._transaction():
             failed = len(self._failed[migration_id])
-            return Watched(migration, failed, self._tokens_used[migration_id])
+            return Watched(migration, failed, self._tokens_used(migration_id))
 
     # --- turns ---------------------------------------------------------------
 
@@ -496,6 +472,18 @@ class FakeMigrationStore(
     def resume(self, migration_id: UUID, by: str) -> Migration:
         with self._held(migration_id) as held:
             return self._apply(held, pausing.resume(held, by))
+
+    def extend(self, migration_id: UUID, timeout_seconds: int, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, terms.extend(held, timeout_seconds, by))
+
+    def throttle(self, migration_id: UUID, pace: Pace | None, by: str) -> Migration:
+        with self._held(migration_id) as held:
+            return self._apply(held, terms.throttle(held, pace, by))
+
+    def throttled(self) -> list[Migration]:
+        with self._transaction():
+            return [m for m in self._all() if m.status in LIVE and PACE in m.controls]
 
     def unsent(self, older_than_seconds: float, limit: int = 100) -> list[OutboxMessage]:
         with self._transaction() as now:

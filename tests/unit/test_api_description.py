@@ -42,7 +42,19 @@ OPERATIONS = {
     "GET /embeddings/migrations": 200,
     "POST /embeddings/migration/{migration_id}/pause": 202,
     "POST /embeddings/migration/{migration_id}/resume": 202,
+    "POST /embeddings/migration/{migration_id}/extend": 202,
+    "POST /embeddings/migration/{migration_id}/throttle": 202,
+    "DELETE /embeddings/migration/{migration_id}/throttle": 202,
+    "POST /embeddings/migration/{migration_id}/retry": 202,
     "GET /embeddings/migrations/active": 200,
+    "GET /embeddings/migration/{migration_id}/spend": 200,
+    "GET /bots/{bot_id}/spend": 200,
+    "GET /spend": 200,
+    "GET /bots/{bot_id}/conflicts": 200,
+    "DELETE /bots/{bot_id}/conflicts": 200,
+    "GET /kept-collections": 200,
+    "PATCH /kept-collections/{collection}": 200,
+    "DELETE /kept-collections/{collection}": 202,
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
     "GET /v1/models/{model}": 200,
@@ -169,7 +181,7 @@ def test_a_body_is_required_only_where_a_field_is(spec: dict[str, Any]) -> None:
     }
     optional = {name.rsplit("/", 1)[1] for name, needed in required.items() if not needed}
     assert {"estimate-migration", "cancel-migration", "rollback", "rotate", "switch"} | {
-        *("pause", "resume"),
+        *("pause", "resume", "retry"),
     } == optional
 
 
@@ -201,7 +213,7 @@ def test_requests_say_that_unknown_fields_are_refused(spec: dict[str, Any]) -> N
     requests = {n: s for n, s in spec["components"]["schemas"].items() if n.endswith("Request")}
     del requests["EmbeddingsRequest"]  # clients of OpenAI send what others may know
     assert {False} == {schema["additionalProperties"] for schema in requests.values()}
-    assert 17 == len(requests)
+    assert 21 == len(requests)
 
 
 def test_no_markup_of_the_library_is_left(spec: dict[str, Any]) -> None:

@@ -65,3 +65,41 @@ def test_a_resume_of_what_is_not_paused_is_refused(api: Api) -> None:
 
 def _acme() -> dict[str, str]:
     return {"Authorization": "Bearer acme-token"}
+
+
+def test_more_time_is_shown_and_may_be_sent_again(api: Api) -> None:
+    migration = at(api, Phase.VERIFICATION, timeout_seconds=60)
+    first, second = (steer(api, migration, "extend", {"timeout_seconds": 600}) for _ in range(2))
+    assert (202, first.json) == (second.status_code, second.json)
+    shown = api.progress(migration)
+    assert (600, first.json["migration"]["deadline_at"]) == (
+        shown["timeout_seconds"],
+        shown["deadline_at"],
+    )
+
+
+def test_a_pace_of_a_model_inside_the_workers_is_refused_with_what_to_do(api: Api) -> None:
+    migration = at(api, Phase.DATA_MIGRATION)
+    answer = steer(api, migration, "throttle", {"requests_per_minute": 60})
+    assert (422, True) == (answer.status_code, "pause" in answer.json["detail"])
+
+
+@pytest.mark.parametrize("body", [{}, {"share": 0}, {"share": 1.1}, {"requests_per_minute": -1}])
+def test_a_pace_that_is_none_is_refused(api: Api, body: Any) -> None:
+    migration = at(api, Phase.DATA_MIGRATION)
+    answer = steer(api, migration, "throttle", body)
+    assert (422, "/problems/request-invalid") == (answer.status_code, answer.json["type"])
+
+
+def test_a_run_that_was_rolled_back_is_tried_again_once(api: Api) -> None:
+    migration = at(api, Phase.VERIFICATION)
+    api.world.system.cancel_migration(migration.id, by="acme")
+    api.world.deliver()
+    assert "retry" in api.progress(migration)["links"]
+    first, second = (steer(api, migration, "retry") for _ in range(2))
+    assert (202, True, 202, False) == (
+        *(first.status_code, first.json["created"]),
+        *(second.status_code, second.json["created"]),
+    )
+    assert "true" == second.headers["Idempotent-Replayed"]
+    assert first.headers["Location"] == second.headers["Location"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrations.model.states import Status
+from migrations.ports.limiter import Learned
 from tests.fakes.api_client import Api
 from tests.fakes.command_line import CommandLine
 
@@ -37,3 +38,35 @@ def test_a_pause_that_comes_too_late_ends_with_1(line: CommandLine) -> None:
     said = line.run("pause", run)
     assert said.exit_code == 1
     assert "already-switched" in said.output
+
+
+def test_a_migration_is_given_so_much_more_time(line: CommandLine) -> None:
+    run = started(line)
+    before = line.api.stored(run).config.timeout_seconds
+    line.done("extend", run, "2h")
+    assert line.api.stored(run).config.timeout_seconds == before + 7200
+
+
+def test_a_pace_is_said_or_taken_away_and_not_both(line: CommandLine) -> None:
+    run = started(line)
+    assert line.run("throttle", run).exit_code == 2
+    assert line.run("throttle", run, "--share", "0.1", "--off").exit_code == 2
+    line.done("throttle", run, "--off")
+
+
+def test_a_migration_is_slowed_down_and_says_so(line: CommandLine) -> None:
+    line.api.world.limiter.learned = lambda provider: Learned(provider, {})  # type: ignore[method-assign]
+    run = started(line)
+    assert "10% of" in line.done("throttle", run, "--share", "0.1", "--requests", "60")
+    assert "60 requests a minute" in line.done("status", "support")
+
+
+def test_a_migration_that_was_cancelled_is_tried_again(line: CommandLine) -> None:
+    run = started(line)
+    line.done("cancel", "support", "--yes")
+    line.api.world.deliver()
+    line.done("retry", run)
+    line.api.world.deliver()
+    newest = line.api.world.store.latest("support")
+    assert newest is not None
+    assert (str(newest.id) != run, newest.status) == (True, Status.COMPLETED)

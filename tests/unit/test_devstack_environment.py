@@ -11,6 +11,7 @@ from typing import Any, cast
 from devstack.server import LOOPBACK
 from devstack.session import exports
 from devstack.stack import EmbeddedStack
+from devstack.system import FLOWER_LOGIN, made_secrets
 
 
 def told(environment: dict[str, str], script: str) -> str:
@@ -43,6 +44,20 @@ def test_ports_and_what_is_not_ours_are_left_out() -> None:
 def exports_of(environment: dict[str, str]) -> str:
     system: Any = SimpleNamespace(environment=environment, url="u", token="t")
     return exports(cast("Any", system)).partition("export PATH")[0]
+
+
+def test_the_page_and_flower_get_secrets_that_outlast_a_restart(tmp_path: Path) -> None:
+    # As a copy of .env.example says it: nothing.
+    made = made_secrets({"REEMBED_SECRET_KEY": ""}, tmp_path)
+    assert len(made["REEMBED_SECRET_KEY"]) >= 40
+    assert made[FLOWER_LOGIN].startswith("reembed:")
+    assert made == made_secrets({}, tmp_path)
+    assert {0o600} == {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+
+
+def test_secrets_that_the_user_has_stay(tmp_path: Path) -> None:
+    asked = {"REEMBED_SECRET_KEY_FILE": "/run/secrets/page", FLOWER_LOGIN: "me:mine"}
+    assert {} == made_secrets(asked, tmp_path)
 
 
 def test_a_port_that_somebody_else_has_taken_is_not_waited_for(tmp_path: Path) -> None:

@@ -29,17 +29,25 @@ class PlainBuckets:
 
         A call that needs more than half a bucket is let through at that, and leaves a debt.
         """
+        wait = self.wait(ticket, now)
+        if wait == 0:
+            self.take(ticket)
+        return wait
+
+    def wait(self, ticket: Ticket, now: float) -> float:
+        """As :meth:`acquire`, and nothing is taken."""
         self._refill(now)
-        needs: dict[Kind, float] = {"requests": 1.0, "tokens": float(ticket.tokens)}
+        needs = _needs(ticket)
         wait = 0.0
         for kind, rate in self._rates.items():
             enough = min(needs[kind], rate * self._burst_seconds / 2)
             wait = max(wait, (enough - self._levels[kind]) / (rate * self._slow))
-        if wait > 0:
-            return max(wait, SHORTEST_WAIT_SECONDS)
+        return max(wait, SHORTEST_WAIT_SECONDS) if wait > 0 else 0.0
+
+    def take(self, ticket: Ticket) -> None:
+        needs = _needs(ticket)
         for kind in self._levels:
             self._levels[kind] -= needs[kind]
-        return 0.0
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
         """The call took ``tokens``: give back what was reserved above it, or take the rest."""
@@ -57,3 +65,7 @@ class PlainBuckets:
         for kind, rate in self._rates.items():
             full = rate * self._burst_seconds
             self._levels[kind] = min(full, self._levels[kind] + seconds * rate)
+
+
+def _needs(ticket: Ticket) -> dict[Kind, float]:
+    return {"requests": 1.0, "tokens": float(ticket.tokens)}

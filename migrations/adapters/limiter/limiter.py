@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,8 +33,17 @@ from migrations.adapters.limiter.accounts import Account
 from migrations.adapters.limiter.alone import PlainBuckets
 from migrations.adapters.limiter.headers import announced
 from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
+from migrations.model.pace import Pace
 from migrations.ports.clock import Clock
-from migrations.ports.limiter import KINDS, Kind, Purpose, Rules, Ticket
+from migrations.ports.limiter import (
+    KINDS,
+    PACE_HOLDS_SECONDS,
+    Kind,
+    Learned,
+    Purpose,
+    Rules,
+    Ticket,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +65,12 @@ CALIBRATION_BOUNDS = (0.25, 4.0)
 
 
 @dataclass
+class _Paced:
+    limits: Mapping[Kind, float]
+    alone: PlainBuckets | None = None
+
+
+@dataclass
 class _Known:
     """What this process knows of one account, for when Redis does not answer."""
 
@@ -65,6 +80,8 @@ class _Known:
     tokens_per_estimated: float = 1.0
     paused_until: float = float("-inf")
     alone: PlainBuckets | None = None
+    #: Runs that have a pace of their own, as it was last told.
+    paced: dict[str, _Paced] = field(default_factory=dict)
 
 
 class RedisRateLimiter:
@@ -97,6 +114,8 @@ class RedisRateLimiter:
         self._learn = self._redis.register_script(scripts.LEARN)
         self._pause = self._redis.register_script(scripts.PAUSE)
         self._refused = self._redis.register_script(scripts.REFUSED)
+        self._look = self._redis.register_script(scripts.LOOK)
+        self._set_pace = self._redis.register_script(scripts.SET_PACE)
         self._accounts = dict(accounts or {})
         self._clock = clock or SystemClock()
         self._known: dict[str, _Known] = {}
@@ -133,9 +152,11 @@ class RedisRateLimiter:
             return self._acquire_alone(known, ticket)
         wait, processes, *limits = map(int, answer)
         known.alone, known.processes = None, max(1, processes)
-        known.learned = {
-            kind: limit / 1000 for kind, limit in zip(KINDS, limits, strict=True) if limit
-        }
+        known.learned, own = _limits(limits[:2]), _limits(limits[2:])
+        if own:
+            known.paced[ticket.flow] = _Paced(own)
+        else:
+            known.paced.pop(ticket.flow, None)
         return wait / 1e6
 
     def settle(self, ticket: Ticket, tokens: int) -> None:
@@ -149,14 +170,42 @@ class RedisRateLimiter:
         if (alone := known.alone) is not None:  # another thread may find Redis again meanwhile
             with self._lock:
                 alone.settle(ticket, tokens)
+                if (paced := known.paced.get(ticket.flow)) and paced.alone:
+                    paced.alone.settle(ticket, tokens)
         elif tokens != ticket.tokens:
-            self._run(self._settle, ticket.provider, ticket.tokens - tokens, ticket.purpose)
+            unused = ticket.tokens - tokens
+            self._run(self._settle, ticket.provider, unused, ticket.purpose, ticket.flow)
 
     def limits(self, provider: str) -> Mapping[Kind, float]:
         known = self._of(provider)
         by_hand = {"requests": known.rules.requests, "tokens": known.rules.tokens}
         found = {kind: by_hand[kind] or known.learned.get(kind) for kind in KINDS}
         return {kind: limit for kind, limit in found.items() if limit}
+
+    def learned(self, provider: str) -> Learned | None:
+        if provider == LOCAL_PROVIDER:
+            return Learned(provider, {}, can_be_paced=False)
+        answer = self._run(self._look, provider)
+        if answer is None:
+            return None
+        *limits, share, pace, paused, refused = map(float, answer)
+        return Learned(
+            provider,
+            {kind: limit for kind, limit in zip(KINDS, limits, strict=True) if limit},
+            share=share,
+            requests_per_minute=None if any(limits) or not pace else pace * 60,
+            paused_seconds=paused,
+            refused_seconds_ago=None if refused < 0 else refused,
+        )
+
+    def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:
+        account = self._account(provider).name()
+        told = (
+            (0, 0, 0)
+            if pace is None
+            else (pace.share or 1, pace.requests_per_minute or 0, pace.tokens_per_minute or 0)
+        )
+        self._ask(self._set_pace, account, str(migration_id), *told, PACE_HOLDS_SECONDS)
 
     # --- what the provider says ------------------------------------------
 
@@ -207,7 +256,15 @@ class RedisRateLimiter:
         with self._lock:
             if known.alone is None:
                 known.alone = PlainBuckets(_rules_alone(known), now)
-            return known.alone.acquire(ticket, now)
+            buckets = [known.alone]
+            if paced := known.paced.get(ticket.flow):
+                paced.alone = paced.alone or PlainBuckets(_paced_alone(known, paced.limits), now)
+                buckets.append(paced.alone)
+            wait = max(one.wait(ticket, now) for one in buckets)
+            if wait == 0:
+                for one in buckets:
+                    one.take(ticket)
+            return wait
 
     def _of(self, provider: str) -> _Known:
         known = self._known.get(provider)
@@ -221,8 +278,6 @@ class RedisRateLimiter:
 
     def _run(self, script: Script, provider: str, *args: Any) -> Any:
         """The script's answer, or None while Redis does not answer."""
-        if self._clock.monotonic() < self._ask_again_at:
-            return None
         account, known = self._account(provider), self._of(provider)
         rules = account.rules
         common = (
@@ -232,13 +287,28 @@ class RedisRateLimiter:
             rules.query_share,
             *(known.learned.get(kind, 0) for kind in KINDS),
         )
+        return self._ask(script, account.name(), *common, *args)
+
+    def _ask(self, script: Script, account: str, *args: Any) -> Any:
+        if self._clock.monotonic() < self._ask_again_at:
+            return None
         try:
-            answer = script(keys=_keys(account.name()), args=[*common, *args])
+            answer = script(keys=_keys(account), args=args)
         except RedisError as error:
             self._ask_again_at = self._clock.monotonic() + LEAVE_ALONE_SECONDS
             log.warning("limiter_works_alone", error=str(error))
             return None
         return [] if answer is None else answer
+
+
+def _limits(told: Sequence[int]) -> dict[Kind, float]:
+    return {kind: limit / 1000 for kind, limit in zip(KINDS, told, strict=True) if limit}
+
+
+def _paced_alone(known: _Known, limits: Mapping[Kind, float]) -> Rules:
+    """This process's part of a run's own pace."""
+    parts = {kind: limit / known.processes for kind, limit in limits.items()}
+    return replace(known.rules, requests=parts.get("requests"), tokens=parts.get("tokens"))
 
 
 def _rules_alone(known: _Known) -> Rules:
@@ -257,5 +327,5 @@ def _rules_alone(known: _Known) -> Rules:
 def _keys(account: str) -> list[str]:
     return [
         f"reembed:{{limiter:{account}}}:{part}"
-        for part in ("state", "queue", "expiries", "ends", "processes")
+        for part in ("state", "queue", "expiries", "ends", "processes", "paces", "paced")
     ]

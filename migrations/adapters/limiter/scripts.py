@@ -12,9 +12,16 @@ call, in seconds of the whole limit; the smallest tag is next. A migration
 with more threads has more calls waiting but no larger share, and one that
 stopped asking has nothing waiting and takes nothing. Queries go first.
 
+A migration with a pace of its own has buckets of its own, by the same rules, and
+a queue of its own, in the order of asking. Only calls that its pace lets go on
+stand in the queue of all, so that what it is not to use is nobody's to wait for.
+Its pace is told again and again by those who know it, and lapses otherwise.
+
 One hash holds a limit's state, one sorted set the calls that wait (by tag), one
 their expiry, one hash the end of each migration's last call, one sorted set the
-processes that ask. All are gone a day after the last call.
+processes that ask, one hash the paces of migrations and what they have left, one
+sorted set the calls that their migration's pace holds (by expiry). All are gone
+a day after the last call.
 
 Numbers are written with six decimals: Lua's own rendering keeps fourteen digits,
 which is a tenth of a millisecond of a Unix time.
@@ -47,6 +54,8 @@ local BACKED_OFF_BY, ADDED, GATHERED, SLOWEST_PACE = 0.8, 0.01, 0.0001, 1 / 60
 -- Calls are counted over windows of this length to know how many were let in.
 local WINDOW = 5
 local KEEP_SECONDS, PRESENT_SECONDS = 86400, 30
+-- Whoever is held by a pace that was set hears this soon that it is another one.
+local PACE_LOOK_AGAIN = 2
 """
 
 #: Hosts need not agree on the time, because ``now`` is Redis' own.
@@ -55,7 +64,7 @@ local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 """
 
-#: KEYS: state, queue, expiries, ends, processes. ARGV 1-6: requests and tokens a
+#: KEYS: state, queue, expiries, ends, processes, paces, paced. ARGV 1-6: requests and tokens a
 #: minute by hand (0 for none), burst, query share, the same two as this process
 #: has learned them (used where Redis has none).
 _BEGIN = (
@@ -132,8 +141,8 @@ end
 )
 
 #: ARGV 7: ticket id, 8: flow, 9: tokens, 10: purpose, 11: this process.
-#: Answers the wait in microseconds, how many processes ask, and the learned limits
-#: (0 for none), both per minute and times a thousand.
+#: Answers the wait in microseconds, how many processes ask, the learned limits
+#: (0 for none), and the pace of this flow where it has one, per minute and times a thousand.
 ACQUIRE = (
     _BEGIN
     + """
@@ -147,6 +156,99 @@ for _, lost in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now)) do
 end
 
 local member = purpose .. '|' .. ARGV[9] .. '|' .. id
+
+-- The flow's own pace: its buckets, and its queue in the order of asking.
+local function own_rates()
+  local told = purpose == 'migration' and redis.call('HGET', KEYS[6], flow)
+  if not told then return nil end
+  local by_share, lapses = string.match(told, '^(%S+) %S+ %S+ (%S+)$')
+  local by_kind = {}
+  by_kind.requests, by_kind.tokens = string.match(told, '^%S+ (%S+) (%S+) ')
+  if tonumber(lapses) < now then
+    redis.call('HDEL', KEYS[6], flow, flow .. '|requests', flow .. '|tokens', flow .. '|at')
+    return nil
+  end
+  local own = {}
+  for _, kind in ipairs(KINDS) do
+    local set_one, part = tonumber(by_kind[kind]) / 60, tonumber(by_share)
+    if found[kind] and part < 1 then own[kind] = found[kind] * part end
+    if set_one > 0 then own[kind] = math.min(own[kind] or set_one, set_one) end
+  end
+  return own
+end
+local own, own_level, own_wait = own_rates(), {}, 0
+local own_member, own_arrival
+if own then
+  redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
+  local passed = now - tonumber(redis.call('HGET', KEYS[6], flow .. '|at') or now)
+  for kind, rate in pairs(own) do
+    local left = tonumber(redis.call('HGET', KEYS[6], flow .. '|' .. kind) or rate * burst)
+    own_level[kind] = math.min(rate * burst, left + math.max(0, passed) * rate)
+  end
+  local ahead, held = {requests = 0, tokens = 0}, {}
+  for _, one in ipairs(redis.call('ZRANGE', KEYS[7], 0, -1)) do
+    local its_flow, its_tokens, its_arrival, its_id =
+      string.match(one, '^([^|]*)|(%d+)|([%d.]+)|(.*)$')
+    if its_flow == flow and its_id == id then
+      own_member, own_arrival = one, tonumber(its_arrival)
+    elseif its_flow == flow then
+      held[#held + 1] = {tonumber(its_arrival), tonumber(its_tokens), its_id}
+    end
+  end
+  if not own_member then
+    own_arrival = now
+    own_member = string.format('%s|%s|%.6f|%s', flow, ARGV[9], now, id)
+  end
+  for _, one in ipairs(held) do
+    if one[1] < own_arrival or (one[1] == own_arrival and one[3] < id) then
+      ahead.requests = ahead.requests + 1
+      ahead.tokens = ahead.tokens + one[2]
+    end
+  end
+  for kind, rate in pairs(own) do
+    local enough = math.min(needs[kind], rate * burst / 2)
+    own_wait = math.max(own_wait, (ahead[kind] + enough - own_level[kind]) / rate)
+  end
+end
+local function keep_own(held_for)
+  if not own then return end
+  local kept = {flow .. '|at', string.format('%.6f', now)}
+  for kind, left in pairs(own_level) do
+    kept[#kept + 1] = flow .. '|' .. kind
+    kept[#kept + 1] = string.format('%.6f', left)
+  end
+  redis.call('HSET', KEYS[6], unpack(kept))
+  redis.call('EXPIRE', KEYS[6], KEEP_SECONDS)
+  if held_for then
+    redis.call('ZADD', KEYS[7], string.format('%.6f', now + held_for + GRACE), own_member)
+    redis.call('EXPIRE', KEYS[7], KEEP_SECONDS)
+  else
+    redis.call('ZREM', KEYS[7], own_member)
+  end
+end
+local function answer(wait)
+  redis.call('ZADD', KEYS[5], string.format('%.6f', now), ARGV[11])
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - PRESENT_SECONDS)
+  redis.call('EXPIRE', KEYS[5], KEEP_SECONDS)
+  write()
+  local mine = own or {}
+  return {
+    math.ceil(wait * 1000000),
+    redis.call('ZCARD', KEYS[5]),
+    math.floor((s['limit:requests'] or 0) * 1000),
+    math.floor((s['limit:tokens'] or 0) * 1000),
+    math.ceil((mine.requests or 0) * 60000),
+    math.ceil((mine.tokens or 0) * 60000),
+  }
+end
+if own_wait > 0 then
+  redis.call('ZREM', KEYS[2], member)
+  redis.call('ZREM', KEYS[3], member)
+  own_wait = math.max(SHORTEST, math.min(own_wait, PACE_LOOK_AGAIN))
+  keep_own(own_wait)
+  return answer(own_wait)
+end
+
 local tag = redis.call('ZSCORE', KEYS[2], member)
 if tag then
   tag = tonumber(tag)
@@ -192,6 +294,8 @@ if wait <= 0 then
       set(level(kind, bucket), s[level(kind, bucket)] - needs[kind])
     end
   end
+  for kind, left in pairs(own_level) do own_level[kind] = left - needs[kind] end
+  keep_own(nil)
   redis.call('ZREM', KEYS[2], member)
   redis.call('ZREM', KEYS[3], member)
   if purpose == 'migration' then set('tag', math.max(s.tag or 0, tag)) end
@@ -207,21 +311,13 @@ else
   redis.call('ZADD', KEYS[3], string.format('%.6f', now + wait + GRACE), member)
   redis.call('EXPIRE', KEYS[2], KEEP_SECONDS)
   redis.call('EXPIRE', KEYS[3], KEEP_SECONDS)
+  keep_own(wait)
 end
-redis.call('ZADD', KEYS[5], string.format('%.6f', now), ARGV[11])
-redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - PRESENT_SECONDS)
-redis.call('EXPIRE', KEYS[5], KEEP_SECONDS)
-write()
-return {
-  math.ceil(wait * 1000000),
-  redis.call('ZCARD', KEYS[5]),
-  math.floor((s['limit:requests'] or 0) * 1000),
-  math.floor((s['limit:tokens'] or 0) * 1000),
-}
+return answer(wait)
 """
 )
 
-#: ARGV 7: tokens to give back (negative: to take), 8: purpose.
+#: ARGV 7: tokens to give back (negative: to take), 8: purpose, 9: flow.
 SETTLE = (
     _BEGIN
     + """
@@ -230,7 +326,27 @@ for _, bucket in ipairs(buckets_of(ARGV[8])) do
   local name = level('tokens', bucket)
   if s[name] then set(name, s[name] + tonumber(ARGV[7])) end
 end
+local own = ARGV[9] .. '|tokens'
+if redis.call('HEXISTS', KEYS[6], own) == 1 then
+  redis.call('HINCRBYFLOAT', KEYS[6], own, ARGV[7])
+end
 write()
+"""
+)
+
+#: KEYS: as all. ARGV: flow, share, requests and tokens a minute (0 for none), seconds that it
+#: holds; a share of 0 takes the pace away.
+SET_PACE = (
+    CLOCK
+    + """
+if tonumber(ARGV[2]) == 0 then
+  redis.call('HDEL', KEYS[6], ARGV[1], ARGV[1] .. '|requests', ARGV[1] .. '|tokens',
+    ARGV[1] .. '|at')
+  return
+end
+redis.call('HSET', KEYS[6], ARGV[1], string.format(
+  '%.6f %.6f %.6f %.6f', ARGV[2], ARGV[3], ARGV[4], now + tonumber(ARGV[5])))
+redis.call('EXPIRE', KEYS[6], 86400)
 """
 )
 
@@ -290,5 +406,19 @@ for kind, _ in pairs(rates()) do
   end
 end
 write()
+"""
+)
+
+#: Answers, as texts: limits for requests and tokens (0 for none), the share of them in use, the
+#: pace where none is known (0 for none), seconds of a pause, seconds since a refusal (-1 for none).
+LOOK = (
+    _BEGIN
+    + """
+local told = {
+  limit_of('requests') or 0, limit_of('tokens') or 0, slowness(), adapted() or 0,
+  math.max(0, (s.paused or 0) - now), s.refused_at and now - s.refused_at or -1,
+}
+for i, number in ipairs(told) do told[i] = string.format('%.6f', number) end
+return told
 """
 )
