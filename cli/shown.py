@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Column = str | Callable[[dict[str, Any]], Any]
 
+#: Columns of ids that are copied from here, however narrow the window is.
+_COPIED, _ID_LETTERS = {"migration", "run"}, 36
 #: Where nobody's window has a width, no line is broken.
 _ENDLESS = 100_000
 
@@ -43,7 +45,10 @@ def table(rows: Iterable[dict[str, Any]], columns: Mapping[str, Column]) -> None
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in columns:
-        made.add_column(heading, overflow="fold")
+        if heading in _COPIED:
+            made.add_column(heading, no_wrap=True, min_width=_ID_LETTERS)
+        else:
+            made.add_column(heading, overflow="fold")
     for row in rows:
         made.add_row(*(told(_cell(row, column)) for column in columns.values()))
     _print(made)
@@ -114,6 +119,8 @@ def migration(found: dict[str, Any]) -> None:
             ("rows on their way", found["rows_on_their_way"]),
         ]
     )
+    if found.get("what_now"):
+        sentences("What may be done:", [found["what_now"]])
     sentences("Went wrong:", [error["message"] for error in found["errors"]])
     sentences("To know about:", found["warnings"])
 

@@ -155,4 +155,6 @@ def otherwise(progress: dict[str, Any], until: str) -> Ended:
         decision = progress["decision"] or {"waits_for": []}
         lines.append(f"It waits for a decision: {', '.join(decision['waits_for'])}.")
         lines.append(f"Read 'reembed report {run}', then 'reembed switch {run}' or 'cancel'.")
+    elif progress.get("what_now"):
+        lines.append(progress["what_now"])
     return Ended(plain("\n".join(lines)), Exit.OTHERWISE)

@@ -45,6 +45,7 @@ from migrations.proof.canaries import breaches
 from migrations.proof.not_compared import checks_of, not_compared
 from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
+from migrations.way_back.free import free_instead
 from migrations.way_back.kept import adopting, kept_of
 from migrations.way_back.late_writes import sweep_when_due
 from migrations.way_back.sweep_run import SweepResult
@@ -180,9 +181,18 @@ class EmbeddingMigrationSystem:
             request_digest=digest,
         )
         try:
-            return self._create(adopting(self._services, new))
+            started = self._create(adopting(self._services, new))
         except NoLongerKept:  # dropped or taken over since we looked
-            return self._create(new)
+            started = self._create(new)
+        return self._warned(started, free_instead(self._services, bot, config.target))
+
+    def _warned(self, started: Started, warning: str | None) -> Started:
+        """With what whoever starts it should know, kept with the run."""
+        if warning is None or not started.created:
+            return started
+        store, its_id = self._services.store, started.migration.id
+        store.note(its_id, started.migration.epoch, warnings=[warning])
+        return Started(store.migration(its_id), created=True)
 
     def _check(self, bot: Bot, config: MigrationConfig) -> None:
         try:

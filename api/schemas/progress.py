@@ -192,6 +192,11 @@ class MigrationProgressResponse(ResponseBody):
         description="That it waits before its switch, or did; null where it never has.",
         examples=[None],
     )
+    what_now: str | None = Field(
+        description="What may be done, where it does not go on by itself: it waits for a person, "
+        "needs an operator, or has failed. The same in every answer and refusal; null otherwise.",
+        examples=[None],
+    )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
@@ -236,6 +241,7 @@ class MigrationProgressResponse(ResponseBody):
             waiting_for=progress.waiting_for,
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
+            what_now=progress.what_now,
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             findings=items_of(progress.findings),

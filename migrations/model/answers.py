@@ -171,3 +171,5 @@ class BotEstimate:
     bot: Bot
     target: EmbeddingRef
     estimate: Estimate
+    #: What to know before it is started.
+    warnings: tuple[str, ...] = ()
