@@ -15,11 +15,13 @@ from migrations.bots.changing import change
 from migrations.bots.embedded_roles import target_manner
 from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
+from migrations.diagnosis.doctor import Doctor
 from migrations.diagnosis.lookout import Lookout
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
+from migrations.model.checkup import Checkup
 from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode, TargetIndex
 from migrations.model.errors import (
     BotNotFound,
@@ -380,6 +382,13 @@ class EmbeddingMigrationSystem:
         outbox.send_of(self._services, migration_id)
         log.info("migration_accepted", migration_id=str(migration_id), by=caller.owner)
         return accepted
+
+    # --- the system itself -----------------------------------------------------
+
+    def examine(self, caller: Caller, *, ask_providers: bool = False) -> Checkup:
+        """See :class:`migrations.diagnosis.doctor.Doctor`. Raises NotAllowed."""
+        caller.require_admin()
+        return Doctor(self._services).examine(ask_providers=ask_providers)
 
     # --- back ----------------------------------------------------------------
 

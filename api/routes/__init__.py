@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
+from api.routes.doctor import doctor
 from api.routes.embeddings import embeddings
 from api.routes.golden import golden
 from api.routes.health import health
@@ -14,5 +15,5 @@ from api.routes.search import search
 from api.routes.workers import workers
 
 #: Each asks for a token.
-GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, workers, openai)
+GUARDED = (bots, chunks, golden, embeddings, search, migrations, access, workers, doctor, openai)
 OPEN = (health,)

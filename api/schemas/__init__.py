@@ -18,6 +18,7 @@ from api.schemas.access import (
     TrailResponse,
 )
 from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
+from api.schemas.checkup import CheckupResponse, DoctorQuery
 from api.schemas.chunks import (
     ChunkDeletionRequest,
     ChunksRequest,
@@ -94,10 +95,12 @@ __all__ = [
     "BotRemovalQuery",
     "BotRemovalResponse",
     "BotResponse",
+    "CheckupResponse",
     "ChunkDeletionRequest",
     "ChunksRequest",
     "ChunksWrittenResponse",
     "DimensionInfoResponse",
+    "DoctorQuery",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
     "EmbeddingsRequest",
@@ -208,4 +211,5 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     TextDiagnosisResponse,
     TrailResponse,
     WorkersResponse,
+    CheckupResponse,
 )

@@ -9,6 +9,7 @@ from cli.commands import (
     bots,
     chunks,
     deciding,
+    doctor,
     following,
     golden,
     login,
@@ -20,7 +21,7 @@ from cli.commands import (
 _EPILOG = """\
 The address and the token come from REEMBED_URL and REEMBED_TOKEN, else from what
 'reembed login' has kept. Endings: 0 done, 1 refused, 2 not understood, 3 the API is
-away, 4 ended otherwise than --until says.
+away, 4 ended otherwise than --until says, 5 the doctor warns.
 """
 
 
@@ -55,5 +56,6 @@ for command in (
     access.grants,
     access.trail,
     workers.workers,
+    doctor.doctor,
 ):
     reembed.add_command(command)

@@ -87,6 +87,7 @@ TABLE = {
     "DELETE /tokens/<token_id>": of_admins(204),
     "GET /trail": of_admins(200),
     "GET /workers": of_everybody(),
+    "GET /doctor": of_admins(200),
     "POST /v1/embeddings": of_a_bot(200, {"model": "support_docs_live", "input": "where?"}),
     "GET /v1/models": of_everybody(),
     "GET /v1/models/<model>": of_a_bot(200),

@@ -51,6 +51,7 @@ OPERATIONS = {
     "DELETE /tokens/{token_id}": 204,
     "GET /trail": 200,
     "GET /workers": 200,
+    "GET /doctor": 200,
     "GET /healthz": 200,
     "GET /healthz/deep": 200,
     "GET /readyz": 200,
