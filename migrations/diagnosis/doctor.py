@@ -39,8 +39,12 @@ A_WORD = "reembed"
 class Doctor:
     def __init__(self, services: Services) -> None:
         # Whoever asks for a doctor waits for an answer, also in a process that has just begun.
-        names = ("postgresql_briefly", "redis_briefly", "milvus_briefly")
-        self._services = replace(services, **{name: Briefly(PATIENCE_SECONDS) for name in names})
+        self._services = replace(
+            services,
+            postgresql_briefly=Briefly(PATIENCE_SECONDS),
+            redis_briefly=Briefly(PATIENCE_SECONDS),
+            milvus_briefly=Briefly(PATIENCE_SECONDS),
+        )
         self._lookout = Lookout(self._services)
 
     def examine(self, *, ask_providers: bool = False) -> Checkup:
