@@ -344,6 +344,15 @@ class VectorStoreUnavailable(TransientError):
     code = "vector-store-unavailable"
 
 
+class VectorStoreLoginRefused(VectorStoreUnavailable):
+    """Milvus does not know the user or the password; correct REEMBED_MILVUS_TOKEN.
+
+    Passing, because a run that could not go on without could not be undone without either.
+    """
+
+    code = "vector-store-login"
+
+
 class CollectionNotLoaded(VectorStoreUnavailable):
     """The collection is not loaded; load it in Milvus and try again."""
 
@@ -507,12 +516,6 @@ class VectorStoreRefused(PermanentError):
     """Milvus refuses the request; the cause has its words."""
 
     code = "vector-store-refused"
-
-
-class VectorStoreLoginRefused(VectorStoreRefused):
-    """Milvus does not know the user or the password; correct REEMBED_MILVUS_TOKEN."""
-
-    code = "vector-store-login"
 
 
 class AnswerTooLarge(VectorStoreRefused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,12 @@ from pymilvus import DataType, MilvusClient
 
 from migrations.adapters.milvus.faults import code_of
 from migrations.model.checkup import Privilege
-from migrations.model.errors import CollectionNotFound, TransientError, VectorStoreRefused
+from migrations.model.errors import (
+    CollectionNotFound,
+    ReembedError,
+    TransientError,
+    VectorStoreRefused,
+)
 
 Call = Callable[..., Any]
 #: Of what the doctor makes; somebody who finds one may drop it.
@@ -28,10 +34,15 @@ def tried(call: Call) -> list[Privilege]:
         VectorStoreUnavailable: it does not answer.
     """
     name = f"{SCRATCH}{uuid4().hex[:8]}"
-    created = _judged("CreateCollection", lambda: call("create_collection", name, schema=_schema()))
-    if not created or created[0].refusal is not None:
-        return created  # nothing to try the others on
-    found = created
+    try:
+        call("create_collection", name, schema=_schema())
+    except VectorStoreRefused as error:
+        return [Privilege("CreateCollection", error.message)]  # nothing to try the others on
+    except TransientError:
+        with suppress(ReembedError):  # it may have been made all the same
+            call("drop_collection", name)
+        raise
+    found = [Privilege("CreateCollection")]
     try:
         for privilege, step in _steps(call, name):
             found += _judged(privilege, step)
