@@ -188,7 +188,7 @@ FAULTS = (
     Fault("Milvus frozen", frozen("milvus"), ("milvus-away",)),
     Fault("wrong Milvus password", wrong_password, ("milvus-login",)),
     Fault("provider refuses for a minute", misbehaving("rate_limited"), ("rate limit", "limit")),
-    Fault("quota gone", misbehaving("insufficient_quota"), ("provider-quota",)),
+    Fault("quota gone", misbehaving("insufficient_quota"), ("no credit",)),
     Fault("disk of Redis full", disk_full, ("redis-refuses-writes",)),
     Fault("clock off", late_worker, ("clock-off",)),
     Fault("the only batch worker killed", killed, ("no-batch-worker",)),
