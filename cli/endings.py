@@ -18,6 +18,8 @@ class Exit(IntEnum):
     AWAY = 3
     #: What was watched ended otherwise than ``--until`` says.
     OTHERWISE = 4
+    #: The doctor has found what does not fail yet.
+    WARNED = 5
 
 
 #: As a shell has it, of a command that somebody has interrupted.

@@ -130,6 +130,8 @@ def migration(found: dict[str, Any]) -> None:
             ("rows on their way", found["rows_on_their_way"]),
         ]
     )
+    if found.get("what_now"):
+        sentences("What may be done:", [found["what_now"]])
     sentences("Went wrong:", [error["message"] for error in found["errors"]])
     sentences("To know about:", found["warnings"])
 

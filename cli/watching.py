@@ -176,4 +176,6 @@ def otherwise(progress: dict[str, Any], until: str) -> Ended:
         lines.append(f"Read 'reembed report {run}', then 'reembed switch {run}' or 'cancel'.")
     if status == "paused":
         lines.append(f"Somebody has paused it; 'reembed resume {run}' lets it go on.")
+    elif progress.get("what_now"):
+        lines.append(progress["what_now"])
     return Ended(plain("\n".join(lines)), Exit.OTHERWISE)

@@ -25,6 +25,7 @@ from migrations.model.errors import SameModel
 from migrations.model.known_models import ModelInfo
 from migrations.model.looked_up import read_with_texts
 from migrations.model.progress import MigrationProgress
+from migrations.model.report import Estimate
 from migrations.model.requests import (
     UNSAID,
     EstimateRequest,
@@ -39,6 +40,7 @@ from migrations.proof.role_check import TEXTS_ASKED
 from migrations.proof.target_schema import MadeAs
 from migrations.proof.trial import try_out
 from migrations.system import EmbeddingMigrationSystem
+from migrations.way_back.free import free_instead
 
 
 class EmbeddingCompatibilityManager:
@@ -76,6 +78,8 @@ class EmbeddingCompatibilityManager:
         haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
         made_as = MadeAs(index)
         exam = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=made_as)
+        if instead := free_instead(self._services, bot, target):
+            exam.report.add("free_instead", False, instead, severity="warning")
         return ChangeValidation(bot, target, exam.report)
 
     def diagnose(self, caller: Caller, bot_id: str) -> TextDiagnosis:
@@ -130,7 +134,9 @@ class EmbeddingCompatibilityManager:
         batch_size = request.batch_size or self._services.settings.default_batch_size
         validated = FIDELITY_SAMPLE + ECHOED
         found = estimate(errand, bot, target, batch_size, validated, TEXTS_ASKED)
-        return BotEstimate(bot, target, found)
+        timeout = request.timeout_seconds or self._services.settings.default_timeout_seconds
+        warnings = [free_instead(self._services, bot, target), _too_short(found, timeout)]
+        return BotEstimate(bot, target, found, tuple(filter(None, warnings)))
 
     def trial(self, caller: Caller, request: TrialRequest) -> Trial:
         """Move some chunks into a scratch collection, judge them, and drop it.
@@ -170,6 +176,16 @@ class EmbeddingCompatibilityManager:
 def _must_differ(target: EmbeddingRef, live: EmbeddingRef) -> None:
     if target == live:
         raise SameModel(f"The bot uses {target} already; name another model, dimension or role.")
+
+
+def _too_short(found: Estimate, timeout_seconds: int) -> str | None:
+    if found.duration_seconds <= timeout_seconds:
+        return None
+    return (
+        f"It takes about {found.duration_seconds:,.0f} s, and would have {timeout_seconds:,} s: "
+        "start it with a larger timeout_seconds, or it is taken back when that is over, and what "
+        "was embedded by then is paid for."
+    )
 
 
 def _told(candidate: Candidate) -> TextCandidate:

@@ -15,12 +15,14 @@ from migrations.bots.changing import change
 from migrations.bots.embedded_roles import target_manner
 from migrations.bots.names import give_back_name
 from migrations.bots.registration import check_dimension, register
+from migrations.diagnosis.doctor import Doctor
 from migrations.diagnosis.lookout import Lookout
 from migrations.embedding.embed import find_dimension
 from migrations.embedding.work import Errand
 from migrations.lifecycle.terms import require_retriable
 from migrations.model.answers import BotStatus, RemovedBot, Started, VerificationReport
 from migrations.model.bots import Bot, Caller, Role
+from migrations.model.checkup import Checkup
 from migrations.model.config import EmbeddingRef, MigrationConfig, RollbackMode, TargetIndex
 from migrations.model.errors import (
     BotNotFound,
@@ -48,6 +50,7 @@ from migrations.proof.canaries import breaches
 from migrations.proof.not_compared import checks_of, not_compared
 from migrations.run.progress import phase_times, progress_of, result_of
 from migrations.way_back import rollback
+from migrations.way_back.free import free_instead
 from migrations.way_back.kept import adopting, kept_of
 from migrations.way_back.late_writes import sweep_when_due
 from migrations.way_back.sweep_run import SweepResult
@@ -222,9 +225,18 @@ class EmbeddingMigrationSystem:
             request_digest=digest,
         )
         try:
-            return self._create(adopting(self._services, new))
+            started = self._create(adopting(self._services, new))
         except NoLongerKept:  # dropped or taken over since we looked
-            return self._create(new)
+            started = self._create(new)
+        return self._warned(started, free_instead(self._services, bot, config.target))
+
+    def _warned(self, started: Started, warning: str | None) -> Started:
+        """With what whoever starts it should know, kept with the run."""
+        if warning is None or not started.created:
+            return started
+        store, its_id = self._services.store, started.migration.id
+        store.note(its_id, started.migration.epoch, warnings=[warning])
+        return Started(store.migration(its_id), created=True)
 
     def _check(self, bot: Bot, config: MigrationConfig) -> None:
         try:
@@ -472,6 +484,13 @@ class EmbeddingMigrationSystem:
         tell_pace(self._services, throttled)
         log.info("migration_throttled", migration_id=str(migration_id), by=caller.owner)
         return throttled
+
+    # --- the system itself -----------------------------------------------------
+
+    def examine(self, caller: Caller, *, ask_providers: bool = False) -> Checkup:
+        """See :class:`migrations.diagnosis.doctor.Doctor`. Raises NotAllowed."""
+        caller.require_admin()
+        return Doctor(self._services).examine(ask_providers=ask_providers)
 
     # --- back ----------------------------------------------------------------
 

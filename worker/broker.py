@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
 import structlog
 from kombu.transport import redis, virtual
+from redis.exceptions import ResponseError
 
 log = structlog.get_logger(__name__)
+
+#: Between two tries of a Redis that takes no writes.
+REFUSED_SECONDS = 0.5
 
 
 class ForgivingQoS(redis.QoS):
@@ -22,16 +28,20 @@ class ForgivingQoS(redis.QoS):
     """
 
     def ack(self, delivery_tag: str) -> None:
-        if self._given_up:
-            self._leave(delivery_tag)
-        else:
-            super().ack(delivery_tag)
+        self._unless_refused(delivery_tag, super().ack, delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        self._unless_refused(delivery_tag, super().reject, delivery_tag, requeue)
+
+    def _unless_refused(self, delivery_tag: str, act: Callable[..., None], *given: Any) -> None:
         if self._given_up:
             self._leave(delivery_tag)
-        else:
-            super().reject(delivery_tag, requeue)
+            return
+        try:
+            act(*given)
+        except ResponseError as error:  # it takes no writes
+            log.error("broker_refuses", reason=str(error)[:200])
+            self._leave(delivery_tag)
 
     def _leave(self, delivery_tag: str) -> None:
         log.warning("message_not_acknowledged", tag=delivery_tag)
@@ -67,7 +77,9 @@ class Channel(redis.Channel):
     """Lets nothing that somebody else has put into a queue end the worker.
 
     Celery refuses a task it does not know; what is no message ends its loop, and with
-    it the worker, and with the next item the next one.
+    it the worker, and with the next item the next one. So does a Redis that takes no
+    writes, because its disk or its memory is full or it has become a replica: taking a
+    message is a write. It is asked again until it does.
     """
 
     QoS = ForgivingQoS
@@ -78,6 +90,10 @@ class Channel(redis.Channel):
             return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs leave it out
         except ValueError as error:  # not UTF-8, not JSON, or not a message
             log.error("message_dropped", reason=str(error)[:200])
+            raise Empty from error
+        except ResponseError as error:  # a message in hand is lost with it, and driven again
+            log.error("broker_refuses", reason=str(error)[:200])
+            time.sleep(REFUSED_SECONDS)
             raise Empty from error
 
 

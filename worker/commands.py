@@ -14,8 +14,10 @@ from uuid import UUID
 import click
 
 from migrations.model.access import TrailSearch
-from migrations.model.bots import Role
+from migrations.model.bots import Caller, Role
+from migrations.model.checkup import worst
 from migrations.model.errors import ReembedError
+from migrations.model.findings import Severity
 from migrations.settings import get_settings
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Who did it, where an admin's name stands otherwise.
 COMMAND_LINE = "the command line"
+#: How the doctor ends that has found warnings alone; the same as of the other command line.
+WARNED = 5
 
 
 @click.group()
@@ -198,6 +202,28 @@ def revoke_grant_command(grant_id: int) -> None:
     with _assembly() as assembly:
         assembly.grants.revoke(grant_id)
     click.echo(f"Grant {grant_id} is revoked.")
+
+
+@reembed.command("doctor")
+@click.option(
+    "--ask-providers", is_flag=True, help="Ask each model in use for one word, which is billed."
+)
+def doctor_command(ask_providers: bool) -> None:
+    """Look at everything that migrations stand on, as this host sees it.
+
+    Ends with 1 for errors and with 5 for warnings alone.
+    """
+    with _assembly() as assembly:
+        operator = Caller(COMMAND_LINE, Role.ADMIN)
+        found = assembly.system.examine(operator, ask_providers=ask_providers)
+    for one in found.looked:
+        verdict = worst(one.findings) or "well"
+        click.echo(f"{verdict:8} {one.about}" + ("" if one.findings else f": {one.well}"))
+        for finding in one.findings:
+            click.echo(_shown(f"         {finding.message} ({finding.code})"))
+            click.echo(_shown(f"         -> {finding.remedy}"))
+    if found.severity is not None:
+        raise click.exceptions.Exit(1 if found.severity is Severity.ERROR else WARNED)
 
 
 @reembed.command("repair")

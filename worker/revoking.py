@@ -102,7 +102,13 @@ def _revoke(cancel: Cancel, celerys: Command, state: Any, task_id: Any, **more: 
             answers.append(_cancelled(cancel, migration_id))
         except MigrationNotFound:  # another application's task; its ids may be UUIDs too
             rest.append(some_id)
+    answers += [_not_ours(some_id) for some_id in rest]
     return _answer(answers, celerys(state, rest, **more) if rest else None)
+
+
+def _not_ours(some_id: str) -> str:
+    log.warning("revoke_of_no_migration", id=some_id)
+    return f"{some_id} is no migration, nor a task of one; Celery is told to revoke such a task"
 
 
 def _cancelled(cancel: Cancel, migration_id: UUID) -> str:

@@ -6,6 +6,7 @@ from api.routes.access import access
 from api.routes.bots import bots
 from api.routes.chunks import chunks
 from api.routes.conflicts import conflicts
+from api.routes.doctor import doctor
 from api.routes.embeddings import embeddings
 from api.routes.events import events
 from api.routes.golden import golden
@@ -39,6 +40,7 @@ GUARDED = (
     openai,
     history,
     events,
+    doctor,
 )
 #: These look after themselves.
 OPEN = (health, monitoring)

@@ -18,6 +18,7 @@ from api.schemas.access import (
     TrailResponse,
 )
 from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
+from api.schemas.checkup import CheckupResponse, DoctorQuery
 from api.schemas.chunks import (
     ChunkDeletionRequest,
     ChunksRequest,
@@ -114,12 +115,14 @@ __all__ = [
     "BotRemovalQuery",
     "BotRemovalResponse",
     "BotResponse",
+    "CheckupResponse",
     "ChunkDeletionRequest",
     "ChunksRequest",
     "ChunksWrittenResponse",
     "ConflictPageQuery",
     "ConflictsResponse",
     "DimensionInfoResponse",
+    "DoctorQuery",
     "EmbeddingValidationRequest",
     "EmbeddingValidationResponse",
     "EmbeddingsRequest",
@@ -266,4 +269,5 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     TextDiagnosisResponse,
     TrailResponse,
     WorkersResponse,
+    CheckupResponse,
 )

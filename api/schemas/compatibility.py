@@ -153,6 +153,11 @@ class MigrationEstimateResponse(ResponseBody):
         description="How each figure was come by.",
         examples=[["Tokens: 260 in the mean of 200 sampled chunks."]],
     )
+    warnings: list[str] = Field(
+        description="What to know before it is started: a timeout_seconds that is shorter than the "
+        "estimate, or that a rollback would go there for nothing.",
+        examples=[[]],
+    )
 
     @classmethod
     def of(cls, found: BotEstimate) -> MigrationEstimateResponse:
@@ -160,6 +165,7 @@ class MigrationEstimateResponse(ResponseBody):
             bot_id=found.bot.bot_id,
             target=EmbeddingItem.of(found.target),
             **found.estimate.model_dump(),
+            warnings=list(found.warnings),
         )
 
 

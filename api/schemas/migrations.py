@@ -27,6 +27,7 @@ from migrations.model.config import RollbackMode
 from migrations.model.left_behind import HoldReason, KeptCollection
 from migrations.model.runs import ON_THEIR_WAY, Migration, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
+from migrations.model.what_now import what_now
 
 
 class MigrationItem(ResponseBody):
@@ -59,6 +60,11 @@ class MigrationItem(ResponseBody):
     requested_by: str = Field(description="Who asked for it.", examples=["acme"])
     waiting_for: str | None = Field(
         description="Why nothing moves right now; null when it does.", examples=[None]
+    )
+    what_now: str | None = Field(
+        description="What may be done, where it does not go on by itself: it waits for a person, "
+        "needs an operator, or has failed. The same in every answer and refusal; null otherwise.",
+        examples=[None],
     )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(description="What to know about.", examples=[[]])
@@ -124,6 +130,7 @@ class MigrationItem(ResponseBody):
             target_collection=migration.target_collection,
             requested_by=migration.requested_by,
             waiting_for=migration.waiting_for,
+            what_now=what_now(migration.id, migration.status),
             errors=[ErrorItem.of(migration.error)] if migration.error else [],
             warnings=list(migration.warnings),
             validation=migration.validation,

@@ -210,6 +210,11 @@ class MigrationProgressResponse(ResponseBody):
         "so; null where nobody has.",
         examples=[None],
     )
+    what_now: str | None = Field(
+        description="What may be done, where it does not go on by itself: it waits for a person, "
+        "needs an operator, or has failed. The same in every answer and refusal; null otherwise.",
+        examples=[None],
+    )
     errors: list[ErrorItem] = Field(description="What went wrong.", examples=[[]])
     warnings: list[str] = Field(
         description="What to know about.", examples=[["2 chunks have no text."]]
@@ -258,6 +263,7 @@ class MigrationProgressResponse(ResponseBody):
             decision=DecisionItem.of(progress),
             paused=PausedItem.of(progress.status, progress.controls),
             pace=PaceItem.of(progress.controls),
+            what_now=progress.what_now,
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,
             findings=items_of(progress.findings),

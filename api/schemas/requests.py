@@ -471,6 +471,14 @@ class MigrationEstimateRequest(OptionalBody, _ToBeAsked):
         description="Chunks in a batch; left out, the system's default.",
         examples=[50],
     )
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TIMEOUT_SECONDS,
+        description="What it would be started with, to be warned where that is too little; left "
+        "out, the system's default.",
+        examples=[3600],
+    )
 
     def estimate(self, bot_id: str) -> EstimateRequest:
         return EstimateRequest(bot_id=bot_id, **self.sent())

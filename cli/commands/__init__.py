@@ -10,6 +10,7 @@ from cli.commands import (
     chunks,
     conflicts,
     deciding,
+    doctor,
     following,
     golden,
     history,
@@ -25,7 +26,7 @@ from cli.commands import (
 _EPILOG = """\
 The address and the token come from REEMBED_URL and REEMBED_TOKEN, else from what
 'reembed login' has kept. Endings: 0 done, 1 refused, 2 not understood, 3 the API is
-away, 4 ended otherwise than --until says.
+away, 4 ended otherwise than --until says, 5 the doctor warns.
 """
 
 
@@ -71,5 +72,6 @@ for command in (
     access.grants,
     access.trail,
     workers.workers,
+    doctor.doctor,
 ):
     reembed.add_command(command)

@@ -112,6 +112,7 @@ _ESTIMATED_BY = frozenset(
         "unusual_roles",
         "normalized",
         "batch_size",
+        "timeout_seconds",
     }
 )
 
@@ -129,6 +130,7 @@ def _show_estimate(found: dict[str, Any]) -> None:
         ]
     )
     sentences("By:", found["basis"])
+    sentences("To know about:", found.get("warnings", []))
 
 
 @click.command()

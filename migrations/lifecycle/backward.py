@@ -26,6 +26,7 @@ from migrations.model.errors import (
 )
 from migrations.model.runs import PROCESSED_WHEN_REDRIVEN, Migration
 from migrations.model.states import BEFORE_SWITCH, COMPENSABLE, DRIVEN, Phase, Status, sources_of
+from migrations.model.what_now import repair_of, what_now
 
 #: From here an error rolls back; needs_operator and failed are left by repair only.
 ENDED_BY_ERRORS = sources_of(Status.ROLLING_BACK) & DRIVEN
@@ -53,7 +54,9 @@ def request_cancel(locked: LockedRun, by: str) -> Change | None:
         raise SwitchInProgress
     if status in {Status.SWITCHED, Status.COMPLETED}:
         raise AlreadySwitched
-    raise NoActiveMigration(f"The migration is {status}; there is nothing to cancel.")
+    told = what_now(locked.migration.id, status)
+    told = told or f"The migration is {status}; there is nothing to cancel."
+    raise NoActiveMigration(told, **repair_of(locked.migration.id, status))
 
 
 def roll_back(locked: LockedRun, epoch: int, error: ReembedError) -> Change | None:
@@ -135,7 +138,7 @@ def _diagnosed(migration: Migration) -> dict[str, Any]:
     return {
         **(migration.error or {}),
         "diagnosis": "\n".join(failures),
-        "repair": f"celery -A worker reembed repair {migration.id}",
+        **repair_of(migration.id, Status.NEEDS_OPERATOR),
     }
 
 

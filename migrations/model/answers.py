@@ -171,6 +171,8 @@ class BotEstimate:
     bot: Bot
     target: EmbeddingRef
     estimate: Estimate
+    #: What to know before it is started.
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

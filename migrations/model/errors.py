@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from migrations.model.states import Status
+from migrations.model.what_now import repair_of, what_now
+
 
 class ReembedError(Exception):
     """Something went wrong in reembed; see the cause."""
@@ -222,12 +225,14 @@ class MigrationInProgress(TransitionRefused):
     code = "migration-in-progress"
 
     @classmethod
-    def of(cls, migration_id: UUID, status: str) -> MigrationInProgress:
-        """Names the migration that is in the way."""
-        return cls(
-            f"The bot's migration {migration_id} is {status}; wait for it or cancel it first.",
-            migration_id=str(migration_id),
-        )
+    def of(cls, migration_id: UUID, status: Status) -> MigrationInProgress:
+        """Names the migration that is in the way, and what may be done with it."""
+        told = f"The bot's migration {migration_id} is {status}; wait for it or cancel it first."
+        if status is Status.ROLLING_BACK:
+            told = f"The bot's migration {migration_id} is being undone; wait until it is."
+        told = what_now(migration_id, status) or told
+        repair = repair_of(migration_id, status)
+        return cls(told, migration_id=str(migration_id), **repair)
 
 
 class TooManyMigrations(TransitionRefused):
@@ -362,6 +367,15 @@ class VectorStoreUnavailable(TransientError):
     """Milvus does not answer or asks to slow down."""
 
     code = "vector-store-unavailable"
+
+
+class VectorStoreLoginRefused(VectorStoreUnavailable):
+    """Milvus does not know the user or the password; correct REEMBED_MILVUS_TOKEN.
+
+    Passing, because a run that could not go on without could not be undone without either.
+    """
+
+    code = "vector-store-login"
 
 
 class CollectionNotLoaded(VectorStoreUnavailable):
@@ -527,12 +541,6 @@ class VectorStoreRefused(PermanentError):
     """Milvus refuses the request; the cause has its words."""
 
     code = "vector-store-refused"
-
-
-class VectorStoreLoginRefused(VectorStoreRefused):
-    """Milvus does not know the user or the password; correct REEMBED_MILVUS_TOKEN."""
-
-    code = "vector-store-login"
 
 
 class AnswerTooLarge(VectorStoreRefused):

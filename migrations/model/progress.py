@@ -9,6 +9,7 @@ from uuid import UUID
 
 from migrations.model.findings import Finding
 from migrations.model.states import Kind, Phase, Status
+from migrations.model.what_now import what_now
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class MigrationProgress:
     phases: list[PhaseProgress] = field(default_factory=list)
 
     @property
+    def what_now(self) -> str | None:
+        """What may be done, where it does not go on by itself."""
+        return what_now(self.migration_id, self.status)
+
+    @property
     def percent(self) -> float:
         """Share of chunks processed, 0 to 100; 100 for an empty collection that is done."""
         if self.total_chunks == 0:
@@ -105,6 +111,11 @@ class MigrationResult:
     finished_at: datetime | None
     generation: int | None
     error: dict[str, Any] | None
+
+    @property
+    def what_now(self) -> str | None:
+        """What may be done, where it does not go on by itself."""
+        return what_now(self.migration_id, self.status)
 
     @property
     def succeeded(self) -> bool:

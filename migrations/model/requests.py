@@ -160,3 +160,4 @@ class EstimateRequest(HowEmbedded):
     model: str | None = None
     dimension: int | None = None
     batch_size: int | None = None
+    timeout_seconds: int | None = None

@@ -50,6 +50,6 @@ def migration_of(some_task_id: str) -> UUID | None:
 def described(
     migration_id: UUID | str, epoch: int, what: str, within: KeyRange | None = None
 ) -> str:
-    """What Flower shows as a task's arguments."""
-    text = f"migration {str(migration_id)[:8]}, epoch {epoch}, {what}"
+    """What Flower shows as a task's arguments; the id whole, to be copied."""
+    text = f"migration {migration_id}, epoch {epoch}, {what}"
     return f"{text}, keys {within}" if within else text

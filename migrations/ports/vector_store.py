@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from migrations.model.checkup import Privilege
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -266,6 +267,13 @@ class VectorStore(Protocol):
         """The nearest chunks of each vector, best first, strongly consistent.
 
         By the schema's search parameters.
+        """
+        ...
+
+    def privileges(self) -> list[Privilege]:
+        """What a migration does, each tried on a collection of its own that does not stay.
+
+        Raises VectorStoreUnavailable.
         """
         ...
 

@@ -213,7 +213,7 @@ def require_no_live_migration(session: Session, bot_id: str) -> None:
         select(MigrationRecord).where(MigrationRecord.bot_id == bot_id, has_status(*LIVE))
     ).one_or_none()
     if live is not None:
-        raise MigrationInProgress.of(live.id, live.status)
+        raise MigrationInProgress.of(live.id, Status(live.status))
 
 
 def _already(bot: Bot, error: IntegrityError) -> BotExists:

@@ -28,6 +28,7 @@ from migrations.model.errors import (
 from migrations.model.left_behind import NOT_KNOWN_IN_COMMON, HoldReason
 from migrations.model.runs import Migration, NewMigration
 from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
+from migrations.model.what_now import repair_of, what_now
 from migrations.process.services import Services
 from migrations.way_back.at_once import OTHER_KEYS, has_other_keys
 
@@ -87,9 +88,9 @@ def _standing(
     if undone.status in {Status.SWITCHING, Status.SWITCHED}:
         return SwitchInProgress()
     if undone.status is not Status.COMPLETED:
-        return NoActiveMigration(
-            f"The migration is {undone.status.value}; there is nothing to roll back."
-        )
+        told = what_now(undone.id, undone.status)
+        told = told or f"The migration is {undone.status.value}; there is nothing to roll back."
+        return NoActiveMigration(told, **repair_of(undone.id, undone.status))
     return None
 
 
@@ -100,13 +101,10 @@ STILL_ON_THEIR_WAY = (
 
 
 def _reverse_lives(reverse: Migration) -> AlreadyRolledBack:
-    told = f"Its rollback {reverse.id} is running already."
-    if reverse.status is Status.NEEDS_OPERATOR:
-        told = (
-            f"Its rollback {reverse.id} has failed and could not be undone; repair it first: "
-            f"celery -A worker reembed repair {reverse.id}"
-        )
-    return AlreadyRolledBack(told, migration_id=str(reverse.id))
+    told = what_now(reverse.id, reverse.status)
+    told = told or f"Its rollback {reverse.id} is running already."
+    repair = repair_of(reverse.id, reverse.status)
+    return AlreadyRolledBack(told, migration_id=str(reverse.id), **repair)
 
 
 def _no_room(

@@ -21,6 +21,7 @@ from pymilvus import DataType, MilvusClient
 from devstack.milvus_lite import MilvusLiteServer
 from migrations.adapters.milvus import MilvusVectorStore, rows
 from migrations.adapters.milvus.client import CHANNEL_OPTIONS, Connection
+from migrations.adapters.milvus.privileges import SCRATCH
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -71,6 +72,15 @@ def full(engine: World) -> CollectionSchema:
 @pytest.fixture(scope="module")
 def strings(engine: World) -> CollectionSchema:
     return engine.collection(strings=True)
+
+
+def test_where_nobody_forbids_anything_all_that_a_migration_does_is_allowed(engine: World) -> None:
+    tried = engine.store.privileges()
+    assert [] == [one for one in tried if one.refusal is not None]
+    names = {one.name for one in tried}
+    assert {"CreateCollection", "CreateIndex", "Insert", "Query", "Search", "DropAlias"} <= names
+    left = engine.client.list_collections()
+    assert [] == [name for name in left if name.startswith(SCRATCH)]
 
 
 @pytest.fixture

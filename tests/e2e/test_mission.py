@@ -199,6 +199,15 @@ def test_the_description_and_the_health_pages_need_no_token(world: World) -> Non
         assert 200 == fetch(world.url + path).status, path
 
 
+def test_all_is_well_where_workers_are_and_they_are_seen_by_what_they_read(world: World) -> None:
+    found = expect(200, world.admin.get("/workers"))
+    assert found["alive"] == len(found["workers"]) == 2
+    assert {1} == {one["workers"] for one in found["queues"]}
+    names = sorted(one["name"].partition("@")[0] for one in found["workers"])
+    assert ["batch", "control"] == names
+    assert 200 == fetch(world.url + "/healthz/deep").status
+
+
 def test_batches_that_outrun_the_task_that_sent_them_need_no_watchdog(world: World) -> None:
     bot = world.seed_bot(20)
     with world.driver.paused("data_migration.after_run") as held:

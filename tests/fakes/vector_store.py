@@ -16,6 +16,7 @@ import numpy as np
 
 from migrations.adapters.milvus.filters import filled
 from migrations.adapters.milvus.scan import Source, proven_pages
+from migrations.model.checkup import Privilege
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -75,6 +76,8 @@ class FakeVectorStore:
     """
 
     def __init__(self, *, unordered: bool = False, lagging: bool = False) -> None:
+        #: Privileges that are not there, and Milvus' words.
+        self.refused: dict[str, str] = {}
         self.flushed_before_read = False
         self.shows_one = False
         self.replica_groups = [""]
@@ -203,6 +206,10 @@ class FakeVectorStore:
     def ping(self) -> str:
         with self._call("ping"):
             return "fake"
+
+    def privileges(self) -> list[Privilege]:
+        with self._call("privileges"):
+            return [Privilege(name, self.refused.get(name)) for name in ("Insert", "Search")]
 
     def exists(self, collection: str) -> bool:
         with self._call("exists"):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty
 
 import pytest
 from kombu import Connection
 from kombu.transport import redis
+from redis import Redis
 
+from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.services.databases import unique_name
 from worker import broker
 
@@ -18,6 +22,12 @@ def forgiving() -> Iterator[None]:
     broker.install()
     yield
     redis.Transport.Channel = before
+
+
+@pytest.fixture
+def volatile(tmp_path: Path) -> Iterator[VolatileRedis]:
+    with volatile_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.mark.usefixtures("forgiving")
@@ -55,6 +65,25 @@ def test_an_orderly_end_gives_messages_back(redis_url: str) -> None:
         _with_one_in_hand(connection, queue)
     with Connection(redis_url) as again:
         assert again.default_channel.basic_get(queue, no_ack=True) is not None
+
+
+@pytest.mark.usefixtures("forgiving")
+def test_a_redis_that_takes_no_writes_ends_no_worker(
+    volatile: VolatileRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "REFUSED_SECONDS", 0)
+    with Connection(volatile.url) as connection, Redis.from_url(volatile.url) as client:
+        channel = _with_one_in_hand(connection, "queue")
+        (tag,) = channel.qos._delivered
+        channel.basic_consume("queue", no_ack=False, callback=print, consumer_tag="t")
+        client.replicaof("127.0.0.1", "1")
+        channel.client.connection = channel.client.connection_pool.get_connection()
+        channel._brpop_start()
+        with pytest.raises(Empty):
+            channel._brpop_read()
+        channel.basic_ack(tag)
+        client.replicaof("no", "one")
+        assert 1 == client.hlen("unacked"), "it comes back in time"
 
 
 def _with_one_in_hand(connection: Connection, queue: str) -> redis.Channel:

@@ -121,6 +121,7 @@ TABLE = {
     "GET /v1/models": of_everybody().also("read", "query"),
     "GET /v1/models/<model>": of_a_bot(200).also("read", "query"),
     "GET /metrics": of_admins(200),
+    "GET /doctor": of_admins(200),
 }
 #: Whoever asks, with whatever token.
 OPEN = {

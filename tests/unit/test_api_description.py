@@ -68,6 +68,7 @@ OPERATIONS = {
     "GET /trail": 200,
     "GET /workers": 200,
     "GET /metrics": 200,
+    "GET /doctor": 200,
     "GET /healthz": 200,
     "GET /healthz/deep": 200,
     "GET /readyz": 200,

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from pymilvus.exceptions import MilvusException
 
-from migrations.adapters.milvus.faults import translated
+from migrations.adapters.milvus.faults import translate, translated
 from migrations.model.errors import (
     AnswerTooLarge,
     CollectionNotFound,
@@ -75,3 +75,11 @@ def test_an_error_of_milvus_becomes_one_of_ours_and_keeps_its_cause(
     assert expected is type(caught.value)
     assert error is caught.value.__cause__
     assert "docs" in caught.value.message
+
+
+def test_a_login_that_is_refused_while_connecting_is_told_from_a_server_that_is_away() -> None:
+    connecting = MilvusException(2, "Fail connecting to server, illegal connection params")
+    connecting.__cause__ = Failed(grpc.StatusCode.UNAUTHENTICATED)
+    assert isinstance(translate(connecting, "connecting", ""), VectorStoreLoginRefused)
+    connecting.__cause__ = Failed(grpc.StatusCode.UNAVAILABLE)
+    assert isinstance(translate(connecting, "connecting", ""), VectorStoreUnavailable)

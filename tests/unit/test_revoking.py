@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 
 from migrations.model.errors import AlreadySwitched, MigrationNotFound
-from worker.revoking import cancelling_control
+from worker.revoking import _revoke, cancelling_control
 
 OURS = UUID("9d3f0f5e-6f0e-4a55-9a0c-3f0b6c1f7a11")
 TASK = f"{OURS}.1.batch_3"
@@ -70,3 +70,32 @@ def test_a_refusal_is_left_to_the_workers_to_tell(refusal: Exception) -> None:
     asked = Asked(refusal)
     control_of(asked).revoke(TASK)
     assert [OURS] == asked.migrations
+
+
+class State:
+    """As much of a worker as Celery's own command looks at."""
+
+    def __init__(self) -> None:
+        self.reqs: list[Any] = []
+
+
+@pytest.mark.parametrize("some_id", [str(OURS), "another's task"])
+def test_an_id_that_is_no_migration_is_said_to_be_none(some_id: str) -> None:
+    told: list[Any] = []
+
+    def celerys(_: Any, ids: list[str], **__: Any) -> dict[str, str]:
+        told.extend(ids)
+        return {"ok": "tasks flagged as revoked"}
+
+    answer = _revoke(Asked(MigrationNotFound()), celerys, State(), some_id)
+    assert [some_id] == told
+    assert answer["ok"].startswith(f"{some_id} is no migration, nor a task of one")
+    assert answer["ok"].endswith("tasks flagged as revoked")
+
+
+def test_an_id_of_a_migration_is_not_passed_on_to_celery() -> None:
+    def celerys(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    answer = _revoke(Asked(), celerys, State(), TASK)
+    assert {"ok": f"migration {OURS} is being rolled back"} == answer

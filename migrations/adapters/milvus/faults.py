@@ -92,8 +92,8 @@ def translate(error: Exception, action: str, collection: str) -> ReembedError:
         )
     if any(sign in _words(error).lower() for sign in _TOO_LARGE_WORDS):
         return AnswerTooLarge(f"Milvus has too much to answer for {said}: {_words(error)}")
-    if code is grpc.StatusCode.UNAUTHENTICATED or _is_no_login(error):
-        return VectorStoreLoginRefused(f"Milvus refused {said}: {_words(error)}")
+    if (login := _refused_login(error)) is not None:
+        return VectorStoreLoginRefused(f"Milvus refused {said}: {_words(login)}")
     if _passes(error):
         return VectorStoreUnavailable(f"Milvus could not do {said} now: {_words(error)}")
     return VectorStoreRefused(f"Milvus refused {said}: {_words(error)}")
@@ -105,9 +105,13 @@ def _is_no_name(error: Exception, action: str) -> bool:
     return is_refused and action == "describe_collection" and _NO_NAME in _words(error)
 
 
-def _is_no_login(error: Exception) -> bool:
+def _refused_login(error: BaseException) -> BaseException | None:
+    """Whoever says that we are not known; pymilvus says of it that connecting has failed."""
     words = _words(error).lower()
-    return any(sign in words for sign in _LOGIN_WORDS)
+    if code_of(error) is grpc.StatusCode.UNAUTHENTICATED or any(s in words for s in _LOGIN_WORDS):
+        return error
+    cause = error.__cause__
+    return None if cause is None else _refused_login(cause)
 
 
 def _is_no_database(error: Exception) -> bool:
@@ -124,7 +128,7 @@ def _passes(error: Exception) -> bool:
     return code in _VAGUE and (words == _NO_REASON or any(sign in words for sign in _PASSING_WORDS))
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, MilvusException):
         return str(error.message)
     if isinstance(error, grpc.RpcError):

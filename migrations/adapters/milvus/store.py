@@ -10,10 +10,19 @@ from typing import Any
 
 from pymilvus.client.types import LoadState
 
-from migrations.adapters.milvus import creation, faults, filters, rows, searching, writing
+from migrations.adapters.milvus import (
+    creation,
+    faults,
+    filters,
+    privileges,
+    rows,
+    searching,
+    writing,
+)
 from migrations.adapters.milvus.client import Connection
 from migrations.adapters.milvus.scan import Source, as_often_as_they_stand, proven_pages
 from migrations.adapters.milvus.schema import collection_schema, owner_of
+from migrations.model.checkup import Privilege
 from migrations.model.chunks import (
     ALL_KEYS,
     Chunk,
@@ -74,6 +83,9 @@ class MilvusVectorStore:
 
     def ping(self) -> str:
         return str(self._call("get_server_version"))
+
+    def privileges(self) -> list[Privilege]:
+        return privileges.tried(self._call)
 
     def exists(self, collection: str) -> bool:
         try:
