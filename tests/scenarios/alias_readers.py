@@ -33,7 +33,7 @@ def never_notice(
     bot, asked_before = seeded(ground, CHUNKS), _asked_alone(ground)
     texts = dict(bot.history.initial)
     address = Address(
-        f"{ground.url}/v1", ground.owner_token, ground.servers.milvus_url, bot.alias, max_retries
+        f"{ground.url}/v1", ground.chatbot_token, ground.servers.milvus_url, bot.alias, max_retries
     )
     keys_of = {text: key for key, text in texts.items()}
     asks = {
@@ -44,7 +44,7 @@ def never_notice(
     }
     every = switches // rollbacks if rollbacks else switches + 1
     with (
-        llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.owner_token, keys_of) as asked,
+        llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.chatbot_token, keys_of) as asked,
         AliasReaders({**asks, "llamaindex": asked}, texts) as readers,
     ):
         for number, target in enumerate(

@@ -223,7 +223,7 @@ def test_a_value_is_never_repeated_in_the_answer(api: Api) -> None:
 
 
 def test_the_roles_have_the_documented_words() -> None:
-    assert ["user", "admin"] == [role.value for role in Role]
+    assert ["query", "read", "user", "admin"] == [role.value for role in Role]
 
 
 def test_the_index_of_the_new_collection_is_part_of_the_run() -> None:
