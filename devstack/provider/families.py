@@ -103,6 +103,15 @@ def check_role(model: str, parameters: Mapping[str, Any]) -> None:
         _kind_of_request(family, model, parameters)
 
 
+def roles_of(model: str, texts: Sequence[str], parameters: Mapping[str, Any]) -> list[Kind]:
+    """In which role each text comes, as a planted model sees it; empty for any other model."""
+    family = family_of(model)
+    if family is None:
+        return []
+    kind = _kind_of_request(family, model, parameters)
+    return [_kind_of_text(family, text, kind)[1] for text in texts]
+
+
 def vectors_in_roles(
     model: str,
     texts: Sequence[str],

@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from devstack.provider.answers import embeddings_body
-from devstack.provider.families import WrongRole, check_role, without_role
+from devstack.provider.families import WrongRole, check_role, roles_of, without_role
 from devstack.provider.limits import Limits, retry_headers
 from devstack.provider.misbehaviour import REFUSALS, TOLERABLE, Fault, Faults, fault_from
 from devstack.provider.statistics import Statistics
@@ -198,6 +198,7 @@ class StubProvider:
         if not lost:
             is_of_use = fault is None or fault.kind in TOLERABLE | {"hang"}
             self.statistics.embedded(model, texts, tokens, is_of_use)
+            self.statistics.in_roles(without_role(model), roles_of(model, texts, request))
         as_floats = request.get("encoding_format") != "base64"
         kind = fault.kind if fault else None
         body = embeddings_body(model, texts, dimension, tokens, as_floats, kind, request)

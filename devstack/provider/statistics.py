@@ -21,6 +21,7 @@ class Statistics:
             self._counts: Counter[str] = Counter()
             self._statuses: Counter[int] = Counter()
             self._times_embedded: Counter[bytes] = Counter()
+            self._roles: dict[str, dict[str, Counter[str]]] = {}
 
     def asked(self) -> None:
         with self._lock:
@@ -40,6 +41,15 @@ class Statistics:
             self._counts["tokens"] += tokens
             self._times_embedded.update(keys)
 
+    def in_roles(self, model: str, roles: Sequence[str]) -> None:
+        """In which role each text of a request came. Who asks a question sends it alone."""
+        if not roles:
+            return
+        company = "alone" if len(roles) == 1 else "together"
+        with self._lock:
+            of_model = self._roles.setdefault(model, {"alone": Counter(), "together": Counter()})
+            of_model[company].update(roles)
+
     def times_embedded(self, model: str, text: str) -> int:
         with self._lock:
             return self._times_embedded[_key(model, text)]
@@ -49,7 +59,8 @@ class Statistics:
 
         ``answers`` are those of use, ``distinct_texts`` are (model, text) pairs,
         ``embedded_again`` those embedded more than once, ``wasted_texts`` how many
-        embeddings that were too many.
+        embeddings that were too many. ``roles`` are of models that have any: how many texts
+        came in which, alone in their request or together with others.
         """
         with self._lock:
             times = self._times_embedded.values()
@@ -61,6 +72,10 @@ class Statistics:
                 "distinct_texts": len(self._times_embedded),
                 "embedded_again": sum(1 for count in times if count > 1),
                 "wasted_texts": self._counts["texts"] - len(self._times_embedded),
+                "roles": {
+                    model: {company: dict(roles) for company, roles in of_model.items()}
+                    for model, of_model in self._roles.items()
+                },
                 "statuses": {str(status): count for status, count in self._statuses.items()},
             }
 

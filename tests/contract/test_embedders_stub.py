@@ -94,9 +94,25 @@ def test_a_text_embedded_again_is_counted_per_model(provider: StubProvider) -> N
         "distinct_texts": 5,
         "embedded_again": 1,
         "wasted_texts": 1,
+        "roles": {},
         "statuses": {"200": 3},
     } == stats
     assert 2 == provider.statistics.times_embedded("small", "b")
+
+
+def test_texts_are_counted_by_the_role_they_come_in() -> None:
+    with StubProvider({"e5-small": 8, "voyage-3": 8}) as provider:
+        for model, texts, more in [
+            ("e5-small", ["passage: a", "passage: b", "c"], {}),
+            ("e5-small", ["query: a"], {}),
+            ("e5-small", ["a"], {}),
+            ("voyage-3", ["a"], {"input_type": "query"}),
+        ]:
+            post(provider.base_url, "/v1/embeddings", {"model": model, "input": texts, **more})
+        told = provider.stats()["roles"]
+    assert {"document": 2, "none": 1} == told["e5-small"]["together"]
+    assert {"query": 1, "none": 1} == told["e5-small"]["alone"]
+    assert {"query": 1} == told["voyage-3"]["alone"]
 
 
 def test_a_refused_or_lost_text_does_not_count_as_embedded(provider: StubProvider) -> None:

@@ -25,7 +25,7 @@ def application(world: World, bot: BotHandle, code: str) -> Any:
     ours = {
         "http://127.0.0.1:8000": world.url,
         "http://127.0.0.1:19530": world.servers.milvus_url,
-        "reembed_…": world.owner_token,
+        "reembed_…": world.chatbot_token,
         '"docs"': f'"{bot.alias}"',
     }
     return howto.run(howto.addressed(code, ours))

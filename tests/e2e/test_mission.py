@@ -12,6 +12,7 @@ from tests.harness.oracle import wrongly_embedded
 from tests.harness.plain_http import fetch
 from tests.harness.readers import BotReader
 from tests.harness.world import LARGE, OWNER, SMALL, UNLISTED, World
+from tests.scenarios import trial
 from tests.services.databases import unique_name
 
 PHASES = [
@@ -110,6 +111,10 @@ def test_validation_says_that_a_bot_can_go_and_touches_nothing(world: World) -> 
     assert {"schema", "source", "target_model", "alias", "texts", "fidelity"} <= names
     assert before == set(world.milvus.list_collections())
     assert untouched == world.digest(bot)
+
+
+def test_a_model_is_tried_on_some_chunks_and_nothing_is_left_of_it(world: World) -> None:
+    trial.leaves_nothing_behind(world)
 
 
 def test_validation_says_why_a_bot_cannot_go(world: World) -> None:

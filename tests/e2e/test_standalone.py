@@ -9,6 +9,7 @@ from pymilvus.client.types import LoadState
 from tests.harness import rows
 from tests.harness.oracle import wrongly_embedded
 from tests.harness.world import LARGE, SMALL, World
+from tests.scenarios import trial
 
 #: Enough for an index: Milvus makes none below 1,024 rows.
 CHUNKS = 3_000
@@ -59,6 +60,10 @@ def test_thousands_of_chunks_go_to_another_model_and_back_without_a_trace_though
     assert bot.collection == rows.points_to(world.milvus, bot.alias)
     assert untouched == world.digest(bot), "the old collection was touched"
     world.assert_all_well(bot)
+
+
+def test_a_model_is_tried_on_some_chunks_and_nothing_is_left_of_it(world: World) -> None:
+    trial.leaves_nothing_behind(world)
 
 
 def test_a_target_that_may_be_searched_unindexed_is_moved_to_at_once(world: World) -> None:

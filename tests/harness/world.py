@@ -146,6 +146,7 @@ class World:
     def _start(self, stack: ExitStack) -> None:
         self.admin = self.client("admin", Role.ADMIN)
         self.owner_token = self.token(OWNER)
+        self.chatbot_token = self.token(OWNER, Role.QUERY)
         self.owner = ApiClient(self.url, self.owner_token)
         procfile = write_procfile(self.folder, self.workers)
         self.processes = Processes(self.environment, logs=self.folder, procfile=procfile)

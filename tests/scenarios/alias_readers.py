@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import cycle, islice
 
 from migrations.model.config import AS_IT_COMES
@@ -26,12 +27,13 @@ def never_notice(
 
     Two of the models have the same dimension: a vector of one finds something among those of
     the other, and nobody but the oracle would notice. One wants questions and documents told
-    apart, and finds nothing for a question that is embedded as a document.
+    apart, and finds nothing for a question that is embedded as a document; what the stub was
+    asked by whom sends one text alone, as readers do, was all in the role of a query.
     """
-    bot = seeded(ground, CHUNKS)
+    bot, asked_before = seeded(ground, CHUNKS), _asked_alone(ground)
     texts = dict(bot.history.initial)
     address = Address(
-        f"{ground.url}/v1", ground.owner_token, ground.servers.milvus_url, bot.alias, max_retries
+        f"{ground.url}/v1", ground.chatbot_token, ground.servers.milvus_url, bot.alias, max_retries
     )
     keys_of = {text: key for key, text in texts.items()}
     asks = {
@@ -42,7 +44,7 @@ def never_notice(
     }
     every = switches // rollbacks if rollbacks else switches + 1
     with (
-        llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.owner_token, keys_of) as asked,
+        llamaindex(f"{ground.url}/bots/{bot.bot_id}", ground.chatbot_token, keys_of) as asked,
         AliasReaders({**asks, "llamaindex": asked}, texts) as readers,
     ):
         for number, target in enumerate(
@@ -54,9 +56,20 @@ def never_notice(
             run.ends("completed", RESUME_SECONDS)
             if number % every == 0:
                 run.roll_back().ends("completed", RESUME_SECONDS)
+    asked = _asked_alone(ground) - asked_before
+    in_roles = ", ".join(f"{asked[role]} {role}" for role in ("query", "document", "none"))
+    if wrongly := asked.total() - asked["query"]:
+        readers.wrong.append(f"{wrongly} questions were embedded in another role than a query's")
     told = ", ".join(
         f"{name} {readers.answered[name]} (longest {readers.longest[name]:.2f} s)"
         for name in readers.asks
     )
     counts = f"failed {len(readers.failed)}, wrong {len(readers.wrong)}"
-    return f"{switches} switches, {rollbacks} rollbacks: {told}; {counts}", readers
+    told = f"{switches} switches, {rollbacks} rollbacks: {told}; {counts}; questions that "
+    return f"{told}{IN_ROLES.model} was asked, by role: {in_roles}", readers
+
+
+def _asked_alone(ground: World) -> Counter[str]:
+    """How many texts the stub was sent alone for the model with roles, by their role."""
+    told = ground.provider.stats()["roles"].get(IN_ROLES.model, {})
+    return Counter(told.get("alone", {}))
