@@ -22,6 +22,7 @@ from migrations.bots.trail import Trail
 from migrations.model.bots import Role
 from migrations.model.figures import Figures
 from migrations.ports.checkpoints import Checkpoints, evicting
+from migrations.ports.courier import Courier
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
@@ -213,6 +214,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings=settings,
         pulse=Pulse(settings.heartbeat_seconds),
         calls=CallSlots(settings.provider_concurrency),
+        courier=late(lambda: _courier(settings)),
     )
 
 
@@ -261,6 +263,12 @@ def _dispatcher(app: Celery) -> Dispatcher:
     from migrations.adapters.broker.dispatch import CeleryDispatcher
 
     return CeleryDispatcher(app)
+
+
+def _courier(settings: Settings) -> Courier:
+    from migrations.adapters.notifying.couriers import Couriers
+
+    return Couriers(settings)
 
 
 def build_system(settings: Settings | None = None, app: Celery | None = None) -> Assembly:

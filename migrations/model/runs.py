@@ -23,6 +23,8 @@ LONGEST_INPUT = "longest_input_tokens"
 ON_THEIR_WAY = "rows_on_their_way"
 #: Why a run waits before its switch, when that was asked for.
 POSTPONED = "postponed"
+#: How the gate of a hook begins that has vetoed the switch; its name follows.
+VETO_OF = "veto of "
 
 
 class RollbackInfo(BaseModel):

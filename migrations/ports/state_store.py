@@ -23,6 +23,7 @@ from migrations.ports.key_store import KeyStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
 from migrations.ports.ledger import Ledger
+from migrations.ports.notification_store import NotificationStore
 from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.switch_store import SwitchStore
@@ -52,6 +53,7 @@ class MigrationStore(
     DueStore,
     JournalStore,
     FigureStore,
+    NotificationStore,
     Protocol,
 ):
     """All of it."""

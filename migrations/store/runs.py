@@ -72,7 +72,7 @@ class SqlRuns:
     def events(self, migration_id: UUID) -> list[Event]:
         wanted = select(EventRecord).where(EventRecord.migration_id == migration_id)
         with self._database.reading() as session:
-            return [_as_event(row) for row in session.scalars(wanted.order_by(EventRecord.id))]
+            return [as_event(row) for row in session.scalars(wanted.order_by(EventRecord.id))]
 
     def begin_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> Migration:
         with self._database.transaction() as session:
@@ -137,6 +137,6 @@ class SqlRuns:
             return touch(session, MigrationRecord, driven, now)
 
 
-def _as_event(row: EventRecord) -> Event:
+def as_event(row: EventRecord) -> Event:
     phase = Phase(row.phase) if row.phase else None
     return Event(at=row.at, name=row.name, phase=phase, epoch=row.epoch, detail=row.detail)

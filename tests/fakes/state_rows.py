@@ -99,6 +99,10 @@ class StateRows:
         self._bots: dict[str, Bot] = {}
         self._rows: dict[UUID, Row] = {}
         self._events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        #: By their numbers: events of which it was not decided yet who is told.
+        self._untold: dict[int, tuple[UUID, Event]] = {}
+        self._event_number = 0
+        self._deliveries: dict[tuple[str, str], Any] = {}
         self._outbox: dict[int, Posted] = {}
         self._posted = 0
         self._failed: defaultdict[UUID, dict[str, FailedChunk]] = defaultdict(dict)
@@ -203,6 +207,8 @@ class StateRows:
     ) -> None:
         event = Event(now, name, phase or migration.phase, migration.epoch, detail)
         self._events[migration.id].append(event)
+        self._event_number += 1
+        self._untold[self._event_number] = migration.id, event
 
     def _post(self, migration_id: UUID, message: Mapping[str, Any], now: datetime) -> None:
         self._posted += 1

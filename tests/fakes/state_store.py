@@ -50,12 +50,20 @@ from tests.fakes.state_figures import FakeFigures
 from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
+from tests.fakes.state_notifications import FakeNotifications
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
 
 
 class FakeMigrationStore(
-    FakeKeys, FakeTexts, FakeLateWrites, FakeKept, FakeDue, FakeAccess, FakeFigures
+    FakeKeys,
+    FakeTexts,
+    FakeLateWrites,
+    FakeKept,
+    FakeDue,
+    FakeAccess,
+    FakeFigures,
+    FakeNotifications,
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 
