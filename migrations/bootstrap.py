@@ -7,12 +7,14 @@ worker does once it is up (:meth:`Assembly.load`).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import structlog
 from celery import Celery
 
 from migrations.adapters.clock import SystemClock
@@ -29,6 +31,7 @@ from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
+from migrations.process import tracing
 from migrations.process.briefly import Found, Readiness
 from migrations.process.call_slots import CallSlots
 from migrations.process.figures import RecentFigures
@@ -49,6 +52,10 @@ if TYPE_CHECKING:
     from migrations.writers.journal import Writers
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+#: Of OpenTelemetry: one of them switches spans on.
+TRACING_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 #: Held by whoever makes a service. Big packages import each other in circles, and two threads
 #: that enter a circle at different points may see halves of modules.
@@ -281,6 +288,18 @@ def sending_app() -> Celery:
     app = Celery("reembed")
     app.config_from_object("celeryconfig")
     return app
+
+
+def start_tracing(service: str) -> None:
+    """Send spans to where OpenTelemetry's variables say; without them nothing is imported."""
+    if not any(os.environ.get(name) for name in TRACING_ENDPOINTS):
+        return
+    try:
+        from migrations.adapters.tracing import exporting
+    except ImportError:
+        log.warning("tracing_not_installed", remedy="install reembed[telemetry]")
+        return
+    tracing.use(exporting(service))
 
 
 def upgrade_schema(settings: Settings) -> None:

@@ -119,6 +119,8 @@ class Migration:
     #: How it is known that the text is what was embedded: the bot's proof as it was when the
     #: run began, then what validation found.
     proof: Proof | None = None
+    #: The span within which it was started, as a ``traceparent``; None where there was none.
+    trace: str | None = None
 
     @property
     def is_to_be_kept_up(self) -> bool:
@@ -192,6 +194,8 @@ class NewMigration:
     idempotency_key: str | None = None
     #: Digest of the request body, so that a key re-used for another request is noticed.
     request_digest: str | None = None
+    #: As of the migration.
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

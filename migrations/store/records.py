@@ -180,6 +180,8 @@ class MigrationRecord(Record):
     heartbeat_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: Of OpenTelemetry: the span within which it was started.
+    trace: Mapped[str | None]
     #: Who looks for late writes in what it left behind.
     sweeper: Mapped[str | None]
     sweeper_until: Mapped[datetime | None]
@@ -714,4 +716,5 @@ def as_migration(row: MigrationRecord) -> Migration:
         heartbeat_at=row.heartbeat_at,
         updated_at=row.updated_at,
         proof=Proof.model_validate(row.proof) if row.proof else None,
+        trace=row.trace,
     )

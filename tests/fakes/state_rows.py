@@ -269,4 +269,5 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         heartbeat_at=now,
         updated_at=now,
         proof=bot.proof,
+        trace=new.trace,
     )

@@ -1,4 +1,4 @@
-"""Which events were told, and what is still to be sent to whom.
+"""Which events were told, what is still to be sent to whom, and which trace a migration is.
 
 An event that nobody has looked at yet has no time; so those of workers of before are told as
 well. What happened before the revision is not told.
@@ -42,8 +42,11 @@ def upgrade() -> None:
         " WHERE sent_at IS NULL AND given_up_at IS NULL"
     )
 
+    op.execute("ALTER TABLE migrations ADD COLUMN trace text")
+
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE migrations DROP COLUMN trace")
     op.execute("DROP TABLE deliveries")
     op.execute("DROP INDEX migration_events_untold")
     op.execute("ALTER TABLE migration_events DROP COLUMN told_at")
