@@ -20,6 +20,10 @@ class NotificationType(StrEnum):
     WAITING = "migration.waiting"
     #: Somebody has accepted it, and it goes on to its switch.
     ACCEPTED = "migration.accepted"
+    #: Somebody has paused it; nothing is undone and nothing paid.
+    PAUSED = "migration.paused"
+    #: It goes on from where it stood.
+    RESUMED = "migration.resumed"
     #: The bot answers from the new collection.
     SWITCHED = "migration.switched"
     #: It is done; the way back is open until its retention window closes.
@@ -89,6 +93,18 @@ class Delivery:
     body: Mapping[str, Any]
     attempts: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How an endpoint stands: what it has not taken."""
+
+    endpoint: str
+    waiting: int
+    #: Within the last thirty days.
+    given_up: int
+    #: Of the last message that it has not taken.
+    reason: str | None
 
 
 @dataclass(frozen=True)

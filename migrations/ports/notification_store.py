@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from migrations.model.notifications import Delivery, NewDelivery, Untold
+from migrations.model.notifications import Delivery, NewDelivery, Standing, Untold
 
 
 class NotificationStore(Protocol):
@@ -44,4 +44,8 @@ class NotificationStore(Protocol):
 
     def give_up_older(self, hours: float) -> list[Delivery]:
         """All that were not taken for so long; whether or not their endpoint is still known."""
+        ...
+
+    def standings(self) -> list[Standing]:
+        """Of the endpoints that have not taken everything, by their names."""
         ...

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
 from migrations.lifecycle.change import Change
-from migrations.model.notifications import Delivery, NewDelivery, Untold
+from migrations.model.notifications import Delivery, NewDelivery, Standing, Untold
 from migrations.model.runs import Migration
 from migrations.model.states import Status
 from migrations.store.engine import Database
@@ -143,6 +143,10 @@ class SqlNotifications:
                 _as_delivery(row) for row in session.scalars(given_up, execution_options=PLAINLY)
             ]
 
+    def standings(self) -> list[Standing]:
+        with self._database.reading() as session:
+            return [Standing(*row) for row in session.execute(_STANDINGS)]
+
 
 def _ending(hours: float) -> Any:
     window = timedelta(hours=hours)
@@ -183,3 +187,18 @@ def _as_delivery(row: DeliveryRecord) -> Delivery:
         attempts=row.attempts,
         created_at=row.created_at,
     )
+
+
+_STANDINGS = (
+    select(
+        DeliveryRecord.endpoint,
+        func.count().filter(_is_open()),
+        func.count().filter(DeliveryRecord.given_up_at.is_not(None)),
+        func.array_agg(aggregate_order_by(DeliveryRecord.reason, DeliveryRecord.id.desc())).filter(
+            DeliveryRecord.reason.is_not(None)
+        )[1],
+    )
+    .where(DeliveryRecord.sent_at.is_(None))
+    .group_by(DeliveryRecord.endpoint)
+    .order_by(DeliveryRecord.endpoint.collate("C"))
+)

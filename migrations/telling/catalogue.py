@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from migrations.model.config import EmbeddingRef
@@ -29,6 +30,9 @@ class Words:
     details: tuple[str, ...] = ()
 
 
+#: Of a message that an operator sends to see whether it comes.
+TEST = "reembed.test"
+
 #: By the name of the event.
 TOLD: Mapping[str, Words] = {
     "started": Words(Type.STARTED, "{what} was started.", ("by",)),
@@ -41,6 +45,8 @@ TOLD: Mapping[str, Words] = {
     "switched": Words(
         Type.SWITCHED, "The bot answers from {to} now.", ("collection", "generation")
     ),
+    "paused": Words(Type.PAUSED, "{what} was paused by {by}.", ("by", "reason")),
+    "resumed": Words(Type.RESUMED, "{what} was resumed by {by}.", ("by",)),
     "completed": Words(Type.COMPLETED, "{what} is completed.", ("by",)),
     "cancel_requested": Words(
         Type.CANCELLED, "{what} was cancelled by {by}; what it did is being undone.", ("by",)
@@ -103,6 +109,16 @@ def message_of(one: Untold) -> Mapping[str, Any] | None:
             "epoch": one.event.epoch,
             "detail": detail,
         },
+    }
+
+
+def message_of_a_test() -> Mapping[str, Any]:
+    return {
+        "type": TEST,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "version": VERSION,
+        "sentence": "This is a test: reembed reaches you.",
+        "data": {"detail": {}},
     }
 
 

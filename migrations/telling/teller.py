@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from uuid import uuid4
 
 import structlog
 
 from migrations.model.notifications import Delivery, NewDelivery, Receipt
 from migrations.process.services import Services
 from migrations.settings import EndpointSettings, Settings
-from migrations.telling.catalogue import message_id_of, message_of
+from migrations.telling.catalogue import message_id_of, message_of, message_of_a_test
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,14 @@ ENDS_EVERY_SECONDS = 60.0
 def endpoints_of(settings: Settings) -> Mapping[str, EndpointSettings]:
     """All, whatever they speak; a name is an endpoint of one kind only."""
     return {**settings.webhooks, **settings.notify}
+
+
+def try_endpoint(services: Services, name: str) -> Receipt:
+    """Send a message that says it is a test, once."""
+    if name not in (known := endpoints_of(services.settings)):
+        names = ", ".join(sorted(known)) or "none is set"
+        return Receipt(f"There is no endpoint {name!r} ({names}).", is_final=True)
+    return services.courier.send(name, f"test_{uuid4().hex}", message_of_a_test())
 
 
 def in_a_thread(work: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.model.notifications import Delivery, NewDelivery
+from migrations.model.notifications import Delivery, NewDelivery, Standing
 from migrations.model.states import Status
 from tests.contract.state_store_world import HOUR, WINDOW_SECONDS, World
 
@@ -126,3 +126,19 @@ def test_a_window_shorter_than_the_warning_or_closed_is_not_warned_of(state: Wor
     assert 0 == state.store.warn_of_ends(73)
     state.pass_time(WINDOW_SECONDS + 1)
     assert 0 == state.store.warn_of_ends(24)
+
+
+def test_an_endpoint_stands_by_what_it_has_not_taken(state: World) -> None:
+    for number in range(4):
+        bodies = [NewDelivery(one, f"msg_{number}", {}) for one in ("ops", "chat", "quiet")]
+        state.store.tell([], bodies)
+    taken, first, second, _ = claimed(state, "ops")
+    state.store.delivered(taken.id)
+    state.store.postpone(first.id, 5, "It answered 500.")
+    state.store.give_up(second.id, "It answered 410.")
+    for one in claimed(state, "quiet"):
+        state.store.delivered(one.id)
+    assert [
+        Standing("chat", 4, 0, None),
+        Standing("ops", 2, 1, "It answered 410."),
+    ] == state.store.standings()

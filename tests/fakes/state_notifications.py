@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from migrations.lifecycle.change import Change
-from migrations.model.notifications import Delivery, NewDelivery, Untold
+from migrations.model.notifications import Delivery, NewDelivery, Standing, Untold
 from migrations.model.runs import Migration
 from migrations.model.states import Status
 from migrations.store.notifications import WAY_BACK_ENDS
@@ -105,3 +105,19 @@ class FakeNotifications(FakeLeases):
         for one in old:
             self._settle(one.id, is_open=False, is_given_up=True)
         return old
+
+    def standings(self) -> list[Standing]:
+        with self._transaction():
+            left = [row for row in self._deliveries.values() if row.is_open or row.is_given_up]
+            of: dict[str, list[DeliveryRow]] = {}
+            for row in sorted(left, key=lambda row: (row.delivery.endpoint, -row.delivery.id)):
+                of.setdefault(row.delivery.endpoint, []).append(row)
+            return [
+                Standing(
+                    endpoint,
+                    sum(row.is_open for row in rows),
+                    sum(row.is_given_up for row in rows),
+                    next((row.reason for row in rows if row.reason is not None), None),
+                )
+                for endpoint, rows in of.items()
+            ]

@@ -13,7 +13,13 @@ from structlog.testing import capture_logs
 from migrations.model.notifications import NotificationType, Receipt
 from migrations.model.states import Phase, Status
 from migrations.telling.catalogue import TOLD, message_of
-from migrations.telling.teller import GIVEN_UP_AFTER_HOURS, LEASE_SECONDS, Teller, pause_seconds
+from migrations.telling.teller import (
+    GIVEN_UP_AFTER_HOURS,
+    LEASE_SECONDS,
+    Teller,
+    pause_seconds,
+    try_endpoint,
+)
 from tests.fakes.embedders import LARGE, SMALL
 from tests.fakes.world import World
 
@@ -233,6 +239,14 @@ def test_pauses_grow_and_a_receiver_may_ask_for_a_longer_one(
 ) -> None:
     receipt = Receipt("It answered 503.", again_after_seconds=asked)
     assert least <= pause_seconds(attempts, receipt) <= most
+
+
+def test_an_endpoint_is_tried_with_a_message_that_says_so() -> None:
+    scene = Scene(ops=EVERYTHING)
+    assert try_endpoint(scene.services, "ops").is_taken
+    ((_, body),) = scene.courier.sent["ops"]
+    assert "reembed.test" == body["type"]
+    assert "There is no endpoint 'night' (ops)." == try_endpoint(scene.services, "night").reason
 
 
 # --- what there is to be told -----------------------------------------------------------

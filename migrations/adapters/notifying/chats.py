@@ -41,7 +41,8 @@ def _title(body: Mapping[str, Any]) -> str:
 def _text(body: Mapping[str, Any]) -> str:
     data = body["data"]
     details = [f"{name}: {_short(value)}" for name, value in data["detail"].items()]
-    return "\n".join([body["sentence"], *details, f"migration: {data['migration_id']}"])
+    which = [f"migration: {data['migration_id']}"] if "migration_id" in data else []
+    return "\n".join([body["sentence"], *details, *which])
 
 
 def _short(value: Any) -> str:
