@@ -100,10 +100,11 @@ class SqlNotifications:
             .order_by(DeliveryRecord.next_at, DeliveryRecord.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte("due")  # or it might be asked more than once, and lock more than these
         )
         claimed = (
             update(DeliveryRecord)
-            .where(DeliveryRecord.id.in_(due.scalar_subquery()))
+            .where(DeliveryRecord.id.in_(select(due.c.id)))
             .values(
                 attempts=DeliveryRecord.attempts + 1,
                 next_at=clock() + timedelta(seconds=lease_seconds),
