@@ -10,7 +10,7 @@ from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api import dashboard, description, limits, observation, problems, trail
+from api import dashboard, description, limits, observation, problems, tracing, trail
 from api.metrics import exposition
 from api.parsing import MAX_BODY_BYTES
 from api.routes import COUNTED, GUARDED, OPEN
@@ -29,6 +29,7 @@ def create_app(services: ApiServices | None = None, *, counters: str = limits.IN
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     attach(app, services)
     _trust_proxies(app, services.settings.trusted_proxies)
+    tracing.register(app)
     observation.register(app)
     exposition.register(app)
     problems.register(app)
@@ -51,12 +52,13 @@ def _trust_proxies(app: Flask, proxies: int) -> None:
 
 def _from_environment() -> ApiServices:
     # Imported here, so that an application on fakes needs no vendor package.
-    from migrations.bootstrap import build_system
+    from migrations.bootstrap import build_system, start_tracing
     from migrations.process.logs import configure
     from migrations.settings import get_settings
 
     settings = get_settings()
     configure(settings)
+    start_tracing("reembed-api")
     assembly = build_system(settings)
     assembly.load()  # before the first request comes, not with it
     return assembly

@@ -7,12 +7,14 @@ worker does once it is up (:meth:`Assembly.load`).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import structlog
 from celery import Celery
 
 from migrations.adapters.clock import SystemClock
@@ -22,12 +24,14 @@ from migrations.bots.trail import Trail
 from migrations.model.bots import Role
 from migrations.model.figures import Figures
 from migrations.ports.checkpoints import Checkpoints
+from migrations.ports.courier import Courier
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
+from migrations.process import tracing
 from migrations.process.call_slots import CallSlots
 from migrations.process.figures import RecentFigures
 from migrations.process.pulse import Pulse
@@ -50,6 +54,10 @@ if TYPE_CHECKING:
     from migrations.writers.journal import Writers
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+#: Of OpenTelemetry: one of them switches spans on.
+TRACING_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 #: Held by whoever makes a service. Big packages import each other in circles, and two threads
 #: that enter a circle at different points may see halves of modules.
@@ -215,6 +223,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings=settings,
         pulse=Pulse(settings.heartbeat_seconds),
         calls=CallSlots(settings.provider_concurrency),
+        courier=late(lambda: _courier(settings)),
     )
 
 
@@ -265,6 +274,12 @@ def _dispatcher(app: Celery) -> Dispatcher:
     return CeleryDispatcher(app)
 
 
+def _courier(settings: Settings) -> Courier:
+    from migrations.adapters.notifying.couriers import Couriers
+
+    return Couriers(settings)
+
+
 def build_system(settings: Settings | None = None, app: Celery | None = None) -> Assembly:
     """Assemble a process; without ``app`` a client that only sends is made."""
     return Assembly(build_services(settings or get_settings(), app or sending_app()))
@@ -275,6 +290,18 @@ def sending_app() -> Celery:
     app = Celery("reembed")
     app.config_from_object("celeryconfig")
     return app
+
+
+def start_tracing(service: str) -> None:
+    """Send spans to where OpenTelemetry's variables say; without them nothing is imported."""
+    if not any(os.environ.get(name) for name in TRACING_ENDPOINTS):
+        return
+    try:
+        from migrations.adapters.tracing import exporting
+    except ImportError:
+        log.warning("tracing_not_installed", remedy="install reembed-milvus[telemetry]")
+        return
+    tracing.use(exporting(service))
 
 
 def upgrade_schema(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -37,7 +37,8 @@ from migrations.model.runs import RunnerLease
 from migrations.model.states import Phase, Status
 from migrations.phases import WORK
 from migrations.phases import data_migration as data_migration_phase
-from migrations.process import leases, outbox
+from migrations.ports.tracing import Value
+from migrations.process import leases, outbox, tracing
 from migrations.process.failpoints import failpoint
 from migrations.process.pulse import Beat
 from migrations.process.services import Services
@@ -103,7 +104,10 @@ class Conductor:
             PutDown: this worker is ending; its message must go back to the queue.
         """
         try:
-            with self._at_work(migration_id, epoch, remembered=True) as run:
+            with (
+                self._at_work(migration_id, epoch, remembered=True) as run,
+                self._traced("batch", run, index=index),
+            ):
                 return self._until_done(run, lambda: run_batch(run, index, within))
         except PutDown:
             raise
@@ -193,7 +197,8 @@ class Conductor:
     def undo_phase(self, migration_id: UUID, epoch: int, phase: Phase) -> None:
         """Undo one phase; a failing undo is recorded and does not stop the others."""
         with self._at_work(migration_id, epoch) as run:
-            failure = self._try_undo(run, phase)
+            with self._traced(f"undo {phase}", run):
+                failure = self._try_undo(run, phase)
             self._services.store.record_undo(migration_id, epoch, phase, failure)
 
     def _try_undo(self, run: Run, phase: Phase) -> str | None:
@@ -230,7 +235,8 @@ class Conductor:
             with self._as_runner(migration_id, epoch) as run:
                 # Once more: whoever was the runner meanwhile may have completed it, and more.
                 require_next(run.migration, phase)
-                self._until_done(run, lambda: body(run))
+                with self._traced(f"phase {phase}", run):
+                    self._until_done(run, lambda: body(run))
         except CheckpointsLost:
             self._services.store.redrive(migration_id, epoch)
             self._send(migration_id)
@@ -248,6 +254,13 @@ class Conductor:
             self._services.clock.sleep(backoff_seconds(0.5, attempt))
 
         until_done(lambda: self._services.store.begin_phase(migration_id, epoch, phase), pause)
+
+    def _traced(self, name: str, run: Run, **attributes: Value) -> AbstractContextManager[object]:
+        migration = run.migration
+        parent = tracing.parent_of(migration.id, migration.trace)
+        ids = {"migration_id": str(migration.id), "bot_id": run.bot.bot_id}
+        told = {**ids, "epoch": migration.epoch, **attributes}
+        return tracing.span(name, parent=parent, kind="consumer", **told)
 
     def _complete(self, run: Run, phase: Phase, outcome: Outcome) -> None:
         self._services.store.complete_phase(run.migration.id, run.migration.epoch, phase, outcome)

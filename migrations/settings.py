@@ -8,9 +8,13 @@ they are in, so that no settings object can leak them.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import fnmatch
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -18,6 +22,7 @@ from pydantic import (
     Field,
     JsonValue,
     SecretStr,
+    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -26,10 +31,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from migrations.model.bots import Role
 from migrations.model.config import MAX_BATCH_SIZE, MAX_TIMEOUT_SECONDS
 from migrations.model.gates import Gates
+from migrations.model.notifications import WORTH_A_MESSAGE, NotificationType
 from migrations.model.roles import PLAIN, Roles, TextRole
 
 #: Characters of the key that signs the page's cookies.
 _SHORTEST_KEY = 16
+#: Of an endpoint, as logs and messages call it.
+EndpointName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
 class ModelSettings(BaseModel):
@@ -108,6 +116,117 @@ class ProviderSettings(BaseModel):
             name: {"dimension": said} if isinstance(said, int) else said
             for name, said in models.items()
         }
+
+
+class ReceiverSettings(BaseModel):
+    """Somebody outside, of the operator's choosing: nothing is sent to others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: SecretStr = Field(description="Where it is; shown nowhere, as it may hold a secret")
+    owner: str | None = Field(
+        default=None, description="Whose bots it is about; everybody's where it is left out"
+    )
+
+    def is_about(self, owner: str) -> bool:
+        return self.owner is None or self.owner == owner
+
+
+class EndpointSettings(ReceiverSettings):
+    """Somebody who is told what happens to migrations."""
+
+    events: tuple[str, ...] = Field(
+        default=("*",), min_length=1, description="Types it is told of, or patterns of them"
+    )
+
+    @field_validator("events")
+    @classmethod
+    def _are_types(cls, events: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in events:
+            if not fnmatch.filter([one.value for one in NotificationType], pattern):
+                raise ValueError(f"{pattern!r} fits no type of notification")
+        return events
+
+    def wants(self, type_: str, owner: str) -> bool:
+        fits = any(fnmatch.fnmatchcase(type_, pattern) for pattern in self.events)
+        return fits and self.is_about(owner)
+
+
+class SignedSettings(ReceiverSettings):
+    """A URL whose messages are signed, as Standard Webhooks say."""
+
+    secret: SecretStr | None = Field(
+        default=None,
+        description="What they are signed with: whsec_ and 24 to 64 bytes in base64; several, apart"
+        " by spaces, while one takes the other's place",
+    )
+    secret_file: Path | None = Field(
+        default=None, description="Where that stands, instead of secret; read for each message"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must begin with https:// or http:// and name a host")
+        return url
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("needs either secret or secret_file")
+        if self.secret is not None:
+            require_secrets(self.secret.get_secret_value())
+        return self
+
+    def secrets(self) -> list[str]:
+        """All that count now. Raises OSError, ValueError: the file cannot be read, or used."""
+        if self.secret is not None:
+            return require_secrets(self.secret.get_secret_value())
+        assert self.secret_file is not None  # noqa: S101 # one of the two is there
+        return require_secrets(self.secret_file.read_text())
+
+
+class WebhookSettings(EndpointSettings, SignedSettings):
+    """A URL that is told what happens to migrations."""
+
+
+class ChatSettings(EndpointSettings):
+    """A chat or a mailbox, as a URL of Apprise."""
+
+    events: tuple[str, ...] = Field(
+        default=tuple(one.value for one in WORTH_A_MESSAGE),
+        min_length=1,
+        description="As of a webhook; left out, what a person wants to hear of",
+    )
+
+
+class HookSettings(SignedSettings):
+    """A URL that is asked before a migration switches, and may say no."""
+
+    timeout_seconds: float = Field(
+        default=10, gt=0, le=60, description="How long an answer is waited for, tries included"
+    )
+    if_unreachable: Literal["wait", "go_on"] = Field(
+        default="wait",
+        description="Without an answer: wait for a person's decision, or switch with a warning",
+    )
+
+
+def require_secrets(told: str) -> list[str]:
+    """Each of them. Raises ValueError, which does not repeat them."""
+    found = told.split()
+    for one in found:
+        try:
+            length = len(base64.b64decode(one.removeprefix("whsec_") + "==", validate=False))
+        except binascii.Error:
+            length = 0
+        if not 24 <= length <= 64:
+            raise ValueError("a secret must be whsec_ and 24 to 64 bytes in base64")
+    if not found:
+        raise ValueError("a secret must be whsec_ and 24 to 64 bytes in base64")
+    return found
 
 
 class Settings(BaseSettings):
@@ -403,6 +522,27 @@ class Settings(BaseSettings):
         default="",
         description="Where browsers reach Flower; empty: on 127.0.0.1, for who is there as well",
     )
+    # --- who is told ---
+    webhooks: dict[EndpointName, WebhookSettings] = Field(
+        default_factory=dict,
+        description="URLs that are told what happens to migrations, by name, as JSON"
+        " (see WebhookSettings)",
+    )
+    notify: dict[EndpointName, ChatSettings] = Field(
+        default_factory=dict,
+        description="Chats and mailboxes that are told, by name, as JSON (see ChatSettings)",
+    )
+    switch_hooks: dict[EndpointName, HookSettings] = Field(
+        default_factory=dict,
+        description="URLs that are asked before a switch and may veto it, by name, as JSON"
+        " (see HookSettings)",
+    )
+    way_back_warning_hours: float = Field(
+        default=24,
+        ge=0,
+        description="How long before a way back ends that is told; 0 for never. Not of one that was"
+        " open for no longer",
+    )
 
     # --- what is listened on, and logs ---
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
@@ -490,6 +630,12 @@ class Settings(BaseSettings):
             if not 0 <= price < 1e6:
                 raise ValueError(f"the price of {name!r} is no price in US dollars")
         return prices
+
+    @model_validator(mode="after")
+    def _endpoints_have_names_of_their_own(self) -> Self:
+        if both := self.webhooks.keys() & self.notify.keys():
+            raise ValueError(f"{', '.join(sorted(both))} is in both WEBHOOKS and NOTIFY")
+        return self
 
     @field_validator("database_url")
     @classmethod

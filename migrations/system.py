@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -43,7 +43,7 @@ from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, S
 from migrations.model.roles import TextRole
 from migrations.model.runs import Migration, NewMigration, Watched, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
-from migrations.process import outbox
+from migrations.process import outbox, tracing
 from migrations.process.paces import require_known_limit, tell_pace
 from migrations.process.services import Services
 from migrations.proof.canaries import breaches
@@ -260,7 +260,9 @@ class EmbeddingMigrationSystem:
     def _create(self, new: NewMigration) -> Started:
         settings = self._services.settings
         migration, created = self._services.store.create(
-            new, settings.max_concurrent_migrations, settings.max_migrations_per_owner
+            replace(new, trace=tracing.here()),
+            settings.max_concurrent_migrations,
+            settings.max_migrations_per_owner,
         )
         outbox.send_of(self._services, migration.id)
         log.info("migration_started", migration_id=str(migration.id), kind=migration.kind.value)

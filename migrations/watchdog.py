@@ -25,6 +25,7 @@ from migrations.process.paces import tell_pace
 from migrations.process.services import Services
 from migrations.target.alias import reconcile
 from migrations.target.rehearsal import forget_rehearsal
+from migrations.telling.teller import Teller
 from migrations.way_back.kept import LOOK_FOR_SECONDS, drop_orphan
 from migrations.writers.applying import wake_appliers
 
@@ -48,7 +49,8 @@ class Watchdog:
         self._blind_at = float("-inf")
         #: The last bot of whom it was asked whether a rehearsal was left behind.
         self._looked_at: str | None = None
-        self._rounds = (self.judge, self.mend_aliases, self.drop_orphans)
+        self._teller = Teller(services)
+        self._rounds = (self.judge, self.mend_aliases, self.drop_orphans, self.tell)
 
     def start(self) -> None:
         for round_ in self._rounds:
@@ -213,3 +215,9 @@ class Watchdog:
         bots = self._services.store.bots(after=self._looked_at, limit=FEW)
         self._looked_at = bots[-1].bot_id if len(bots) == FEW else None
         return bots
+
+    # --- what others are told ---------------------------------------------------------
+
+    def tell(self) -> None:
+        """Every watchdog: what is to be sent is claimed message by message."""
+        self._teller.look()

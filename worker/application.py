@@ -59,6 +59,13 @@ def _understand_revokes(**_: Any) -> None:
     install(_cancel)
 
 
+@worker_init.connect
+def _trace(**_: Any) -> None:
+    from migrations.bootstrap import start_tracing
+
+    start_tracing("reembed-worker")
+
+
 @worker_ready.connect
 def _start_watchdog(**_: Any) -> None:
     assembly().watchdog.start()

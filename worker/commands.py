@@ -233,3 +233,37 @@ def repair_command(migration_id: UUID) -> None:
     with _assembly() as assembly:
         repaired = assembly.system.repair(migration_id)
     click.echo(f"Migration {repaired.id} is {repaired.status.value} again; watch its progress.")
+
+
+@reembed.command("endpoints")
+def endpoints_command() -> None:
+    """List who is told what happens to migrations, and what they have not taken."""
+    from migrations.telling.teller import endpoints_of
+
+    with _assembly() as assembly:
+        standings = {one.endpoint: one for one in assembly.services.store.standings()}
+        settings = endpoints_of(assembly.services.settings)
+    for name in sorted(settings.keys() | standings.keys()):
+        endpoint, standing = settings.get(name), standings.get(name)
+        columns = (
+            name,
+            (endpoint.owner or "everybody's bots") if endpoint else "no longer set",
+            ",".join(endpoint.events) if endpoint else "",
+            f"{standing.waiting if standing else 0} waiting",
+            f"{standing.given_up if standing else 0} given up",
+            (standing.reason or "") if standing else "",
+        )
+        click.echo("\t".join(columns).rstrip("\t"))
+
+
+@reembed.command("try-endpoint")
+@click.argument("name")
+def try_endpoint_command(name: str) -> None:
+    """Send a test message to a webhook, a chat or a mailbox."""
+    from migrations.telling.teller import try_endpoint
+
+    with _assembly() as assembly:
+        receipt = try_endpoint(assembly.services, name)
+    if receipt.reason is not None:
+        raise click.ClickException(receipt.reason)
+    click.echo("It was taken.")

@@ -18,6 +18,7 @@ from migrations.model.states import Kind, Phase, Status
 
 #: Values of the labels, in their order, and the number.
 Sample = tuple[tuple[str, ...], float]
+STATES_OF_NOTIFICATIONS = ("waiting", "given_up")
 STATES_OF_CHUNKS = ("expected", "processed", "failed")
 
 
@@ -71,6 +72,13 @@ def _kept(figures: Figures) -> Iterable[Sample]:
 
 def _conflicts(figures: Figures) -> Iterable[Sample]:
     return (((reason.value,), figures.conflicts.get(reason, 0)) for reason in ConflictReason)
+
+
+def _notifications(figures: Figures) -> Iterable[Sample]:
+    found = figures.notifications
+    numbers = (found.waiting, found.given_up)
+    states = STATES_OF_NOTIFICATIONS
+    return (((state,), number) for state, number in zip(states, numbers, strict=True))
 
 
 def _first_end(figures: Figures) -> Iterable[Sample]:
@@ -206,6 +214,20 @@ SHARED = (
         "gauge",
         "How long the oldest of them has waited.",
         _plain(lambda figures: figures.outbox.oldest_seconds),
+    ),
+    Metric(
+        "reembed_notifications",
+        "gauge",
+        "Messages to webhooks, chats and mailboxes that wait to be taken, or were given up within"
+        " the last thirty days.",
+        _notifications,
+        {"state": STATES_OF_NOTIFICATIONS},
+    ),
+    Metric(
+        "reembed_notifications_oldest_seconds",
+        "gauge",
+        "How long the oldest of those that wait has waited.",
+        _plain(lambda figures: figures.notifications.oldest_seconds),
     ),
 )
 

@@ -13,6 +13,7 @@ also when its answer is of no use. A single answer decides little:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Never
 
@@ -38,6 +39,7 @@ from migrations.model.errors import (
 )
 from migrations.ports.embedders import PROVIDER_FAULTS, Embedder
 from migrations.ports.limiter import Ticket
+from migrations.process import tracing
 from migrations.process.failpoints import failpoint
 from migrations.process.standings import Standing
 
@@ -247,13 +249,19 @@ class Asking:
         with services.calls.one(provider, self.work.must_go_on):
             self._take_turn(ticket)
             begun = services.clock.monotonic()
-            read = self._call_in_turn(ticket, texts)
+            with self._traced(texts):
+                read = self._call_in_turn(ticket, texts)
         embedded = read()  # without the slot: the next call is made meanwhile
         seconds = services.clock.monotonic() - begun
         self.answers.seconds += seconds
         services.limiter.settle(ticket, embedded.tokens)
         self._standing.answered(len(texts), seconds, services.settings.provider_timeout_seconds)
         return embedded
+
+    def _traced(self, texts: Sequence[str]) -> AbstractContextManager[object]:
+        ref = self.embedder.ref
+        told = {"provider": ref.provider, "model": ref.model, "purpose": self.purpose}
+        return tracing.span("embed", kind="client", texts=len(texts), **told)
 
     def _take_turn(self, ticket: Ticket) -> None:
         while (seconds := self.work.services.limiter.acquire(ticket)) > 0:

@@ -6,7 +6,7 @@ was compared and verified after the decision, by this epoch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from migrations.lifecycle.change import NO_RUNNER, Change, LockedRun, raised_epo
 from migrations.model import messages
 from migrations.model.errors import NotAccepted, NotWaiting
 from migrations.model.outcomes import Moved, Outcome, Verified
-from migrations.model.runs import POSTPONED, Migration, Step
+from migrations.model.runs import POSTPONED, VETO_OF, Migration, Step
 from migrations.model.states import Phase, Status
 
 #: Done again when a run goes on.
@@ -36,25 +36,31 @@ def undecided(migration: Migration, outcome: Outcome) -> Sequence[str]:
     return [one for one in dict.fromkeys(waits_for) if one not in accepted["of"]]
 
 
-def waiting(locked: LockedRun, waits_for: Sequence[str]) -> dict[str, Any]:
+def waiting(locked: LockedRun, waits_for: Sequence[str], outcome: Outcome) -> dict[str, Any]:
     """The values with which a run begins to wait."""
     decision, now = locked.migration.decision, locked.now.isoformat()
     return {
         **NO_RUNNER,
         "status": Status.WAITING,
         "decision": {"since": now, **decision, "waits_for": list(waits_for), "kept_up_at": now},
-        "waiting_for": _sentence(waits_for),
+        "waiting_for": storable(" ".join(_sentences(waits_for, outcome))),
     }
 
 
-def _sentence(waits_for: Sequence[str]) -> str:
-    gates = [one for one in waits_for if one != POSTPONED]
-    if not gates:
-        return "Somebody who says when to switch, as it was asked at the start."
-    return (
-        f"Somebody who judges what was found less of than wanted ({', '.join(gates)}): look at "
-        "the report, then accept and switch, or roll back."
-    )
+def _sentences(waits_for: Sequence[str], outcome: Outcome) -> Iterator[str]:
+    vetoes = [one for one in waits_for if one.startswith(VETO_OF)]
+    gates = [one for one in waits_for if one not in {POSTPONED, *vetoes}]
+    if gates:
+        yield (
+            f"Somebody who judges what was found less of than wanted ({', '.join(gates)}): look at "
+            "the report, then accept and switch, or roll back."
+        )
+    if vetoes:
+        checks = outcome.report.gates if isinstance(outcome, Verified) else []
+        yield from (check.message for check in checks if check.details.get("gate") in vetoes)
+        yield "Accept with a reason to switch all the same, or roll back."
+    if not gates and not vetoes:
+        yield "Somebody who says when to switch, as it was asked at the start."
 
 
 def accept(locked: LockedRun, by: str, reason: str | None) -> Change | None:

@@ -91,7 +91,9 @@ def complete_phase(locked: LockedRun, epoch: int, phase: Phase, outcome: Outcome
         "waiting_for": None,
     }
     if waits_for := undecided(migration, outcome):
-        return Change(values | waiting(locked, waits_for), "waits", {"for": list(waits_for)})
+        return Change(
+            values | waiting(locked, waits_for, outcome), "waits", {"for": list(waits_for)}
+        )
     return Change(values, "phase_completed")
 
 

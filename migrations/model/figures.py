@@ -71,6 +71,16 @@ class OutboxFigures:
 
 
 @dataclass(frozen=True)
+class NotificationFigures:
+    """Of messages to those who want to be told."""
+
+    waiting: int = 0
+    oldest_seconds: float = 0.0
+    #: In the last thirty days.
+    given_up: int = 0
+
+
+@dataclass(frozen=True)
 class Figures:
     runs: RunFigures = field(default_factory=RunFigures)
     bots: BotFigures = field(default_factory=BotFigures)
@@ -79,3 +89,4 @@ class Figures:
     conflicts: Mapping[ConflictReason, int] = field(default_factory=dict)
     journals: JournalFigures = field(default_factory=JournalFigures)
     outbox: OutboxFigures = field(default_factory=OutboxFigures)
+    notifications: NotificationFigures = field(default_factory=NotificationFigures)

@@ -25,6 +25,8 @@ ON_THEIR_WAY = "rows_on_their_way"
 PROCESSED_WHEN_REDRIVEN = "processed_chunks"
 #: Why a run waits before its switch, when that was asked for.
 POSTPONED = "postponed"
+#: How the gate of a hook begins that has vetoed the switch; its name follows.
+VETO_OF = "veto of "
 
 
 class RollbackInfo(BaseModel):
@@ -121,6 +123,8 @@ class Migration:
     proof: Proof | None = None
     #: What somebody has set on its way: a pause, see :mod:`migrations.lifecycle.pausing`.
     controls: dict[str, Any] = field(default_factory=dict)
+    #: The span within which it was started, as a ``traceparent``; None where there was none.
+    trace: str | None = None
 
     @property
     def is_to_be_kept_up(self) -> bool:
@@ -194,6 +198,8 @@ class NewMigration:
     idempotency_key: str | None = None
     #: Digest of the request body, so that a key re-used for another request is noticed.
     request_digest: str | None = None
+    #: As of the migration.
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from migrations.model.errors import VerificationFailed
 from migrations.model.outcomes import Verified
 from migrations.model.report import Report
@@ -17,14 +19,21 @@ from migrations.proof.slices import judge_slices
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush, flush_meanwhile
 from migrations.target.ready import judge_ready, make_target_readable
+from migrations.telling.hooks import ask_hooks
 
 
 def execute(run: Run) -> Verified:
-    """Compare all keys and content, embed a sample again, ask both collections.
+    """Compare all keys and content, embed a sample again, ask both collections; then the hooks.
 
     Raises:
         VerificationFailed: with one sentence per check that failed.
     """
+    verified = _verify(run)
+    ask_hooks(run.services, run.migration, verified.report, run.wait)
+    return replace(verified, warnings=[check.message for check in verified.report.warnings])
+
+
+def _verify(run: Run) -> Verified:
     report = Report()
     if not run.migration.config.verify_migration:
         report.add("skipped", False, "Verification was skipped as asked.", severity="warning")
@@ -66,8 +75,7 @@ def execute(run: Run) -> Verified:
 
 
 def _verified(report: Report, snapshot_in_epoch: int | None = None) -> Verified:
-    warnings = [check.message for check in report.warnings]
-    return Verified(report=report, snapshot_in_epoch=snapshot_in_epoch, warnings=warnings)
+    return Verified(report=report, snapshot_in_epoch=snapshot_in_epoch)
 
 
 def undo(run: Run) -> None:

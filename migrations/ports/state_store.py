@@ -24,6 +24,7 @@ from migrations.ports.key_store import KeyStore
 from migrations.ports.late_write_store import LateWriteStore
 from migrations.ports.lease_store import LeaseStore
 from migrations.ports.ledger import Ledger
+from migrations.ports.notification_store import NotificationStore
 from migrations.ports.rollback_store import RollbackStore
 from migrations.ports.run_store import RunStore
 from migrations.ports.steering_store import SteeringStore
@@ -58,6 +59,7 @@ class MigrationStore(
     JournalStore,
     WorkerStore,
     FigureStore,
+    NotificationStore,
     Protocol,
 ):
     """All of it."""

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.clock import Clock
+from migrations.ports.courier import Courier, NoCourier
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
 from migrations.ports.limiter import RateLimiter
@@ -34,6 +35,7 @@ class Services:
     settings: Settings
     pulse: Pulse
     calls: CallSlots
+    courier: Courier = field(default_factory=NoCourier)
     #: For callers who only look, beside what the work asks.
     postgresql_briefly: Briefly = field(default_factory=Briefly)
     redis_briefly: Briefly = field(default_factory=Briefly)

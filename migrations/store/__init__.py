@@ -16,6 +16,7 @@ from migrations.store.keys import SqlKeys
 from migrations.store.late_writes import SqlLateWrites
 from migrations.store.leases import SqlLeases
 from migrations.store.ledger import SqlLedger
+from migrations.store.notifications import SqlNotifications
 from migrations.store.removal import SqlRemoval
 from migrations.store.rollbacks import SqlRollbacks
 from migrations.store.runs import SqlRuns
@@ -56,6 +57,7 @@ class SqlMigrationStore(
     SqlJournals,
     SqlWorkers,
     SqlFigures,
+    SqlNotifications,
 ):
     """Every method is one transaction; safe for threads and across forks.
 

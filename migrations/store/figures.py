@@ -26,6 +26,7 @@ from migrations.model.figures import (
     BotFigures,
     Figures,
     JournalFigures,
+    NotificationFigures,
     OutboxFigures,
     RunFigures,
     Spent,
@@ -37,6 +38,7 @@ from migrations.store.guarded import has_status
 from migrations.store.records import (
     BotRecord,
     ConflictRecord,
+    DeliveryRecord,
     ErrandSpendRecord,
     FailedChunkRecord,
     JournalEntryRecord,
@@ -67,6 +69,7 @@ class SqlFigures:
                 conflicts={ConflictReason(name): n for name, n in session.execute(_CONFLICTS)},
                 journals=_journals(session),
                 outbox=OutboxFigures(*session.execute(_OUTBOX).one()),
+                notifications=NotificationFigures(*session.execute(_NOTIFICATIONS).one()),
             )
 
 
@@ -182,3 +185,9 @@ _OUTBOX = (
     .join(MigrationRecord, MigrationRecord.id == OutboxRecord.migration_id)
     .where(OutboxRecord.sent_at.is_(None), OutboxRecord.epoch == MigrationRecord.epoch)
 )
+_WAITS = DeliveryRecord.sent_at.is_(None) & DeliveryRecord.given_up_at.is_(None)
+_NOTIFICATIONS = select(
+    func.count().filter(_WAITS),
+    _seconds_since(func.min(DeliveryRecord.created_at).filter(_WAITS)),
+    func.count().filter(DeliveryRecord.given_up_at.is_not(None)),
+).where(DeliveryRecord.sent_at.is_(None))

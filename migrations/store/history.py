@@ -57,7 +57,7 @@ class SqlHistory:
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [_as_event(row) for row in session.scalars(wanted)]
+            return [as_event(row) for row in session.scalars(wanted)]
 
 
 def _conditions(search: RunSearch) -> list[ColumnElement[bool]]:
@@ -105,7 +105,7 @@ def _as_summary(row: Row[Any]) -> RunSummary:
     )
 
 
-def _as_event(row: EventRecord) -> Event:
+def as_event(row: EventRecord) -> Event:
     phase = Phase(row.phase) if row.phase else None
     return Event(
         id=row.id, at=row.at, name=row.name, phase=phase, epoch=row.epoch, detail=row.detail

@@ -181,6 +181,8 @@ class MigrationRecord(Record):
     updated_at: Mapped[datetime]
     proof: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     controls: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    #: Of OpenTelemetry: the span within which it was started.
+    trace: Mapped[str | None]
     #: Who looks for late writes in what it left behind.
     sweeper: Mapped[str | None]
     sweeper_until: Mapped[datetime | None]
@@ -194,7 +196,10 @@ class MigrationRecord(Record):
 
 class EventRecord(Record):
     __tablename__ = "migration_events"
-    __table_args__ = (Index(None, "migration_id", "id"),)
+    __table_args__ = (
+        Index(None, "migration_id", "id"),
+        Index("migration_events_untold", "id", postgresql_where=text("told_at IS NULL")),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     migration_id: Mapped[UUID] = mapped_column(ForeignKey("migrations.id"))
@@ -203,6 +208,35 @@ class EventRecord(Record):
     phase: Mapped[str | None]
     epoch: Mapped[int]
     detail: Mapped[dict[str, Any]]
+    #: When it was decided who is told of it.
+    told_at: Mapped[datetime | None]
+
+
+class DeliveryRecord(Record):
+    """A message for one endpoint; without references, because it outlives its bot."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("endpoint", "message_id"),
+        Index(
+            "deliveries_open",
+            "next_at",
+            postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    endpoint: Mapped[str]
+    message_id: Mapped[str]
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=clock())
+    #: Not sent before.
+    next_at: Mapped[datetime] = mapped_column(server_default=clock())
+    sent_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+    #: Why it was not taken the last time.
+    reason: Mapped[str | None]
 
 
 class FailedChunkRecord(Record):
@@ -701,4 +735,5 @@ def as_migration(row: MigrationRecord) -> Migration:
         updated_at=row.updated_at,
         proof=Proof.model_validate(row.proof) if row.proof else None,
         controls=row.controls,
+        trace=row.trace,
     )

@@ -148,6 +148,7 @@ def _insert(session: Session, bot: Bot, new: NewMigration) -> Migration:
         target_adopted=new.target_adopted,
         idempotency_key=new.idempotency_key,
         request_digest=new.request_digest,
+        trace=new.trace,
         **proof_column(bot.proof),
         created_at=at,
         deadline_at=at + timedelta(seconds=new.config.timeout_seconds),

@@ -8,6 +8,7 @@ import pytest
 
 from migrations.model.figures import BotFigures, Figures, RunFigures, Spent
 from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
+from migrations.model.notifications import NewDelivery
 from migrations.model.runs import ApplierLease
 from migrations.model.states import Kind, Phase, Status
 from migrations.model.writes import Write, WriteKind
@@ -144,3 +145,15 @@ def test_messages_that_were_not_sent_are_counted_and_such_as_are_out_of_date_are
     assert (1, about(20)) == (outbox.unsent, outbox.oldest_seconds)
     state.store.mark_sent([message.id for message in state.store.unsent_of(migration.id)])
     assert 0 == counted(state).outbox.unsent
+
+
+def test_messages_that_were_not_taken_are_counted_and_such_as_were_given_up(state: World) -> None:
+    state.start()
+    state.store.tell([], [NewDelivery(one, "msg_1", {}) for one in ("ops", "chat", "night")])
+    state.pass_time(20)
+    first, second, _ = state.store.claim_deliveries(["ops", "chat", "night"], 10, 60)
+    state.store.delivered(first.id)
+    state.store.give_up(second.id, "It wants no more of them.")
+    found = counted(state).notifications
+    assert (1, 1) == (found.waiting, found.given_up)
+    assert about(20) == found.oldest_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from devstack.milvus_lite import MilvusLiteServer
 from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.postgres import PostgresServer
 from devstack.redis import RedisServer
+from tests.harness.receiver import SECRET, Receiver, receiving
 from tests.harness.world import Servers, World
 from tests.services.databases import fresh_database, fresh_redis
 from tests.services.shared import closed_after
@@ -21,12 +23,20 @@ UNINDEXED_ROWS = 1_000
 
 
 @pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """Is told what happens to all migrations of the running system."""
+    with receiving(Receiver()) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
 def running_world(
     redis_server: RedisServer,
     postgres_server: PostgresServer,
     milvus_lite_server: MilvusLiteServer,
     database_template: str,
     tmp_path_factory: pytest.TempPathFactory,
+    receiver: Receiver,
 ) -> Iterator[World]:
     """API and workers on milvus-lite, with failpoints."""
     with ExitStack() as opened:
@@ -34,6 +44,8 @@ def running_world(
         servers = Servers(fresh_redis(redis_server), database, milvus_lite_server.url)
         # Flower asks for a login before it shows tasks, unless told otherwise.
         settings = {"FLOWER_UNAUTHENTICATED_API": "true"}
+        told = {"all": {"url": receiver.url, "secret": SECRET}}
+        settings["REEMBED_WEBHOOKS"] = json.dumps(told)
         folder = tmp_path_factory.mktemp("world")
         world = opened.enter_context(World(servers, folder, settings))
         closed_after(Path(__file__).parent, opened.close)

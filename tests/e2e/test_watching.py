@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from prometheus_client.parser import text_string_to_metric_families
 
+from api.metrics.catalogue import SHARED
+from migrations.model.bots import Role
 from migrations.model.states import Phase
 from tests.harness.bots import expect
 from tests.harness.plain_http import fetch
+from tests.harness.receiver import Receiver
 from tests.harness.world import LARGE, World
 from tests.scenarios.cancels import by_flower
 
@@ -102,3 +106,24 @@ def tasks_seen(world: World, enough: Any, seconds: float = 30) -> dict[str, list
                 return found
         time.sleep(0.2)
     raise TimeoutError(f"Flower shows only {sorted(found)}")
+
+
+# --- those who are told -----------------------------------------------------------------
+
+
+def test_receivers_and_prometheus_are_told_of_a_migration_and_its_rollback(
+    world: World, receiver: Receiver
+) -> None:
+    run = world.seed_bot(20).migrate(LARGE)
+    assert ["started", "switched", "completed"] == receiver.wait_for(run.id, "completed")
+    back = run.roll_back()
+    back.ends("completed")
+    assert "rolled_back" == receiver.wait_for(run.id, "rolled_back")[-1]
+    assert ["started", "switched", "completed"] == receiver.wait_for(back.id, "completed")
+    headers = {"Authorization": f"Bearer {world.token('prometheus', Role.ADMIN)}"}
+    text = expect(200, fetch(f"{world.url}/metrics", headers=headers))
+    samples = [one for f in text_string_to_metric_families(text) for one in f.samples]
+    told = {(one.name, *one.labels.values()): one.value for one in samples}
+    assert {metric.name for metric in SHARED} - {"reembed_failed_chunks"} <= {n for n, *_ in told}
+    assert 1 <= told["reembed_migrations", "forward", "rolled_back"]
+    assert 1 <= told["reembed_migrations", "reverse", "completed"]

@@ -10,6 +10,7 @@ from migrations.model.figures import (
     BotFigures,
     Figures,
     JournalFigures,
+    NotificationFigures,
     OutboxFigures,
     RunFigures,
     Spent,
@@ -31,6 +32,7 @@ class FakeFigures(StateRows):
                 ),
                 journals=self._journal_figures(now),
                 outbox=self._outbox_figures(now),
+                notifications=self._notification_figures(now),
             )
 
     def _spent_for(self) -> Iterator[Spent]:
@@ -88,6 +90,12 @@ class FakeFigures(StateRows):
     def _outbox_figures(self, now: datetime) -> OutboxFigures:
         unsent = [posted.created_at for posted in self._unsent()]
         return OutboxFigures(len(unsent), _since(now, unsent))
+
+    def _notification_figures(self, now: datetime) -> NotificationFigures:
+        rows = self._deliveries.values()
+        waiting = [row.delivery.created_at for row in rows if row.is_open]
+        given_up = sum(row.is_given_up for row in rows)
+        return NotificationFigures(len(waiting), _since(now, waiting), given_up)
 
 
 def _since(now: datetime, times: list[datetime]) -> float:

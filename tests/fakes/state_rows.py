@@ -107,6 +107,10 @@ class StateRows:
         self._bots: dict[str, Bot] = {}
         self._rows: dict[UUID, Row] = {}
         self._events: defaultdict[UUID, list[Event]] = defaultdict(list)
+        #: By their numbers: events of which it was not decided yet who is told.
+        self._untold: dict[int, tuple[UUID, Event]] = {}
+        self._event_number = 0
+        self._deliveries: dict[tuple[str, str], Any] = {}
         self._outbox: dict[int, Posted] = {}
         self._posted = 0
         self._told = 0
@@ -216,6 +220,8 @@ class StateRows:
         self._told += 1
         event = Event(self._told, now, name, phase or migration.phase, migration.epoch, detail)
         self._events[migration.id].append(event)
+        self._event_number += 1
+        self._untold[self._event_number] = migration.id, event
 
     def _post(self, migration_id: UUID, message: Mapping[str, Any], now: datetime) -> None:
         self._posted += 1
@@ -276,4 +282,5 @@ def started_migration(new: NewMigration, bot: Bot, now: datetime) -> Migration:
         heartbeat_at=now,
         updated_at=now,
         proof=bot.proof,
+        trace=new.trace,
     )

@@ -53,6 +53,7 @@ from tests.fakes.state_kept import FakeKept
 from tests.fakes.state_keys import FakeKeys
 from tests.fakes.state_late_writes import FakeLateWrites
 from tests.fakes.state_ledger import FakeLedger
+from tests.fakes.state_notifications import FakeNotifications
 from tests.fakes.state_rows import Row, newest, started_migration
 from tests.fakes.state_texts import FakeTexts
 from tests.fakes.state_workers import FakeWorkers
@@ -69,6 +70,8 @@ class FakeMigrationStore(
     FakeHistory,
     FakeFigures,
     FakeLedger,
+    FakeFigures,
+    FakeNotifications,
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
 

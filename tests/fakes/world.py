@@ -50,6 +50,7 @@ from migrations.writers.journal import Writers, Written
 from tests.fakes.checkpoints import FakeCheckpoints
 from tests.fakes.chores import chore
 from tests.fakes.clock import FakeClock
+from tests.fakes.courier import FakeCourier
 from tests.fakes.dispatcher import FakeDispatcher
 from tests.fakes.embedders import LARGE, SMALL, FakeEmbedders, vector_in
 from tests.fakes.limiter import FakeRateLimiter
@@ -143,6 +144,7 @@ class World:
         self.embedders.limiter = self.limiter = FakeRateLimiter(self.clock)
         self.dispatcher = FakeDispatcher()
         self.tables = FakeTextTables()
+        self.courier = FakeCourier()
         keyed = cast("VectorStore", KeyedVectors(self.vectors, self.store))
         self.services = Services(
             store=self.store,
@@ -155,6 +157,7 @@ class World:
             settings=_settings(self.settings),
             pulse=self.pulse,
             calls=CallSlots(8),
+            courier=self.courier,
         )
         self.conductor = Conductor(self.services)
         self.system = EmbeddingMigrationSystem(self.services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,9 @@ from migrations.bots.tokens import Access
 from migrations.model.access import Deed
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import NotAuthenticated
+from migrations.model.notifications import NewDelivery
 from migrations.store import SqlMigrationStore
+from tests.harness.receiver import SECRET, Receiver, receiving
 from worker.commands import reembed
 
 Run = Callable[..., str]
@@ -123,4 +126,24 @@ def test_the_trail_is_shown(run: Run, access: Access, database_url: str) -> None
     assert "docs" in run("trail", "--subject", "docs", "--owner", "me", "--token", str(token.id))
     assert "" == run("trail", "--owner", "you")
     assert 1 == len(run("trail", "--limit", "1").splitlines())
+    store.close()
+
+
+def test_endpoints_are_listed_without_their_urls_and_tried(
+    run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "" == run("endpoints")
+    store = SqlMigrationStore(database_url)
+    store.tell([], [NewDelivery("gone", "msg_1", {"type": "migration.started"})])
+    with receiving(Receiver()) as receiver:
+        ops = {"url": receiver.url, "secret": SECRET, "owner": "me"}
+        monkeypatch.setenv("REEMBED_WEBHOOKS", json.dumps({"ops": ops}))
+        gone, listed = run("endpoints").splitlines()
+        assert ["gone", "no longer set", "", "1 waiting", "0 given up"] == columns(gone)
+        assert ["ops", "me", "*", "0 waiting", "0 given up"] == columns(listed)
+        assert "It was taken." == run("try-endpoint", "ops")
+        assert ["reembed.test"] == [message["type"] for _, message in receiver.messages]
+        receiver.answer = lambda _: (500, b"")
+        assert "Error: It answered 500." == run("try-endpoint", "ops", code=1)
+    assert "There is no endpoint 'night' (ops)." in run("try-endpoint", "night", code=1)
     store.close()

@@ -26,6 +26,7 @@ from tests.services.databases import fresh_database
 TABLES = {
     "bots",
     "conflicts",
+    "deliveries",
     "due",
     "embedded_texts",
     "errand_spend",

@@ -1,0 +1,1 @@
+"""Where messages go out: signed webhooks, and chats and mailboxes through Apprise."""

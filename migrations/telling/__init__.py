@@ -1,0 +1,1 @@
+"""Telling others what happens to migrations, and asking them before a switch."""
