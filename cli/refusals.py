@@ -18,6 +18,7 @@ _HINTS = {
     "migration-in-progress": "'reembed status BOT' shows the one that is live.",
     "no-active-migration": "'reembed status BOT' shows how the last one ended.",
     "not-accepted": "Read 'reembed report RUN', then: reembed switch RUN --reason '…'.",
+    "not-allowed": "An admin issues one: reembed tokens issue --role ….",
     "collection-not-granted": "An admin gives it: reembed grants add OWNER PATTERN.",
     "token-not-found": "'reembed tokens list' has the numbers.",
     "grant-not-found": "'reembed grants list' has the numbers.",

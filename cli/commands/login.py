@@ -8,6 +8,7 @@ import click
 
 from cli.client import Client
 from cli.config import TOKEN, URL, Address, checked_token, checked_url, config_file, keep
+from cli.refusals import Refused
 from cli.session import surroundings_of
 
 
@@ -29,7 +30,11 @@ def login(context: click.Context, url: str | None) -> None:
         click.echo(
             "This address is plain HTTP: the token goes over the network as it is.", err=True
         )
-    Client(address, surroundings.send).ask("GET", "/bots", query={"limit": 1})
+    try:
+        Client(address, surroundings.send).ask("GET", "/bots", query={"limit": 1})
+    except Refused as refused:
+        if refused.code != "not-allowed":  # one that only asks is good, and lists no bots
+            raise
     file = config_file(environ)
     try:
         keep(address, file)

@@ -34,6 +34,14 @@ def test_a_token_that_is_refused_is_not_kept(line: CommandLine) -> None:
     assert not line.config.exists()
 
 
+def test_a_token_that_only_asks_is_kept_and_told_what_it_may_not(line: CommandLine) -> None:
+    line.done("login", URL, typed="query-token")
+    assert "text" in line.done("search", "support", "text 3.")
+    refused = line.run("bots", "list")
+    assert 1 == refused.exit_code
+    assert "the role read, user or admin" in refused.stderr
+
+
 def test_login_replaces_what_was_kept(line: CommandLine) -> None:
     for token in ("rival-token", ACME_TOKEN):
         line.done("login", URL, typed=token)
