@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Text,
     Update,
     any_,
@@ -83,18 +84,16 @@ class SqlBots:
             _kept_though_free(session, collection)
 
     def bot(self, bot_id: str) -> Bot:
-        with self._database.reading() as session:
-            row = session.get(BotRecord, bot_id)
-            if row is None:
-                raise BotNotFound
-            return as_bot(row)
+        return self._found(_BY_ID, {"bot_id": bot_id})
 
     def bot_by_alias(self, alias: str) -> Bot:
-        with self._database.reading() as session:
-            row = session.scalars(_BY_ALIAS, {"alias": alias}).one_or_none()
-            if row is None:
-                raise BotNotFound
-            return as_bot(row)
+        return self._found(_BY_ALIAS, {"alias": alias})
+
+    def _found(self, statement: Executable, values: Mapping[str, str]) -> Bot:
+        row = self._database.read_one(statement, values)
+        if row is None:
+            raise BotNotFound
+        return as_bot(row)
 
     def alias_moves(self, bot_id: str, live: str, at: str) -> bool:
         moving = _of_live(bot_id, live).values(
@@ -166,8 +165,10 @@ class SqlBots:
             return bool(session.execute(select(may_be_dropped(bot_id, collection))).scalar_one())
 
 
-#: Made once, because every reader by the alias asks.
-_BY_ALIAS = select(BotRecord).where(BotRecord.alias == bindparam("alias"))
+#: Made once, because every reader asks.
+_BOTS = BotRecord.__table__.c
+_BY_ID = select(*_BOTS).where(_BOTS.bot_id == bindparam("bot_id"))
+_BY_ALIAS = select(*_BOTS).where(_BOTS.alias == bindparam("alias"))
 
 
 def _of_live(bot_id: str, live: str) -> Update:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    Row,
     Text,
     UniqueConstraint,
     func,
@@ -515,7 +516,7 @@ class GrantRecord(Record):
     granted_at: Mapped[datetime] = mapped_column(server_default=clock())
 
 
-def as_bot(row: BotRecord) -> Bot:
+def as_bot(row: BotRecord | Row[Any]) -> Bot:
     return Bot(
         bot_id=row.bot_id,
         owner=row.owner,
@@ -547,7 +548,7 @@ def as_bot(row: BotRecord) -> Bot:
     )
 
 
-def _previous(row: BotRecord) -> PreviousPair | None:
+def _previous(row: BotRecord | Row[Any]) -> PreviousPair | None:
     if row.previous_collection is None:
         return None
     # The check constraint previous_all_or_none answers for the other four.

@@ -33,8 +33,7 @@ class SqlTokens:
             return _as_token(row, now(session))
 
     def caller_of(self, digest: str) -> Caller | None:
-        with self._database.reading() as session:
-            found = session.execute(_CALLER, {"digest": digest}).one_or_none()
+        found = self._database.read_one(_CALLER, {"digest": digest})
         return Caller(found.owner, Role(found.role), found.id) if found else None
 
     def tokens(self) -> list[Token]:
