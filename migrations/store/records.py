@@ -135,6 +135,8 @@ class MigrationRecord(Record):
             postgresql_where=text(one_of("status", LIVE)),
         ),
         Index(None, "bot_id", "created_at"),
+        Index(None, "created_at", "id"),
+        Index(None, "owner", "created_at", "id"),
         Index(None, "reverses"),
     )
 

@@ -70,7 +70,6 @@ class FakeMigrationStore(
     FakeHistory,
     FakeFigures,
     FakeLedger,
-    FakeFigures,
     FakeNotifications,
 ):
     """``reachable = False`` makes every call fail. Time is the given clock's alone."""
