@@ -81,7 +81,8 @@ class DecisionItem(ResponseBody):
     """That a run waits before its switch, or has waited, and who has accepted it."""
 
     waits_for: list[str] = Field(
-        description="Gates of which less was found than wanted, or 'postponed'.",
+        description="Gates of which less was found than wanted, 'veto of …' and the hook's name, "
+        "or 'postponed'.",
         examples=[["neighbourhood_overlap"]],
     )
     since: datetime = Field(description="When it began to wait.", examples=["2026-11-03T09:20:00Z"])
