@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -62,6 +61,8 @@ def _fits(lines: Iterable[str]) -> bool:
     """Whether no line must be folded; where nobody's window has a width, none is."""
     if not sys.stdout.isatty():
         return True
+    import shutil
+
     width = shutil.get_terminal_size().columns
     return all(cells_wide(line) <= width for line in lines)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
-from uuid import uuid4
 
 import click
 
@@ -165,7 +165,7 @@ def start(
         asked = {name: value for name, value in body.items() if name in _ESTIMATED_BY}
         _show_estimate(_estimate(session, bot_id, asked).value)
     session.consent("\nStart it?", given=agreed)
-    answer = _start_once(session, bot_id, body, idempotency_key or uuid4().hex)
+    answer = _start_once(session, bot_id, body, idempotency_key or os.urandom(16).hex())
     session.tell(answer, show_started)
     if watched:
         follow(session, answer.value["migration"]["migration_id"])

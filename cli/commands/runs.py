@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 import click
 
@@ -20,6 +19,8 @@ def run_argument(command: Any) -> Any:
 
 def run_id_of(session: Session, run: str) -> str:
     """Raises Refused of a bot that there is not, Ended of one that never had a migration."""
+    from uuid import UUID  # looks at the platform, which takes a while
+
     try:
         return str(UUID(run))
     except ValueError:

@@ -56,3 +56,33 @@ def test_what_takes_long_to_import_is_left_to_those_who_need_it() -> None:
     )
     loaded = {name.partition(".")[0] for name in run.stdout.decode().split()}
     assert set() == loaded & {"rich", "pydantic", "asyncio", "importlib_metadata"}
+
+
+def test_the_command_line_needs_click_and_rich_alone() -> None:
+    """As it is installed for itself (docs/howto/cli.md): whatever else it would find is hidden."""
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE], env=dict(os.environ), capture_output=True, text=True
+    )
+    assert "Usage: reembed" in run.stdout, run.stderr
+
+
+#: Imports every module of ours in an interpreter that finds nothing but these.
+ALONE = """
+import pkgutil, sys
+ALLOWED = {"cli", "click", "rich", "pygments", "markdown_it", "mdurl"}
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in ALLOWED and top not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(f"hidden: {name}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+import cli
+for module in pkgutil.walk_packages(cli.__path__, "cli."):
+    if module.name != "cli.__main__":
+        __import__(module.name)
+import rich.live, rich.progress_bar, rich.table
+from cli.commands import reembed
+reembed(["--help"], prog_name="reembed")
+"""
