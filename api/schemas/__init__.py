@@ -75,7 +75,13 @@ from api.schemas.requests import (
     SwitchRequest,
 )
 from api.schemas.search import SearchRequest, SearchResponse
-from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
+from api.schemas.steering import (
+    ExtendRequest,
+    LearnedPacesResponse,
+    PauseRequest,
+    ProviderPath,
+    ThrottleRequest,
+)
 
 __all__ = [
     "PATTERNS",
@@ -110,6 +116,7 @@ __all__ = [
     "KeyMapResponse",
     "KeyPageQuery",
     "KnownHeader",
+    "LearnedPacesResponse",
     "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
@@ -129,6 +136,7 @@ __all__ = [
     "PauseRequest",
     "ProblemDetails",
     "ProblemPath",
+    "ProviderPath",
     "ReadinessResponse",
     "ReportQuery",
     "RequestBody",
@@ -192,6 +200,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     GrantListResponse,
     JournalResponse,
     KeyMapResponse,
+    LearnedPacesResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
-from api.schemas.steering import PaceItem, PausedItem
+from api.schemas.steering import HeldToItem, PaceItem, PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -198,6 +198,12 @@ class MigrationProgressResponse(ResponseBody):
     paused: PausedItem | None = Field(
         description="Who has paused it; null while it is not paused.", examples=[None]
     )
+    held_to: HeldToItem | None = Field(
+        description="What holds its calls to the provider beside limits that are known: refusals, "
+        "or a pause that the provider has asked for. Null where nothing does, or Redis does not "
+        "answer.",
+        examples=[None],
+    )
     pace: PaceItem | None = Field(
         description="That it uses less of its provider than it could, because somebody has said "
         "so; null where nobody has.",
@@ -243,6 +249,7 @@ class MigrationProgressResponse(ResponseBody):
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
             paused=PausedItem.of(progress.status, progress.controls),
+            held_to=HeldToItem.of(progress.held_to),
             pace=PaceItem.of(progress.controls),
             errors=[ErrorItem.of(progress.error)] if progress.error else [],
             warnings=progress.warnings,

@@ -13,6 +13,7 @@ from cli.commands import (
     golden,
     login,
     moving,
+    paces,
     reading,
     steering,
 )
@@ -52,6 +53,7 @@ for command in (
     steering.throttle,
     steering.extend,
     steering.retry,
+    paces.paces,
     reading.search,
     reading.live,
     chunks.chunks,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
+from migrations.ports.limiter import Learned
 from tests.fakes.api_client import ACME, ACME_TOKEN, BOT, TARGET, Api
 
 GRANT = {"owner": "rival", "pattern": "*"}
@@ -84,6 +85,8 @@ TABLE = {
     "DELETE /embeddings/migration/<migration_id>/throttle": of_a_bot(202),
     "POST /embeddings/migration/<migration_id>/retry": of_a_bot(409),
     "GET /embeddings/migrations/active": of_admins(200),
+    "GET /paces": of_admins(200),
+    "DELETE /paces/<provider>": of_admins(204),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),
     "DELETE /grants/<grant_id>": of_admins(204),
@@ -150,10 +153,16 @@ class Scene:
             "migration_id": live,
             "grant_id": str(grant.id),
             "token_id": str(self.api.services.access.issue("spare", "rival")[1].id),
+            "provider": self.learned().provider,
             "code": "bot-not-found",
             "model": "support_docs_live",
             "path:filename": "css/swagger-ui.css",
         }
+
+    def learned(self) -> Learned:
+        one = Learned("slow", {}, requests_per_minute=12)
+        self.api.world.limiter.has_learned[one.provider] = one
+        return one
 
     def headers(self) -> dict[str, str]:
         token = self.token()
