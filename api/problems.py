@@ -111,6 +111,7 @@ _PARTICULARS: dict[type[domain.ReembedError], tuple[int, str] | tuple[int]] = {
     domain.GrantNotFound: (404,),
     domain.KeptNotFound: (404, "Kept collection not found"),
     domain.TokenNotFound: (404,),
+    domain.NothingLearned: (404,),
     RequestInvalid: (422,),
     ProblemUnknown: (404,),
     domain.TransitionRefused: (409, "Not possible in this state"),

@@ -27,6 +27,7 @@ from benchmarks.race import migrate_phase, whole_migration
 from benchmarks.scale import Engine, Scale, positive_integers
 from benchmarks.search import search
 from benchmarks.slow_clients import slow_clients
+from benchmarks.steering import steering
 from benchmarks.switch import switch
 from devstack.server import PROJECT
 
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "migrate_phase": migrate_phase,
     "whole_migration": whole_migration,
     "limited_provider": limited_provider,
+    "steering": steering,
     "latency_provider": latency_provider,
     "growth": growth,
     "orchestration": orchestration,

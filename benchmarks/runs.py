@@ -54,6 +54,15 @@ class Run:
                 return seen
         raise AssertionError(f"it ended before: {seen}")
 
+    def steer(self, what: str, **wish: Any) -> None:
+        answer = self.api.post(f"/embeddings/migration/{self.id}/{what}", wish or None)
+        assert answer.status == 202, answer.body
+
+    def free(self) -> None:
+        """Take a pace away."""
+        answer = self.api.delete(f"/embeddings/migration/{self.id}/throttle")
+        assert answer.status == 202, answer.body
+
     def roll_back(self, mode: str = "complete") -> Run:
         """The reverse run, after the switch."""
         asked_at = datetime.now(UTC)
@@ -74,13 +83,14 @@ class Bot:
     def _at(self, action: str) -> str:
         return f"/bots/{self.bot_id}/embeddings/{action}"
 
-    def start(self, dimension: int, batch_size: int) -> Run:
+    def start(self, dimension: int, batch_size: int, **wishes: Any) -> Run:
         wish = {
             "provider": "openai",
             "model": TO_MODEL,
             "dimension": dimension,
             "batch_size": batch_size,
             "timeout_seconds": _NO_TIMEOUT_SECONDS,
+            **wishes,
         }
         asked_at = datetime.now(UTC)
         answer = self.api.post(self._at("start-migration"), wish)

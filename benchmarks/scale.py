@@ -42,6 +42,8 @@ class Scale:
     #: Seconds left out before the steady state, and seconds it is watched.
     warm_up_seconds: float = 10.0
     window_seconds: float = 45.0
+    #: How long a run is watched in each of its states while it is steered.
+    steering_seconds: float = 60.0
     latency_seconds: float = 0.4
     latency_window_seconds: float = 10.0
     #: Collections of the growth benchmark; those above ``once_above`` are measured once.
@@ -78,6 +80,7 @@ class Scale:
             fresh_workers=False,
             warm_up_seconds=0.5,
             window_seconds=3.0,
+            steering_seconds=2.0,
             latency_seconds=0.1,
             latency_window_seconds=2.0,
             growth=(100, 400),

@@ -28,11 +28,13 @@ from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
     InvalidConfiguration,
+    LimiterAway,
     MigrationInProgress,
     MigrationNotFound,
     NoActiveMigration,
     NoLongerKept,
     NotAllowed,
+    NothingLearned,
     ReembedError,
     SameModel,
 )
@@ -43,6 +45,7 @@ from migrations.model.requests import BotChange, BotRegistration, HowEmbedded, S
 from migrations.model.roles import TextRole
 from migrations.model.runs import Migration, NewMigration, Watched, target_name
 from migrations.model.states import COMPENSABLE, Kind, Phase
+from migrations.ports.limiter import Learned
 from migrations.process import outbox, tracing
 from migrations.process.paces import require_known_limit, tell_pace
 from migrations.process.services import Services
@@ -417,6 +420,32 @@ class EmbeddingMigrationSystem:
         store = self._services.store
         active = store.active(after=after, limit=limit)
         return [self._progress_of(store.watched(m.id)) for m in active]
+
+    def learned_paces(self, caller: Caller) -> list[Learned]:
+        """What holds calls to each provider that was called in the last day.
+
+        Raises:
+            NotAllowed: the caller is no admin.
+            LimiterAway.
+        """
+        caller.require_admin()
+        found = self._services.limiter.all_learned()
+        if found is None:
+            raise LimiterAway
+        return found
+
+    def forget_pace(self, caller: Caller, provider: str) -> None:
+        """Forget what a provider's refusals have taught; its limits and its pauses stay.
+
+        Raises:
+            NotAllowed: the caller is no admin.
+            NothingLearned, LimiterAway.
+        """
+        if all(one.provider != provider for one in self.learned_paces(caller)):
+            raise NothingLearned
+        if not self._services.limiter.forget(provider):
+            raise LimiterAway
+        log.info("pace_forgotten", provider=provider, by=caller.owner)
 
     # --- before the switch ------------------------------------------------------
 

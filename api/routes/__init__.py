@@ -16,6 +16,7 @@ from api.routes.kept import kept
 from api.routes.migrations import migrations
 from api.routes.monitoring import monitoring
 from api.routes.openai import openai
+from api.routes.paces import paces
 from api.routes.search import search
 from api.routes.spend import spend
 from api.routes.steering import steering
@@ -41,6 +42,7 @@ GUARDED = (
     history,
     events,
     doctor,
+    paces,
 )
 #: These look after themselves.
 OPEN = (health, monitoring)

@@ -99,7 +99,13 @@ from api.schemas.requests import (
 )
 from api.schemas.search import SearchRequest, SearchResponse
 from api.schemas.spend import SpendQuery, SpendResponse
-from api.schemas.steering import ExtendRequest, PauseRequest, ThrottleRequest
+from api.schemas.steering import (
+    ExtendRequest,
+    LearnedPacesResponse,
+    PauseRequest,
+    ProviderPath,
+    ThrottleRequest,
+)
 from api.schemas.trial import MigrationTrialResponse
 from api.schemas.workers import WorkersResponse
 
@@ -151,6 +157,7 @@ __all__ = [
     "KeyPageQuery",
     "KnownHeader",
     "LastEventHeader",
+    "LearnedPacesResponse",
     "LiveQuery",
     "LiveResponse",
     "LivenessResponse",
@@ -174,6 +181,7 @@ __all__ = [
     "PauseRequest",
     "ProblemDetails",
     "ProblemPath",
+    "ProviderPath",
     "ReadinessResponse",
     "ReportQuery",
     "RequestBody",
@@ -251,6 +259,7 @@ RESPONSES: tuple[type[ResponseBody], ...] = (
     KeptListResponse,
     KeyMapResponse,
     HealthResponse,
+    LearnedPacesResponse,
     LivenessResponse,
     MigrationActionResponse,
     MigrationEstimateResponse,

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
 from api.schemas.links import migration_links
 from api.schemas.parts import ResponseBody
-from api.schemas.steering import PaceItem, PausedItem
+from api.schemas.steering import HeldToItem, PaceItem, PausedItem
 from migrations.model.progress import ChunkError, MigrationProgress, PhaseProgress
 from migrations.model.states import DRIVEN, Kind, Phase, Status
 
@@ -206,6 +206,12 @@ class MigrationProgressResponse(ResponseBody):
     paused: PausedItem | None = Field(
         description="Who has paused it; null while it is not paused.", examples=[None]
     )
+    held_to: HeldToItem | None = Field(
+        description="What holds its calls to the provider beside limits that are known: refusals, "
+        "or a pause that the provider has asked for. Null where nothing does, or Redis does not "
+        "answer.",
+        examples=[None],
+    )
     pace: PaceItem | None = Field(
         description="That it uses less of its provider than it could, because somebody has said "
         "so; null where nobody has.",
@@ -263,6 +269,7 @@ class MigrationProgressResponse(ResponseBody):
             rows_on_their_way=progress.rows_on_their_way,
             decision=DecisionItem.of(progress),
             paused=PausedItem.of(progress.status, progress.controls),
+            held_to=HeldToItem.of(progress.held_to),
             pace=PaceItem.of(progress.controls),
             what_now=progress.what_now,
             errors=[ErrorItem.of(progress.error)] if progress.error else [],

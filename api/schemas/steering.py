@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from api.schemas.parts import RequestBody, ResponseBody, Sentence
+from api.schemas.parts import RequestBody, RequestPart, ResponseBody, Sentence, VisibleText
 from api.schemas.requests import OptionalBody
 from migrations.lifecycle.pausing import PAUSED
 from migrations.model.config import MAX_TIMEOUT_SECONDS
 from migrations.model.pace import PACE, Pace
+from migrations.model.progress import Held
 from migrations.model.states import Status
+from migrations.ports.limiter import Learned
 
 _MOST_PER_MINUTE = 1e12
 
@@ -128,3 +131,83 @@ class PaceItem(ResponseBody):
             return None
         told = controls[PACE]
         return cls(**vars(pace), by=told["by"], since=datetime.fromisoformat(told["at"]))
+
+
+_SHARE = "Of the limits that are known, so much is used; 1 unless calls were refused within them."
+_RATE = (
+    "Where no limit is known and calls were refused: at most so many requests are made a minute. "
+    "It rises while none are refused; null where a limit is known, or nothing was refused."
+)
+_PAUSE = "Nothing is asked for so long, because the provider has said so; 0 otherwise."
+_REFUSED = "How long ago a call was refused last; null if none was."
+
+
+class HeldToItem(ResponseBody):
+    """What holds a run's calls to its provider, beside limits that are known."""
+
+    provider: str = Field(description="The provider.", examples=["openai"])
+    told: str = Field(
+        description="What it is, in a sentence.",
+        examples=["openai has asked to wait for 12 s more."],
+    )
+    share: float = Field(description=_SHARE, examples=[1.0])
+    requests_per_minute: float | None = Field(description=_RATE, examples=[None])
+    paused_seconds: float = Field(description=_PAUSE, examples=[12.0])
+    refused_seconds_ago: float | None = Field(description=_REFUSED, examples=[3.2])
+
+    @classmethod
+    def of(cls, held: Held | None) -> HeldToItem | None:
+        return None if held is None else cls(**vars(held))
+
+
+class LearnedPaceItem(ResponseBody):
+    """What calls to a provider are held to, as all workers together have learned it."""
+
+    provider: str = Field(description="The provider.", examples=["openai"])
+    limit_requests_per_minute: float | None = Field(
+        description="Set by hand or announced; null where none is known.", examples=[3000.0]
+    )
+    limit_tokens_per_minute: float | None = Field(
+        description="Likewise, of tokens.", examples=[1000000.0]
+    )
+    share: float = Field(description=_SHARE, examples=[1.0])
+    requests_per_minute: float | None = Field(description=_RATE, examples=[None])
+    paused_seconds: float = Field(description=_PAUSE, examples=[0.0])
+    refused_seconds_ago: float | None = Field(description=_REFUSED, examples=[None])
+    told: str | None = Field(
+        description="What holds calls beside the limits, in a sentence; null where nothing does.",
+        examples=[None],
+    )
+
+    @classmethod
+    def of(cls, learned: Learned) -> LearnedPaceItem:
+        return cls(
+            provider=learned.provider,
+            limit_requests_per_minute=learned.limits.get("requests"),
+            limit_tokens_per_minute=learned.limits.get("tokens"),
+            share=learned.share,
+            requests_per_minute=learned.requests_per_minute,
+            paused_seconds=learned.paused_seconds,
+            refused_seconds_ago=learned.refused_seconds_ago,
+            told=learned.told,
+        )
+
+
+class LearnedPacesResponse(ResponseBody):
+    """Every provider that was called in the last day."""
+
+    paces: list[LearnedPaceItem] = Field(
+        description="What calls to each are held to.", examples=[[]]
+    )
+
+    @classmethod
+    def of(cls, found: Sequence[Learned]) -> LearnedPacesResponse:
+        return cls(paces=[LearnedPaceItem.of(one) for one in found])
+
+
+class ProviderPath(RequestPart):
+    place: ClassVar[str] = "path"
+
+    provider: VisibleText = Field(
+        description="The provider's name.", json_schema_extra={"example": "openai"}
+    )

@@ -180,6 +180,12 @@ class CollectionNotGranted(NotAllowed):
     code = "collection-not-granted"
 
 
+class NothingLearned(RequestError):
+    """No provider of this name was called in the last day; list those with GET /paces."""
+
+    code = "nothing-learned"
+
+
 class NameInvalid(RequestError):
     """The name is empty, too long, or has characters that nobody can see."""
 
@@ -400,6 +406,12 @@ class CheckpointsUnavailable(TransientError):
     """Redis does not answer."""
 
     code = "checkpoints-unavailable"
+
+
+class LimiterAway(TransientError):
+    """Redis does not answer, so what the limiter has learned is not known."""
+
+    code = "limiter-away"
 
 
 class NoAnswer(TransientError):

@@ -32,6 +32,21 @@ class PhaseProgress:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What refusals have taught, or a pause that the provider has asked for."""
+
+    provider: str
+    #: In a sentence.
+    told: str
+    #: Of its known limits; 1 where that is not what holds.
+    share: float
+    #: Where no limit is known.
+    requests_per_minute: float | None
+    paused_seconds: float
+    refused_seconds_ago: float | None
+
+
+@dataclass(frozen=True)
 class MigrationProgress:
     """A snapshot of one migration.
 
@@ -64,6 +79,9 @@ class MigrationProgress:
     deadline_at: datetime
     #: See :mod:`migrations.lifecycle.decision`; empty where it never waited before its switch.
     decision: dict[str, Any] = field(default_factory=dict)
+    #: What holds its calls to the target's provider beside limits that are known; None where
+    #: nothing does, or it is not known.
+    held_to: Held | None = None
     #: What somebody has set on its way; see :mod:`migrations.lifecycle.pausing`.
     controls: dict[str, Any] = field(default_factory=dict)
     #: Chunks that the last catching up wrote or deleted, and those of its last pass: how far

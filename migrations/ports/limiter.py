@@ -62,6 +62,23 @@ class Learned:
         """Whether refusals have made it slower than the limits that are known allow."""
         return self.share < 1 or self.requests_per_minute is not None
 
+    @property
+    def told(self) -> str | None:
+        """What holds calls beside limits that are known, in a sentence; None where nothing does."""
+        if self.paused_seconds > 0:
+            return f"{self.provider} has asked to wait for {self.paused_seconds:.0f} s more."
+        if self.requests_per_minute is not None:
+            return (
+                f"{self.provider} has refused calls without announcing a limit: it is asked at "
+                f"most {self.requests_per_minute:.3g} times a minute, and more by and by."
+            )
+        if self.share < 1:
+            return (
+                f"{self.provider} has refused calls within its limit: {self.share:.0%} of it is "
+                "used, and more by and by."
+            )
+        return None
+
 
 #: Longer than PostgreSQL may be away from those who say it again.
 PACE_HOLDS_SECONDS = 120.0
@@ -103,6 +120,14 @@ class RateLimiter(Protocol):
 
     def learned(self, provider: str) -> Learned | None:
         """What holds calls there; None while the shared state is away."""
+        ...
+
+    def all_learned(self) -> list[Learned] | None:
+        """The same of every provider that was called in the last day."""
+        ...
+
+    def forget(self, provider: str) -> bool:
+        """Forget what refusals have taught; False while the shared state is away."""
         ...
 
     def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:

@@ -8,9 +8,15 @@ from uuid import UUID
 
 from migrations.model.errors import TransientError
 from migrations.model.findings import Finding
-from migrations.model.progress import ChunkError, MigrationProgress, MigrationResult, PhaseProgress
+from migrations.model.progress import (
+    ChunkError,
+    Held,
+    MigrationProgress,
+    MigrationResult,
+    PhaseProgress,
+)
 from migrations.model.runs import ON_THEIR_WAY, Migration, Watched
-from migrations.model.states import Phase, Status
+from migrations.model.states import DRIVEN, Phase, Status
 from migrations.ports.checkpoints import Counters, Lately, Snapshot
 from migrations.process.services import Services
 
@@ -52,6 +58,7 @@ def progress_of(
         deadline_at=migration.deadline_at,
         waiting_for=migration.waiting_for,
         decision=migration.decision,
+        held_to=_held_to(services, migration),
         controls=migration.controls,
         caught_up_chunks=totals.get("caught_up_chunks", 0),
         remaining_chunks=totals.get("remaining_chunks", 0),
@@ -74,6 +81,27 @@ def _checkpoint(services: Services, migration_id: UUID) -> Snapshot | None:
         return services.redis_briefly.ask(lambda: services.checkpoints.snapshot(migration_id))
     except TransientError:
         return None
+
+
+def _held_to(services: Services, migration: Migration) -> Held | None:
+    """Of a run that still asks. None when the limiter does not answer."""
+    if migration.status not in DRIVEN | {Status.PAUSED}:
+        return None
+    provider = migration.config.to_provider
+    try:
+        learned = services.redis_briefly.ask(lambda: services.limiter.learned(provider))
+    except TransientError:
+        return None
+    if learned is None or learned.told is None:
+        return None
+    return Held(
+        provider=provider,
+        told=learned.told,
+        share=learned.share,
+        requests_per_minute=learned.requests_per_minute,
+        paused_seconds=learned.paused_seconds,
+        refused_seconds_ago=learned.refused_seconds_ago,
+    )
 
 
 def _batches_without_plan(migration: Migration, processed: int) -> int:

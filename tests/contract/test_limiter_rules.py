@@ -304,6 +304,75 @@ def test_an_unannounced_limit_that_is_lifted_is_noticed(
         one.ask()
         one.limiter.refused(PROVIDER)
         time.sleep(1)
-    assert one.pace(60) < 0.1
+    assert one.pace(10) < 0.3
     time.sleep(540)
     assert one.pace(60) > 0.5
+
+
+class RefusesAll(Limits):
+    """For a while, as a provider that has other troubles does."""
+
+    def __init__(self, time: SimulatedTime, begins: float, ends: float) -> None:
+        super().__init__(1e9, clock=time.monotonic)
+        self._time, self._begins, self._ends = time, time.monotonic() + begins, ends - begins
+
+    def take(self, tokens: int) -> tuple[float, dict[str, str]]:
+        is_refusing = 0 <= self._time.monotonic() - self._begins < self._ends
+        return (1.0, {}) if is_refusing else (super().take(tokens)[0], {})
+
+
+@pytest.mark.parametrize("begins", [0, 60], ids=["from the first call on", "after a while"])
+def test_after_forty_seconds_of_refusals_the_pace_is_back_within_two_minutes(
+    limited: Limiting, time: SimulatedTime, begins: float
+) -> None:
+    ends = begins + 40
+    provider = RefusesAll(time, begins, ends)
+    outcome = simulate(limited(Rules()), [Crowd("a", 8)], ends + 150, provider=provider)
+    usual = 8 / 0.4
+    assert len(outcome.between(ends + 40, ends + 60)) >= 0.35 * usual * 20
+    assert len(outcome.between(ends + 120, ends + 150)) >= 0.95 * usual * 30
+    assert outcome.refused <= 60
+
+
+def test_refusals_of_some_calls_still_count_as_too_fast_a_pace(
+    limited: Limiting, time: SimulatedTime
+) -> None:
+    provider = Limits(30, burst_seconds=1, clock=time.monotonic)  # a call every two seconds
+    outcome = simulate(limited(Rules()), [Crowd("a", 8)], 600, provider=provider)
+    assert 0.7 <= len(outcome.between(300, 600)) / 150 <= 1.03
+    assert outcome.refused <= 0.25 * len(outcome.sent)
+
+
+def test_what_was_learned_is_told_and_forgotten(limited: Limiting, time: SimulatedTime) -> None:
+    one = limited(Rules())
+    for _ in range(5):
+        one.ask()
+        one.limiter.refused(PROVIDER)
+        time.sleep(1)
+    learned = one.limiter.learned(PROVIDER)
+    assert learned is not None
+    assert learned.is_slowed
+    assert "without announcing a limit" in (learned.told or "")
+    assert [learned] == one.limiter.all_learned()
+    assert one.limiter.forget(PROVIDER)
+    assert [0.0] * 20 == [one.ask() for _ in range(20)]
+    forgotten = one.limiter.learned(PROVIDER)
+    assert forgotten is not None
+    assert (False, None) == (forgotten.is_slowed, forgotten.told)
+
+
+def test_what_is_left_of_a_known_limit_is_told_with_a_pause_in_force(
+    limited: Limiting, time: SimulatedTime
+) -> None:
+    one = limited(TEN)
+    for _ in range(5):
+        one.limiter.refused(PROVIDER)
+        time.sleep(1)
+    learned = one.limiter.learned(PROVIDER)
+    assert learned is not None
+    assert {"requests": 600} == learned.limits
+    assert 0.8 < learned.share < 0.85
+    one.limiter.pause(PROVIDER, 20)
+    paused = one.limiter.learned(PROVIDER)
+    assert paused is not None
+    assert "wait for 20 s" in (paused.told or "")

@@ -32,6 +32,8 @@ class FakeRateLimiter:
         self._limits: dict[str, dict[Kind, float]] = {}
         self._paused_until: dict[str, float] = {}
         self._ratios: dict[str, float] = {}
+        #: What refusals have taught, as a test says it.
+        self.has_learned: dict[str, Learned] = {}
         #: What runs may use of providers, where that is set; by provider and run.
         self.paces: dict[tuple[str, UUID], Pace] = {}
 
@@ -79,7 +81,16 @@ class FakeRateLimiter:
     def learned(self, provider: str) -> Learned | None:
         if provider == LOCAL_PROVIDER:
             return Learned(provider, {}, can_be_paced=False)
+        if provider in self.has_learned:
+            return self.has_learned[provider]
         return Learned(provider, self.limits(provider), paused_seconds=self.wait_seconds(provider))
+
+    def all_learned(self) -> list[Learned] | None:
+        return list(self.has_learned.values())
+
+    def forget(self, provider: str) -> bool:
+        self.has_learned.pop(provider, None)
+        return True
 
     def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:
         self.paces.pop((provider, migration_id), None)

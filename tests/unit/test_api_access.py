@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 
 from api import allowed
 from migrations.model.bots import Role
+from migrations.ports.limiter import Learned
 from tests.fakes.api_client import ACME, ACME_TOKEN, BOT, TARGET, Api
 from tests.fakes.workers import crewed
 
@@ -106,6 +107,8 @@ TABLE = {
     "GET /kept-collections": of_everybody().also("read"),
     "PATCH /kept-collections/<collection>": of_a_bot(200, {"hours": 1}),
     "DELETE /kept-collections/<collection>": of_a_bot(202),
+    "GET /paces": of_admins(200),
+    "DELETE /paces/<provider>": of_admins(204),
     "POST /grants": of_admins(201, GRANT),
     "GET /grants": of_admins(200),
     "DELETE /grants/<grant_id>": of_admins(204),
@@ -185,11 +188,17 @@ class Scene:
             "migration_id": live,
             "grant_id": str(grant.id),
             "token_id": str(self.api.services.access.issue("spare", "rival")[1].id),
+            "provider": self.learned().provider,
             "code": "bot-not-found",
             "collection": self.api.kept() if rule.endswith("<collection>") else "",
             "model": "support_docs_live",
             "path:filename": "css/swagger-ui.css",
         }
+
+    def learned(self) -> Learned:
+        one = Learned("slow", {}, requests_per_minute=12)
+        self.api.world.limiter.has_learned[one.provider] = one
+        return one
 
     def headers(self) -> dict[str, str]:
         token = self.token()

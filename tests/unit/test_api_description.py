@@ -58,6 +58,8 @@ OPERATIONS = {
     "POST /v1/embeddings": 200,
     "GET /v1/models": 200,
     "GET /v1/models/{model}": 200,
+    "GET /paces": 200,
+    "DELETE /paces/{provider}": 204,
     "POST /grants": 201,
     "GET /grants": 200,
     "DELETE /grants/{grant_id}": 204,

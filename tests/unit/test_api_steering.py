@@ -8,6 +8,7 @@ import pytest
 
 from migrations.model.runs import Migration
 from migrations.model.states import Phase, Status
+from migrations.ports.limiter import Learned
 from tests.fakes.api_client import Api
 from tests.fakes.world import names
 
@@ -103,3 +104,27 @@ def test_a_run_that_was_rolled_back_is_tried_again_once(api: Api) -> None:
     )
     assert "true" == second.headers["Idempotent-Replayed"]
     assert first.headers["Location"] == second.headers["Location"]
+
+
+def test_progress_says_what_holds_calls_to_the_provider(api: Api) -> None:
+    migration = at(api, Phase.DATA_MIGRATION)
+    assert api.progress(migration)["held_to"] is None
+    provider = migration.config.to_provider
+    slowed = Learned(provider, {}, requests_per_minute=12, refused_seconds_ago=3)
+    api.world.limiter.learned = lambda _: slowed  # type: ignore[method-assign]
+    held = api.progress(migration)["held_to"]
+    assert (12, True) == (held["requests_per_minute"], "12 times a minute" in held["told"])
+
+
+def test_an_admin_sees_what_was_learned_and_has_it_forgotten(api: Api) -> None:
+    slowed = Learned("openai", {"tokens": 1000}, share=0.5)
+    api.world.limiter.has_learned["openai"] = slowed
+    (shown,) = api.get("/paces", "admin-token").json["paces"]
+    assert ("openai", 1000, 0.5) == (
+        *(shown["provider"], shown["limit_tokens_per_minute"]),
+        shown["share"],
+    )
+    assert 204 == api.delete("/paces/openai", "admin-token").status_code
+    assert [] == api.get("/paces", "admin-token").json["paces"]
+    again = api.delete("/paces/openai", "admin-token")
+    assert (404, "/problems/nothing-learned") == (again.status_code, again.json["type"])

@@ -20,7 +20,11 @@ from tests.fakes.api_client import application
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs" / "howto" / "cli.md"
 PAGES = (
-    *(HOW_TO, ROOT / "docs" / "howto" / "steering.md"),
+    *(
+        HOW_TO,
+        ROOT / "docs" / "howto" / "steering.md",
+        ROOT / "docs" / "howto" / "provider-limits.md",
+    ),
     *(ROOT / "README.md", ROOT / "docs" / "quickstart.md"),
 )
 _BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.M | re.S)

@@ -70,3 +70,11 @@ def test_a_migration_that_was_cancelled_is_tried_again(line: CommandLine) -> Non
     newest = line.api.world.store.latest("support")
     assert newest is not None
     assert (str(newest.id) != run, newest.status) == (True, Status.COMPLETED)
+
+
+def test_an_admin_lists_and_forgets_what_was_learned(tmp_path: Path) -> None:
+    line = CommandLine(Api(), tmp_path, "admin-token")
+    line.api.world.limiter.has_learned["slow"] = Learned("slow", {}, requests_per_minute=12)
+    assert "12 times a minute" in line.done("paces", "list")
+    line.done("paces", "forget", "slow")
+    assert line.run("paces", "forget", "slow").exit_code == 1

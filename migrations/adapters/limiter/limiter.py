@@ -115,6 +115,7 @@ class RedisRateLimiter:
         self._pause = self._redis.register_script(scripts.PAUSE)
         self._refused = self._redis.register_script(scripts.REFUSED)
         self._look = self._redis.register_script(scripts.LOOK)
+        self._forget = self._redis.register_script(scripts.FORGET)
         self._set_pace = self._redis.register_script(scripts.SET_PACE)
         self._accounts = dict(accounts or {})
         self._clock = clock or SystemClock()
@@ -197,6 +198,32 @@ class RedisRateLimiter:
             paused_seconds=paused,
             refused_seconds_ago=None if refused < 0 else refused,
         )
+
+    def all_learned(self) -> list[Learned] | None:
+        accounts = self._accounts_in_use()
+        if accounts is None:
+            return None
+        providers = sorted({_provider_of(account) for account in accounts})
+        found = [self.learned(provider) for provider in providers]
+        return [one for one in found if one is not None]
+
+    def forget(self, provider: str) -> bool:
+        accounts = self._accounts_in_use()
+        if accounts is None:
+            return False
+        mine = [account for account in accounts if _provider_of(account) == provider]
+        return all(self._ask(self._forget, account) is not None for account in mine)
+
+    def _accounts_in_use(self) -> list[str] | None:
+        """All that were asked for in the last day, also with keys that are not this process'."""
+        (state, *_) = _keys("*")
+        before, _, after = state.partition("*")
+        try:
+            names = list(self._redis.scan_iter(state, count=1000))
+        except RedisError as error:
+            log.warning("limiter_works_alone", error=str(error))
+            return None
+        return [name.decode()[len(before) : len(name) - len(after)] for name in names]
 
     def set_pace(self, provider: str, migration_id: UUID, pace: Pace | None) -> None:
         account = self._account(provider).name()
@@ -299,6 +326,10 @@ class RedisRateLimiter:
             log.warning("limiter_works_alone", error=str(error))
             return None
         return [] if answer is None else answer
+
+
+def _provider_of(account: str) -> str:
+    return account.rpartition(":")[0]
 
 
 def _limits(told: Sequence[int]) -> dict[Kind, float]:

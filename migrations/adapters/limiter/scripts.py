@@ -51,6 +51,9 @@ local SLOWED_BY, RECOVERED, SLOWEST = 0.95, 0.002, 0.1
 -- The same where no limit is known: multiplicative decrease, and an increase that is
 -- additive at first and gathers speed while nobody refuses.
 local BACKED_OFF_BY, ADDED, GATHERED, SLOWEST_PACE = 0.8, 0.01, 0.0001, 1 / 60
+-- Below half of the pace at which most calls were answered last, it doubles in this time:
+-- what was refused while all was, has told nothing of the pace.
+local DOUBLES = 8
 -- Calls are counted over windows of this length to know how many were let in.
 local WINDOW = 5
 local KEEP_SECONDS, PRESENT_SECONDS = 86400, 30
@@ -90,8 +93,14 @@ local function slowness()
   return math.min(1, (s.slow or 1) + RECOVERED * (now - (s.slowed_at or now)))
 end
 local function adapted()
-  local quiet = now - (s.slowed_at or now)
-  return s.pace and s.pace * (1 + quiet * (ADDED + quiet * GATHERED))
+  if not s.pace then return nil end
+  local quiet, pace, near = now - (s.slowed_at or now), s.pace, (s.well or 0) / 2
+  if pace < near then
+    local doubling = DOUBLES * math.log(near / pace) / math.log(2)
+    if quiet < doubling then return pace * 2 ^ (quiet / DOUBLES) end
+    pace, quiet = near, quiet - doubling
+  end
+  return pace * (1 + quiet * (ADDED + quiet * GATHERED))
 end
 local function rates()
   local found, any = {}, false
@@ -302,8 +311,11 @@ if wait <= 0 then
   if not s.window_at then set('window_at', now) end
   if now - s.window_at >= WINDOW then
     set('window_at', now); set('last_count', s.count or 0); set('count', 0)
+    set('last_sent', s.sent or 0); set('sent', 0)
   end
   set('count', (s.count or 0) + 1)
+  set('sent', (s.sent or 0) + 1)
+  set('let', (s.let or 0) + 1)
 else
   if wait > LOOK_AGAIN and paused <= 0 then wait = math.max(LOOK_AGAIN, wait / 2) end
   wait = math.max(SHORTEST, wait)
@@ -386,16 +398,30 @@ REFUSED = (
     _BEGIN
     + """
 refill()
+local function a_second(now_counted, last_counted)
+  return math.max(
+    (now_counted or 0) / math.max(now - (s.window_at or now), 0.5), (last_counted or 0) / WINDOW)
+end
 set('count', math.max(0, (s.count or 0) - 1))
+set('turned', (s.turned or 0) + 1)
 local remembered = now - (s.refused_at or 0) < REFUSALS_REMEMBERED
 set('refused_at', now)
 if remembered and now - (s.slowed_at or 0) >= SLOWED_ONCE then
   if limit_of('requests') or limit_of('tokens') then
     set('slow', math.max(SLOWEST, slowness() * SLOWED_BY))
   else
-    local counted = math.max(
-      (s.count or 0) / math.max(now - (s.window_at or now), 0.5), (s.last_count or 0) / WINDOW)
-    set('pace', math.max(SLOWEST_PACE, math.min(counted, adapted() or counted) * BACKED_OFF_BY))
+    local counted, before = a_second(s.count, s.last_count), adapted()
+    -- Since the last time: calls let in, and those turned away. Where most were answered the
+    -- pace is what is wrong; else nothing was learned of it.
+    if not before then
+      set('well', a_second(s.sent, s.last_sent))
+    elseif (s.let or 0) >= 2 * (s.turned or 0) then
+      set('well', math.min(s.well or before, before))
+    end
+    set('let', 0); set('turned', 0)
+    local slower = before or s.well
+    if counted > 0 then slower = math.min(counted, slower) end
+    set('pace', math.max(SLOWEST_PACE, slower * BACKED_OFF_BY))
   end
   set('slowed_at', now)
 end
@@ -422,3 +448,9 @@ for i, number in ipairs(told) do told[i] = string.format('%.6f', number) end
 return told
 """
 )
+
+#: KEYS: as all. Forgets what refusals have taught; a pause in force stays. Answers how many facts.
+FORGET = """
+return redis.call('HDEL', KEYS[1],
+  'slow', 'slowed_at', 'pace', 'refused_at', 'well', 'let', 'turned')
+"""
