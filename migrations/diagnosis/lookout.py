@@ -13,7 +13,7 @@ from migrations.model.workers import Crew
 from migrations.process.services import Services
 
 #: Who watches a migration may be told what was so long ago.
-STALE_SECONDS = 10.0
+STALE_SECONDS = 3.0
 
 
 class Lookout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,11 @@ def late_worker(ground: Ground) -> Iterator[dict[str, str]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    deadline = time.monotonic() + 120
+    while "late@night" not in str(ground.admin.get("/workers").body):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the late worker has not come up")
+        time.sleep(0.2)
     yield {}
     worker.terminate()
     worker.wait()

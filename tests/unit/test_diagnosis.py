@@ -12,6 +12,7 @@ import pytest
 from migrations.diagnosis.health import FRESH_SECONDS, Found, Health
 from migrations.diagnosis.lookout import STALE_SECONDS, Lookout
 from migrations.diagnosis.one_run import TIMES
+from migrations.model.chunks import IndexState
 from migrations.model.errors import (
     NoAnswer,
     VectorStoreLoginRefused,
@@ -222,6 +223,25 @@ def test_of_a_migration_that_has_ended_nothing_is_said(world: World) -> None:
     assert Status.COMPLETED == world.now(migration).status
     assert [] == found_of(world, migration)
     assert ["no-worker"] == [one.code for one in world.system.status(OWNER, "bot").findings]
+
+
+def test_an_index_that_stands_still_is_said_and_is_the_reason_in_the_end() -> None:
+    world = crewed(World(settings={"unindexed_rows": 0}))
+    migration = world.start_at(Phase.VERIFICATION)
+    said: list[str | None] = []
+
+    def stuck(_: str) -> IndexState:
+        said.append(world.system.progress(OWNER, migration.id).waiting_for)
+        return IndexState(12, 0)
+
+    world.vectors.index_state = stuck  # type: ignore[method-assign]
+    world.deliver()
+    told = "The target's index is being built: 12 rows to go."
+    assert told == said[-1]
+    assert (Status.ROLLED_BACK, True) == (
+        world.now(migration).status,
+        told in (world.now(migration).error or {})["message"],
+    )
 
 
 def test_progress_and_status_say_the_same(world: World) -> None:
