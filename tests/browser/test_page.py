@@ -154,6 +154,7 @@ def test_no_page_has_a_barrier_and_each_can_be_looked_at(world: World, person: P
     look("report", f"{run}/report")
     look("bot", f"bots/{bot.bot_id}")
     look("migrations", "migrations")
+    look("workers", "workers")
     look("conflicts", f"bots/{bot.bot_id}/conflicts")
     look("rollback", f"{run}/rollback")
     person.go("nothing-here")
