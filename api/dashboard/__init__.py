@@ -18,6 +18,7 @@ from api.dashboard import (
     session,
     starting,
     steering,
+    workers,
 )
 from api.dashboard.assets import asset
 from api.dashboard.blueprints import csrf, door, may_change, pages
@@ -27,7 +28,17 @@ from api.limits import limit_of_posts, limit_of_tokens
 from api.services import services
 from migrations.settings import Settings
 
-__all__ = ["bots", "conflicts", "kept", "login", "migrations", "register", "starting", "steering"]
+__all__ = [
+    "bots",
+    "conflicts",
+    "kept",
+    "login",
+    "migrations",
+    "register",
+    "starting",
+    "steering",
+    "workers",
+]
 
 
 def register(app: Flask, limiter: Limiter, settings: Settings) -> None:
@@ -48,7 +59,6 @@ def register(app: Flask, limiter: Limiter, settings: Settings) -> None:
         flower_address=flower_address,
         may_change=may_change,
         oidc_is_offered=oidc.is_offered,
-        known_endpoints=lambda: app.view_functions.keys(),
     )
     limit_of_tokens(limiter, pages, session.who_asks)
     limit_of_posts(limiter, door, _attempts)

@@ -21,6 +21,8 @@ AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 SECONDS = 1000.0
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 
+expect.set_options(timeout=30 * SECONDS)
+
 
 @dataclass
 class Person:

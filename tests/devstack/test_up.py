@@ -158,11 +158,14 @@ def test_clean_stops_even_what_is_only_starting_and_removes_the_data(
     assert (False, []) == ((up.folder / "data").exists(), up.left())
 
 
+_SECRETS = ("admin.token", "postgres/password", "page.key", "flower.password")
+
+
 def test_no_file_that_others_may_read_holds_a_secret(start: Callable[[str], Up]) -> None:
     up = start("time.sleep(600)")
     up.wait_until_up()
     data = up.folder / "data"
-    secrets = [(data / name).read_bytes() for name in ("admin.token", "postgres/password")]
+    secrets = [(data / name).read_bytes() for name in _SECRETS]
     assert secrets[0] in (data / "urls").read_bytes()
     assert secrets[0] in (data / "env").read_bytes()
     found = [

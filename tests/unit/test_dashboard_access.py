@@ -52,6 +52,7 @@ TABLE = {
     "POST /dashboard/bots/<bot_id>/kept/<collection>/drop": of_a_bot(303),
     "GET /dashboard/bots/<bot_id>/conflicts": of_a_bot(),
     "POST /dashboard/bots/<bot_id>/conflicts/settle": of_a_bot(303, {"all": "yes"}),
+    "GET /dashboard/workers": of_everybody(),
     "GET /dashboard/migrations": of_everybody(),
     "GET /dashboard/migrations/<uuid:migration_id>": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/live": of_a_bot(),

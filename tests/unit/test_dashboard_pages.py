@@ -6,7 +6,9 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -229,6 +231,68 @@ def test_a_filter_that_means_nothing_is_said(visitor: Visitor, wrong: str) -> No
     answer = visitor.get(f"/dashboard/migrations?{wrong}")
     assert 422 == answer.status_code
     assert wrong.split("=")[0] in visitor.words
+
+
+# --- workers ----------------------------------------------------------------------------
+
+
+class _Crew:
+    """As :mod:`migrations.model.workers` has it: one that works, and one that fell silent."""
+
+    silent_after_seconds = 12.0
+
+    def __init__(self, migration: Migration) -> None:
+        work = [SimpleNamespace(count=4, task=names.BATCH, migration_id=migration.id)]
+        self.workers = [_worker("batch@one", 1.0, work), _worker("control@<two>", 90.0, [])]
+        self.alive = self.workers[:1]
+
+    def is_alive(self, one: object) -> bool:
+        return one in self.alive
+
+    def reading(self, queue: str) -> int:
+        return int(queue in names.BATCH_QUEUES)
+
+
+def _worker(name: str, silent: float, work: list[SimpleNamespace]) -> SimpleNamespace:
+    return SimpleNamespace(
+        name=name,
+        host="host-1",
+        pid=4711,
+        queues=("migrations.batch",),
+        version="0.1.0",
+        work=work,
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        silent_seconds=silent,
+        clock_ahead_seconds=-30.0,
+    )
+
+
+@pytest.fixture
+def crew(api: Api, monkeypatch: pytest.MonkeyPatch) -> Migration:
+    migration = half_way(api)
+    wrong = SimpleNamespace(message="Nobody reads it.", remedy="Start one.", severity="error")
+    found = SimpleNamespace(findings=[wrong])
+    there = SimpleNamespace(crew=lambda: _Crew(migration), lately=lambda: found)
+    monkeypatch.setattr(api.world.system, "lookout", there, raising=False)
+    return migration
+
+
+def test_workers_are_shown_with_what_they_are_at(crew: Migration) -> None:
+    admin = Visitor(application(), "admin-token")
+    admin.get("/dashboard/workers")
+    assert "1 is alive." in admin.words
+    assert "migrations.control 0 read it" in admin.words
+    assert "Nobody reads it. Start one." in admin.words
+    assert "alive spoke 1.0 s ago" in admin.words
+    assert "silent spoke 1 min 30 s ago its clock is 30 s behind" in admin.words
+    assert of(crew) in admin.page.links
+
+
+@pytest.mark.usefixtures("crew")
+def test_hosts_and_processes_are_for_admins_alone(visitor: Visitor) -> None:
+    visitor.get("/dashboard/workers")
+    assert "1 is alive." in visitor.words
+    assert "host-1" not in visitor.words
 
 
 # --- starting ---------------------------------------------------------------------------
