@@ -6,6 +6,7 @@ One bot, ``support``, is acme's; the collection ``docs`` is there to be register
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,7 @@ from migrations.model.bots import Caller, Role
 from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.ports.limiter import Counts
 from migrations.process.briefly import Found
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
@@ -74,10 +76,14 @@ class FakeServices:
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
         self.store = world.store
+        self.limiter = world.limiter
         self.found = Found({"postgresql": None, "redis": None})
 
     def readiness(self) -> Found:
         return self.found
+
+    def limit_counts(self) -> Mapping[str, Counts]:
+        return self.limiter.counts()
 
     def figures(self) -> Figures | None:
         return self.store.figures() if self.store.reachable else None
