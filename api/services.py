@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, cast
 
 from flask import Flask, current_app
@@ -12,6 +13,7 @@ from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.embedding.spend import Spend
 from migrations.model.figures import Figures
+from migrations.ports.limiter import Counts
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
@@ -76,6 +78,10 @@ class ApiServices(Protocol):
 
     def figures(self) -> Figures | None:
         """What is counted for monitoring; None while the state store does not answer."""
+        ...
+
+    def limit_counts(self) -> Mapping[str, Counts]:
+        """What providers' limits have come to, by provider; none while Redis does not answer."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -27,13 +27,13 @@ from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.courier import Courier
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
-from migrations.ports.limiter import RateLimiter
+from migrations.ports.limiter import Counts, RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process import tracing
 from migrations.process.call_slots import CallSlots
-from migrations.process.figures import RecentFigures
+from migrations.process.figures import Recent
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
@@ -193,7 +193,14 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = self.writers, self.history, self._figures, self.left_behind, self.spend
+        _ = (
+            self.writers,
+            self.history,
+            self._figures,
+            self.left_behind,
+            self.spend,
+            self._limit_counts,
+        )
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):
@@ -204,9 +211,18 @@ class Assembly:
         return self._figures.get()
 
     @cached_property
-    def _figures(self) -> RecentFigures:
+    def _figures(self) -> Recent[Figures]:
         store, clock = self.services.store, self.services.clock
-        return RecentFigures(lambda: store.figures(), clock.monotonic)
+        return Recent(lambda: store.figures(), clock.monotonic)
+
+    def limit_counts(self) -> Mapping[str, Counts]:
+        """What providers' limits have come to, by provider; none while Redis does not answer."""
+        return self._limit_counts.get() or {}
+
+    @cached_property
+    def _limit_counts(self) -> Recent[Mapping[str, Counts]]:
+        limiter, clock = self.services.limiter, self.services.clock
+        return Recent(lambda: limiter.counts(), clock.monotonic)
 
 
 def build_services(settings: Settings, app: Celery) -> Services:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from api.metrics.catalogue import SHARED, STATE_STORE_UP, Metric
+from typing import Any
+
+from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, Metric
 from api.metrics.requests import DURATIONS
 
 _HEAD = """\
@@ -10,7 +12,8 @@ _HEAD = """\
 
 What `GET /metrics` tells; [monitoring](../operations/monitoring.md) says how it is scraped.
 
-All API processes say the same of the state store, so take the maximum over them, not the sum.
+All API processes say the same of the state store and of the limiter in Redis, so take \
+the maximum over them, not the sum.
 No label holds an id, an owner or a text. Where the values of a label are not listed they are \
 codes, or the users' names of providers and models.
 
@@ -33,11 +36,11 @@ that Prometheus' client library knows of a process are told as well.
 
 def page() -> str:
     """The page."""
-    shared = "".join(map(_row, (STATE_STORE_UP, *SHARED)))
+    shared = "".join(map(_row, (STATE_STORE_UP, *SHARED, *LIMITS)))
     return f"{_HEAD}{shared}{_OF_ONE_PROCESS}{_row(DURATIONS)}{_TAIL}"
 
 
-def _row(metric: Metric) -> str:
+def _row(metric: Metric[Any]) -> str:
     labels = "; ".join(_label(name, values) for name, values in metric.labels.items())
     return f"| `{metric.name}` | {metric.kind} | {metric.says} | {labels} |\n"
 

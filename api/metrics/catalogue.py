@@ -10,26 +10,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from migrations.model.figures import Figures, Spent
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.states import Kind, Phase, Status
+from migrations.ports.limiter import Counts
 
 #: Values of the labels, in their order, and the number.
 Sample = tuple[tuple[str, ...], float]
+F = TypeVar("F")
 STATES_OF_NOTIFICATIONS = ("waiting", "given_up")
 STATES_OF_CHUNKS = ("expected", "processed", "failed")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One name. A label's values are listed, or None where they are the users' own words."""
+class Metric(Generic[F]):
+    """One name, read from figures of one kind.
+
+    A label's values are listed, or None where they are the users' own words.
+    """
 
     name: str
     kind: Literal["gauge", "counter", "histogram"]
     says: str
-    read: Callable[[Figures], Iterable[Sample]]
+    read: Callable[[F], Iterable[Sample]]
     labels: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
 
 
@@ -88,7 +93,7 @@ def _first_end(figures: Figures) -> Iterable[Sample]:
 
 _BY_MODEL: Mapping[str, tuple[str, ...] | None] = {"provider": None, "model": None, "purpose": None}
 
-SHARED = (
+SHARED: tuple[Metric[Figures], ...] = (
     Metric(
         "reembed_migrations",
         "gauge",
@@ -231,9 +236,41 @@ SHARED = (
     ),
 )
 
-STATE_STORE_UP = Metric(
+STATE_STORE_UP: Metric[Any] = Metric(
     "reembed_state_store_up",
     "gauge",
     "1 where PostgreSQL has answered this process; else 0, and what it alone knows is not told.",
     lambda _: [((), 1)],
+)
+
+
+def _of_limits(number: Callable[[Counts], float]) -> Callable[[Limits], Iterable[Sample]]:
+    return lambda found: (((provider,), number(one)) for provider, one in found.items())
+
+
+Limits = Mapping[str, Counts]
+_BY_PROVIDER: Mapping[str, tuple[str, ...] | None] = {"provider": None}
+#: What stands in Redis, and is told by all processes alike as well.
+LIMITS: tuple[Metric[Limits], ...] = (
+    Metric(
+        "reembed_limiter_refusals_total",
+        "counter",
+        "Requests that a provider has answered with its limit being reached.",
+        _of_limits(lambda one: one.refusals),
+        _BY_PROVIDER,
+    ),
+    Metric(
+        "reembed_limiter_waited_seconds_total",
+        "counter",
+        "Seconds that calls have waited for their turns, all calls together.",
+        _of_limits(lambda one: one.waited_seconds),
+        _BY_PROVIDER,
+    ),
+    Metric(
+        "reembed_limiter_waiting_calls",
+        "gauge",
+        "Calls that wait for their turn now.",
+        _of_limits(lambda one: one.waiting),
+        _BY_PROVIDER,
+    ),
 )

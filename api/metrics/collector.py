@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from api.metrics.catalogue import SHARED, STATE_STORE_UP, Metric, Sample
+from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, Limits, Metric, Sample
 from migrations.model.figures import Figures
 
 _FAMILIES: dict[str, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
@@ -18,10 +19,11 @@ _FAMILIES: dict[str, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
 
 
 class SharedCollector(Collector):
-    """What all processes say alike, because it stands in the state store."""
+    """What all processes say alike, because it stands in the state store or in Redis."""
 
-    def __init__(self, figures: Callable[[], Figures | None]) -> None:
+    def __init__(self, figures: Callable[[], Figures | None], limits: Callable[[], Limits]) -> None:
         self._figures = figures
+        self._limits = limits
 
     def collect(self) -> Iterable[Family]:
         figures = self._figures()
@@ -29,13 +31,16 @@ class SharedCollector(Collector):
         if figures is not None:
             for metric in SHARED:
                 yield _family(metric, metric.read(figures))
+        limits = self._limits()
+        for one in LIMITS:
+            yield _family(one, one.read(limits))
 
     def describe(self) -> Iterable[Family]:
         """So that registering asks PostgreSQL nothing."""
-        return [_family(metric, []) for metric in (STATE_STORE_UP, *SHARED)]
+        return [_family(metric, []) for metric in (STATE_STORE_UP, *SHARED, *LIMITS)]
 
 
-def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
+def _family(metric: Metric[Any], samples: Iterable[Sample]) -> Family:
     family = _FAMILIES[metric.kind](metric.name, metric.says, labels=list(metric.labels))
     for values, number in samples:
         family.add_metric(values, number)

@@ -20,7 +20,9 @@ def register(app: Flask) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     requests.register(app, registry)
-    registry.register(SharedCollector(lambda: services_of(app).figures()))
+    registry.register(
+        SharedCollector(lambda: services_of(app).figures(), lambda: services_of(app).limit_counts())
+    )
     app.extensions[_EXTENSION] = registry
 
 

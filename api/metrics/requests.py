@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from api.metrics.catalogue import Metric
 
-DURATIONS = Metric(
+DURATIONS: Metric[None] = Metric(
     "reembed_api_request_duration_seconds",
     "histogram",
     "How long requests took that this process has answered, from when a thread took them up;"

@@ -264,7 +264,9 @@ class Asking:
         return tracing.span("embed", kind="client", texts=len(texts), **told)
 
     def _take_turn(self, ticket: Ticket) -> None:
-        while (seconds := self.work.services.limiter.acquire(ticket)) > 0:
+        limiter = self.work.services.limiter
+        while (seconds := limiter.acquire(ticket)) > 0:
+            limiter.waited(ticket.provider, seconds)
             self.work.wait_for_turn(seconds, self.purpose)
         failpoint(f"{self.purpose}.before_call", migration_id=ticket.flow)
         self.work.must_go_on()  # the last thing before paying

@@ -84,6 +84,17 @@ class Learned:
 PACE_HOLDS_SECONDS = 120.0
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a provider's limit has come to, over all processes, until Redis is lost."""
+
+    refusals: int = 0
+    #: Of all calls together.
+    waited_seconds: float = 0.0
+    #: Calls that wait now.
+    waiting: int = 0
+
+
 class RateLimiter(Protocol):
     """Spreads calls over a provider's limit, one limit per provider and key for all workers.
 
@@ -101,6 +112,14 @@ class RateLimiter(Protocol):
         purpose: Purpose = "migration",
     ) -> Ticket:
         """A call to be made; the estimate is corrected by what such estimates came to."""
+        ...
+
+    def waited(self, provider: str, seconds: float) -> None:
+        """A call is about to wait for so long; for those who watch."""
+        ...
+
+    def counts(self) -> Mapping[str, Counts]:
+        """By provider, those of the settings; none while the shared state is away."""
         ...
 
     def acquire(self, ticket: Ticket) -> float:

@@ -314,3 +314,12 @@ def test_a_limit_that_was_announced_is_known_to_whoever_has_made_a_call(shared: 
     assert known == world.limiter.limits(world.provider), "what is set by hand wins"
     assert 0 == world.elsewhere.acquire(world.elsewhere.ticket(world.provider, 1))
     assert known == world.elsewhere.limits(world.provider)
+
+
+def test_refusals_and_waits_are_counted_over_all_who_ask(limited: Limited) -> None:
+    world = limited(Rules(requests=60))
+    for limiter in (world.limiter, world.elsewhere):
+        limiter.refused(world.provider)
+        limiter.waited(world.provider, 1.5)
+    counts = world.elsewhere.counts()[world.provider]
+    assert (2, 3.0) == (counts.refusals, counts.waited_seconds)

@@ -6,6 +6,7 @@ One bot, ``support``, is acme's; the collection ``docs`` is there to be register
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from migrations.model.bots import Caller, Role
 from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.ports.limiter import Counts
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
@@ -81,6 +83,10 @@ class FakeServices:
         self.store = world.store
         self.left_behind = LeftBehind(world.services)
         self.spend = Spend(world.services)
+        self.limiter = world.limiter
+
+    def limit_counts(self) -> Mapping[str, Counts]:
+        return self.limiter.counts()
 
     def figures(self) -> Figures | None:
         return self.store.figures() if self.store.reachable else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from migrations.adapters.limiter.alone import PlainBuckets
 from migrations.adapters.providers.catalogue import LOCAL_PROVIDER
 from migrations.model.pace import Pace
 from migrations.ports.clock import Clock
-from migrations.ports.limiter import KINDS, Kind, Learned, Purpose, Rules, Ticket
+from migrations.ports.limiter import KINDS, Counts, Kind, Learned, Purpose, Rules, Ticket
 
 
 class CalledOutOfTurn(BaseException):
@@ -27,6 +27,7 @@ class FakeRateLimiter:
         self.refusals: list[str] = []
         #: Turns that were granted and not used yet, by provider.
         self._open: Counter[str] = Counter()
+        self._waited: defaultdict[str, float] = defaultdict(float)
         self._clock = clock
         self._buckets: dict[str, PlainBuckets] = {}
         self._limits: dict[str, dict[Kind, float]] = {}
@@ -55,6 +56,16 @@ class FakeRateLimiter:
     ) -> Ticket:
         tokens = max(1, round(estimated_tokens * self._ratios.get(provider, 1.0)))
         return Ticket(provider, str(migration_id or ""), tokens, estimated_tokens, purpose)
+
+    def waited(self, provider: str, seconds: float) -> None:
+        self._waited[provider] += seconds
+
+    def counts(self) -> Mapping[str, Counts]:
+        refused = Counter(self.refusals)
+        return {
+            provider: Counts(refused[provider], self._waited[provider])
+            for provider in {*self._buckets, *refused, *self._waited}
+        }
 
     def acquire(self, ticket: Ticket) -> float:
         wait, buckets = self.wait_seconds(ticket.provider), self._buckets.get(ticket.provider)

@@ -9,13 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api import create_app
-from api.metrics.catalogue import SHARED, STATE_STORE_UP
+from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP
 from api.metrics.requests import DURATIONS
 from migrations.model.errors import NoAnswer, StateStoreUnavailable
 from migrations.model.figures import Figures
 from migrations.model.states import Kind, Status
 from migrations.process import figures as process_figures
-from migrations.process.figures import FRESH_SECONDS, RecentFigures
+from migrations.process.figures import FRESH_SECONDS, Recent
 from tests.fakes.api_client import Api
 
 ADMIN, SCRAPER = "admin-token", "a-token-for-prometheus-alone"
@@ -59,7 +59,7 @@ def test_every_metric_of_the_table_is_exposed_with_its_labels() -> None:
     api.world.store.record_spend(migration.id, "openai", "large", "search", 3)
     lines = api.get("/metrics", "admin-token").text
     families = {one.name: one for one in text_string_to_metric_families(lines)}
-    for metric in (STATE_STORE_UP, *SHARED):
+    for metric in (STATE_STORE_UP, *SHARED, *LIMITS):
         family = families[metric.name.removesuffix("_total")]
         assert metric.kind == family.type, metric.name
         for sample in family.samples:
@@ -138,6 +138,16 @@ def test_the_format_is_what_the_scraper_asks_for() -> None:
     assert told.text.endswith("# EOF\n")
 
 
+def test_refusals_and_waits_of_the_limiter_are_told_by_provider() -> None:
+    api = Api(metrics_token=SCRAPER)
+    api.world.limiter.refused("openai")
+    api.world.limiter.waited("openai", 1.5)
+    api.world.store.reachable = False
+    found = scraped(api, SCRAPER)
+    assert {("openai",): 1} == found["reembed_limiter_refusals_total"]
+    assert {("openai",): 1.5} == found["reembed_limiter_waited_seconds_total"]
+
+
 # --- asking for them --------------------------------------------------------------------
 
 
@@ -154,8 +164,8 @@ class Store:
         return Figures()
 
 
-def recent(store: Store) -> RecentFigures:
-    return RecentFigures(store.figures, lambda: store.now)
+def recent(store: Store) -> Recent[Figures]:
+    return Recent(store.figures, lambda: store.now)
 
 
 def test_whoever_looks_within_a_few_seconds_is_told_the_same() -> None:
@@ -187,6 +197,6 @@ def test_a_state_store_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPa
         thawed.wait(20)
         return Figures()
 
-    figures = RecentFigures(hang, lambda: 0.0)
+    figures = Recent(hang, lambda: 0.0)
     assert figures.get() is None
     thawed.set()

@@ -38,6 +38,7 @@ from migrations.ports.clock import Clock
 from migrations.ports.limiter import (
     KINDS,
     PACE_HOLDS_SECONDS,
+    Counts,
     Kind,
     Learned,
     Purpose,
@@ -58,6 +59,9 @@ ASSUMED_PROCESSES = 16
 
 #: Requests a minute of all processes together where no limit is known and Redis is away.
 UNKNOWN_REQUESTS_PER_MINUTE = 6000.0
+
+#: How long counts are kept after the last of them.
+COUNTS_KEPT_SECONDS = 30 * 86_400
 
 #: Usage of the latest call counts for so much in the ratio of real to estimated tokens.
 CALIBRATION_WEIGHT = 0.1
@@ -137,6 +141,44 @@ class RedisRateLimiter:
         ratio = self._of(provider).tokens_per_estimated
         tokens = max(1, round(estimated_tokens * ratio))
         return Ticket(provider, str(migration_id or ""), tokens, estimated_tokens, purpose)
+
+    def waited(self, provider: str, seconds: float) -> None:
+        self._count(provider, "waited", seconds)
+
+    def counts(self) -> Mapping[str, Counts]:
+        if self._clock.monotonic() < self._ask_again_at:
+            return {}
+        asked = self._redis.pipeline(transaction=False)
+        for account in self._accounts.values():
+            asked.hmget(_counts_of(account), "refusals", "waited")
+            asked.zcard(_keys(account.name())[1])
+        try:
+            found = asked.execute()
+        except RedisError as error:
+            self._leave_alone(error)
+            return {}
+        told = zip(self._accounts, found[::2], found[1::2], strict=True)
+        return {
+            provider: Counts(int(float(refusals or 0)), float(waited or 0), waiting)
+            for provider, (refusals, waited), waiting in told
+        }
+
+    def _count(self, provider: str, what: str, amount: float) -> None:
+        """Of no use but to those who watch: a Redis that is away is left alone."""
+        if self._clock.monotonic() < self._ask_again_at:
+            return
+        name = _counts_of(self._account(provider))
+        asked = self._redis.pipeline(transaction=False)
+        asked.hincrbyfloat(name, what, amount)
+        asked.expire(name, COUNTS_KEPT_SECONDS)
+        try:
+            asked.execute()
+        except RedisError as error:
+            self._leave_alone(error)
+
+    def _leave_alone(self, error: RedisError) -> None:
+        self._ask_again_at = self._clock.monotonic() + LEAVE_ALONE_SECONDS
+        log.warning("limiter_works_alone", error=str(error))
 
     def acquire(self, ticket: Ticket) -> float:
         if ticket.provider == LOCAL_PROVIDER:
@@ -269,6 +311,7 @@ class RedisRateLimiter:
         self._run(self._pause, provider, f"{seconds:.6f}")
 
     def refused(self, provider: str) -> None:
+        self._count(provider, "refusals", 1)
         known = self._of(provider)
         if (alone := known.alone) is not None:
             with self._lock:
@@ -322,8 +365,7 @@ class RedisRateLimiter:
         try:
             answer = script(keys=_keys(account), args=args)
         except RedisError as error:
-            self._ask_again_at = self._clock.monotonic() + LEAVE_ALONE_SECONDS
-            log.warning("limiter_works_alone", error=str(error))
+            self._leave_alone(error)
             return None
         return [] if answer is None else answer
 
@@ -353,6 +395,10 @@ def _rules_alone(known: _Known) -> Rules:
         requests=requests and requests / known.processes,
         tokens=tokens and tokens / known.processes,
     )
+
+
+def _counts_of(account: Account) -> str:
+    return f"reembed:{{limiter:{account.name()}}}:counts"
 
 
 def _keys(account: str) -> list[str]:
