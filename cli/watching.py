@@ -114,7 +114,7 @@ class Watch:
                 pace.note(self.seconds(), progress["processed_chunks"])
             else:
                 pace = Pace()
-            view.show(answer, Sight(progress, pace.rate))
+            view.show(answer, Sight(progress, _rate(progress, pace)))
             if progress["finished"] or has_come(progress, until):
                 return progress
             self.sleep(self.every)
@@ -154,6 +154,14 @@ def patiently(
             show_away(error, gone)
         sleep(max(pause, wished or 0))
         pause = min(pause * 2, max(_LONGEST_PAUSE_SECONDS, every))
+
+
+def _rate(progress: dict[str, Any], pace: Pace) -> float | None:
+    """As the API tells it; as it was seen, of an API of before, which tells that of all the run."""
+    if "average_chunks_per_second" not in progress:
+        return pace.rate
+    rate: float = progress["chunks_per_second"]
+    return rate
 
 
 def moves_chunks(progress: dict[str, Any]) -> bool:

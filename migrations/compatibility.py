@@ -61,8 +61,11 @@ class EmbeddingCompatibilityManager:
         *,
         index: TargetIndex | None = None,
         agreed: Agreed = NOTHING_AGREED,
+        timeout_seconds: int | None = None,
     ) -> ChangeValidation:
         """Run the checks that open a migration as if so much was ``agreed``.
+
+        They warn where ``timeout_seconds``, or the default, is too short for it.
 
         Nothing of the bot's is touched.
 
@@ -75,7 +78,8 @@ class EmbeddingCompatibilityManager:
         target = self._system.target_of(errand, provider, model, dimension, how, live)
         _must_differ(target, live)
         settings = self._services.settings
-        haste = Haste(settings.default_timeout_seconds, settings.default_batch_size)
+        seconds = timeout_seconds or settings.default_timeout_seconds
+        haste = Haste(seconds, settings.default_batch_size)
         made_as = MadeAs(index)
         exam = examine(errand, bot, target, agreed=agreed, haste=haste, made_as=made_as)
         if instead := free_instead(self._services, bot, target):

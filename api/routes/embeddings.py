@@ -103,6 +103,7 @@ def validate_change(path: BotPath, body: EmbeddingValidationRequest) -> Response
             body.dimension,
             body.how,
             index=body.index,
+            timeout_seconds=body.timeout_seconds,
             agreed=Agreed(
                 keys=body.keys,
                 unproven_text=body.unproven_text,

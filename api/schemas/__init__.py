@@ -18,7 +18,7 @@ from api.schemas.access import (
     TrailResponse,
 )
 from api.schemas.bots import BotListResponse, BotRemovalResponse, BotResponse, LiveResponse
-from api.schemas.checkup import CheckupResponse, DoctorQuery
+from api.schemas.checkup import CheckupResponse
 from api.schemas.chunks import (
     ChunkDeletionRequest,
     ChunksRequest,
@@ -74,6 +74,7 @@ from api.schemas.queries import (
     ActivePageQuery,
     BotPageQuery,
     BotRemovalQuery,
+    DoctorQuery,
     JournalPageQuery,
     KeyPageQuery,
     LiveQuery,

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from api.schemas.findings import FINDING_EXAMPLE, FindingItem, items_of
-from api.schemas.parts import RequestPart, ResponseBody
+from api.schemas.parts import ResponseBody
 from migrations.model.checkup import Checkup, Looked, worst
 from migrations.model.release import release
 
 Verdict = Literal["well", "warning", "error"]
-
-
-class DoctorQuery(RequestPart):
-    place: ClassVar[str] = "query"
-
-    ask_providers: bool = Field(
-        default=False,
-        description="Whether each model in use is asked for one word, which its provider bills.",
-        json_schema_extra={"example": True},
-    )
 
 
 class LookedItem(ResponseBody):

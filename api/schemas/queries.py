@@ -117,3 +117,11 @@ class ReportQuery(Query):
         description="Left out, what the request accepts, else JSON.",
         json_schema_extra={"example": "html"},
     )
+
+
+class DoctorQuery(_Query):
+    ask_providers: bool = Field(
+        default=False,
+        description="Whether each model in use is asked for one word, which its provider bills.",
+        json_schema_extra={"example": True},
+    )

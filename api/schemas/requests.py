@@ -339,6 +339,15 @@ class _Consent(RequestBody):
 class EmbeddingValidationRequest(_Consent, _Target):
     """The embedding a bot might be moved to, and what would be agreed to."""
 
+    timeout_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_TIMEOUT_SECONDS,
+        description="What it would be started with, to be warned where that is too little; left "
+        "out, the system's default.",
+        examples=[3600],
+    )
+
 
 class MigrationStartRequest(_Consent, _Target):
     """The embedding the bot is to be moved to, and how carefully."""

@@ -131,3 +131,16 @@ def test_no_more_than_three_migrations_run_at_once(world: World) -> None:
         run.ends("completed")
         world.assert_all_well(bot)
     bots[3].migrate(LARGE)
+
+
+def test_a_worker_that_was_asked_to_end_is_not_waited_for_to_fall_silent(world: World) -> None:
+    world.processes.stop(["batch"])
+    try:
+        found = expect(200, world.admin.get("/workers"))
+        assert ["control"] == [one["name"].partition("@")[0] for one in found["workers"]]
+    finally:
+        world.processes.start(["batch"])
+    deadline = time.monotonic() + 60  # others count on it
+    while expect(200, world.admin.get("/workers"))["alive"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -70,6 +70,13 @@ def test_a_timeout_that_is_too_short_is_said_in_the_estimate(api: Api) -> None:
     assert [] == warnings_of(api, "estimate-migration", {**TARGET, "timeout_seconds": 36_000})
 
 
+def test_a_validation_is_told_the_timeout_too(api: Api) -> None:
+    slow(api)
+    (warning,) = warnings_of(api, "validate-change", {**TARGET, "timeout_seconds": 5})
+    assert "and the migration has 5 s: start it with a larger timeout_seconds" in warning
+    assert [] == warnings_of(api, "validate-change", {**TARGET, "timeout_seconds": 36_000})
+
+
 def test_the_command_line_tells_it_before_it_asks_for_consent(api: Api, tmp_path: Path) -> None:
     slow(api)
     to = [f"--{name}={TARGET[name]}" for name in ("provider", "model", "dimension")]

@@ -84,6 +84,16 @@ def test_what_is_wrong_is_a_line_when_it_begins_and_not_at_each_look(line: Comma
     assert "(no-worker)" in said
 
 
+def test_the_rate_is_known_at_the_first_look(line: CommandLine) -> None:
+    run, world = line.api.start(), line.api.world
+    world.deliver(before="migrations.advance")
+    world.clock.sleep(4)
+    line.turned = world.deliver
+    first = line.done("watch", str(run.id), "--until", "completed").splitlines()[0]
+    assert "3.0 chunks/s (last minute)" in first
+    assert "all chunks in" in first
+
+
 def test_a_bot_is_watched_by_its_newest_migration(line: CommandLine) -> None:
     line.api.start()
     assert "is completed." in line.done("watch", "support")
