@@ -38,4 +38,18 @@ def test_a_bot_is_moved_watched_and_brought_back_from_the_command_line(world: Wo
         world, "watch", bot.bot_id, "--until", "completed", "--every", "0.2"
     )
     assert SMALL == bot.pair()[1]
+    back, forth = json.loads(reembed(world, "list", "--bot", bot.bot_id, "--json"))["migrations"]
+    assert (["reverse", "rolled_back"], run) == (
+        [back["kind"], forth["status"]],
+        forth["migration_id"],
+    )
+    assert f"Taken back by migration {back['migration_id']}." in reembed(world, "events", run)
+    bill = json.loads(reembed(world, "spend", "--migration", run, "--json"))
+    assert bill["tokens"] == forth_tokens(world, run) > 0
     world.assert_all_well(bot)
+
+
+def forth_tokens(world: World, run: str) -> int:
+    """As progress has them."""
+    told = json.loads(reembed(world, "watch", run, "--json").splitlines()[-1])
+    return int(told["tokens_used"])
