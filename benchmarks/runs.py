@@ -54,6 +54,11 @@ class Run:
                 return seen
         raise AssertionError(f"it ended before: {seen}")
 
+    def report(self) -> dict[str, Any]:
+        answer = self.api.get(f"/embeddings/migration/{self.id}/report")
+        assert answer.status == 200, answer.body
+        return dict(answer.body)
+
     def steer(self, what: str, **wish: Any) -> None:
         answer = self.api.post(f"/embeddings/migration/{self.id}/{what}", wish or None)
         assert answer.status == 202, answer.body

@@ -16,6 +16,8 @@ from benchmarks.figures import Figure, figure
 from benchmarks.lab import Lab
 from benchmarks.runs import Run
 from benchmarks.site import Site
+from benchmarks.source import texts
+from devstack.provider import tokens_of
 
 _BATCH = 5
 #: Longer than a heartbeat: until then work may go on that has not heard.
@@ -32,7 +34,9 @@ class _Seen:
     seconds: float
     windows: dict[str, int]
     settling: dict[str, int]
-    wasted: int
+    #: Tokens of the batches, and of all texts once.
+    paid: int
+    once: int
 
     def per_minute(self, name: str) -> float:
         return 60 * self.windows[name] / self.seconds
@@ -47,7 +51,7 @@ def steering(lab: Lab) -> list[Figure]:
         figure("steering.until_paused", [seen.settling["paused"]], "requests", [limit / 10]),
         figure("steering.a_tenth", [seen.per_minute("a tenth")], "requests/min", [_SHARE * limit]),
         figure("steering.as_before", [seen.per_minute("as before")], "requests/min", [limit]),
-        figure("steering.embedded_again", [seen.wasted], "texts", [_BATCH]),
+        figure("steering.paid", [seen.paid], "tokens", [seen.once]),
     ]
 
 
@@ -59,7 +63,8 @@ def _measured(site: Site, limit: float, seconds: float) -> _Seen:
     bot = site.bot(source)
     run = bot.start(site.scale.small_to, _BATCH, postpone=True, timeout_seconds=_TIMEOUT_SECONDS)
     run.wait_for(lambda progress: progress["current_batch"] > 0)
-    seen = _Seen(limit, seconds, {}, {}, 0)
+    once = sum(map(tokens_of, texts(0, source.chunks)))
+    seen = _Seen(limit, seconds, {}, {}, 0, once)
     for name, tell in (
         ("as it goes", lambda: None),
         ("paused", lambda: run.steer("pause")),
@@ -70,9 +75,9 @@ def _measured(site: Site, limit: float, seconds: float) -> _Seen:
     run.steer("extend", timeout_seconds=2 * _TIMEOUT_SECONDS)
     site.provider.control(limit={})
     run.wait_for(lambda progress: progress["status"] == "waiting")
-    seen.wasted = _embedded_again(site)
     run.steer("switch")
     run.completed()
+    seen.paid = run.report()["tokens"]["data_migration"]
     return seen
 
 
@@ -94,8 +99,3 @@ def _watch(site: Site, seen: _Seen, name: str, tell: Callable[[], object]) -> No
 
 def _requests(site: Site) -> int:
     return int(site.provider.statistics()["requests"])
-
-
-def _embedded_again(site: Site) -> int:
-    """Validation and verification ask for samples again, so these are no waste of the batches."""
-    return int(site.provider.statistics()["wasted_texts"])

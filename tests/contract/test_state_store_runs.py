@@ -12,7 +12,7 @@ import pytest
 
 from migrations.model import messages
 from migrations.model.chunks import Content
-from migrations.model.config import EmbeddingRef
+from migrations.model.config import EmbeddingRef, Manner
 from migrations.model.errors import (
     BotNotFound,
     IdempotencyConflict,
@@ -25,11 +25,14 @@ from migrations.model.errors import (
 )
 from migrations.model.history import Order, RunSearch
 from migrations.model.outcomes import BackedUp, Moved, Outcome, Validated, Verified
+from migrations.model.pace import Pace
 from migrations.model.report import Report
+from migrations.model.roles import TextRole
 from migrations.model.runs import Handover, RollbackInfo, RunnerLease, Step
 from migrations.model.states import LIVE, Kind, Phase, Status
 from tests.contract.state_store_world import (
     LIMIT,
+    NEW,
     UNKNOWN,
     World,
     a_bot,
@@ -347,6 +350,29 @@ def test_a_redriven_migration_is_free_for_a_new_runner(state: World) -> None:
     state.store.take_lease(RunnerLease(migration.id, 1), "me", 600)
     state.store.redrive(migration.id, 1)
     assert state.store.take_lease(RunnerLease(migration.id, 2), "you", 10)
+
+
+def test_runs_with_a_pace_of_their_own_are_found_while_they_live(state: World) -> None:
+    slow, pace = state.reach(Status.PAUSED), Pace(requests_per_minute=60)
+    state.reach(Status.RUNNING)
+
+    def found() -> list[UUID]:
+        return [m.id for m in state.store.throttled() if m.id == slow.id]
+
+    assert [] == found()
+    state.store.throttle(slow.id, pace, "somebody")
+    assert ([slow.id], pace) == (found(), Pace.of(state.now(slow).controls))
+    state.store.throttle(slow.id, None, "somebody")
+    assert [] == found()
+
+
+def test_more_time_is_kept_with_the_model_and_its_roles(state: World) -> None:
+    in_roles = Manner(query_role=TextRole(prefix="query: "))
+    migration = state.reach(Status.PAUSED, target=NEW.in_manner(in_roles))
+    extended = state.store.extend(migration.id, 86_400, "somebody")
+    expected = migration.config.model_copy(update={"timeout_seconds": 86_400})
+    assert expected == extended.config == state.now(migration).config
+    assert extended.controls["paused"]["seconds_left"] > 80_000
 
 
 def test_postponed_runs_are_found_when_they_have_not_caught_up_for_a_while(state: World) -> None:
