@@ -167,8 +167,12 @@ class SignedSettings(ReceiverSettings):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            is_one = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # which repeats what it does not understand
+            is_one = False
+        if not is_one:
             raise ValueError("must begin with https:// or http:// and name a host")
         return url
 

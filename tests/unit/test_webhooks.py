@@ -104,6 +104,7 @@ def test_a_secret_may_stand_in_a_file_that_is_read_each_time(tmp_path: Path) -> 
         (httpx2.Response(503, headers={"retry-after": "soon"}), Receipt("It answered 503.")),
         (httpx2.Response(410), Receipt("It answered 410. It wants no more of them.", None, True)),
         (httpx2.ConnectError(f"no route to {URL}"), Receipt("It cannot be connected to.")),
+        (httpx2.InvalidURL(f"{URL} is none"), Receipt("It was not understood (InvalidURL).")),
         (httpx2.ReadTimeout(f"{URL} is slow"), Receipt("It does not answer in time.")),
         (
             httpx2.RemoteProtocolError(f"{URL} speaks otherwise"),
@@ -127,6 +128,8 @@ def test_an_answer_is_judged_by_its_status_and_no_url_is_repeated(
     [
         ({"url": "ftp://ops.example/"}, "must begin with https"),
         ({"url": "https:///path"}, "name a host"),
+        ({"url": "https://h:hunter2/"}, "name a host"),
+        ({"url": "https://h:99999/"}, "name a host"),
         ({"secret": None}, "either secret or secret_file"),
         ({"secret_file": "/run/secret"}, "either secret or secret_file"),
         ({"secret": "whsec_hunter2"}, "24 to 64 bytes"),

@@ -22,6 +22,8 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
 #: An answer is a word and a sentence; what is longer is none.
 MOST_BYTES = 16_384
 MOST_CHARACTERS = 500
+#: What a request may come to; the last two where a URL or a header turns out to be none.
+_FAULTS = (httpx2.HTTPError, httpx2.InvalidURL, ValueError)
 
 
 class Webhooks:
@@ -51,7 +53,7 @@ class Webhooks:
         try:
             with self._client.stream("POST", url, content=content, headers=headers) as answer:
                 return _receipt(answer.status_code, answer.headers.get("retry-after"))
-        except httpx2.HTTPError as error:
+        except _FAULTS as error:
             return Receipt(in_words(error))
 
     def ask(
@@ -71,7 +73,7 @@ class Webhooks:
                 "POST", url, content=content, headers=headers, timeout=timeout
             ) as answer:
                 return _verdict(answer.status_code, _read(answer))
-        except httpx2.HTTPError as error:
+        except _FAULTS as error:
             return Verdict(None, in_words(error))
 
 
@@ -108,7 +110,7 @@ def _receipt(status: int, retry_after: str | None) -> Receipt:
     return Receipt(reason, again_after_seconds=asked)
 
 
-def in_words(error: httpx2.HTTPError) -> str:
+def in_words(error: Exception) -> str:
     """Without what the error says itself, which may name the URL."""
     match error:
         case httpx2.ConnectTimeout() | httpx2.ConnectError():
