@@ -289,7 +289,8 @@ def test_the_status_shows_the_live_migration_and_what_can_be_done(api: Api) -> N
     migration_id = str(api.start().id)
     answer = api.get("/bots/support/embeddings/migration-status").json
     assert (True, migration_id) == (answer["migrating"], answer["migration"]["migration_id"])
-    assert {"self", "report", "bot", "status", "pause", "extend", "cancel", "rollback"} == set(
+    offered = {"pause", "extend", "cancel", "rollback"}
+    assert {"self", "events", "report", "bot", "status"} | offered == set(
         answer["migration"]["links"]
     )
 
@@ -424,7 +425,7 @@ def test_a_cancel_is_accepted_and_the_migration_rolls_back(api: Api) -> None:
     answer = api.post("/bots/support/embeddings/cancel-migration")
     assert (202, "rolling_back") == (answer.status_code, answer.json["migration"]["status"])
     assert f"/embeddings/migration/{migration_id}/progress" == answer.headers["Location"]
-    assert {"self", "report", "bot", "status"} == set(answer.json["migration"]["links"])
+    assert {"self", "events", "report", "bot", "status"} == set(answer.json["migration"]["links"])
 
 
 def test_the_dimension_comes_with_what_known_models_can_give(api: Api) -> None:
