@@ -119,7 +119,7 @@ class ReportQuery(Query):
     )
 
 
-class DoctorQuery(_Query):
+class DoctorQuery(Query):
     ask_providers: bool = Field(
         default=False,
         description="Whether each model in use is asked for one word, which its provider bills.",

@@ -62,6 +62,23 @@ def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
     return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
 
 
+def _paused(event: Event, detail: dict[str, Any]) -> str:
+    reason = f": {detail['reason']}" if detail.get("reason") else ""
+    return f"{detail.get('by')} paused it{reason}; nothing is undone."
+
+
+def _throttled(event: Event, detail: dict[str, Any]) -> str:
+    share, requests, tokens = (
+        detail.get(name) for name in ("share", "requests_per_minute", "tokens_per_minute")
+    )
+    paces = [
+        f"{share * 100:g} % of the provider's limit" if share else "",
+        f"{requests:g} requests a minute" if requests else "",
+        f"{tokens:g} tokens a minute" if tokens else "",
+    ]
+    return f"{detail.get('by')} let it use {', '.join(one for one in paces if one)} at most."
+
+
 SENTENCES: Mapping[str, _Sentence] = {
     "started": lambda _, d: f"{d.get('by')} asked for it.",
     "phase_begun": lambda e, _: f"Began {_phase(e)}.",
@@ -69,6 +86,11 @@ SENTENCES: Mapping[str, _Sentence] = {
     "step_taken": lambda e, d: f"Within {_phase(e)}: {str(d.get('step')).replace('_', ' ')}.",
     "waits": lambda _, d: f"Waits before the switch for: {_listed(d.get('for'))}.",
     "accepted": _accepted,
+    "paused": _paused,
+    "resumed": lambda _, d: f"{d.get('by')} let it go on.",
+    "extended": lambda _, d: f"{d.get('by')} gave it {d.get('to_seconds')} seconds in all.",
+    "throttled": _throttled,
+    "unthrottled": lambda _, d: f"{d.get('by')} let it use the provider's whole limit again.",
     "switch_begun": lambda _, __: "Began the switch, which cannot be interrupted.",
     "switched": lambda _, d: (
         f"The bot answers from {d.get('collection')}, as generation {d.get('generation')}."
