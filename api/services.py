@@ -13,6 +13,7 @@ from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
 from migrations.embedding.spend import Spend
 from migrations.model.figures import Figures
+from migrations.model.workers import Crew
 from migrations.ports.limiter import Counts
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.turns import Turns
@@ -78,6 +79,10 @@ class ApiServices(Protocol):
 
     def figures(self) -> Figures | None:
         """What is counted for monitoring; None while the state store does not answer."""
+        ...
+
+    def crew(self) -> Crew | None:
+        """Who works, for monitoring; None while the state store does not answer."""
         ...
 
     def limit_counts(self) -> Mapping[str, Counts]:

@@ -23,6 +23,7 @@ from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
 from migrations.model.figures import Figures
+from migrations.model.workers import Crew
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.courier import Courier
 from migrations.ports.dispatcher import Dispatcher
@@ -200,6 +201,7 @@ class Assembly:
             self.left_behind,
             self.spend,
             self._limit_counts,
+            self._crew,
         )
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
@@ -218,6 +220,14 @@ class Assembly:
     def limit_counts(self) -> Mapping[str, Counts]:
         """What providers' limits have come to, by provider; none while Redis does not answer."""
         return self._limit_counts.get() or {}
+
+    def crew(self) -> Crew | None:
+        """Who works, for monitoring; None while the state store does not answer."""
+        return self._crew.get()
+
+    @cached_property
+    def _crew(self) -> Recent[Crew]:
+        return Recent(lambda: self.system.lookout.crew(), self.services.clock.monotonic)
 
     @cached_property
     def _limit_counts(self) -> Recent[Mapping[str, Counts]]:

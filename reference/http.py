@@ -87,13 +87,10 @@ def _schema_of(message: dict[str, Any]) -> str | None:
 
 def _sent(spec: dict[str, Any], schemas: dict[str, Any]) -> set[str]:
     """The schemas of requests, and those that they are made of."""
-    bodies = [
-        _schema_of(operation.get("requestBody", {}))
-        for operations in spec["paths"].values()
-        for operation in operations.values()
-    ]
+    operations = [one for path in spec["paths"].values() for one in path.values()]
+    sent = [(one.get("requestBody"), one.get("parameters")) for one in operations]
     found: set[str] = set()
-    new = {body for body in bodies if body}
+    new = set(_named(sent))
     while new:
         found |= new
         new = {name for body in new for name in _named(schemas[body])} - found

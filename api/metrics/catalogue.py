@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 from migrations.model.figures import Figures, Spent
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.states import Kind, Phase, Status
+from migrations.model.workers import ALL_QUEUES, Crew
 from migrations.ports.limiter import Counts
 
 #: Values of the labels, in their order, and the number.
@@ -272,5 +273,27 @@ LIMITS: tuple[Metric[Limits], ...] = (
         "Calls that wait for their turn now.",
         _of_limits(lambda one: one.waiting),
         _BY_PROVIDER,
+    ),
+)
+
+
+def _queues(crew: Crew) -> Iterable[Sample]:
+    return (((queue,), crew.reading(queue)) for queue in ALL_QUEUES)
+
+
+#: What workers say of themselves in PostgreSQL.
+WORKERS: tuple[Metric[Crew], ...] = (
+    Metric(
+        "reembed_queue_workers",
+        "gauge",
+        "Workers that are alive and take from a queue: none, and what stands in it waits.",
+        _queues,
+        {"queue": ALL_QUEUES},
+    ),
+    Metric(
+        "reembed_workers_clock_off_seconds",
+        "gauge",
+        "How far the host's clock is off PostgreSQL's, of the worker of which it is most.",
+        lambda crew: [((), max((abs(o.clock_ahead_seconds) for o in crew.alive), default=0.0))],
     ),
 )

@@ -21,7 +21,11 @@ def register(app: Flask) -> None:
     ProcessCollector(registry=registry)
     requests.register(app, registry)
     registry.register(
-        SharedCollector(lambda: services_of(app).figures(), lambda: services_of(app).limit_counts())
+        SharedCollector(
+            lambda: services_of(app).figures(),
+            lambda: services_of(app).crew(),
+            lambda: services_of(app).limit_counts(),
+        )
     )
     app.extensions[_EXTENSION] = registry
 

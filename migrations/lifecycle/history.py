@@ -103,8 +103,6 @@ SENTENCES: Mapping[str, _Sentence] = {
     "undo_failed": lambda e, d: f"Could not undo {_phase(e)}: {d.get('error')}",
     "rolled_back": _rolled_back,
     "operator_needed": _operator_needed,
-    "paused": lambda _, d: f"{d.get('by')} paused it{_because(d)}.",
-    "resumed": lambda _, d: f"{d.get('by')} let it go on.",
     "repaired": lambda _, __: "Somebody had its undo tried again.",
     "redriven": lambda e, _: f"Driven again from {_phase(e)}: nobody had spoken of it for a while.",
     "conflicts_kept": lambda _, d: f"{d.get('conflicts')} late writes are kept as conflicts.",

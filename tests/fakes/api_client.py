@@ -26,6 +26,7 @@ from migrations.model.bots import Caller, Role
 from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
+from migrations.model.workers import Crew
 from migrations.ports.limiter import Counts
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
@@ -84,6 +85,9 @@ class FakeServices:
         self.left_behind = LeftBehind(world.services)
         self.spend = Spend(world.services)
         self.limiter = world.limiter
+
+    def crew(self) -> Crew | None:
+        return self.system.lookout.crew() if self.store.reachable else None
 
     def limit_counts(self) -> Mapping[str, Counts]:
         return self.limiter.counts()

@@ -6,6 +6,7 @@ its name alone.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ FOREIGN = {
     "apt-get",
     "bash",
     "cd",
+    "chmod",
     "cp",
     "curl",
     "docker",
@@ -89,8 +91,16 @@ def _understand(program: str, arguments: list[str]) -> None:
         _is_installed(program)
     elif program == ".":
         _is_ours_to_source(arguments)
-    elif program not in FOREIGN:
+    elif program not in FOREIGN and not _is_a_script(program, arguments):
         raise click.UsageError("nobody here knows this program")
+
+
+def _is_a_script(program: str, arguments: list[str]) -> bool:
+    """Python's own library, in a line."""
+    if program not in ("python", "python3") or arguments[:1] != ["-c"]:
+        return False
+    ast.parse(arguments[1])
+    return True
 
 
 def _filled(word: str) -> str:

@@ -9,11 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api import create_app
-from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP
+from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, WORKERS
 from api.metrics.requests import DURATIONS
 from migrations.model.errors import NoAnswer, StateStoreUnavailable
 from migrations.model.figures import Figures
 from migrations.model.states import Kind, Status
+from migrations.model.task_names import CONTROL_QUEUE
+from migrations.model.workers import WorkerNote
 from migrations.process import figures as process_figures
 from migrations.process.figures import FRESH_SECONDS, Recent
 from tests.fakes.api_client import Api
@@ -59,7 +61,7 @@ def test_every_metric_of_the_table_is_exposed_with_its_labels() -> None:
     api.world.store.record_spend(migration.id, "openai", "large", "search", 3)
     lines = api.get("/metrics", "admin-token").text
     families = {one.name: one for one in text_string_to_metric_families(lines)}
-    for metric in (STATE_STORE_UP, *SHARED, *LIMITS):
+    for metric in (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS):
         family = families[metric.name.removesuffix("_total")]
         assert metric.kind == family.type, metric.name
         for sample in family.samples:
@@ -146,6 +148,16 @@ def test_refusals_and_waits_of_the_limiter_are_told_by_provider() -> None:
     found = scraped(api, SCRAPER)
     assert {("openai",): 1} == found["reembed_limiter_refusals_total"]
     assert {("openai",): 1.5} == found["reembed_limiter_waited_seconds_total"]
+
+
+def test_workers_that_are_alive_are_told_by_the_queues_they_take_from() -> None:
+    api = Api()
+    assert {0} == set(scraped(api)["reembed_queue_workers"].values())
+    note = WorkerNote("1", "control@h", "h", 1, (CONTROL_QUEUE,), "0", api.world.clock.now())
+    api.world.store.note_worker(note)
+    assert 1 == scraped(api)["reembed_queue_workers"][(CONTROL_QUEUE,)]
+    api.world.clock.sleep(3600)
+    assert {0} == set(scraped(api)["reembed_queue_workers"].values())
 
 
 # --- asking for them --------------------------------------------------------------------
