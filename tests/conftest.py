@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from devstack.milvus_lite import MilvusLiteServer
@@ -29,6 +30,10 @@ from tests.services.databases import (
 from tests.services.processes import LongestFirst
 from tests.services.servers import running
 from tests.services.shared import close_what_is_left
+
+# On a machine that is busy an example may take as long as it likes.
+hypothesis.settings.register_profile("reembed", deadline=None)
+hypothesis.settings.load_profile("reembed")
 
 BROWSER = Path(__file__).parent / "browser"
 
