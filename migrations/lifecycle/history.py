@@ -54,6 +54,29 @@ def _operator_needed(event: Event, detail: dict[str, Any]) -> str:
     return f"A person is needed: the undo of {_listed(detail.get('undo_errors'))} failed."
 
 
+def _paused(event: Event, detail: dict[str, Any]) -> str:
+    reason = f": {detail['reason']}" if detail.get("reason") else ""
+    return f"{detail.get('by')} paused it{reason}."
+
+
+def _resumed(event: Event, detail: dict[str, Any]) -> str:
+    lasted = f" after {detail['paused_seconds']:.0f} s" if "paused_seconds" in detail else ""
+    return f"{detail.get('by')} let it go on{lasted}."
+
+
+def _throttled(event: Event, detail: dict[str, Any]) -> str:
+    set_ = [f"{name.replace('_', ' ')} {value}" for name, value in detail.items() if value]
+    pace = ", ".join(one for one in set_ if not one.startswith("by "))
+    return f"{detail.get('by')} set its pace: {pace}."
+
+
+def _extended(event: Event, detail: dict[str, Any]) -> str:
+    return (
+        f"{detail.get('by')} gave it {detail.get('to_seconds')} s instead of "
+        f"{detail.get('from_seconds')} s."
+    )
+
+
 def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
     until = f"until {detail['until']}" if detail.get("until") else "for good"
     return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
@@ -66,6 +89,11 @@ SENTENCES: Mapping[str, _Sentence] = {
     "step_taken": lambda e, d: f"Within {_phase(e)}: {str(d.get('step')).replace('_', ' ')}.",
     "waits": lambda _, d: f"Waits before the switch for: {_listed(d.get('for'))}.",
     "accepted": _accepted,
+    "paused": _paused,
+    "resumed": _resumed,
+    "throttled": _throttled,
+    "unthrottled": lambda _, d: f"{d.get('by')} took the pace back that was set.",
+    "extended": _extended,
     "switch_begun": lambda _, __: "Began the switch, which cannot be interrupted.",
     "switched": lambda _, d: (
         f"The bot answers from {d.get('collection')}, as generation {d.get('generation')}."
