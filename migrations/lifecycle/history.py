@@ -114,6 +114,7 @@ SENTENCES: Mapping[str, _Sentence] = {
         f"Its new collection {d.get('collection')} is kept with {d.get('chunks')} chunks, for a "
         "new start to the same model."
     ),
+    "way_back_ends": lambda _, d: f"The way back closes at {d.get('until')}.",
     "retired": lambda _, d: f"The way back has closed; {d.get('collection')} is kept for a while.",
     "original_kept": lambda _, d: (
         f"The original {d.get('collection')} was released from memory; it stays."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api import streams
-from migrations.lifecycle.history import SENTENCES
-from migrations.model.runs import Migration
+from migrations.lifecycle.history import SENTENCES, sentence
+from migrations.model.runs import Event, Migration
+from migrations.model.states import Phase
 from tests.fakes.api_client import ACME, Api
 from tests.fakes.command_line import CommandLine
 
@@ -61,6 +63,19 @@ def test_an_event_of_a_later_version_is_told_by_its_name(api: Api) -> None:
     with api.world.store._held(migration.id) as held:
         api.world.store._tell(held.migration, "slowed_down", {"by": "boss"}, held.now)
     assert "Slowed down by boss." == api.get(events(migration)).json["events"][-1]["sentence"]
+
+
+def _told(name: str, **detail: Any) -> str:
+    at = datetime(2026, 11, 3, tzinfo=UTC)
+    return sentence(Event(1, at, name, Phase.DATA_MIGRATION, 1, {"by": "boss", **detail}))
+
+
+def test_what_somebody_has_steered_is_told_with_its_figures() -> None:
+    assert "boss paused it: the bill." == _told("paused", reason="the bill", seconds_left=7.0)
+    assert "boss paused it." == _told("paused", reason=None)
+    assert "boss let it go on after 60 s." == _told("resumed", paused_seconds=60.2)
+    assert "boss set its pace: share 0.1." == _told("throttled", share=0.1, tokens_per_minute=None)
+    assert "boss gave it 20 s instead of 10 s." == _told("extended", from_seconds=10, to_seconds=20)
 
 
 def test_every_event_that_is_written_anywhere_has_a_sentence() -> None:
