@@ -33,12 +33,9 @@ def _code(detail: dict[str, Any]) -> str:
     return f" ({detail['code']})" if detail.get("code") else ""
 
 
-def _because(detail: dict[str, Any]) -> str:
-    return f": {detail['reason']}" if detail.get("reason") else ""
-
-
 def _accepted(event: Event, detail: dict[str, Any]) -> str:
-    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{_because(detail)}; it goes on."
+    reason = f": {detail['reason']}" if detail.get("reason") else ""
+    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{reason}; it goes on."
 
 
 def _completed(event: Event, detail: dict[str, Any]) -> str:
@@ -57,26 +54,32 @@ def _operator_needed(event: Event, detail: dict[str, Any]) -> str:
     return f"A person is needed: the undo of {_listed(detail.get('undo_errors'))} failed."
 
 
-def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
-    until = f"until {detail['until']}" if detail.get("until") else "for good"
-    return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
-
-
 def _paused(event: Event, detail: dict[str, Any]) -> str:
     reason = f": {detail['reason']}" if detail.get("reason") else ""
-    return f"{detail.get('by')} paused it{reason}; nothing is undone."
+    return f"{detail.get('by')} paused it{reason}."
+
+
+def _resumed(event: Event, detail: dict[str, Any]) -> str:
+    lasted = f" after {detail['paused_seconds']:.0f} s" if "paused_seconds" in detail else ""
+    return f"{detail.get('by')} let it go on{lasted}."
 
 
 def _throttled(event: Event, detail: dict[str, Any]) -> str:
-    share, requests, tokens = (
-        detail.get(name) for name in ("share", "requests_per_minute", "tokens_per_minute")
+    set_ = [f"{name.replace('_', ' ')} {value}" for name, value in detail.items() if value]
+    pace = ", ".join(one for one in set_ if not one.startswith("by "))
+    return f"{detail.get('by')} set its pace: {pace}."
+
+
+def _extended(event: Event, detail: dict[str, Any]) -> str:
+    return (
+        f"{detail.get('by')} gave it {detail.get('to_seconds')} s instead of "
+        f"{detail.get('from_seconds')} s."
     )
-    paces = [
-        f"{share * 100:g} % of the provider's limit" if share else "",
-        f"{requests:g} requests a minute" if requests else "",
-        f"{tokens:g} tokens a minute" if tokens else "",
-    ]
-    return f"{detail.get('by')} let it use {', '.join(one for one in paces if one)} at most."
+
+
+def _kept_longer(event: Event, detail: dict[str, Any]) -> str:
+    until = f"until {detail['until']}" if detail.get("until") else "for good"
+    return f"{detail.get('by')} asked to keep {detail.get('collection')} {until}."
 
 
 SENTENCES: Mapping[str, _Sentence] = {
@@ -87,10 +90,10 @@ SENTENCES: Mapping[str, _Sentence] = {
     "waits": lambda _, d: f"Waits before the switch for: {_listed(d.get('for'))}.",
     "accepted": _accepted,
     "paused": _paused,
-    "resumed": lambda _, d: f"{d.get('by')} let it go on.",
-    "extended": lambda _, d: f"{d.get('by')} gave it {d.get('to_seconds')} seconds in all.",
+    "resumed": _resumed,
     "throttled": _throttled,
-    "unthrottled": lambda _, d: f"{d.get('by')} let it use the provider's whole limit again.",
+    "unthrottled": lambda _, d: f"{d.get('by')} took the pace back that was set.",
+    "extended": _extended,
     "switch_begun": lambda _, __: "Began the switch, which cannot be interrupted.",
     "switched": lambda _, d: (
         f"The bot answers from {d.get('collection')}, as generation {d.get('generation')}."
@@ -114,7 +117,7 @@ SENTENCES: Mapping[str, _Sentence] = {
         f"Its new collection {d.get('collection')} is kept with {d.get('chunks')} chunks, for a "
         "new start to the same model."
     ),
-    "way_back_ends": lambda _, d: f"The way back closes at {d.get('until')}.",
+    "way_back_ends": lambda _, d: f"The way back closes at {d.get('expires_at')}.",
     "retired": lambda _, d: f"The way back has closed; {d.get('collection')} is kept for a while.",
     "original_kept": lambda _, d: (
         f"The original {d.get('collection')} was released from memory; it stays."
