@@ -50,5 +50,5 @@ def settle_conflicts(path: BotPath, body: SettleRequest) -> Response:
     They are forgotten, and status and warnings count those that are left. No chunk is changed:
     whoever wants what was written writes it, or has written it before.
     """
-    settled = services().left_behind.settle(current_caller(), path.bot_id, body.keys)
+    settled = services().left_behind.settle(current_caller(), path.bot_id, body.keys or None)
     return answer(SettledResponse(settled=settled))

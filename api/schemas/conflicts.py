@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from api.schemas.parts import RequestBody, ResponseBody, VisibleText
 from api.schemas.queries import Query
@@ -16,7 +16,7 @@ from migrations.way_back.left_behind import ConflictPage
 MAX_CONFLICTS_PAGE, USUAL_CONFLICTS_PAGE = 500, 50
 MAX_KEYS = 1000
 _RUN = UUID("6f1f4a52-6f3e-4d0e-9a53-0d6f2f1c9b11")
-_Key = Annotated[str, StringConstraints(min_length=1, max_length=65_535)]
+_Key = Annotated[str, Field(max_length=65_535)]
 
 
 class ConflictPageQuery(Query):
@@ -98,9 +98,8 @@ class ConflictsResponse(ResponseBody):
 class SettleRequest(RequestBody):
     """Which conflicts somebody has judged."""
 
-    keys: list[_Key] | None = Field(
-        default=None,
-        min_length=1,
+    keys: list[_Key] = Field(
+        default=[],
         max_length=MAX_KEYS,
         description="Those of these keys, as they are listed.",
         examples=[["doc-17-3"]],
@@ -109,7 +108,7 @@ class SettleRequest(RequestBody):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.keys is None) is not self.all:
+        if bool(self.keys) is self.all:
             raise ValueError("say 'keys', or 'all': true")
         return self
 
