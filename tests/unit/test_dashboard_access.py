@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -165,7 +165,7 @@ def test_a_fragment_of_a_session_that_has_ended_makes_the_page_load_anew(api: Ap
 @pytest.fixture
 def looker(api: Api, monkeypatch: pytest.MonkeyPatch) -> Visitor:
     """With a token that may look and change nothing."""
-    reads = Caller(ACME.owner, cast("Role", "read"))
+    reads = Caller(ACME.owner, Role.READ)
     monkeypatch.setattr(api.services.access, "recognise", lambda _: reads)
     return Visitor(application())
 
@@ -187,7 +187,7 @@ def test_who_may_only_look_changes_nothing(api: Api, looker: Visitor, name: str)
 def test_a_token_inside_a_chatbot_does_not_open_the_page(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asks = Caller(ACME.owner, cast("Role", "query"))
+    asks = Caller(ACME.owner, Role.QUERY)
     monkeypatch.setattr(api.services.access, "recognise", lambda _: asks)
     visitor = Visitor(application())
     assert (403, "/dashboard/login") == (visitor.answer.status_code, visitor.at)
