@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response
 
 from api.auth import current_caller
@@ -18,12 +16,11 @@ _QUEUES = (names.CONTROL_QUEUE, *names.BATCH_QUEUES)
 @pages.get("/workers")
 def workers() -> Response:
     """Hosts, processes and what each is at are shown to admins alone."""
-    lookout: Any = getattr(services().system, "lookout", None)
-    crew = lookout.crew() if lookout is not None else None
+    lookout = services().system.lookout
     return page(
         "workers.html",
-        crew=crew,
+        crew=lookout.crew(),
         queues=_QUEUES,
-        findings=lookout.lately().findings if lookout is not None else [],
+        findings=lookout.lately().findings,
         for_admin=current_caller().role is Role.ADMIN,
     )

@@ -90,10 +90,10 @@ class FakeRateLimiter:
             buckets.settle(ticket, tokens)
 
     def learned(self, provider: str) -> Learned | None:
-        if provider == LOCAL_PROVIDER:
-            return Learned(provider, {}, can_be_paced=False)
         if provider in self.has_learned:
             return self.has_learned[provider]
+        if provider == LOCAL_PROVIDER:
+            return Learned(provider, {}, can_be_paced=False)
         return Learned(provider, self.limits(provider), paused_seconds=self.wait_seconds(provider))
 
     def all_learned(self) -> list[Learned] | None:

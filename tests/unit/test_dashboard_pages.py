@@ -6,9 +6,7 @@ import base64
 import hashlib
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,8 +18,11 @@ from migrations.model.errors import VectorStoreRefused
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.runs import Migration
 from migrations.model.states import Status
+from migrations.model.workers import TaskAtWork
+from migrations.ports.limiter import Learned
 from tests.fakes.api_client import ACME, MODEL, Api, application
 from tests.fakes.visitor import HOME, Visitor
+from tests.fakes.workers import BATCH, says
 
 MARKUP = "<script>alert(1)</script>"
 ROOT = Path(__file__).parents[2]
@@ -236,63 +237,57 @@ def test_a_filter_that_means_nothing_is_said(visitor: Visitor, wrong: str) -> No
 # --- workers ----------------------------------------------------------------------------
 
 
-class _Crew:
-    """As :mod:`migrations.model.workers` has it: one that works, and one that fell silent."""
-
-    silent_after_seconds = 12.0
-
-    def __init__(self, migration: Migration) -> None:
-        work = [SimpleNamespace(count=4, task=names.BATCH, migration_id=migration.id)]
-        self.workers = [_worker("batch@one", 1.0, work), _worker("control@<two>", 90.0, [])]
-        self.alive = self.workers[:1]
-
-    def is_alive(self, one: object) -> bool:
-        return one in self.alive
-
-    def reading(self, queue: str) -> int:
-        return int(queue in names.BATCH_QUEUES)
-
-
-def _worker(name: str, silent: float, work: list[SimpleNamespace]) -> SimpleNamespace:
-    return SimpleNamespace(
-        name=name,
-        host="host-1",
-        pid=4711,
-        queues=("migrations.batch",),
-        version="0.1.0",
-        work=work,
-        started_at=datetime(2026, 1, 1, tzinfo=UTC),
-        silent_seconds=silent,
-        clock_ahead_seconds=-30.0,
-    )
-
-
-@pytest.fixture
-def crew(api: Api, monkeypatch: pytest.MonkeyPatch) -> Migration:
+def at_work(api: Api) -> Migration:
+    """A batch worker whose clock is off is at it; nobody takes from the control queue."""
     migration = half_way(api)
-    wrong = SimpleNamespace(message="Nobody reads it.", remedy="Start one.", severity="error")
-    found = SimpleNamespace(findings=[wrong])
-    there = SimpleNamespace(crew=lambda: _Crew(migration), lately=lambda: found)
-    monkeypatch.setattr(api.world.system, "lookout", there, raising=False)
+    work = (TaskAtWork(names.BATCH, migration.id, 4),)
+    says(api.world, replace(BATCH, name="batch@<b>", work=work), ahead_seconds=-30)
     return migration
 
 
-def test_workers_are_shown_with_what_they_are_at(crew: Migration) -> None:
+def test_workers_are_shown_with_what_they_are_at_and_what_is_wrong(api: Api) -> None:
+    migration = at_work(api)
     admin = Visitor(application(), "admin-token")
     admin.get("/dashboard/workers")
     assert "1 is alive." in admin.words
     assert "migrations.control 0 read it" in admin.words
-    assert "Nobody reads it. Start one." in admin.words
-    assert "alive spoke 1.0 s ago" in admin.words
-    assert "silent spoke 1 min 30 s ago its clock is 30 s behind" in admin.words
-    assert of(crew) in admin.page.links
+    assert "batch@<b>" in admin.words
+    assert "its clock is 30 s behind" in admin.words
+    (nobody,) = [f for f in api.world.system.lookout.found().findings if "control" in f.code]
+    assert f"{nobody.message} {nobody.remedy}" in admin.words
+    assert of(migration) in admin.page.links
 
 
-@pytest.mark.usefixtures("crew")
-def test_hosts_and_processes_are_for_admins_alone(visitor: Visitor) -> None:
+def test_hosts_and_processes_are_for_admins_alone(api: Api, visitor: Visitor) -> None:
+    at_work(api)
     visitor.get("/dashboard/workers")
     assert "1 is alive." in visitor.words
-    assert "host-1" not in visitor.words
+    assert "process 12" not in visitor.words
+
+
+def test_a_migration_says_what_is_wrong_and_what_holds_it(api: Api, visitor: Visitor) -> None:
+    migration = at_work(api)
+    target = migration.config.to_provider
+    slowed = Learned(target, {}, requests_per_minute=12)
+    api.world.limiter.has_learned[target] = slowed
+    visitor.get(of(migration))
+    progress = api.world.system.progress(ACME, migration.id)
+    assert progress.findings
+    assert {True} == {found.message in visitor.words for found in progress.findings}
+    assert slowed.told is not None
+    assert slowed.told in visitor.words
+
+
+def test_a_migration_that_needs_an_operator_says_what_may_be_done(
+    api: Api, visitor: Visitor
+) -> None:
+    api.world.vectors.fail("drop", VectorStoreRefused("Not now."), times=100)
+    migration = api.start()
+    api.world.deliver(before="migrations.phase.data_migration")
+    api.world.system.cancel(ACME, "support")
+    api.world.deliver()
+    visitor.get(of(migration))
+    assert f"celery -A worker reembed repair {migration.id}" in visitor.words
 
 
 # --- starting ---------------------------------------------------------------------------
