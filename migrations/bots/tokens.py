@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-from migrations.model.access import Token, check_name
+from migrations.model.access import Token, TokenState, check_name
 from migrations.model.bots import Caller, Role
 from migrations.model.errors import NotAuthenticated
 from migrations.ports.token_store import TokenStore
@@ -37,8 +37,19 @@ class Access:
         """Whose token has this digest now. Raises NotAuthenticated."""
         caller = self._store.caller_of(token_digest)
         if caller is None:
-            raise NotAuthenticated
+            raise self._refusal(token_digest)
         return caller
+
+    def _refusal(self, token_digest: str) -> NotAuthenticated:
+        """Whoever holds a token that has ended is told so, not left to look for a typing error."""
+        ended = self._store.token_of(token_digest)
+        if ended is None or ended.state is TokenState.ACTIVE:
+            return NotAuthenticated()
+        since = ended.expires_at if ended.state is TokenState.EXPIRED else ended.revoked_at
+        return NotAuthenticated(
+            f"The token {ended.name!r} is {ended.state} since {since:%Y-%m-%d %H:%M} UTC; an admin "
+            "can issue another (reembed tokens issue)."
+        )
 
     def all(self) -> list[Token]:
         return self._store.tokens()

@@ -20,6 +20,10 @@ class TokenStore(Protocol):
         """Whose token hashes to ``digest``; None when unknown, expired or revoked."""
         ...
 
+    def token_of(self, digest: str) -> Token | None:
+        """The one that hashes to ``digest``, also after its end; not when it was last used."""
+        ...
+
     def tokens(self) -> list[Token]:
         """All there ever were, the oldest first, each with when it was last used."""
         ...

@@ -36,6 +36,13 @@ class SqlTokens:
         found = self._database.read_one(_CALLER, {"digest": digest})
         return Caller(found.owner, Role(found.role), found.id) if found else None
 
+    def token_of(self, digest: str) -> Token | None:
+        with self._database.transaction() as session:
+            row = session.scalars(
+                select(TokenRecord).where(TokenRecord.digest == digest)
+            ).one_or_none()
+            return None if row is None else _as_token(row, now(session))
+
     def tokens(self) -> list[Token]:
         with self._database.transaction() as session:
             at = now(session)

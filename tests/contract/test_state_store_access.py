@@ -88,6 +88,8 @@ def test_a_revoked_token_lets_nobody_in_and_stays_revoked_since_then(state: Worl
     state.store.revoke_token(token.id)
     assert [since] == state.store.tokens()
     assert since.revoked_at is not None
+    assert since == state.store.token_of("a" * 64)
+    assert state.store.token_of("b" * 64) is None
 
 
 def test_a_token_that_was_never_issued_is_neither_revoked_nor_rotated(state: World) -> None:

@@ -44,6 +44,11 @@ class FakeAccess(StateRows):
             active = row is not None and _token(row, now).state is TokenState.ACTIVE
             return row.caller if row is not None and active else None
 
+    def token_of(self, digest: str) -> Token | None:
+        with self._transaction() as now:
+            row = self._tokens.get(digest)
+            return None if row is None else _token(row, now)
+
     def tokens(self) -> list[Token]:
         with self._transaction() as now:
             used = {entry.deed.token_id: entry.at for entry in self._trail}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -102,6 +103,18 @@ def test_a_token_says_when_it_was_last_used(api: Api) -> None:
     assert 200 == api.get("/v1/models", made["token"]).status_code
     listed = {one["token_id"]: one for one in api.get("/tokens", ADMIN).json["tokens"]}
     assert "2026-01-01T00:00:30Z" == listed[made["token_id"]]["last_used_at"]
+
+
+def test_whoever_holds_a_token_that_has_ended_is_told_so(api: Api) -> None:
+    access = api.services.access
+    expired, _ = access.issue("laptop", "acme", lasts=timedelta(minutes=1))
+    revoked, known = access.issue("old laptop", "acme")
+    access.revoke(known.id)
+    api.world.clock.sleep(61)
+    told = [api.get("/bots", token).json["detail"] for token in (expired, revoked, "reembed_x")]
+    assert "The token 'laptop' is expired since 2026-01-01 00:01 UTC" in told[0]
+    assert "The token 'old laptop' is revoked since 2026-01-01 00:00 UTC" in told[1]
+    assert "Send a valid token" in told[2]
 
 
 def test_a_revoked_token_is_refused_from_the_next_request_on(api: Api) -> None:
