@@ -83,3 +83,9 @@ def test_a_login_that_is_refused_while_connecting_is_told_from_a_server_that_is_
     assert isinstance(translate(connecting, "connecting", ""), VectorStoreLoginRefused)
     connecting.__cause__ = Failed(grpc.StatusCode.UNAVAILABLE)
     assert isinstance(translate(connecting, "connecting", ""), VectorStoreUnavailable)
+
+
+def test_an_error_that_is_its_own_cause_is_told_like_any_other() -> None:
+    refused = MilvusException(1600, "alias not found")
+    refused.__cause__ = refused  # as pymilvus raises what it has caught
+    assert not isinstance(translate(refused, "alter_alias", "docs"), VectorStoreLoginRefused)

@@ -107,11 +107,20 @@ def _is_no_name(error: Exception, action: str) -> bool:
 
 def _refused_login(error: BaseException) -> BaseException | None:
     """Whoever says that we are not known; pymilvus says of it that connecting has failed."""
-    words = _words(error).lower()
-    if code_of(error) is grpc.StatusCode.UNAUTHENTICATED or any(s in words for s in _LOGIN_WORDS):
-        return error
-    cause = error.__cause__
-    return None if cause is None else _refused_login(cause)
+    for one in _with_causes(error):
+        words, code = _words(one).lower(), code_of(one)
+        if code is grpc.StatusCode.UNAUTHENTICATED or any(sign in words for sign in _LOGIN_WORDS):
+            return one
+    return None
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """pymilvus raises errors from themselves, so that a chain of causes may be a ring."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__
 
 
 def _is_no_database(error: Exception) -> bool:
