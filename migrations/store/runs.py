@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from migrations.lifecycle import forward
 from migrations.model.errors import MigrationNotFound
@@ -38,7 +39,7 @@ class SqlRuns:
     def latest_of(self, bot_ids: Collection[str]) -> dict[str, Migration]:
         wanted = (
             select(MigrationRecord)
-            .distinct(MigrationRecord.bot_id)
+            .ext(distinct_on(MigrationRecord.bot_id))
             .where(MigrationRecord.bot_id.in_(bot_ids))
             .order_by(MigrationRecord.bot_id, MigrationRecord.created_at.desc())
         )

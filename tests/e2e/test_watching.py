@@ -64,7 +64,7 @@ def test_flower_shows_the_chain_and_which_migration_and_keys_each_batch_belongs_
     assert {f"migrations.phase.{phase}" for phase in Phase} <= tasks.keys()
     batches = [task for task in tasks["migrations.batch"] if run.id in task["uuid"]]
     shown = sorted(task["kwargs"] for task in batches)
-    who = f"migration {run.id[:8]}, epoch 1"
+    who = f"migration {run.id}, epoch 1"
     assert [f"{who}, batch {index}" for index in range(6)] == [
         text.partition(", keys ")[0] for text in shown
     ]
