@@ -55,6 +55,10 @@ class Version:
         told = self.command(variables, *REEMBED, "issue-token", *wish)
         return told.splitlines()[-1]
 
+    @property
+    def knows_grants(self) -> bool:
+        return (self.code / "migrations" / "bots" / "grants.py").exists()
+
     def grant(self, variables: Mapping[str, str], owner: str, pattern: str) -> None:
         self.command(variables, *REEMBED, "grant", "--owner", owner, pattern)
 

@@ -146,6 +146,8 @@ class UpgradedWorld(Ground):
         self.new = self._side(self.versions.new)
         for side in (self.old, self.new):
             stack.callback(side.processes.stop)
+        if self.old.version.knows_grants:
+            self.old.version.grant(self.old.environment, OWNER, "*")
         self.begin(self.old)
 
     def _side(self, version: Version) -> Side:
@@ -171,7 +173,7 @@ class UpgradedWorld(Ground):
     def upgrade_schema(self) -> None:
         before = self.schema_revision()
         self.new.version.upgrade_schema(self.new.environment)
-        # Registering needs one, which the version before knew nothing of.
+        # Registering needs one, of which early versions knew nothing.
         self.new.version.grant(self.new.environment, OWNER, "*")
         print(f"      schema {before} -> {self.schema_revision()}", flush=True)
 
