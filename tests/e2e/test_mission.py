@@ -206,9 +206,10 @@ def test_the_description_and_the_health_pages_need_no_token(world: World) -> Non
 
 def test_all_is_well_where_workers_are_and_they_are_seen_by_what_they_read(world: World) -> None:
     found = expect(200, world.admin.get("/workers"))
-    assert found["alive"] == len(found["workers"]) == 2
+    alive = [one for one in found["workers"] if one["alive"]]  # a test before may have killed one
+    assert found["alive"] == len(alive) == 2
     assert {1} == {one["workers"] for one in found["queues"]}
-    names = sorted(one["name"].partition("@")[0] for one in found["workers"])
+    names = sorted(one["name"].partition("@")[0] for one in alive)
     assert ["batch", "control"] == names
     assert 200 == fetch(world.url + "/healthz/deep").status
 

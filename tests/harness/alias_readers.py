@@ -130,7 +130,7 @@ def haystack(address: Address, keys_of: Mapping[str, str]) -> Ask:
     retriever = MilvusEmbeddingRetriever(
         MilvusDocumentStore(
             collection_name=address.alias,
-            connection_args={"uri": address.milvus_url},
+            connection_args=_connection(address),
             primary_field="id",
             text_field="text",
             vector_field="vector",
