@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol, cast
 
 from flask import Flask, current_app
@@ -11,10 +10,8 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.compatibility import EmbeddingCompatibilityManager
+from migrations.diagnosis.monitored import Monitored
 from migrations.embedding.spend import Spend
-from migrations.model.figures import Figures
-from migrations.model.workers import Crew
-from migrations.ports.limiter import Counts
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
@@ -77,17 +74,8 @@ class ApiServices(Protocol):
     @property
     def spending(self) -> Spending: ...
 
-    def figures(self) -> Figures | None:
-        """What is counted for monitoring; None while the state store does not answer."""
-        ...
-
-    def crew(self) -> Crew | None:
-        """Who works, for monitoring; None while the state store does not answer."""
-        ...
-
-    def limit_counts(self) -> Mapping[str, Counts]:
-        """What providers' limits have come to, by provider; none while Redis does not answer."""
-        ...
+    @property
+    def monitored(self) -> Monitored: ...
 
 
 def attach(app: Flask, provided: ApiServices) -> None:

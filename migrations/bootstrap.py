@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -22,19 +22,16 @@ from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
 from migrations.model.bots import Role
-from migrations.model.figures import Figures
-from migrations.model.workers import Crew
 from migrations.ports.checkpoints import Checkpoints
 from migrations.ports.courier import Courier
 from migrations.ports.dispatcher import Dispatcher
 from migrations.ports.embedders import Embedders
-from migrations.ports.limiter import Counts, RateLimiter
+from migrations.ports.limiter import RateLimiter
 from migrations.ports.state_store import MigrationStore
 from migrations.ports.vector_store import VectorStore
 from migrations.ports.vocabulary import Vocabulary
 from migrations.process import tracing
 from migrations.process.call_slots import CallSlots
-from migrations.process.figures import Recent
 from migrations.process.pulse import Pulse
 from migrations.process.services import Services
 from migrations.process.turns import Turns
@@ -44,6 +41,7 @@ from migrations.settings import Settings, get_settings
 if TYPE_CHECKING:
     from migrations.compatibility import EmbeddingCompatibilityManager
     from migrations.conductor import Conductor
+    from migrations.diagnosis.monitored import Monitored
     from migrations.embedding.spend import Spend
     from migrations.readers.by_alias import AliasReaders
     from migrations.readers.question import Spending
@@ -194,45 +192,17 @@ class Assembly:
         """Import and make everything now. Nothing is connected."""
         _ = self.system, self.compatibility, self.access, self.grants, self.trail
         _ = self.alias_readers, self.searching, self.vocabulary
-        _ = (
-            self.writers,
-            self.history,
-            self._figures,
-            self.left_behind,
-            self.spend,
-            self._limit_counts,
-            self._crew,
-        )
+        _ = self.writers, self.history, self.left_behind, self.spend, self.monitored
         # A copy: what services make of themselves is kept among them, by whichever thread.
         for service in list(vars(self.services).values()):
             if isinstance(service, Late):
                 service.made()
 
-    def figures(self) -> Figures | None:
-        """What is counted for monitoring; None while the state store does not answer."""
-        return self._figures.get()
-
     @cached_property
-    def _figures(self) -> Recent[Figures]:
-        store, clock = self.services.store, self.services.clock
-        return Recent(lambda: store.figures(), clock.monotonic)
+    def monitored(self) -> Monitored:
+        from migrations.diagnosis.monitored import Monitored
 
-    def limit_counts(self) -> Mapping[str, Counts]:
-        """What providers' limits have come to, by provider; none while Redis does not answer."""
-        return self._limit_counts.get() or {}
-
-    def crew(self) -> Crew | None:
-        """Who works, for monitoring; None while the state store does not answer."""
-        return self._crew.get()
-
-    @cached_property
-    def _crew(self) -> Recent[Crew]:
-        return Recent(lambda: self.system.lookout.crew(), self.services.clock.monotonic)
-
-    @cached_property
-    def _limit_counts(self) -> Recent[Mapping[str, Counts]]:
-        limiter, clock = self.services.limiter, self.services.clock
-        return Recent(lambda: limiter.counts(), clock.monotonic)
+        return Monitored(self.services, self.system.lookout)
 
 
 def build_services(settings: Settings, app: Celery) -> Services:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, WORKERS, Metric
+from api.metrics.catalogue import ALL, Metric
 from api.metrics.requests import DURATIONS
 
 _HEAD = """\
@@ -36,7 +36,7 @@ that Prometheus' client library knows of a process are told as well.
 
 def page() -> str:
     """The page."""
-    shared = "".join(map(_row, (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS)))
+    shared = "".join(map(_row, ALL))
     return f"{_HEAD}{shared}{_OF_ONE_PROCESS}{_row(DURATIONS)}{_TAIL}"
 
 

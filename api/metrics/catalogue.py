@@ -7,13 +7,15 @@ many as there are models in use.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
-from migrations.model.figures import Figures, Spent
+from migrations.model.figures import Figures
 from migrations.model.left_behind import ConflictReason, HoldReason
+from migrations.model.spend import Bill, PricedSpend
 from migrations.model.states import Kind, Phase, Status
 from migrations.model.workers import ALL_QUEUES, Crew
 from migrations.ports.limiter import Counts
@@ -22,6 +24,8 @@ from migrations.ports.limiter import Counts
 Sample = tuple[tuple[str, ...], float]
 F = TypeVar("F")
 STATES_OF_NOTIFICATIONS = ("waiting", "given_up")
+#: Series of a metric that are told apart; those with the least beyond are left out.
+MOST_SPENT = 500
 STATES_OF_CHUNKS = ("expected", "processed", "failed")
 
 
@@ -66,12 +70,6 @@ def _failed(figures: Figures) -> Iterable[Sample]:
     return (((code,), number) for code, number in sorted(figures.runs.failed_by_code.items()))
 
 
-def _spent(number: Callable[[Spent], float]) -> Callable[[Figures], Iterable[Sample]]:
-    return lambda figures: (
-        ((one.provider, one.model, one.purpose), number(one)) for one in figures.spent
-    )
-
-
 def _kept(figures: Figures) -> Iterable[Sample]:
     return (((reason.value,), figures.kept.get(reason, 0)) for reason in HoldReason)
 
@@ -91,8 +89,6 @@ def _first_end(figures: Figures) -> Iterable[Sample]:
     seconds = figures.bots.first_end_seconds
     return [] if seconds is None else [((), seconds)]
 
-
-_BY_MODEL: Mapping[str, tuple[str, ...] | None] = {"provider": None, "model": None, "purpose": None}
 
 SHARED: tuple[Metric[Figures], ...] = (
     Metric(
@@ -141,20 +137,6 @@ SHARED: tuple[Metric[Figures], ...] = (
         "Chunks of live migrations that could not be embedded, by the code of the last refusal.",
         _failed,
         {"code": None},
-    ),
-    Metric(
-        "reembed_provider_requests_total",
-        "counter",
-        "Requests that providers were paid for, by migrations and outside of any.",
-        _spent(lambda one: one.requests),
-        _BY_MODEL,
-    ),
-    Metric(
-        "reembed_provider_tokens_total",
-        "counter",
-        "Tokens that providers were paid for, as they say themselves.",
-        _spent(lambda one: one.tokens),
-        _BY_MODEL,
     ),
     Metric(
         "reembed_bots", "gauge", "Bots under our care.", _plain(lambda figures: figures.bots.bots)
@@ -245,6 +227,46 @@ STATE_STORE_UP: Metric[Any] = Metric(
 )
 
 
+def _paid(number: Callable[[PricedSpend], float | None]) -> Callable[[Bill], Iterable[Sample]]:
+    """Added up over migrations and errands; of the largest, because models have users' names."""
+
+    def read(bill: Bill) -> Iterable[Sample]:
+        found: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for line in bill.lines:
+            if (many := number(line)) is not None:
+                found[line.spent.provider, line.spent.model, line.spent.purpose] += many
+        return sorted(found.items(), key=lambda one: one[1], reverse=True)[:MOST_SPENT]
+
+    return read
+
+
+_BY_MODEL: Mapping[str, tuple[str, ...] | None] = {"provider": None, "model": None, "purpose": None}
+#: What the ledger says, at today's prices.
+SPENT: tuple[Metric[Bill], ...] = (
+    Metric(
+        "reembed_provider_requests_total",
+        "counter",
+        "Requests that providers were paid for, by migrations and outside of any.",
+        _paid(lambda line: line.spent.requests),
+        _BY_MODEL,
+    ),
+    Metric(
+        "reembed_provider_tokens_total",
+        "counter",
+        "Tokens that providers were paid for, as they say themselves.",
+        _paid(lambda line: line.spent.tokens),
+        _BY_MODEL,
+    ),
+    Metric(
+        "reembed_provider_cost_dollars_total",
+        "counter",
+        "What those tokens cost in US dollars at today's prices; absent for models without one.",
+        _paid(lambda line: line.cost_usd),
+        _BY_MODEL,
+    ),
+)
+
+
 def _of_limits(number: Callable[[Counts], float]) -> Callable[[Limits], Iterable[Sample]]:
     return lambda found: (((provider,), number(one)) for provider, one in found.items())
 
@@ -297,3 +319,6 @@ WORKERS: tuple[Metric[Crew], ...] = (
         lambda crew: [((), max((abs(o.clock_ahead_seconds) for o in crew.alive), default=0.0))],
     ),
 )
+
+#: Whatever all processes say alike.
+ALL: tuple[Metric[Any], ...] = (STATE_STORE_UP, *SHARED, *SPENT, *WORKERS, *LIMITS)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from api.metrics.catalogue import (
+    ALL,
     LIMITS,
     SHARED,
+    SPENT,
     STATE_STORE_UP,
     WORKERS,
-    Limits,
     Metric,
     Sample,
 )
-from migrations.model.figures import Figures
-from migrations.model.workers import Crew
+from migrations.diagnosis.monitored import Monitored
+
+F = TypeVar("F")
 
 _FAMILIES: dict[str, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
     "gauge": GaugeMetricFamily,
@@ -30,33 +32,28 @@ _FAMILIES: dict[str, Callable[..., GaugeMetricFamily | CounterMetricFamily]] = {
 class SharedCollector(Collector):
     """What all processes say alike, because it stands in the state store or in Redis."""
 
-    def __init__(
-        self,
-        figures: Callable[[], Figures | None],
-        crew: Callable[[], Crew | None],
-        limits: Callable[[], Limits],
-    ) -> None:
-        self._figures = figures
-        self._crew = crew
-        self._limits = limits
+    def __init__(self, monitored: Callable[[], Monitored]) -> None:
+        self._monitored = monitored
 
     def collect(self) -> Iterable[Family]:
-        figures = self._figures()
+        found = self._monitored()
+        figures = found.figures()
         yield _family(STATE_STORE_UP, [((), float(figures is not None))])
-        if figures is not None:
-            for metric in SHARED:
-                yield _family(metric, metric.read(figures))
-        crew = self._crew()
-        if crew is not None:
-            for of_workers in WORKERS:
-                yield _family(of_workers, of_workers.read(crew))
-        limits = self._limits()
-        for one in LIMITS:
-            yield _family(one, one.read(limits))
+        yield from _told(SHARED, figures)
+        yield from _told(SPENT, found.bill())
+        yield from _told(WORKERS, found.crew())
+        yield from _told(LIMITS, found.limits())
 
     def describe(self) -> Iterable[Family]:
         """So that registering asks PostgreSQL nothing."""
-        return [_family(metric, []) for metric in (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS)]
+        return [_family(metric, []) for metric in ALL]
+
+
+def _told(metrics: Iterable[Metric[F]], found: F | None) -> Iterable[Family]:
+    """Nothing of what nobody knows now."""
+    if found is not None:
+        for metric in metrics:
+            yield _family(metric, metric.read(found))
 
 
 def _family(metric: Metric[Any], samples: Iterable[Sample]) -> Family:

@@ -20,13 +20,7 @@ def register(app: Flask) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     requests.register(app, registry)
-    registry.register(
-        SharedCollector(
-            lambda: services_of(app).figures(),
-            lambda: services_of(app).crew(),
-            lambda: services_of(app).limit_counts(),
-        )
-    )
+    registry.register(SharedCollector(lambda: services_of(app).monitored))
     app.extensions[_EXTENSION] = registry
 
 

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.states import Kind, Phase, Status
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What was sent to a model for one purpose, since there has been anything."""
-
-    provider: str
-    model: str
-    purpose: str
-    requests: int
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,6 @@ class NotificationFigures:
 class Figures:
     runs: RunFigures = field(default_factory=RunFigures)
     bots: BotFigures = field(default_factory=BotFigures)
-    spent: Sequence[Spent] = ()
     kept: Mapping[HoldReason, int] = field(default_factory=dict)
     conflicts: Mapping[ConflictReason, int] = field(default_factory=dict)
     journals: JournalFigures = field(default_factory=JournalFigures)

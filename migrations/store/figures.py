@@ -18,7 +18,6 @@ from sqlalchemy import (
     extract,
     func,
     select,
-    union_all,
 )
 from sqlalchemy.orm import Session
 
@@ -29,7 +28,6 @@ from migrations.model.figures import (
     NotificationFigures,
     OutboxFigures,
     RunFigures,
-    Spent,
 )
 from migrations.model.left_behind import ConflictReason, HoldReason
 from migrations.model.states import DRIVEN, LIVE, Kind, Phase, Status
@@ -39,19 +37,14 @@ from migrations.store.records import (
     BotRecord,
     ConflictRecord,
     DeliveryRecord,
-    ErrandSpendRecord,
     FailedChunkRecord,
     JournalEntryRecord,
     JournalRecord,
     KeptRecord,
     MigrationRecord,
     OutboxRecord,
-    SpendRecord,
     clock,
 )
-
-#: Rows of the spend that are told apart; those with the fewest tokens beyond are left out.
-MOST_SPENT = 500
 
 
 class SqlFigures:
@@ -64,7 +57,6 @@ class SqlFigures:
             return Figures(
                 runs=_runs(session),
                 bots=_bots(session),
-                spent=[Spent(*row) for row in session.execute(_SPENT)],
                 kept={HoldReason(name): n for name, n in session.execute(_KEPT)},
                 conflicts={ConflictReason(name): n for name, n in session.execute(_CONFLICTS)},
                 journals=_journals(session),
@@ -144,25 +136,6 @@ _BOTS = select(
     _seconds(func.min(BotRecord.previous_expires_at).filter(_HAS_WAY_BACK) - clock()),
     func.count().filter(BotRecord.alias_collection.is_not(None)),
 ).select_from(BotRecord)
-_ALL_SPENT = union_all(
-    *(
-        select(record.provider, record.model, record.purpose, record.requests, record.tokens)
-        for record in (SpendRecord, ErrandSpendRecord)
-    )
-).subquery()
-_SUM = cast(func.sum(_ALL_SPENT.c.tokens), BigInteger)
-_SPENT = (
-    select(
-        _ALL_SPENT.c.provider,
-        _ALL_SPENT.c.model,
-        _ALL_SPENT.c.purpose,
-        cast(func.sum(_ALL_SPENT.c.requests), BigInteger),
-        _SUM,
-    )
-    .group_by(_ALL_SPENT.c.provider, _ALL_SPENT.c.model, _ALL_SPENT.c.purpose)
-    .order_by(_SUM.desc())
-    .limit(MOST_SPENT)
-)
 _KEPT = select(KeptRecord.reason, func.count()).group_by(KeptRecord.reason)
 _CONFLICTS = select(ConflictRecord.reason, func.count()).group_by(ConflictRecord.reason)
 _FIRST_WAITING = and_(

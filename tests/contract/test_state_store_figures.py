@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migrations.model.figures import BotFigures, Figures, RunFigures, Spent
+from migrations.model.figures import BotFigures, Figures, RunFigures
 from migrations.model.left_behind import Conflict, ConflictReason, HoldReason
 from migrations.model.notifications import NewDelivery
 from migrations.model.runs import ApplierLease
@@ -26,10 +26,9 @@ def counted(state: World) -> Figures:
 
 def test_nothing_is_counted_where_there_is_nothing(state: World) -> None:
     found = counted(state)
-    assert (RunFigures(), BotFigures(), [], {}, {}) == (
+    assert (RunFigures(), BotFigures(), {}, {}) == (
         found.runs,
         found.bots,
-        list(found.spent),
         dict(found.kept),
         dict(found.conflicts),
     )
@@ -82,18 +81,6 @@ def test_chunks_are_those_of_live_migrations_and_failures_are_told_by_their_code
     runs = counted(state).runs
     assert (200, 80, 6) == (runs.total_chunks, runs.processed_chunks, runs.failed_chunks)
     assert {"text-too-long": 2, "refused": 1} == dict(runs.failed_by_code)
-
-
-def test_what_was_spent_is_added_up_over_migrations_and_errands(state: World) -> None:
-    for _ in range(2):
-        migration = state.reach(Status.RUNNING)
-        state.store.record_spend(migration.id, "openai", "large", "verification", 100)
-    state.store.record_errand("owner", "bot", "openai", "large", "search", 7)
-    state.store.record_errand("owner", "other", "openai", "large", "search", 5)
-    assert {
-        Spent("openai", "large", "verification", 2, 200),
-        Spent("openai", "large", "search", 2, 12),
-    } == set(counted(state).spent)
 
 
 def test_bots_are_counted_and_so_are_their_ways_back(state: World) -> None:

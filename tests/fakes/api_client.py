@@ -6,7 +6,6 @@ One bot, ``support``, is acme's; the collection ``docs`` is there to be register
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -21,13 +20,11 @@ from migrations.adapters.vocabulary import OpenAIVocabulary
 from migrations.bots.grants import Grants
 from migrations.bots.tokens import Access
 from migrations.bots.trail import Trail
+from migrations.diagnosis.monitored import Monitored
 from migrations.embedding.spend import Spend
 from migrations.model.bots import Caller, Role
-from migrations.model.figures import Figures
 from migrations.model.requests import BotRegistration, StartRequest
 from migrations.model.runs import Migration
-from migrations.model.workers import Crew
-from migrations.ports.limiter import Counts
 from migrations.process.turns import Turns
 from migrations.readers.by_alias import AliasReaders
 from migrations.readers.question import Spending
@@ -81,19 +78,14 @@ class FakeServices:
         self.searching = Searching(world.services, self.spending)
         self.writers = world.writers
         self.history = History(world.services)
-        self.store = world.store
         self.left_behind = LeftBehind(world.services)
         self.spend = Spend(world.services)
-        self.limiter = world.limiter
+        self._services = world.services
 
-    def crew(self) -> Crew | None:
-        return self.system.lookout.crew() if self.store.reachable else None
-
-    def limit_counts(self) -> Mapping[str, Counts]:
-        return self.limiter.counts()
-
-    def figures(self) -> Figures | None:
-        return self.store.figures() if self.store.reachable else None
+    @property
+    def monitored(self) -> Monitored:
+        """Made anew each time, so that whoever scrapes twice is told what is."""
+        return Monitored(self._services, self.system.lookout)
 
 
 @cache

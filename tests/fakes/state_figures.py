@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 
 from migrations.model.figures import (
@@ -13,7 +12,6 @@ from migrations.model.figures import (
     NotificationFigures,
     OutboxFigures,
     RunFigures,
-    Spent,
 )
 from migrations.model.states import LIVE, Status
 from tests.fakes.state_rows import StateRows
@@ -25,7 +23,6 @@ class FakeFigures(StateRows):
             return Figures(
                 runs=self._run_figures(now),
                 bots=self._bot_figures(now),
-                spent=list(self._spent_for()),
                 kept=Counter(one.reason for one in self._held_ones.values()),
                 conflicts=Counter(
                     one.reason for kept in self._conflicts.values() for one in kept.values()
@@ -34,18 +31,6 @@ class FakeFigures(StateRows):
                 outbox=self._outbox_figures(now),
                 notifications=self._notification_figures(now),
             )
-
-    def _spent_for(self) -> Iterator[Spent]:
-        tokens: Counter[tuple[str, str, str]] = Counter()
-        answers: Counter[tuple[str, str, str]] = Counter()
-        for key, paid in self._paid.items():
-            tokens[key[1:]] += paid
-            answers[key[1:]] += self._answers[key]
-        for errand, paid in self._errands.items():
-            tokens[errand[2:]] += paid
-            answers[errand[2:]] += self._errand_answers[errand]
-        for of, paid in tokens.items():
-            yield Spent(*of, answers[of], paid)
 
     def _run_figures(self, now: datetime) -> RunFigures:
         live = [m for m in self._all() if m.status in LIVE]

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api import create_app
-from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, WORKERS
+from api.metrics.catalogue import ALL
 from api.metrics.requests import DURATIONS
 from migrations.model.errors import NoAnswer, StateStoreUnavailable
 from migrations.model.figures import Figures
@@ -61,7 +61,7 @@ def test_every_metric_of_the_table_is_exposed_with_its_labels() -> None:
     api.world.store.record_spend(migration.id, "openai", "large", "search", 3)
     lines = api.get("/metrics", "admin-token").text
     families = {one.name: one for one in text_string_to_metric_families(lines)}
-    for metric in (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS):
+    for metric in ALL:
         family = families[metric.name.removesuffix("_total")]
         assert metric.kind == family.type, metric.name
         for sample in family.samples:
@@ -69,6 +69,17 @@ def test_every_metric_of_the_table_is_exposed_with_its_labels() -> None:
             for label, value in sample.labels.items():
                 allowed = metric.labels[label]
                 assert allowed is None or value in allowed, (metric.name, value)
+
+
+def test_what_has_a_price_is_told_in_money() -> None:
+    api = Api(prices={"openai/large": 2.0})
+    api.world.store.record_errand("acme", "support", "openai", "large", "search", 500_000)
+    api.world.store.record_errand("acme", "support", "mine", "unheard-of", "search", 7)
+    found = scraped(api)
+    costs = found["reembed_provider_cost_dollars_total"]
+    assert 1.0 == costs["large", "openai", "search"]
+    assert {"openai", "local"} == {provider for _, provider, _ in costs}
+    assert 7 == found["reembed_provider_tokens_total"]["unheard-of", "mine", "search"]
 
 
 def test_neither_ids_nor_owners_nor_texts_are_told() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics.catalogue import LIMITS, SHARED, STATE_STORE_UP, WORKERS
+from api.metrics.catalogue import ALL
 from api.metrics.requests import DURATIONS
 from devstack.server import PROJECT
 from tests.fakes.api_client import Api
@@ -44,7 +44,7 @@ def exposed() -> dict[str, Labels]:
     text = api.get("/metrics", "admin-token").text
     told = {one.name: one for one in text_string_to_metric_families(text)}
     found: dict[str, Labels] = {"up": TARGET}
-    for metric in (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS):
+    for metric in ALL:
         assert metric.name.removesuffix("_total") in told
         found[metric.name] = {**metric.labels, **TARGET}
     assert DURATIONS.name in told
@@ -138,11 +138,7 @@ def _kept(expression: str) -> set[str]:
 
 def test_every_metric_is_on_the_dashboard_or_alerted_of() -> None:
     used = " ".join(str(one.values[0]) for one in expressions())
-    unused = [
-        m.name
-        for m in (STATE_STORE_UP, *SHARED, *WORKERS, *LIMITS, DURATIONS)
-        if m.name not in used
-    ]
+    unused = [m.name for m in (*ALL, DURATIONS) if m.name not in used]
     assert [] == unused
 
 
