@@ -11,6 +11,7 @@ from migrations.model.errors import InvalidConfiguration, MigrationInProgress, N
 from migrations.model.pace import PACE, Pace
 from migrations.model.runs import Migration
 from migrations.model.states import COMPENSABLE, LIVE, Kind, Status
+from migrations.model.what_now import repair_of, what_now
 
 #: It still asks a provider, or will.
 _MAY_ASK = LIVE - {Status.ROLLING_BACK, Status.NEEDS_OPERATOR}
@@ -70,10 +71,7 @@ def require_retriable(migration: Migration) -> None:
     """Raises MigrationInProgress, or NotSteerable with what can be done instead."""
     status = migration.status
     if status is Status.NEEDS_OPERATOR:
-        raise NotSteerable(
-            "The migration could not be undone; an operator repairs it first: "
-            f"celery -A worker reembed repair {migration.id}"
-        )
+        raise NotSteerable(what_now(migration.id, status), **repair_of(migration.id, status))
     if status in LIVE:
         raise MigrationInProgress.of(migration.id, status)
     if migration.kind is Kind.REVERSE:

@@ -14,6 +14,11 @@ Kind = Literal["requests", "tokens"]
 KINDS: tuple[Kind, Kind] = ("requests", "tokens")
 
 
+#: How long a run is held to its pace after it was said last: longer than PostgreSQL may be away
+#: from those who say it again.
+PACE_HOLDS_SECONDS = 120.0
+
+
 @dataclass(frozen=True)
 class Ticket:
     """One call that somebody wants to make; keep it until the call is made."""
@@ -78,10 +83,6 @@ class Learned:
                 "used, and more by and by."
             )
         return None
-
-
-#: Longer than PostgreSQL may be away from those who say it again.
-PACE_HOLDS_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
