@@ -234,9 +234,9 @@ def _embed_and_store(run: Run, chunks: Sequence[Chunk], result: PassResult) -> N
     outcome = embed(run, chunks, purpose="catch_up")
     store, migration_id = run.services.store, run.migration.id
     if outcome.chunks:
-        run.keep_what_is_paid(
-            lambda: run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
-        )
+        # Once: what has failed is compared anew, since the target may be its users' by then.
+        run.must_go_on_to_store()
+        run.services.vectors.upsert(run.target, outcome.chunks, outcome.vectors)
         store.resolve_failed_chunks(migration_id, [str(c.key) for c in outcome.chunks])
     run.must_go_on()  # a run that was paused may have been asked for some of them only
     for chunk, error in outcome.refused:

@@ -158,9 +158,16 @@ class Run:
         try:
             return self.patiently(store)
         except Superseded:
+            self.must_go_on_to_store()
+        return store()
+
+    def must_go_on_to_store(self) -> None:
+        """As :meth:`must_go_on`; of a run that was paused, what is paid for may be stored."""
+        try:
+            self.must_go_on()
+        except Superseded:
             if not self.was_paused():
                 raise
-        return store()
 
     def was_paused(self) -> bool:
         """Whether a pause is what has ended this epoch, and nobody works on the same yet."""

@@ -10,7 +10,7 @@ from migrations.copying import comparison
 from migrations.copying.comparison import catch_up_once, compare
 from migrations.model import task_names as names
 from migrations.model.chunks import ALL_KEYS, Chunk, KeyRange
-from migrations.model.errors import Superseded
+from migrations.model.errors import Superseded, VectorStoreUnavailable
 from tests.fakes.vector_store import FakeVectorStore
 from tests.fakes.world import World
 
@@ -96,6 +96,18 @@ def test_a_pass_that_lost_its_right_while_it_stood_still_applies_nothing() -> No
     with world.at("catch_up.before_apply", redrive), pytest.raises(Superseded):
         catch_up_once(run)
     assert "zzz" in world.texts_of(migration.target_collection)
+
+
+def test_what_could_not_be_stored_is_compared_anew_and_not_sent_again_as_it_was_read() -> None:
+    """Somebody may have written the key since; whoever calls makes another pass."""
+    world = World()
+    migration = world.start()
+    world.deliver(before=names.CATCH_UP)
+    world.write("k001", "read by the pass")
+    world.vectors.fail("upsert", VectorStoreUnavailable("Not now."))
+    with pytest.raises(VectorStoreUnavailable):
+        catch_up_once(world.run_of(migration))
+    assert "read by the pass" not in world.texts_of(migration.target_collection).values()
 
 
 def test_a_carried_vector_that_changed_is_copied_and_its_text_is_not_paid_again() -> None:
