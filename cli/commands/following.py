@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cli.client import path
-from cli.commands.runs import run_argument, run_id_of, run_path
+from cli.commands.runs import asks_again_and_again, run_argument, run_id_of, run_path
 from cli.endings import INTERRUPTED, Ended, Exit
 from cli.plain import embedding, finding, lasting, plain, told, when
 from cli.session import Session, asks_the_api
@@ -28,16 +28,7 @@ from cli.watching import LOOK_SECONDS, UNTIL, View, Watch, has_come, otherwise
     type=click.Choice(list(UNTIL)),
     help="Come back as soon as it is so far, and with 4 where it has ended otherwise.",
 )
-@click.option(
-    "--every", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds."
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    help="Seconds that the API may be away.",
-)
+@asks_again_and_again
 @asks_the_api
 def watch(session: Session, run: str, until: str | None, every: float, patience: float) -> None:
     """Watch a migration to its end.

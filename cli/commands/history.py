@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.client import Answer
-from cli.commands.runs import run_argument, run_id_of, run_path
+from cli.commands.runs import asks_again_and_again, run_argument, run_id_of, run_path
 from cli.endings import INTERRUPTED, Ended
 from cli.plain import plain, when
 from cli.session import Session, asks_the_api
@@ -91,16 +91,7 @@ def _target(run: dict[str, Any]) -> str:
 @run_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until nothing more happens.")
 @click.option("--after", type=int, default=0, help="Only what came after this event.")
-@click.option(
-    "--every", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds."
-)
-@click.option(
-    "--patience",
-    type=click.FloatRange(min=0),
-    default=600.0,
-    show_default=True,
-    help="Seconds that the API may be away, with --follow.",
-)
+@asks_again_and_again
 @asks_the_api
 def events(
     session: Session, run: str, follow: bool, after: int, every: float, patience: float

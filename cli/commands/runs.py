@@ -17,6 +17,21 @@ def run_argument(command: Any) -> Any:
     return click.argument("run")(command)
 
 
+def asks_again_and_again(command: Any) -> Any:
+    """Options of what looks until there is nothing more to see."""
+    every = click.option(
+        "--every", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds."
+    )
+    patience = click.option(
+        "--patience",
+        type=click.FloatRange(min=0),
+        default=600.0,
+        show_default=True,
+        help="Seconds that the API may be away meanwhile.",
+    )
+    return every(patience(command))
+
+
 def run_id_of(session: Session, run: str) -> str:
     """Raises Refused of a bot that there is not, Ended of one that never had a migration."""
     from uuid import UUID  # looks at the platform, which takes a while

@@ -12,8 +12,21 @@ from devstack.milvus_standalone import MilvusStandaloneServer
 from devstack.postgres import PostgresServer
 from migrations.store import SqlMigrationStore
 from tests.contract import vector_store_world
+from tests.contract.limiter_simulation import Limited, Limiting, SimulatedTime, simulated_time
 from tests.contract.state_store_world import Memory, World, emptied, in_memory, on_postgres
 from tests.services.databases import fresh_database
+
+
+@pytest.fixture
+def time(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedTime]:
+    """Of limiters on the real Redis."""
+    with simulated_time(redis_url, monkeypatch) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def limited(redis_url: str, time: SimulatedTime) -> Limiting:
+    return lambda rules: Limited(redis_url, time, rules)
 
 
 @pytest.fixture(scope="session")

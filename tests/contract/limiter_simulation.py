@@ -21,6 +21,8 @@ from migrations.adapters.limiter.limiter import RedisRateLimiter
 from migrations.ports.limiter import Purpose, Rules, Ticket
 
 PROVIDER = "mine"
+#: Ten requests a second.
+TEN = Rules(requests=600)
 #: The scripts ask this instead of Redis' clock.
 SIMULATED_CLOCK = "local now = tonumber(redis.call('GET', 'simulated-time'))"
 
@@ -212,3 +214,7 @@ def simulate(
         limited.time.move_to(begun + when)
         action(when)
     return outcome
+
+
+#: Makes a limiter with these rules, as the fixture ``limited`` does.
+Limiting = Callable[[Rules], Limited]

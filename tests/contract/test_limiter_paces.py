@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from migrations.model.pace import Pace
 from migrations.ports.limiter import PACE_HOLDS_SECONDS, Rules
 from tests.contract.limiter_simulation import (
     PROVIDER,
+    TEN,
     Crowd,
     Limited,
+    Limiting,
     SimulatedTime,
     simulate,
-    simulated_time,
 )
-
-#: Ten requests a second.
-TEN = Rules(requests=600)
-Limiting = Callable[[Rules], Limited]
-
-
-@pytest.fixture
-def time(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedTime]:
-    with simulated_time(redis_url, monkeypatch) as simulated:
-        yield simulated
-
-
-@pytest.fixture
-def limited(redis_url: str, time: SimulatedTime) -> Limiting:
-    """Makes a limiter with these rules."""
-    return lambda rules: Limited(redis_url, time, rules)
 
 
 def paced(one: Limited, crowd: Crowd, **pace: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -17,28 +17,12 @@ from migrations.adapters.limiter.scripts import (
 from migrations.ports.limiter import Rules
 from tests.contract.limiter_simulation import (
     PROVIDER,
+    TEN,
     Crowd,
-    Limited,
+    Limiting,
     SimulatedTime,
     simulate,
-    simulated_time,
 )
-
-#: Ten requests a second.
-TEN = Rules(requests=600)
-Limiting = Callable[[Rules], Limited]
-
-
-@pytest.fixture
-def time(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedTime]:
-    with simulated_time(redis_url, monkeypatch) as simulated:
-        yield simulated
-
-
-@pytest.fixture
-def limited(redis_url: str, time: SimulatedTime) -> Limiting:
-    """Makes a limiter with these rules."""
-    return lambda rules: Limited(redis_url, time, rules)
 
 
 def varied(lowest: int, highest: int) -> Callable[[], int]:
