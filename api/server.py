@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from waitress import wasyncore
 from waitress.channel import ClientDisconnected, HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
@@ -71,6 +72,13 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         )
 
 
+class _Request(HTTPRequestParser):  # type: ignore[misc]
+    """Of a connection, whose next one may come while the thread of this one is still leaving."""
+
+    #: From its first run to its last.
+    chance: Chance | None = None
+
+
 class _Task(WSGITask):  # type: ignore[misc]
     """One run of a request, which may end without an answer (see :mod:`api.waiting`)."""
 
@@ -83,8 +91,10 @@ class _Task(WSGITask):  # type: ignore[misc]
             super().set_close_on_finish()
 
     def get_environment(self) -> dict[str, Any]:
+        if self.request.chance is None:
+            self.request.chance = Chance(self.channel.server.waiting_room)
         ours = {
-            waiting.ENVIRON_KEY: self.channel.chance,
+            waiting.ENVIRON_KEY: self.request.chance,
             QUEUED_KEY: self.channel.queued_since,
             streams.ENVIRON_KEY: self,
             OWNER_KEY: self.channel.belongs_to,
@@ -103,6 +113,7 @@ class _Task(WSGITask):  # type: ignore[misc]
         """The end of an answer, unless it goes on when this thread has left it."""
         if self.stream is not None:
             raise _GoesOn(self)
+        self.channel.is_served()  # before the request is gone, and the next one may come
         super().finish()
 
     def end_stream(self) -> None:
@@ -121,15 +132,15 @@ class _GoesOn(BaseException):
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """One connection, which knows since when it has been waited for."""
 
+    parser_class = _Request
     task_class = _Task
     error_task_class = _Refusal
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.waiting_since = time.monotonic()
-        self._served = self._in_work = self._parked = False
+        self._served = self._parked = False
         self._streaming: _Task | None = None
-        self.chance = Chance(self.server.waiting_room)
         self.queued_since = time.monotonic()
         self.gives_back: Callable[[], None] | None = None
 
@@ -149,26 +160,19 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         # The next request of the connection may be given a thread before this one is left.
         gives_back, self.gives_back = self.gives_back, None
         try:
-            self._serve()
+            super().service()
+        except Parked as parked:
+            self._park(parked)
+        except _GoesOn as goes_on:
+            self._stream_on(goes_on.task)
         finally:
             if gives_back is not None:
                 gives_back()
 
-    def _serve(self) -> None:
-        self._in_work = True
-        try:
-            super().service()
-        except Parked as parked:
-            self._park(parked)
-            return
-        except _GoesOn as goes_on:
-            self._stream_on(goes_on.task)
-            return
-        self.chance = Chance(self.server.waiting_room)
+    def is_served(self) -> None:
+        """The answer is written: from now on the client's next request is waited for."""
         self._served = True
-        # In this order: it must not look as if it had been waited for since the request came.
         self.waiting_since = time.monotonic()
-        self._in_work = False
 
     def _park(self, parked: Parked) -> None:
         """Still in work, and its request still the first of :attr:`requests`."""
@@ -219,7 +223,6 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             for request in self.requests:
                 request.close()
             self.requests: list[Any] = []
-        self._in_work = False
         self.server.pull_trigger()
 
     def readable(self) -> bool:
@@ -239,7 +242,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     @property
     def waits(self) -> bool:
         """For its client, and not for us."""
-        return not (self.requests or self._in_work or self.will_close)
+        return not (self.requests or self.will_close)
 
     def is_overdue(self) -> bool:
         limit = IDLE_SECONDS if self._served and self.request is None else REQUEST_SECONDS

@@ -303,6 +303,14 @@ def test_a_wait_ends_with_its_time_and_its_connection_goes_on(alone: Api) -> Non
     alone.wait_for("waits", 2)
 
 
+def test_each_request_of_a_connection_may_wait_as_long_as_it_asks(alone: Api) -> None:
+    generation = alone.get(LIVE).body["generation"]
+    get = f"GET {LIVE}?wait=0.05&generation={generation} HTTP/1.1\r\nHost: api\r\n"
+    get += f"Authorization: Bearer {ACME_TOKEN}\r\n\r\n"
+    with alone.opened(10 * get.encode()):  # the next begins while the thread of one still leaves
+        alone.wait_for("waits", 10)
+
+
 def test_a_request_that_follows_one_that_waits_is_answered_after_it(alone: Api) -> None:
     generation = alone.get(LIVE).body["generation"]
     get = f"GET {LIVE}?wait=50&generation={generation} HTTP/1.1\r\nHost: api\r\n"
