@@ -12,7 +12,7 @@ what came back alone may have been written again by a user, and is for a person 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import WrittenRow, content_hash
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
+from migrations.writers.alone import writing_alone
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -160,7 +161,14 @@ def _mend(run: Run, doubled: Sequence[Chunk], vectors: Vectors) -> None:
     run.must_go_on()
     notes = [WrittenRow(chunk.key, now=content_hash(chunk)) for chunk in doubled]
     run.services.store.note_written(run.migration.id, notes)
-    run.services.vectors.upsert(run.target, doubled, vectors)
+    with writing_alone(run) as still_alone:
+        # Whoever has written one of them meanwhile has mended it.
+        found = run.services.vectors.fetch_rows(run.target, [chunk.key for chunk in doubled])
+        rows = Counter(chunk.key for chunk in found)
+        still = [i for i, chunk in enumerate(doubled) if rows[chunk.key] > 1]
+        if still:
+            still_alone()
+            run.services.vectors.upsert(run.target, [doubled[i] for i in still], vectors[still])
     flush(run, run.target.name, Because.LATE_WRITES_WERE_FORWARDED)
 
 

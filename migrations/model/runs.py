@@ -176,8 +176,18 @@ class ApplierLease:
     bot_id: str
 
 
+@dataclass(frozen=True)
+class ForwarderLease:
+    """To write over what is live in a bot's collection while nobody applies its journal.
+
+    It is the same one as the applier's, and may be taken while a run is about to switch, too.
+    """
+
+    bot_id: str
+
+
 #: Work that one at a time may do, for a migration or a bot.
-Lease = RunnerLease | SweeperLease | ApplierLease
+Lease = RunnerLease | SweeperLease | ApplierLease | ForwarderLease
 
 
 @dataclass(frozen=True)

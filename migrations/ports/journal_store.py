@@ -42,8 +42,8 @@ class JournalStore(Protocol):
         """Those passed over, by place: until the key is written anew, or for a week."""
         ...
 
-    def unapplied(self, bot_id: str, limit: int) -> list[Entry]:
-        """The next to be applied, in order."""
+    def unapplied(self, bot_id: str, limit: int) -> tuple[int, list[Entry]]:
+        """The place up to which all is applied, and the next to be, in order."""
         ...
 
     def advance(
@@ -51,14 +51,16 @@ class JournalStore(Protocol):
         bot_id: str,
         holder: str,
         generation: int,
+        after: int,
         upto: int,
         done: Collection[Key] = (),
         failed: Sequence[FailedWrite] = (),
     ) -> bool:
-        """Everything up to ``upto`` is applied, ``done`` keys well.
+        """What stands after ``after`` and up to ``upto`` is applied, ``done`` keys well.
 
-        False, and nothing happens, unless ``holder`` has the lease of applying, and the bot is
-        still at the ``generation`` whose collection was written to.
+        False, and nothing happens, unless ``holder`` has the lease of applying, the bot is still
+        at the ``generation`` whose collection was written to, and nobody has moved the place
+        meanwhile: it is moved back by one who may have written over what was written here.
         """
         ...
 

@@ -22,6 +22,9 @@ from migrations.process.services import Services
 
 log = structlog.get_logger(__name__)
 
+#: How often a lease is asked for that another one holds.
+LOOK_SECONDS = 0.1
+
 
 @contextmanager
 def holding(
@@ -29,9 +32,12 @@ def holding(
     lease: Lease,
     *,
     patience_seconds: float = 0.0,
+    look_seconds: float = LOOK_SECONDS,
     taken: ReembedError | None = None,
 ) -> Iterator[tuple[str, Beat]]:
     """Hold ``lease`` for the block: the holder's name, and the beat that hears of its end.
+
+    While another one holds it, it is asked for every ``look_seconds``.
 
     Raises:
         ``taken``, or Superseded: another one still holds it after ``patience_seconds``.
@@ -41,7 +47,7 @@ def holding(
     seconds = int(services.settings.stalled_after_seconds) + 1
     take = partial(services.store.take_lease, lease, holder, seconds)
     with suppress(StateStoreUnavailable):  # then the beat asks
-        if not _take_in_time(services, lease, take, patience_seconds):
+        if not _take_in_time(services, lease, take, patience_seconds, look_seconds):
             raise taken or Superseded
     try:
         with services.pulse.keep_alive((lease, holder), take) as beat:
@@ -51,7 +57,11 @@ def holding(
 
 
 def _take_in_time(
-    services: Services, lease: Lease, take: Callable[[], bool], patience_seconds: float
+    services: Services,
+    lease: Lease,
+    take: Callable[[], bool],
+    patience_seconds: float,
+    look_seconds: float,
 ) -> bool:
     """False when another one has it for longer. Raises Superseded when nobody may have it."""
     until = services.clock.monotonic() + patience_seconds
@@ -60,7 +70,7 @@ def _take_in_time(
             raise Superseded
         if services.clock.monotonic() >= until:
             return False
-        services.clock.sleep(0.1)
+        services.clock.sleep(look_seconds)
     return True
 
 

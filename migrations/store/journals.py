@@ -149,26 +149,26 @@ class SqlJournals:
         with self._database.reading() as session:
             return [FailedWrite(*row) for row in session.execute(wanted)]
 
-    def unapplied(self, bot_id: str, limit: int) -> list[Entry]:
+    def unapplied(self, bot_id: str, limit: int) -> tuple[int, list[Entry]]:
         entry = JournalEntryRecord
         wanted = (
-            select(entry.position, entry.kind, entry.key, entry.fields)
+            select(JournalRecord.applied, entry.position, entry.kind, entry.key, entry.fields)
             .join(JournalRecord, JournalRecord.bot_id == entry.bot_id)
             .where(entry.bot_id == bot_id, entry.position > JournalRecord.applied)
             .order_by(entry.position)
             .limit(limit)
         )
         with self._database.reading() as session:
-            return [
-                Entry(position, Write(WriteKind(kind), key, fields))
-                for position, kind, key, fields in session.execute(wanted)
-            ]
+            found = session.execute(wanted).all()
+        entries = [Entry(row.position, _write_of(row)) for row in found]
+        return (found[0].applied if found else 0), entries
 
     def advance(
         self,
         bot_id: str,
         holder: str,
         generation: int,
+        after: int,
         upto: int,
         done: Collection[Key] = (),
         failed: Sequence[FailedWrite] = (),
@@ -181,7 +181,7 @@ class SqlJournals:
                 journal.bot_id == bot_id,
                 journal.applier == holder,
                 journal.applier_until > clock(),
-                journal.applied <= upto,
+                journal.applied == after,
                 still,
             )
             .values(applied=upto, waiting_for=None)
@@ -329,6 +329,10 @@ def _remember(session: Session, bot_id: str, request: OnceOnly, after: int, upto
             bot_id=bot_id, key=request.key, digest=request.digest, after=after, upto=upto
         )
     )
+
+
+def _write_of(row: Any) -> Write:
+    return Write(WriteKind(row.kind), row.key, row.fields)
 
 
 def _row(bot_id: str, position: int, write: Write) -> dict[str, Any]:

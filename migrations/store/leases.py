@@ -8,10 +8,27 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    and_,
+    exists,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from migrations.model.runs import ApplierLease, Lease, RunnerLease, SweeperLease
+from migrations.model.runs import (
+    ApplierLease,
+    ForwarderLease,
+    Lease,
+    RunnerLease,
+    SweeperLease,
+)
 from migrations.model.states import DRIVEN, LIVE, Kind, Status
 from migrations.store.engine import Database
 from migrations.store.guarded import PLAINLY, has_status
@@ -31,9 +48,9 @@ class _Terms:
     until: InstrumentedAttribute[datetime | None]
     row: ColumnElement[bool]
     allowed: ColumnElement[bool]
-    #: Whether the row has to be ours before ``allowed`` is asked: who waits for the row in the
-    #: statement itself sees the row as it has become, and other tables as they were before.
-    is_locked_first: bool = False
+    #: What is executed first. A row has to be ours before ``allowed`` is asked of other tables:
+    #: who waits for it in the statement itself sees it as it has become, and them as before.
+    first: Executable | None = None
     #: What is written, too, when it is taken.
     taken: dict[Any, Any] = field(default_factory=dict)
 
@@ -49,8 +66,8 @@ class SqlLeases:
         until = clock() + timedelta(seconds=seconds)
         values = {terms.held_by: holder, terms.until: until, **terms.taken}
         with self._database.transaction() as session:
-            if terms.is_locked_first:
-                session.execute(select(terms.held_by).where(terms.row).with_for_update())
+            if terms.first is not None:
+                session.execute(terms.first)
             return touch(session, terms.record, terms.row & terms.allowed & is_free, values)
 
     def release_lease(self, lease: Lease, holder: str) -> None:
@@ -76,9 +93,17 @@ def _terms(lease: Lease) -> _Terms:
         case SweeperLease(of, by):
             return _Terms(run, run.sweeper, run.sweeper_until, run.id == of, sweepable(by))
         case ApplierLease(bot_id):
-            its, until = journal.bot_id == bot_id, journal.applier_until
-            awake = {journal.wake_at: None}
-            return _Terms(journal, journal.applier, until, its, ~is_held(), True, awake)
+            lock = select(journal.bot_id).where(journal.bot_id == bot_id).with_for_update()
+            return _of_journal(bot_id, ~is_held(), lock)
+        case ForwarderLease(bot_id):
+            there = postgresql.insert(journal).values(bot_id=bot_id).on_conflict_do_nothing()
+            return _of_journal(bot_id, true(), there)
+
+
+def _of_journal(bot_id: str, allowed: ColumnElement[bool], first: Executable) -> _Terms:
+    journal = JournalRecord
+    its, awake = journal.bot_id == bot_id, {journal.wake_at: None}
+    return _Terms(journal, journal.applier, journal.applier_until, its, allowed, first, awake)
 
 
 def at_work(epoch: int) -> ColumnElement[bool]:

@@ -17,6 +17,7 @@ from migrations.model.looked_up import looked_up, read_with_texts
 from migrations.process.failpoints import failpoint
 from migrations.run.run import Run
 from migrations.run.trust import Because, flush
+from migrations.writers.alone import writing_alone
 
 log = structlog.get_logger(__name__)
 
@@ -60,15 +61,16 @@ def _embed_again(run: Run, now: CollectionSchema, rows: Sequence[Chunk]) -> int:
     failpoint("changed_texts.before_upsert", migration_id=run.migration.id, rows=len(rows))
     run.must_go_on()
     keys = [row.key for row in outcome.chunks]
-    there = {row.key: row for row in run.services.vectors.fetch(now, keys)}
-    noted = run.services.vectors.fetch(run.target, keys)
-    same = [i for i, row in enumerate(outcome.chunks) if _is_same(row, there.get(row.key))]
-    kept = [outcome.chunks[i] for i in same]
-    if kept:
-        was = {row.key: row for row in noted}
-        notes = [replacing(row, [was[row.key]] if row.key in was else []) for row in kept]
-        run.services.store.note_written(run.migration.id, notes)
-        run.services.vectors.upsert(run.target, kept, outcome.vectors[same])
+    was = {row.key: row for row in run.services.vectors.fetch(run.target, keys)}
+    notes = [replacing(r, [was[r.key]] if r.key in was else []) for r in outcome.chunks]
+    run.services.store.note_written(run.migration.id, notes)
+    with writing_alone(run) as still_alone:
+        there = {row.key: row for row in run.services.vectors.fetch(now, keys)}
+        same = [i for i, row in enumerate(outcome.chunks) if _is_same(row, there.get(row.key))]
+        kept = [outcome.chunks[i] for i in same]
+        if kept:
+            still_alone()
+            run.services.vectors.upsert(run.target, kept, outcome.vectors[same])
     return len(kept)
 
 

@@ -7,15 +7,21 @@ embedded with the live model otherwise. What is live and newer stays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
-from migrations.copying.comparison import PAGE_SIZE, copy_vectors, replacing
+from migrations.copying.comparison import PAGE_SIZE, replacing
 from migrations.copying.doubled import other_rows
 from migrations.copying.looked_up import note_what_is_found
 from migrations.embedding.embed import Outcome, embed
-from migrations.model.chunks import Chunk, Key, once_each
-from migrations.model.errors import PermanentError, RequestError, TransientError
+from migrations.model.chunks import Chunk, Key, once_each, stacked
+from migrations.model.errors import (
+    PermanentError,
+    RequestError,
+    SweepPostponed,
+    TransientError,
+)
 from migrations.model.left_behind import Conflict, ConflictReason
 from migrations.model.snapshot import (
     SnapshotPart,
@@ -26,6 +32,7 @@ from migrations.model.snapshot import (
 )
 from migrations.run.run import Run
 from migrations.way_back.sweep_run import SweepResult, SweepRun
+from migrations.writers.alone import writing_alone
 
 log = structlog.get_logger(__name__)
 
@@ -52,33 +59,60 @@ def _forward_some(
 ) -> None:
     note_what_is_found(run.services.store, run.source, [chunk for chunk, _ in written])
     open_ones, theirs = _still_open(run, written, result)
-    same_text = [c for c, _ in open_ones if run.is_same_text(c, theirs.get(c.key))]
-    copied = {chunk.key for chunk in same_text}
+    same_text = [pair for pair in open_ones if run.is_same_text(pair[0], theirs.get(pair[0].key))]
+    copied = {chunk.key for chunk, _ in same_text}
     new_text = [pair for pair in open_ones if pair[0].key not in copied]
-    run.must_go_on()
-    _note(run, same_text, theirs)
-    result.applied += copy_vectors(run, same_text)
+    _write_over(run, same_text, theirs, {}, result)
     outcome = _embedded(run, [chunk for chunk, _ in new_text], result, last_chance=last_chance)
     if outcome is None:
         return
-    place = {chunk.key: i for i, chunk in enumerate(outcome.chunks)}
+    pairs = zip(outcome.chunks, outcome.vectors, strict=True)
+    embedded = {chunk.key: replace(chunk, vector=vector) for chunk, vector in pairs}
     # Once more: embedding takes seconds, in which a writer may have been here.
-    last, theirs = _still_open(run, [pair for pair in new_text if pair[0].key in place], result)
-    chunks = [chunk for chunk, _ in last]
+    last, theirs = _still_open(run, [pair for pair in new_text if pair[0].key in embedded], result)
+    chunks = _write_over(run, last, theirs, embedded, result)
     if chunks:
-        run.must_go_on()
-        vectors = outcome.vectors[[place[chunk.key] for chunk in chunks]]
-        _note(run, chunks, theirs)
-        run.services.vectors.upsert(run.target, chunks, vectors)
         keys = [str(chunk.key) for chunk in chunks]
         run.services.store.resolve_failed_chunks(run.migration.id, keys)
-        result.applied += len(chunks)
 
 
-def _note(run: Run, chunks: Sequence[Chunk], theirs: Mapping[Key, Chunk]) -> None:
-    """Right before they are written over what the live collection has."""
+def _write_over(
+    run: SweepRun,
+    open_ones: Sequence[tuple[Chunk, bytes | None]],
+    theirs: Mapping[Key, Chunk],
+    embedded: Mapping[Key, Chunk],
+    result: SweepResult,
+) -> list[Chunk]:
+    """Those that were written over ``theirs``, with the vectors of ``embedded``.
+
+    Without any, with those that the live collection has. It is looked at as the last thing before.
+    """
+    if not open_ones:
+        return []
+    run.must_go_on()
+    chunks = [chunk for chunk, _ in open_ones]
     notes = [replacing(c, [theirs[c.key]] if c.key in theirs else []) for c in chunks]
     run.services.store.note_written(run.migration.id, notes)
+    with writing_alone(run) as still_alone:
+        now = _live_chunks(run, [c.key for c in chunks], with_vectors=not embedded)
+        untouched = [c for c in chunks if _is_same(theirs.get(c.key), now.get(c.key))]
+        if untouched:
+            holders = embedded or now
+            vectors = stacked([holders[c.key] for c in untouched], run.target.dimension)
+            still_alone()
+            run.services.vectors.upsert(run.target, untouched, vectors)
+    result.applied += len(untouched)
+    written = {chunk.key for chunk in untouched}
+    touched = [pair for pair in open_ones if pair[0].key not in written]
+    if touched and _still_open(run, touched, result)[0]:
+        raise SweepPostponed("A chunk that is live changes, and changes back; it is tried again.")
+    return untouched
+
+
+def _is_same(one: Chunk | None, other: Chunk | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.holds_the_same_as(other)
 
 
 def _embedded(
@@ -125,12 +159,15 @@ def _still_open(
     return open_ones, theirs
 
 
-def _live_chunks(run: SweepRun, keys: Sequence[Key]) -> dict[Key, Chunk]:
+def _live_chunks(
+    run: SweepRun, keys: Sequence[Key], *, with_vectors: bool = False
+) -> dict[Key, Chunk]:
     """How often a key stands matters only where the snapshot is of the live collection itself."""
+    vectors, target = run.services.vectors, run.target
     if run.migration.switches_first:
-        found = once_each(run.services.vectors.fetch_rows(run.target, keys))
+        found = once_each(vectors.fetch_rows(target, keys, with_vectors=with_vectors))
     else:
-        found = run.services.vectors.fetch(run.target, keys)
+        found = vectors.fetch(target, keys, with_vectors=with_vectors)
     return {chunk.key: chunk for chunk in found}
 
 
@@ -168,7 +205,7 @@ def forward_deletions(
     if not gone:
         return
     doomed: dict[Key, Chunk] = {}
-    kept: list[Conflict] = []
+    kept: list[Key] = []
     pages = run.services.vectors.scan_rows(run.target, part.within, page_size=PAGE_SIZE)
     for page in pages:
         for chunk in once_each(page) if run.migration.switches_first else page:
@@ -176,14 +213,26 @@ def forward_deletions(
             if before in {content_hash(chunk), state_hash(chunk)}:
                 doomed[chunk.key] = chunk
             elif before is not None:
-                kept.append(Conflict(str(chunk.key), None, ConflictReason.LIVE_IS_NEWER))
-    run.must_go_on()
+                kept.append(chunk.key)
     if doomed:
-        notes = [WrittenRow(key, frozenset([content_hash(c)])) for key, c in doomed.items()]
-        run.services.store.note_written(run.migration.id, notes)
-        run.services.vectors.delete(run.target, list(doomed))
-    result.deleted += len(doomed)
-    _keep(run, kept, result)
+        kept += _delete(run, doomed, result)
+    newer = [Conflict(str(key), None, ConflictReason.LIVE_IS_NEWER) for key in kept]
+    _keep(run, newer, result)
+
+
+def _delete(run: SweepRun, doomed: Mapping[Key, Chunk], result: SweepResult) -> list[Key]:
+    """Delete those that are still as they were; the keys of the others."""
+    run.must_go_on()
+    notes = [WrittenRow(key, frozenset([content_hash(c)])) for key, c in doomed.items()]
+    run.services.store.note_written(run.migration.id, notes)
+    with writing_alone(run) as still_alone:
+        now = _live_chunks(run, list(doomed))
+        untouched = [key for key, chunk in doomed.items() if _is_same(chunk, now.get(key))]
+        if untouched:
+            still_alone()
+            run.services.vectors.delete(run.target, untouched)
+    result.deleted += len(untouched)
+    return [key for key in now if key not in untouched]
 
 
 def _not_embedded(chunk: Chunk) -> Conflict:

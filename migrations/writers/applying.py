@@ -106,25 +106,27 @@ class _Turn:
         """False when there was nothing, or a switch is near."""
         if not self._store.allows(ApplierLease(self._bot_id)):
             return False
-        entries = self._store.unapplied(self._bot_id, PORTION)
+        after, entries = self._store.unapplied(self._bot_id, PORTION)
         if not entries:
             return False
         bot = self._store.bot(self._bot_id)
         failpoint("journal.before_apply", bot_id=self._bot_id)
         failed = self._write(bot, list({entry.write.key: entry for entry in entries}.values()))
         failpoint("journal.before_advance", bot_id=self._bot_id)
-        self._advance(bot, entries, failed)
+        self._advance(bot, after, entries, failed)
         return True
 
-    def _advance(self, bot: Bot, entries: Sequence[Entry], failed: Sequence[FailedWrite]) -> None:
+    def _advance(
+        self, bot: Bot, after: int, entries: Sequence[Entry], failed: Sequence[FailedWrite]
+    ) -> None:
         upto, over = entries[-1].position, {one.key for one in failed}
         done = {entry.write.key for entry in entries} - over
         generation = bot.live.generation
         if not self._store.advance(
-            self._bot_id, self._holder, generation, upto, done=done, failed=failed
+            self._bot_id, self._holder, generation, after, upto, done=done, failed=failed
         ):
             # Another one may have written newer things before what was written here just now.
-            self._store.apply_again(self._bot_id, entries[0].position - 1)
+            self._store.apply_again(self._bot_id, after)
             raise Superseded
 
     def _write(self, bot: Bot, entries: Sequence[Entry]) -> list[FailedWrite]:

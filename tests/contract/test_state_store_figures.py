@@ -118,7 +118,7 @@ def test_writes_that_wait_and_such_as_failed_are_counted(state: World) -> None:
     assert (3, 0) == (journals.waiting_writes, journals.failed_writes)
     assert about(30) == journals.oldest_seconds
     assert state.store.take_lease(ApplierLease("bot"), "me", 10)
-    assert state.store.advance("bot", "me", 1, 3)
+    assert state.store.advance("bot", "me", 1, 0, 3)
     journals = counted(state).journals
     assert (0, 0) == (journals.waiting_writes, journals.oldest_seconds)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from migrations.model.errors import BotNotFound, IdempotencyConflict, JournalFull, Superseded
-from migrations.model.runs import ApplierLease, Migration
+from migrations.model.runs import ApplierLease, ForwarderLease, Migration
 from migrations.model.states import Phase, Status
 from migrations.model.writes import Appended, FailedWrite, Journal, OnceOnly, Write, WriteKind
 from migrations.store.journals import KEPT_ENTRIES, WOKEN_SECONDS
@@ -30,7 +30,12 @@ def applying(state: World, holder: str = "me", seconds: int = 10) -> bool:
 
 
 def advance(state: World, upto: int, holder: str = "me", generation: int = 1, **more: Any) -> bool:
-    return state.store.advance("bot", holder, generation, upto, **more)
+    after = more.pop("after", state.store.journal("bot").applied)
+    return state.store.advance("bot", holder, generation, after, upto, **more)
+
+
+def forwarding(state: World, holder: str = "me", seconds: int = 10) -> bool:
+    return state.store.take_lease(ForwarderLease("bot"), holder, seconds)
 
 
 def about_to_switch(state: World) -> Migration:
@@ -46,7 +51,7 @@ def test_places_follow_each_other_from_one_on_and_what_was_written_comes_back(
     assert Appended(0, 1, wake=True) == append(state, write)
     delete = Write(WriteKind.DELETE, -(2**62))
     assert Appended(1, 3) == append(state, delete, *put("b"))
-    entries = state.store.unapplied("bot", 2)
+    entries = state.store.unapplied("bot", 2)[1]
     assert [(1, write), (2, delete)] == [(e.position, e.write) for e in entries]
 
 
@@ -141,9 +146,45 @@ def test_what_may_have_been_written_over_is_applied_again(state: World) -> None:
     assert applying(state)
     assert advance(state, 3)
     state.store.apply_again("bot", 1)
-    assert [2, 3] == [entry.position for entry in state.store.unapplied("bot", 10)]
+    assert [2, 3] == [entry.position for entry in state.store.unapplied("bot", 10)[1]]
     state.store.apply_again("bot", 2)
     assert state.store.journal("bot").applied == 1
+
+
+def test_whoever_has_begun_before_all_is_applied_again_moves_the_place_on_no_more(
+    state: World,
+) -> None:
+    state.bot()
+    append(state, *put("a", "b", "c"))
+    assert applying(state)
+    assert advance(state, 2)
+    state.store.apply_again("bot", 0)
+    assert not advance(state, 3, after=2)
+    assert 0 == state.store.unapplied("bot", 10)[0]
+    assert advance(state, 3, after=0)
+
+
+def test_who_writes_over_what_is_live_and_who_applies_keep_each_other_out(state: World) -> None:
+    state.bot()
+    assert forwarding(state)  # before anything was written through us
+    append(state, *put("a"))
+    assert not applying(state, "you")
+    assert [] == state.store.claim_journals()
+    state.store.release_lease(ForwarderLease("bot"), "me")
+    assert ["bot"] == state.store.claim_journals()  # whoever was woken meanwhile has gone
+    assert applying(state, "you")
+    assert not forwarding(state)
+    state.pass_time(11)
+    assert forwarding(state)
+
+
+def test_while_a_run_is_about_to_switch_late_writes_may_still_be_forwarded(state: World) -> None:
+    state.bot()
+    run = about_to_switch(state)
+    assert state.store.hold_journal(run.id, run.epoch)
+    assert not applying(state)
+    assert forwarding(state)
+    assert not state.store.hold_journal(run.id, run.epoch)  # it is waited for
 
 
 def test_only_the_latest_of_what_was_applied_is_kept(state: World) -> None:
@@ -155,7 +196,7 @@ def test_only_the_latest_of_what_was_applied_is_kept(state: World) -> None:
     failed = [FailedWrite(1, 0, "x", "y")]
     assert advance(state, KEPT_ENTRIES + 5, failed=failed)
     state.store.apply_again("bot", 0)
-    kept = [entry.position for entry in state.store.unapplied("bot", 3)]
+    kept = [entry.position for entry in state.store.unapplied("bot", 3)[1]]
     assert [1, 6, 7] == kept
 
 

@@ -94,17 +94,19 @@ class FakeJournals(StateRows):
             wanted = [p for p in sorted(failed) if p > after and (upto is None or p <= upto)]
             return [failed[position] for position in wanted[:limit]]
 
-    def unapplied(self, bot_id: str, limit: int) -> list[Entry]:
+    def unapplied(self, bot_id: str, limit: int) -> tuple[int, list[Entry]]:
         with self._transaction():
             row = self._journals.get(bot_id, JournalRow())
             wanted = [p for p in sorted(row.entries) if p > row.applied]
-            return [Entry(position, row.entries[position][0]) for position in wanted[:limit]]
+            entries = [Entry(position, row.entries[position][0]) for position in wanted[:limit]]
+            return (row.applied if entries else 0), entries
 
     def advance(
         self,
         bot_id: str,
         holder: str,
         generation: int,
+        after: int,
         upto: int,
         done: Collection[Key] = (),
         failed: Sequence[FailedWrite] = (),
@@ -112,7 +114,11 @@ class FakeJournals(StateRows):
         with self._transaction() as now:
             row = self._journals[bot_id]
             is_his = row.applier == holder and not row.is_free(now)
-            if not is_his or self._bot(bot_id).live.generation != generation or row.applied > upto:
+            if (
+                not is_his
+                or self._bot(bot_id).live.generation != generation
+                or row.applied != after
+            ):
                 return False
             row.applied, row.waiting_for = upto, None
             row.failed = {p: f for p, f in row.failed.items() if f.key not in set(done)}

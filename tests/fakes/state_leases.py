@@ -7,7 +7,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from migrations.model.runs import ApplierLease, Lease, Migration, RunnerLease, SweeperLease
+from migrations.model.runs import (
+    ApplierLease,
+    ForwarderLease,
+    Lease,
+    Migration,
+    RunnerLease,
+    SweeperLease,
+)
 from migrations.model.states import LIVE, Kind, Status
 from migrations.store.leases import LEFT_BEHIND
 from tests.fakes.state_journals import FakeJournals, JournalRow
@@ -40,6 +47,8 @@ class FakeLeases(FakeJournals):
 
     def allows(self, lease: Lease) -> bool:
         with self._transaction():
+            if isinstance(lease, ForwarderLease):
+                return True
             if isinstance(lease, ApplierLease):
                 row = self._journals.get(lease.bot_id)
                 return row is not None and not self._is_held(row)
@@ -50,7 +59,7 @@ class FakeLeases(FakeJournals):
     # --- within transactions of others -------------------------------------------
 
     def _holder(self, lease: Lease) -> tuple[str | None, datetime | None]:
-        if isinstance(lease, ApplierLease):
+        if isinstance(lease, (ApplierLease, ForwarderLease)):
             journal = self._journals.get(lease.bot_id, JournalRow())
             return journal.applier, journal.applier_until
         row = self._row(lease.migration_id)
@@ -59,8 +68,9 @@ class FakeLeases(FakeJournals):
         return row.sweeper, row.sweeper_until
 
     def _write(self, lease: Lease, holder: str | None, until: datetime | None) -> None:
-        if isinstance(lease, ApplierLease):
-            self._hand_journal(self._journals[lease.bot_id], holder, until)
+        if isinstance(lease, (ApplierLease, ForwarderLease)):
+            journal = self._journals.setdefault(lease.bot_id, JournalRow())
+            self._hand_journal(journal, holder, until)
             return
         row = self._row(lease.migration_id)
         if isinstance(lease, RunnerLease):

@@ -67,7 +67,7 @@ def test_whoever_reads_while_many_write_never_sees_a_hole(state: World) -> None:
     def read() -> int:
         longest = 0
         while not is_over.is_set():
-            seen = [entry.position for entry in state.store.unapplied("bot", MOST)]
+            seen = [entry.position for entry in state.store.unapplied("bot", MOST)[1]]
             assert list(range(1, len(seen) + 1)) == seen
             assert longest <= len(seen)
             longest = len(seen)
@@ -78,7 +78,7 @@ def test_whoever_reads_while_many_write_never_sees_a_hole(state: World) -> None:
         told = at_once(*(lambda writer=writer: write(writer) for writer in range(WRITERS)))
         is_over.set()
         reader.result()
-    entries = state.store.unapplied("bot", MOST)
+    entries = state.store.unapplied("bot", MOST)[1]
     assert 2 * WRITERS * REQUESTS == len(entries)
     for requests in told:
         assert sorted(requests, key=lambda one: one.upto) == requests
@@ -101,11 +101,11 @@ def test_who_comes_second_waits_for_the_first_to_commit_and_stands_behind_him(
         second = pool.submit(state.store.append, "bot", put("quick"), MOST)
         with pytest.raises(StillWaiting):
             second.result(0.3)
-        assert [1] == [entry.position for entry in state.store.unapplied("bot", 10)]
+        assert [1] == [entry.position for entry in state.store.unapplied("bot", 10)[1]]
         first.commit()
         assert 3 == second.result(10).upto
     assert ["before", "slow", "quick"] == [
-        entry.write.key for entry in state.store.unapplied("bot", 10)
+        entry.write.key for entry in state.store.unapplied("bot", 10)[1]
     ]
 
 
