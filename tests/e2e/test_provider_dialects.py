@@ -57,8 +57,9 @@ def of_one_text(status: int, body: str, containing: str = POISON) -> dict[str, A
     return {"kind": "says", "status": status, "body": body, "containing": containing}
 
 
-def in_mid_run(kind: str, **how: Any) -> dict[str, Any]:
-    return {"kind": kind, "after_texts": VALIDATED + 120, **how}
+def in_mid_run(kind: str, after: int = 120, **how: Any) -> dict[str, Any]:
+    """So many texts of the run are answered before."""
+    return {"kind": kind, "after_texts": VALIDATED + after, **how}
 
 
 DIALECTS = {
@@ -90,7 +91,10 @@ DIALECTS = {
         code="provider-refuses",
         words="Contact sales.",
     ),
-    "nonsense_for_good": Dialect(in_mid_run("nan"), code="invalid-vectors", words="not finite"),
+    # Late: each batch that is under way asks some times before it gives up, however many they are.
+    "nonsense_for_good": Dialect(
+        in_mid_run("nan", after=160), code="invalid-vectors", words="not finite"
+    ),
     "outage": Dialect(
         in_mid_run("says", status=503, body='["No healthy upstream"]'),
         wish={"timeout_seconds": 25},

@@ -93,6 +93,15 @@ class Ground(World):
     def workers_running(self) -> list[str]:
         return [*self.pids("batch"), *self.pids("control")]
 
+    def wait_for_workers(self, seconds: float = 60) -> None:
+        """Until everyone that runs has come to work: a process takes seconds to begin."""
+        deadline = time.monotonic() + seconds
+        while not {*self.pids("batch").values(), *self.pids("control").values()} <= {
+            row["pid"] for row in self.oracle.select("SELECT pid FROM workers")
+        }:
+            assert time.monotonic() < deadline, f"not all of {self.workers_running()} have begun"
+            time.sleep(0.1)
+
     def acted(self, point: str, action: str, seconds: float = PATIENCE_SECONDS) -> Hit:
         """The first time a worker met this at the point. Raises TimeoutError."""
         deadline = time.monotonic() + seconds
@@ -163,6 +172,7 @@ def ground_on(
         servers = Servers(fresh_redis(stack.redis), database, stack.milvus.url)
         with kind(servers, folder, stack=stack, **{"workers": PAIRS, **options}) as ground:
             ground.remember_pids()
+            ground.wait_for_workers()
             assert ground.asked == []
             yield ground
 

@@ -46,6 +46,7 @@ def rolling_restarts(ground: Ground, times: int) -> str:
 
 def ended_while_waiting(ground: Ground, point: str) -> str:
     """A deploy finds a worker waiting for what is away: another one waits on, at the same epoch."""
+    ground.wait_for_workers()
     bot = seeded(ground)
     outage = ground.driver.on(point, "outage", times=None)
     run = started(bot)
