@@ -2,12 +2,14 @@
 
 The same client asks the stub provider and, by a bot's alias, reembed, in turns, one text and 64
 texts at a time. The texts are never the same twice. What reembed's processes hold in memory is
-looked at before and after.
+looked at before and after, and after as many requests again by as many clients as a chatbot's
+processes may be.
 """
 
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import openai
@@ -22,6 +24,8 @@ from benchmarks.source import FROM_MODEL
 _REQUESTS, _WARMING = 1_000, 50
 _MANY = 64
 _CHUNKS = 200
+#: Clients that ask at the same time while memory is watched.
+_CLIENTS = 4
 
 #: Milliseconds of each answer.
 Milliseconds = list[float]
@@ -45,7 +49,27 @@ def embeddings(lab: Lab) -> list[Figure]:
     figures.append(
         figure("embeddings.memory", [after for _, after in memory], "MiB", [b for b, _ in memory])
     )
-    return figures
+    before, after = _held_over(site, lab.scale.embeddings_requests)
+    return [*figures, figure("embeddings.memory_lasting", [after], "MiB", [before])]
+
+
+def _held_over(site: Site, requests: int) -> tuple[float, float]:
+    """What the API holds in memory after a tenth of the requests, and after all."""
+    site.clear()
+    bot = site.bot(site.source(_CHUNKS, site.scale.from_dimension))
+
+    def ask(numbers: range) -> None:
+        client = openai.OpenAI(base_url=f"{site.url}/v1", api_key=site.token, max_retries=0)
+        for number in numbers:
+            client.embeddings.create(model=bot.alias, input=f"What of line {number}?")
+
+    def ask_all(numbers: range) -> float:
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            shares = [numbers[start::_CLIENTS] for start in range(_CLIENTS)]
+            list(clients.map(ask, shares))
+        return _held_by_the_api(site)
+
+    return ask_all(range(requests // 10)), ask_all(range(requests // 10, requests))
 
 
 def _once(

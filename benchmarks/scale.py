@@ -59,6 +59,8 @@ class Scale:
     search_chunks: int = 10_000
     search_seconds: float = 60.0
     search_moves: int = 25
+    #: Requests for embeddings over which the API's memory is watched.
+    embeddings_requests: int = 100_000
     back_at_once: tuple[int, ...] = (10_000, 300_000)
     #: How long is written to each side before it is left.
     back_writes_seconds: float = 30.0
@@ -90,6 +92,7 @@ class Scale:
             search_chunks=200,
             search_seconds=2.0,
             search_moves=2,
+            embeddings_requests=200,
             back_at_once=(100, 400),
             back_writes_seconds=2.0,
         )
