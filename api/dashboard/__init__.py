@@ -10,6 +10,7 @@ from flask_limiter import Limiter
 
 from api.dashboard import (
     bots,
+    changes,
     conflicts,
     kept,
     login,
@@ -30,6 +31,7 @@ from migrations.settings import Settings
 
 __all__ = [
     "bots",
+    "changes",
     "conflicts",
     "kept",
     "login",

@@ -8,6 +8,7 @@ key that signs it, nor that key without the database, lets anybody in.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from flask import Flask, request, session
@@ -16,6 +17,7 @@ from api.auth import become
 from api.dashboard.problems import LoginExpired
 from api.services import services
 from migrations.bots.tokens import digest
+from migrations.model.bots import Caller
 from migrations.model.errors import NotAuthenticated
 from migrations.settings import Settings
 
@@ -66,6 +68,21 @@ def resume() -> None:
     except NotAuthenticated:
         end()
         raise
+
+
+def still_good() -> Callable[[], Caller]:
+    """Who has logged in with this request's cookie, asked again when it is over.
+
+    What it gives raises NotAuthenticated.
+    """
+    access, known, ends_at = services().access, str(session[_DIGEST]), float(session[_ENDS])
+
+    def recognised() -> Caller:
+        if time.time() > ends_at:
+            raise NotAuthenticated
+        return access.recognise(known)
+
+    return recognised
 
 
 def end() -> None:

@@ -16,8 +16,6 @@ from migrations.model.states import DRIVEN, Kind, Phase, Status
 
 #: Of each category of errors; more are counted.
 _EXAMPLES = 3
-#: How often a page looks again, as htmx says it: while workers are at it, and while it waits.
-_BUSY, _WAITING = "every 2s", "every 10s"
 _ENDED = frozenset({Status.COMPLETED, Status.ROLLED_BACK, Status.FAILED})
 
 
@@ -75,14 +73,8 @@ class MigrationView:
 
     @property
     def is_over(self) -> bool:
+        """Nothing more happens unless somebody asks."""
         return self.progress.status in _ENDED
-
-    @property
-    def polls(self) -> str | None:
-        """htmx's trigger; None when nothing more happens unless somebody asks."""
-        if self.progress.status in DRIVEN:
-            return _BUSY
-        return None if self.is_over else _WAITING
 
     @property
     def seconds_left(self) -> float | None:

@@ -123,10 +123,14 @@ class Ground(World):
 
     def forget_sending(self, run: Run) -> None:
         """As if the reply of publishing had been lost: its messages count as never sent."""
+        self.rewrite("UPDATE outbox SET sent_at = NULL WHERE migration_id = %s", run.id)
+
+    def rewrite(self, statement: str, *values: str) -> None:
+        """Change what PostgreSQL has, as time or a fault would."""
         assert self.stack is not None
         connection = self.stack.postgres.connect(self.servers.database_url.rpartition("/")[2])
         with connection, connection.cursor() as cursor:
-            cursor.execute("UPDATE outbox SET sent_at = NULL WHERE migration_id = %s", [run.id])
+            cursor.execute(statement, values)
         connection.close()
 
     # --- what the provider was paid for ---------------------------------------------
@@ -172,7 +176,6 @@ def ground_on(
         servers = Servers(fresh_redis(stack.redis), database, stack.milvus.url)
         with kind(servers, folder, stack=stack, **{"workers": PAIRS, **options}) as ground:
             ground.remember_pids()
-            ground.wait_for_workers()
             assert ground.asked == []
             yield ground
 

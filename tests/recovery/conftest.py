@@ -26,6 +26,7 @@ def recovery_ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground
         stack = opened.enter_context(own_stack(folder / "servers"))
         world = ground_on(stack, folder / "world", settings=SETTINGS, wired=True)
         ground = opened.enter_context(world)
+        ground.wait_for_workers()
         closed_after(Path(__file__).parent, opened.close)
         yield ground
 

@@ -56,6 +56,7 @@ TABLE = {
     "GET /dashboard/migrations": of_everybody(),
     "GET /dashboard/migrations/<uuid:migration_id>": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/live": of_a_bot(),
+    "GET /dashboard/migrations/<uuid:migration_id>/changes": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/report": of_a_bot(),
     "GET /dashboard/migrations/<uuid:migration_id>/cancel": of_a_bot(),
     "POST /dashboard/migrations/<uuid:migration_id>/cancel": of_a_bot(303),

@@ -13,6 +13,7 @@ import pytest
 from api.dashboard import assets
 from api.dashboard import migrations as migration_pages
 from api.dashboard.flower import flower_address
+from api.streams import ENVIRON_KEY, Stream
 from migrations.model import task_names as names
 from migrations.model.errors import VectorStoreRefused
 from migrations.model.left_behind import Conflict, ConflictReason
@@ -342,7 +343,51 @@ def test_a_running_migration_shows_its_phases_and_looks_again(api: Api, visitor:
     assert "Validation done" in visitor.words
     assert "Data now" in visitor.words
     assert "Verification to come" in visitor.words
-    assert 'hx-trigger="every 2s"' in answer.text
+    assert 'hx-trigger="changed, every 10s"' in answer.text
+
+
+def test_what_has_changed_since_a_page_was_made_is_told_to_it_until_the_end(
+    api: Api, visitor: Visitor
+) -> None:
+    migration = half_way(api)
+    assert f'data-changes="{of(migration)}/changes"' in visitor.get(of(migration)).text
+    stream, desk = followed(visitor, migration)
+    assert 1 == desk.count("event: changed")
+    look = api.services.history.look
+    assert "" == stream.told(look(migration.id, stream.after)), "nothing is new"
+    api.world.deliver()
+    end = stream.told(look(migration.id, stream.after))
+    assert ["event: changed", "event: end"] == re.findall("event: .*", end)
+
+
+def test_who_has_logged_out_or_whose_time_is_over_is_told_nothing_more(
+    api: Api, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, _ = followed(visitor, half_way(api))
+    assert stream.may_go_on()
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: 4e9)
+        assert not stream.may_go_on()
+    for token in api.services.access.all():
+        api.services.access.revoke(token.id)
+    assert not stream.may_go_on()
+
+
+def followed(visitor: Visitor, migration: Migration) -> tuple[Stream, str]:
+    """The stream that its page opens, and what it begins with."""
+    opened: list[Stream] = []
+
+    class Desk:
+        def has_place(self) -> bool:
+            return True
+
+        def open(self, stream: Stream) -> None:
+            opened.append(stream)
+
+    answer = visitor.client.get(f"{of(migration)}/changes", environ_base={ENVIRON_KEY: Desk()})
+    assert "text/event-stream; charset=utf-8" == answer.content_type
+    (stream,) = opened
+    return stream, answer.text
 
 
 def test_one_that_has_ended_is_not_asked_for_again(api: Api, visitor: Visitor) -> None:
