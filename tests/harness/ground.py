@@ -181,11 +181,16 @@ def ground_on(
 
 
 @contextmanager
-def own_stack(folder: Path, *, standalone: bool = False) -> Iterator[EmbeddedStack]:
+def own_stack(
+    folder: Path,
+    *,
+    standalone: bool = False,
+    engine: type[MilvusStandaloneServer] = MilvusStandaloneServer,
+) -> Iterator[EmbeddedStack]:
     """Redis, PostgreSQL with the newest schema, and Milvus, all in ``folder``."""
     stack = EmbeddedStack(folder)
     if standalone:
-        stack.milvus = MilvusStandaloneServer(folder / "milvus-standalone")  # type: ignore[assignment]
+        stack.milvus = engine(folder / "milvus-standalone")  # type: ignore[assignment]
     with stack:
         upgrade(create_template(stack.postgres))
         yield stack

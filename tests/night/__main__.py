@@ -1,4 +1,4 @@
-"""``python -m tests.night``: what status, progress and command line say within 15 s of a fault.
+"""``python -m tests.night``: what is said of a fault within 15 s, wherever somebody may look.
 
 Exits with 1 when something was not said. Writes docs/operations/night.md.
 """
@@ -6,20 +6,27 @@ Exits with 1 when something was not said. Writes docs/operations/night.md.
 from __future__ import annotations
 
 import argparse
+import html
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from devstack.client import ApiClient
 from devstack.server import PROJECT
+from devstack.stack import EmbeddedStack
 from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground, ground_on, own_stack
 from tests.harness.world import LARGE
-from tests.night.faults import FAULTS, NOT_PLANTED, Fault
+from tests.night.faults import FAULTS, STUCK_INDEX, Fault, NeverIndexing
 from tests.scenarios.judging import seeded
 
 WITHIN_SECONDS = 15.0
@@ -31,7 +38,9 @@ SETTINGS = {
     "REEMBED_WAVE_SIZE": "8",
     "REEMBED_GATES": '{"neighbourhood_overlap": 0}',
     "REEMBED_LOG_FORMAT": "json",
+    "REEMBED_SECRET_KEY": "of whoever is woken at night",
 }
+WAITS_FOR_ITS_INDEX = {"REEMBED_UNINDEXED_ROWS": "0"}
 OUT = PROJECT / "docs" / "operations" / "night.md"
 
 
@@ -51,37 +60,46 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="night-", dir=wish.folder))
     wanted = [fault for fault in FAULTS if not wish.only or wish.only in fault.name]
     lines = []
-    with (
-        own_stack(folder / "servers") as stack,
-        ground_on(
-            stack,
-            folder / "world",
-            workers={"batch": 1, "control": 1},
-            wired=True,
-            quick=False,
-            settings=SETTINGS,
-        ) as ground,
-    ):
-        for fault in wanted:
-            lines.append(watched(ground, fault))
-            print(lines[-1], flush=True)
+    if wanted:
+        with own_stack(folder / "servers") as stack, system_on(stack, folder / "world") as ground:
+            lines += [said_of(ground, fault) for fault in wanted]
+    if not wish.only or wish.only in STUCK_INDEX.name:
+        servers = own_stack(folder / "real-servers", standalone=True, engine=NeverIndexing)
+        with servers as stack, system_on(stack, folder / "real", **WAITS_FOR_ITS_INDEX) as ground:
+            lines.append(said_of(ground, STUCK_INDEX))
     if not wish.only:
         OUT.write_text(page(lines))
     return 1 if any("nothing of it" in line for line in lines) else 0
 
 
-def watched(ground: Ground, fault: Fault) -> str:
+def system_on(
+    stack: EmbeddedStack, folder: Path, **settings: str
+) -> AbstractContextManager[Ground]:
+    return ground_on(
+        stack,
+        folder,
+        workers={"batch": 1, "control": 1},
+        wired=True,
+        quick=False,
+        settings=SETTINGS | settings,
+    )
+
+
+def said_of(ground: Ground, fault: Fault) -> str:
+    """A line of the table."""
     bot = seeded(ground, CHUNKS)
     ground.provider.latency_seconds = LATENCY_SECONDS
     run = bot.start(LARGE, batch_size=BATCH)
     run.wait_for(lambda seen: seen["processed_chunks"] > 0)
     try:
         with fault.plant(ground) as instead:
+            onlooker = Onlooker(ground, bot, run, instead)
             begun = time.monotonic()
-            said = {"progress": Said(), "status": Said(), "reembed status": Said()}
+            said = {name: Said() for name in onlooker.ways}
             while any(one.seconds is None for one in said.values()):
-                for name, text in looks(ground, bot, run, instead).items():
-                    _note(said[name], text, fault.words, time.monotonic() - begun)
+                for name, look in onlooker.ways.items():
+                    if said[name].seconds is None:
+                        _note(said[name], look(), fault.words, time.monotonic() - begun)
                 if time.monotonic() - begun > WITHIN_SECONDS:
                     break
                 time.sleep(0.5)
@@ -92,41 +110,67 @@ def watched(ground: Ground, fault: Fault) -> str:
         f"{one.text} ({one.seconds:.0f} s)" if one.seconds is not None else one.text
         for one in said.values()
     ]
-    return f"| {fault.name} | " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    line = f"| {fault.name} | " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    print(line, flush=True)
+    return line
 
 
-def _note(said: Said, text: str, words: tuple[str, ...], seconds: float) -> None:
-    if said.seconds is not None:
-        return
+def _note(said: Said, text: str, words: str, seconds: float) -> None:
     for line in text.splitlines():
-        if any(word in line for word in words):
+        if words in line:
             said.text, said.seconds = line.strip(), seconds
             return
 
 
-def looks(ground: Ground, bot: BotHandle, run: Run, instead: dict[str, str]) -> dict[str, str]:
-    """What each way of looking shows now, a thing a line."""
-    environment = {
-        "REEMBED_URL": ground.url,
-        "REEMBED_TOKEN": ground.owner_token,
-        "REEMBED_CONFIG": str(ground.folder / "login.json"),
-    } | instead
-    api = ApiClient(environment["REEMBED_URL"], environment["REEMBED_TOKEN"])
-    progress = api.get(f"/embeddings/migration/{run.id}/progress")
-    status = api.get(bot.where("migration-status"))
-    cli = subprocess.run(
-        [sys.executable, "-m", "cli", "status", bot.bot_id],
-        env=ground.environment | environment,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return {
-        "progress": _lines(progress.body),
-        "status": _lines(status.body, "migration"),
-        "reembed status": cli.stdout + cli.stderr,
-    }
+class Onlooker:
+    """Who is woken: ``ways`` of looking give what each shows now, a thing a line."""
+
+    def __init__(self, ground: Ground, bot: BotHandle, run: Run, instead: dict[str, str]) -> None:
+        own = {
+            "REEMBED_URL": ground.url,
+            "REEMBED_TOKEN": ground.owner_token,
+            "REEMBED_CONFIG": str(ground.folder / "login.json"),
+        }
+        self._environment = ground.environment | own | instead
+        self._url, self._token = (self._environment[f"REEMBED_{name}"] for name in ("URL", "TOKEN"))
+        self._api = ApiClient(self._url, self._token)
+        self._bot, self._run = bot, run
+        self._browser = requests.Session()
+        self.ways: dict[str, Callable[[], str]] = {
+            "progress": self._progress,
+            "status": self._status,
+            "reembed status": self._command,
+            "the page": self._page,
+        }
+
+    def _progress(self) -> str:
+        return _lines(self._api.get(f"/embeddings/migration/{self._run.id}/progress").body)
+
+    def _status(self) -> str:
+        return _lines(self._api.get(self._bot.where("migration-status")).body, "migration")
+
+    def _command(self) -> str:
+        told = subprocess.run(
+            [sys.executable, "-m", "cli", "status", self._bot.bot_id],
+            env=self._environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return told.stdout + told.stderr
+
+    def _page(self) -> str:
+        """Its words, a line of HTML each; who is led to the login tries that first."""
+        where = f"{self._url}/dashboard/migrations/{self._run.id}"
+        shown = self._browser.get(where, timeout=WITHIN_SECONDS)
+        form = re.search('name="csrf_token" value="([^"]*)"', shown.text)
+        if "/login" in shown.url and form is not None:
+            given = {"csrf_token": form[1], "token": self._token}
+            shown = self._browser.post(shown.url, data=given, timeout=WITHIN_SECONDS)
+        if "/login" not in shown.url:
+            shown = self._browser.get(where, timeout=WITHIN_SECONDS)
+        return html.unescape(re.sub("<[^>]*>", "", shown.text))
 
 
 def _lines(body: Any, within: str | None = None) -> str:
@@ -140,7 +184,6 @@ def _lines(body: Any, within: str | None = None) -> str:
 
 
 def page(lines: list[str]) -> str:
-    rest = [f"| {name} | not planted: {why} | | |" for name, why in NOT_PLANTED.items()]
     return "\n".join(
         [
             "# A night's exercise",
@@ -150,12 +193,12 @@ def page(lines: list[str]) -> str:
             f"and after how many seconds; {WITHIN_SECONDS:.0f} at most. `/healthz/deep` says the",
             "same. The clock is that of a worker's process, as no test may move a host's; the",
             "disk is one that Redis cannot save to; the password is a second API's, before a",
-            "Milvus 2.3.5 with authorization.",
+            "Milvus 2.3.5 with authorization; the stuck index is one of a Milvus 2.3.5 whose",
+            "coordinator looks for indexes to build once in a day.",
             "",
-            "| planted | progress says | status says | `reembed status` says |",
-            "|---|---|---|---|",
+            "| planted | progress says | status says | `reembed status` says | the page says |",
+            "|---|---|---|---|---|",
             *lines,
-            *rest,
             "",
         ]
     )

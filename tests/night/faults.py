@@ -38,13 +38,11 @@ Plant = Callable[[Ground], AbstractContextManager[dict[str, str]]]
 
 @dataclass(frozen=True)
 class Fault:
-    """``plant`` gives variables that whoever looks takes instead; ``words``: one has to be said."""
+    """``plant`` gives variables that whoever looks takes instead; ``words`` have to be said."""
 
     name: str
     plant: Plant
-    words: tuple[str, ...]
-    #: Whether the run is at work when it happens.
-    while_moving: bool = True
+    words: str
 
 
 @contextmanager
@@ -143,17 +141,32 @@ def expired_token(ground: Ground) -> Iterator[dict[str, str]]:
     yield {"REEMBED_TOKEN": ground.admin.post("/tokens", wish).body["token"]}
 
 
-class _Guarded(MilvusStandaloneServer):
-    """Asks for a password, so nobody without one is told that it is healthy."""
+class _Configured(MilvusStandaloneServer):
+    """One of whose settings is another."""
 
-    name = "milvus-guarded"
+    setting: tuple[str, str]
 
     def start(self) -> None:
-        os.environ[_AUTHORIZATION] = "true"
+        name, value = self.setting
+        os.environ[name] = value
         try:
             super().start()
         finally:
-            del os.environ[_AUTHORIZATION]
+            del os.environ[name]
+
+
+class NeverIndexing(_Configured):
+    """Who builds its indexes looks for work once in a day."""
+
+    name = "milvus-never-indexing"
+    setting = ("INDEXCOORD_SCHEDULER_INTERVAL", "86400000")
+
+
+class _Guarded(_Configured):
+    """Asks for a password, so nobody without one is told that it is healthy."""
+
+    name = "milvus-guarded"
+    setting = ("COMMON_SECURITY_AUTHORIZATIONENABLED", "true")
 
     def healthy(self) -> bool:
         from pymilvus import MilvusClient
@@ -165,9 +178,6 @@ class _Guarded(MilvusStandaloneServer):
         except MilvusException:
             return False
         return True
-
-
-_AUTHORIZATION = "COMMON_SECURITY_AUTHORIZATIONENABLED"
 
 
 @contextmanager
@@ -188,22 +198,29 @@ def wrong_password(ground: Ground) -> Iterator[dict[str, str]]:
         yield {"REEMBED_URL": second.url}
 
 
+@contextmanager
+def indexing(ground: Ground) -> Iterator[dict[str, str]]:
+    """The run has come to the index that is never built."""
+    until = time.monotonic() + 240
+    while not ground.oracle.select("SELECT 1 FROM migrations WHERE step = 'catching_up'"):
+        if time.monotonic() > until:
+            raise TimeoutError("the run has not come to its index")
+        time.sleep(0.2)
+    yield {}
+
+
 FAULTS = (
-    Fault("no workers", no_workers, ("no-worker",)),
-    Fault("Redis frozen", frozen("redis"), ("redis-away",)),
-    Fault("Milvus frozen", frozen("milvus"), ("milvus-away",)),
-    Fault("wrong Milvus password", wrong_password, ("milvus-login",)),
-    Fault("provider refuses for a minute", misbehaving("rate_limited"), ("rate limit", "limit")),
-    Fault("quota gone", misbehaving("insufficient_quota"), ("no credit",)),
-    Fault("disk of Redis full", disk_full, ("redis-refuses-writes",)),
-    Fault("clock off", late_worker, ("clock-off",)),
-    Fault("the only batch worker killed", killed, ("no-batch-worker",)),
-    Fault("Redis evicts", evicting, ("redis-evicts",)),
-    Fault("expired token", expired_token, ("not-authenticated", "token")),
+    Fault("no workers", no_workers, "No worker is alive"),
+    Fault("Redis frozen", frozen("redis"), "Redis cannot be asked"),
+    Fault("Milvus frozen", frozen("milvus"), "Milvus cannot be asked"),
+    Fault("wrong Milvus password", wrong_password, "Milvus refuses the login"),
+    Fault("provider refuses for a minute", misbehaving("rate_limited"), "asks to slow down"),
+    Fault("quota gone", misbehaving("insufficient_quota"), "no credit"),
+    Fault("disk of Redis full", disk_full, "takes no writes"),
+    Fault("clock off", late_worker, "clock of a worker's host is"),
+    Fault("the only batch worker killed", killed, "No worker that is alive takes batches"),
+    Fault("Redis evicts", evicting, "may evict keys"),
+    Fault("expired token", expired_token, "expired"),
 )
-#: Beside what is planted, in the table too.
-NOT_PLANTED = {
-    "stuck index": "An index that milvus-lite does not build cannot be made to stand still, and "
-    "Milvus 2.3.5 runs as one process. What is said was seen in unit tests: `waiting_for` is "
-    '"The target\'s index is being built: 40000 rows to go." and does not change.',
-}
+#: In a system of its own, whose Milvus is :class:`NeverIndexing`.
+STUCK_INDEX = Fault("stuck index", indexing, "index is being built")
