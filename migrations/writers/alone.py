@@ -18,10 +18,11 @@ from migrations.model.errors import Superseded, SweepPostponed
 from migrations.model.runs import ForwarderLease
 from migrations.process import leases
 from migrations.run.run import Run
-from migrations.writers.applying import TURN_SECONDS, wake_appliers
+from migrations.writers.applying import wake_appliers
 
-#: Whoever applies gives way after his turn; one that has died, only when his lease is over.
-PATIENCE_SECONDS = 2 * TURN_SECONDS
+#: Whoever applies gives way after his turn, later where a provider is slow; one that has died, only
+#: when his lease is over. By giving up what was embedded for the writing is lost.
+PATIENCE_SECONDS = 60.0
 #: Shorter than it takes to wake the next one, who would have another turn.
 LOOK_SECONDS = 0.01
 

@@ -42,8 +42,9 @@ from migrations.run.shared_reads import SharedSchemas
 
 log = structlog.get_logger(__name__)
 
-#: After this somebody else has a turn of this worker's thread.
-TURN_SECONDS = 5.0
+#: After this somebody else has a turn: of this worker's thread, or to write late writes over what
+#: is live (:mod:`migrations.writers.alone`).
+TURN_SECONDS = 1.0
 #: When it is tried again after what passes, and after what does not pass by itself.
 SOON_SECONDS, LATER_SECONDS = 1.0, 15.0
 #: What the ledger says it was for.
