@@ -22,6 +22,7 @@ from benchmarks.growth import growth
 from benchmarks.lab import Lab
 from benchmarks.latency_provider import latency_provider
 from benchmarks.limited_provider import limited_provider
+from benchmarks.looking import looking
 from benchmarks.orchestration import orchestration
 from benchmarks.race import migrate_phase, whole_migration
 from benchmarks.scale import Engine, Scale, positive_integers
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Lab], list[Figure]]] = {
     "growth": growth,
     "orchestration": orchestration,
     "api_latency": api_latency,
+    "looking": looking,
     "embeddings": embeddings,
     "slow_clients": slow_clients,
     "search": search,

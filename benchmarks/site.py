@@ -136,6 +136,7 @@ class Site:
             "REEMBED_GATES": '{"neighbourhood_overlap": 0}',
             "REEMBED_MAX_TIMEOUT_SECONDS": str(30 * 24 * 3600),
             "OPENAI_API_KEY": "sk-of-the-stub",
+            "REEMBED_SECRET_KEY": "of the benchmarks' page",
             # The processes run beside a Procfile of their own, not in the project.
             "PYTHONPATH": str(PROJECT),
         }

@@ -33,9 +33,13 @@ def _code(detail: dict[str, Any]) -> str:
     return f" ({detail['code']})" if detail.get("code") else ""
 
 
+def _reason(detail: dict[str, Any]) -> str:
+    """As somebody has written it, without the stop that the sentence has."""
+    return f": {str(detail['reason']).rstrip('.')}" if detail.get("reason") else ""
+
+
 def _accepted(event: Event, detail: dict[str, Any]) -> str:
-    reason = f": {detail['reason']}" if detail.get("reason") else ""
-    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{reason}; it goes on."
+    return f"{detail.get('by')} accepted {_listed(detail.get('of'))}{_reason(detail)}; it goes on."
 
 
 def _completed(event: Event, detail: dict[str, Any]) -> str:
@@ -55,8 +59,7 @@ def _operator_needed(event: Event, detail: dict[str, Any]) -> str:
 
 
 def _paused(event: Event, detail: dict[str, Any]) -> str:
-    reason = f": {detail['reason']}" if detail.get("reason") else ""
-    return f"{detail.get('by')} paused it{reason}."
+    return f"{detail.get('by')} paused it{_reason(detail)}."
 
 
 def _resumed(event: Event, detail: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def test_a_migration_is_paused_and_goes_on(
     person.fill(reason="Questions come first.")
     person.press("Pause")
     person.sees("paused")
-    expect(person.page.get_by_text("Questions come first.")).to_be_visible()
+    expect(person.page.get_by_text("Questions come first.").first).to_be_visible()
     person.go(run)
     person.press("Resume…")
     person.press("Resume")

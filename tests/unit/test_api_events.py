@@ -72,6 +72,7 @@ def _told(name: str, **detail: Any) -> str:
 
 def test_what_somebody_has_steered_is_told_with_its_figures() -> None:
     assert "boss paused it: the bill." == _told("paused", reason="the bill", seconds_left=7.0)
+    assert "boss paused it: Bills come first." == _told("paused", reason="Bills come first.")
     assert "boss paused it." == _told("paused", reason=None)
     assert "boss let it go on after 60 s." == _told("resumed", paused_seconds=60.2)
     assert "boss set its pace: share 0.1." == _told("throttled", share=0.1, tokens_per_minute=None)
