@@ -215,7 +215,7 @@ READERS_OF_COMPLETE = (
 )
 READERS_OF_NOW = (
     "Readers are answered from the previous collection at once, at first without what was written "
-    "since the switch: that is carried over after it, and migration.rows_on_their_way counts down."
+    "since the switch: that is carried over after it, and the rows on their way are counted down."
 )
 #: Of a switch that comes first, whatever the size (benchmarks/back_at_once.py).
 SECONDS_UNTIL_BACK = 2.0

@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="hosts-", dir=base))
     nobody_here = {"batch": 0, "control": 0}
-    options = {"workers": nobody_here, "with_failpoints": False}
+    settings = {"REEMBED_SECRET_KEY": "of whoever watches two hosts"}
+    options = {"workers": nobody_here, "with_failpoints": False, "settings": settings}
     with (
         own_stack(folder / "servers", standalone=wish.standalone) as stack,
         ground_on(stack, folder / "world", Ground, **options) as ground,

@@ -6,8 +6,6 @@ Exits with 1 when something was not said. Writes docs/operations/night.md.
 from __future__ import annotations
 
 import argparse
-import html
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from devstack.client import ApiClient
 from devstack.server import PROJECT
 from devstack.stack import EmbeddedStack
 from tests.harness.bots import BotHandle, Run
 from tests.harness.ground import Ground, ground_on, own_stack
+from tests.harness.page import PlainPage
 from tests.harness.world import LARGE
 from tests.night.faults import FAULTS, STUCK_INDEX, Fault, NeverIndexing
 from tests.scenarios.judging import seeded
@@ -135,7 +132,7 @@ class Onlooker:
         self._url, self._token = (self._environment[f"REEMBED_{name}"] for name in ("URL", "TOKEN"))
         self._api = ApiClient(self._url, self._token)
         self._bot, self._run = bot, run
-        self._browser = requests.Session()
+        self._page_of = PlainPage(self._url, self._token)
         self.ways: dict[str, Callable[[], str]] = {
             "progress": self._progress,
             "status": self._status,
@@ -161,16 +158,7 @@ class Onlooker:
         return told.stdout + told.stderr
 
     def _page(self) -> str:
-        """Its words, a line of HTML each; who is led to the login tries that first."""
-        where = f"{self._url}/dashboard/migrations/{self._run.id}"
-        shown = self._browser.get(where, timeout=WITHIN_SECONDS)
-        form = re.search('name="csrf_token" value="([^"]*)"', shown.text)
-        if "/login" in shown.url and form is not None:
-            given = {"csrf_token": form[1], "token": self._token}
-            shown = self._browser.post(shown.url, data=given, timeout=WITHIN_SECONDS)
-        if "/login" not in shown.url:
-            shown = self._browser.get(where, timeout=WITHIN_SECONDS)
-        return html.unescape(re.sub("<[^>]*>", "", shown.text))
+        return self._page_of.shows(f"migrations/{self._run.id}")
 
 
 def _lines(body: Any, within: str | None = None) -> str:
