@@ -11,67 +11,30 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import requests
 
-from benchmarks.figures import Figure, figure, percentile
+from benchmarks.answers import Ways, answers
+from benchmarks.figures import Figure
 from benchmarks.lab import Lab
 from benchmarks.runs import Bot, Run
 from benchmarks.site import Site
 
 #: Between two looks: somebody who watches.
-_PAUSE_SECONDS = 0.2
+_PAUSE_SECONDS = 0.4
 _IDLE_LOOKS = 50
 _WITHIN_SECONDS = 30.0
-
-#: Milliseconds of each look, by how it was looked.
-Looks = dict[str, list[float]]
 
 
 def looking(lab: Lab) -> list[Figure]:
     site = lab.site()
-    site.renew()
-    rounds = [_once(site) for _ in range(lab.scale.repeat)]
-    return [
-        figure(
-            "looking" if (way, percent) == ("page", 50) else f"looking.{way}_p{percent}",
-            [percentile(busy[way], percent) for busy, _ in rounds],
-            "ms",
-            [percentile(idle[way], percent) for _, idle in rounds],
-        )
-        for way in ("page", "command")
-        for percent in (50, 99)
-    ]
 
+    def looked_at(bot: Bot, run: Run) -> Ways:
+        return {"page": _page(site, run), "command": _command(site, bot)}
 
-def _once(site: Site) -> tuple[Looks, Looks]:
-    """While it is backfilling, and after it has completed."""
-    scale = site.scale
-    site.clear()
-    bot = site.bot(site.source(scale.chunks, scale.from_dimension))
-    run = bot.start(scale.to_dimension, scale.batch_size)
-    run.wait_for(lambda seen: seen["current_batch"] > 0)
-    ways = {"page": _page(site, run), "command": _command(site, bot)}
-    busy: Looks = {way: [] for way in ways}
-    while (seen := run.progress())["current_batch"] < seen["total_batches"]:
-        _look(ways, busy)
-    run.completed()
-    site.rest()
-    idle: Looks = {way: [] for way in ways}
-    for _ in range(_IDLE_LOOKS):
-        _look(ways, idle)
-    return busy, idle
-
-
-def _look(ways: dict[str, Callable[[], None]], looks: Looks) -> None:
-    for way, look in ways.items():
-        began = time.perf_counter()
-        look()
-        looks[way].append(1000 * (time.perf_counter() - began))
-        time.sleep(_PAUSE_SECONDS)
+    return answers(("looking", "page", 50), site, looked_at, _PAUSE_SECONDS, _IDLE_LOOKS)
 
 
 def _page(site: Site, run: Run) -> Callable[[], None]:

@@ -18,7 +18,7 @@ from celery.signals import (
 
 from migrations.process.logs import configure
 from migrations.settings import get_settings
-from worker import broker
+from worker import broker, pool
 from worker.base import MigrationTask, at_hand
 from worker.revoking import cancelling_control, install
 
@@ -52,6 +52,7 @@ def _configure_logging(**_: Any) -> None:
 @worker_init.connect
 def _survive_redis(**_: Any) -> None:
     broker.install()
+    pool.install()
 
 
 @worker_init.connect

@@ -9,14 +9,23 @@
 
   const moving = () => document.getElementById("live");
   const show = () => { moving()?.dispatchEvent(new Event("changed")); };
-  const changes = moving()?.dataset.changes;
-  if (changes) {
-    const stream = new EventSource(changes);
-    stream.addEventListener("changed", show);
-    stream.addEventListener("end", () => { stream.close(); });
-    stream.addEventListener("error", () => {
+  const changes = () => moving()?.dataset.changes;  // none when the run is over
+
+  let stream = null;
+  const follow = () => {
+    stream?.close();
+    stream = null;
+    // A browser has six connections for all pages of a host: those nobody looks at leave theirs.
+    if (document.hidden || !changes()) { return; }
+    const opened = stream = new EventSource(changes());
+    opened.addEventListener("changed", show);
+    opened.addEventListener("end", () => { opened.close(); });
+    opened.addEventListener("error", () => {
       // Refused, because too many watch: it is looked at as often as a person might.
-      if (stream.readyState === EventSource.CLOSED) { setInterval(show, 2000); }
+      const refused = opened === stream && opened.readyState === EventSource.CLOSED;
+      if (refused) { setTimeout(() => { show(); follow(); }, 2000); }
     });
-  }
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
 })();
