@@ -34,6 +34,7 @@ def _cancel(migration_id: UUID) -> None:
 _control = cancelling_control(_cancel)
 app = Celery("reembed", task_cls=MigrationTask, control=_control, include=["worker.tasks"])
 app.config_from_object("celeryconfig")
+pool.install()  # a worker's --pool is looked up before it sends any signal
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +53,6 @@ def _configure_logging(**_: Any) -> None:
 @worker_init.connect
 def _survive_redis(**_: Any) -> None:
     broker.install()
-    pool.install()
 
 
 @worker_init.connect

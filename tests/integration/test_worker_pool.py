@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.backends.redis import RedisBackend
-from celery.concurrency import thread
+from celery.concurrency import get_implementation
 from celery.contrib.testing.worker import start_worker
 from celery.signals import (
     setup_logging,
@@ -36,15 +36,13 @@ class Refusing(RedisBackend):  # type: ignore[misc]
 
 
 @pytest.fixture
-def our_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a worker that is nothing else of ours: no logs, no watchdog."""
-    monkeypatch.setattr(thread, "TaskPool", thread.TaskPool)  # put back afterwards
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has nothing of ours but the threads: no logs, no watchdog."""
     for signal in (setup_logging, worker_init, worker_ready, worker_shutting_down, worker_shutdown):
         monkeypatch.setattr(signal, "receivers", [])
-    pool.install()
 
 
-@pytest.mark.usefixtures("our_threads")
+@pytest.mark.usefixtures("alone")
 def test_a_task_whose_end_is_not_recorded_leaves_its_place_to_the_next(redis_url: str) -> None:
     queue, done = unique_name("queue"), threading.Semaphore(0)
     settings = {
@@ -54,6 +52,7 @@ def test_a_task_whose_end_is_not_recorded_leaves_its_place_to_the_next(redis_url
         "worker_prefetch_multiplier": 1,
         "task_default_queue": queue,
     }
+    assert get_implementation("threads") is pool.TaskPool, "as of --pool threads"
     app = Celery(config_source=settings, set_as_current=False)
 
     @app.task
