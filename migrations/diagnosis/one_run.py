@@ -28,14 +28,15 @@ def in_circles(migration: Migration, events: Sequence[Event], now: datetime) -> 
     seen = {(event.phase, event.detail.get(PROCESSED_WHEN_REDRIVEN)) for event in last}
     if len(seen) > 1 or last[-1].phase is not migration.phase:
         return []
-    minutes = (last[-1].at - last[0].at).total_seconds() / 60
+    seconds = (last[-1].at - last[0].at).total_seconds()
     return [
         Finding(
             "in-circles",
-            f"It was driven again {TIMES} times within {minutes:.0f} min, in {migration.phase}, "
-            "and has come no further: whoever takes it up dies or falls silent.",
+            f"It was driven again {TIMES} times within {roughly(seconds)}, in {migration.phase}, "
+            "and has come no further: whoever takes it up dies, falls silent or takes nothing.",
             f"Look for {migration.id} in the workers' logs, and whether their hosts run out of "
-            "memory; cancel it if that cannot be mended now.",
+            "memory; restart workers that are alive and at nothing (reembed workers); cancel it if "
+            "that cannot be mended now.",
         )
     ]
 
