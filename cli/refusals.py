@@ -13,6 +13,7 @@ from cli.plain import plain
 #: What one can do here, by the problem's code, where its own sentence speaks of HTTP.
 _HINTS = {
     "not-authenticated": "Run 'reembed login' with a token that is good.",
+    "token-ended": "Run 'reembed login' with a token that is good.",
     "bot-not-found": "'reembed bots list' shows yours.",
     "bot-exists": "'reembed bots list' shows yours.",
     "migration-in-progress": "'reembed status BOT' shows the one that is live.",

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from api.auth import current_caller
 from api.dashboard import assets, roles, session
 from api.dashboard.blueprints import door, page
-from migrations.model.errors import NotAllowed, NotAuthenticated
+from migrations.model.errors import NotAllowed, NotAuthenticated, TokenEnded
 
 _REFUSED = "Nobody holds this token, or it is good no more."
 _EXPIRED = "The login has expired."
@@ -28,6 +28,8 @@ def log_in() -> AnyResponse:
     try:
         session.begin(request.form.get("token", "").strip())
         roles.require(current_caller(), "GET")
+    except TokenEnded as ended:
+        return page("login.html", 401, next=asked_for, error=ended.message)
     except NotAuthenticated:
         return page("login.html", 401, next=asked_for, error=_REFUSED)
     except NotAllowed as error:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask_wtf.csrf import CSRFError
 from werkzeug import exceptions as http
 from werkzeug.wrappers import Response as AnyResponse
 
 from api import problems
 from api.problems import Problem, TooManyRequests
-from migrations.model.errors import NotAuthenticated, ReembedError, RequestError
+from migrations.model.errors import NotAuthenticated, ReembedError, RequestError, TokenEnded
 
 
 class LoginExpired(NotAuthenticated):
@@ -59,6 +69,8 @@ def _to_login(error: NotAuthenticated) -> AnyResponse:
     from api.dashboard.session import here  # it raises what stands here
 
     reason = "expired" if isinstance(error, LoginExpired) else None
+    if isinstance(error, TokenEnded):
+        flash(error.message)
     if is_fragment():
         # A redirect would be followed, and its page put where the fragment belongs.
         return Response(status=401, headers={"HX-Refresh": "true"})

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from migrations.model.access import Token, TokenState, check_name
 from migrations.model.bots import Caller, Role
-from migrations.model.errors import NotAuthenticated
+from migrations.model.errors import NotAuthenticated, TokenEnded
 from migrations.ports.token_store import TokenStore
 
 PREFIX = "reembed_"  # lets secret scanners recognise a leaked token
@@ -46,7 +46,7 @@ class Access:
         if ended is None or ended.state is TokenState.ACTIVE:
             return NotAuthenticated()
         since = ended.expires_at if ended.state is TokenState.EXPIRED else ended.revoked_at
-        return NotAuthenticated(
+        return TokenEnded(
             f"The token {ended.name!r} is {ended.state} since {since:%Y-%m-%d %H:%M} UTC; an admin "
             "can issue another (reembed tokens issue)."
         )

@@ -168,6 +168,12 @@ class NotAuthenticated(RequestError):
     code = "not-authenticated"
 
 
+class TokenEnded(NotAuthenticated):
+    """The token is expired or revoked; an admin can issue another."""
+
+    code = "token-ended"
+
+
 class NotAllowed(RequestError):
     """The token's role does not allow this; the sentence says which does."""
 

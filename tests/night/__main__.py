@@ -86,7 +86,7 @@ def said_of(ground: Ground, fault: Fault) -> str:
     """A line of the table."""
     bot = seeded(ground, CHUNKS)
     ground.provider.latency_seconds = LATENCY_SECONDS
-    run = bot.start(LARGE, batch_size=BATCH)
+    run = bot.start(LARGE, **{"batch_size": BATCH, **fault.wish})
     run.wait_for(lambda seen: seen["processed_chunks"] > 0)
     try:
         with fault.plant(ground) as instead:
@@ -181,8 +181,8 @@ def page(lines: list[str]) -> str:
             f"and after how many seconds; {WITHIN_SECONDS:.0f} at most. `/healthz/deep` says the",
             "same. The clock is that of a worker's process, as no test may move a host's; the",
             "disk is one that Redis cannot save to; the password is a second API's, before a",
-            "Milvus 2.3.5 with authorization; the stuck index is one of a Milvus 2.3.5 whose",
-            "coordinator looks for indexes to build once in a day.",
+            "Milvus 2.3.5 with authorization; the stuck index is one of a Milvus 2.3.5 that",
+            "may build no index at a time.",
             "",
             "| planted | progress says | status says | `reembed status` says | the page says |",
             "|---|---|---|---|---|",

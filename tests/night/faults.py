@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis import Redis
@@ -43,6 +43,8 @@ class Fault:
     name: str
     plant: Plant
     words: str
+    #: What the run is asked for besides.
+    wish: Mapping[str, object] = field(default_factory=dict)
 
 
 @contextmanager
@@ -146,20 +148,20 @@ class _Configured(MilvusStandaloneServer):
 
     setting: tuple[str, str]
 
-    def start(self) -> None:
+    def launch(self) -> None:
         name, value = self.setting
         os.environ[name] = value
         try:
-            super().start()
+            super().launch()
         finally:
             del os.environ[name]
 
 
 class NeverIndexing(_Configured):
-    """Who builds its indexes looks for work once in a day."""
+    """Who builds its indexes has hands for none."""
 
     name = "milvus-never-indexing"
-    setting = ("INDEXCOORD_SCHEDULER_INTERVAL", "86400000")
+    setting = ("INDEXNODE_SCHEDULER_BUILDPARALLEL", "0")
 
 
 class _Guarded(_Configured):
@@ -202,7 +204,7 @@ def wrong_password(ground: Ground) -> Iterator[dict[str, str]]:
 def indexing(ground: Ground) -> Iterator[dict[str, str]]:
     """The run has come to the index that is never built."""
     until = time.monotonic() + 240
-    while not ground.oracle.select("SELECT 1 FROM migrations WHERE step = 'catching_up'"):
+    while not ground.oracle.select("SELECT 1 FROM migrations WHERE phase = 'verification'"):
         if time.monotonic() > until:
             raise TimeoutError("the run has not come to its index")
         time.sleep(0.2)
@@ -222,5 +224,8 @@ FAULTS = (
     Fault("Redis evicts", evicting, "may evict keys"),
     Fault("expired token", expired_token, "expired"),
 )
-#: In a system of its own, whose Milvus is :class:`NeverIndexing`.
-STUCK_INDEX = Fault("stuck index", indexing, "index is being built")
+#: In a system of its own, whose Milvus is :class:`NeverIndexing`. FLAT is built by nobody anyway.
+HNSW = {"index_type": "HNSW", "params": {"M": 8, "efConstruction": 64}}
+STUCK_INDEX = Fault(
+    "stuck index", indexing, "index is being built", {"index": HNSW, "batch_size": 100}
+)

@@ -248,7 +248,9 @@ def test_every_route_answers_each_caller_as_the_table_says(
         if rule.startswith("/v1/"):
             assert "invalid_api_key" == answer.json["error"]["code"]
         else:
-            assert "/problems/not-authenticated" == answer.json["type"]
+            has_ended = scene.caller in {"expired", "revoked"}
+            code = "token-ended" if has_ended else "not-authenticated"
+            assert f"/problems/{code}" == answer.json["type"]
         challenge = answer.headers["WWW-Authenticate"]
         assert challenge.startswith('Bearer realm="reembed"')
         assert (scene.caller != "none") == ("invalid_token" in challenge)

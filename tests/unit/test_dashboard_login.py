@@ -82,6 +82,7 @@ def test_a_revoked_token_ends_the_session_at_once(api: Api) -> None:
     api.services.access.revoke(token.id)
     visitor.get(HOME)
     assert "/dashboard/login" == visitor.at
+    assert "The token 'lost' is revoked since" in visitor.words
 
 
 def test_a_token_that_expires_ends_the_session(api: Api) -> None:
@@ -90,6 +91,9 @@ def test_a_token_that_expires_ends_the_session(api: Api) -> None:
     api.world.clock.sleep(61)
     visitor.get(HOME)
     assert "/dashboard/login" == visitor.at
+    assert "The token 'brief' is expired since" in visitor.words
+    assert 401 == visitor.log_in(text).status_code
+    assert "The token 'brief' is expired since" in visitor.words
 
 
 def test_a_login_is_over_when_its_time_is_however_often_the_cookie_was_renewed(api: Api) -> None:
