@@ -6,6 +6,8 @@ nothing but that there is something new.
 
 from __future__ import annotations
 
+import math
+import time
 from uuid import UUID
 
 from flask import Response, current_app
@@ -18,6 +20,10 @@ from api.streams import Stream, block, open_stream
 from migrations.model.errors import MigrationNotFound, NotAuthenticated
 from migrations.model.history import Look
 from migrations.model.progress import MigrationProgress
+
+#: A bar that moves is told of no more often: each page that is open makes its part anew then. What
+#: happens is told at once.
+PROGRESS_SECONDS = 2.0
 
 
 @pages.get("/migrations/<uuid:migration_id>/changes")
@@ -40,13 +46,16 @@ def migration_changes(migration_id: UUID) -> Response:
 
 
 class _Teller:
-    """Whether a look shows another page than the one before."""
+    """Whether a look shows another page than the one that was told of last."""
 
     def __init__(self) -> None:
         self._last: MigrationProgress | None = None
+        self._told_at = -math.inf
 
     def __call__(self, look: Look) -> str:
-        is_new = look.progress != self._last or bool(look.events)
-        self._last = look.progress
-        told = block("changed", "") if is_new else ""
-        return told + block("end", "") if look.is_over else told
+        has_moved = look.progress != self._last
+        has_rested = time.monotonic() - self._told_at >= PROGRESS_SECONDS
+        if not (look.events or look.is_over or (has_moved and has_rested)):
+            return ""
+        self._last, self._told_at = look.progress, time.monotonic()
+        return block("changed", "") + (block("end", "") if look.is_over else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.dashboard import assets
+from api.dashboard import assets, changes
 from api.dashboard import migrations as migration_pages
 from api.dashboard.flower import flower_address
 from api.streams import ENVIRON_KEY, Stream
@@ -358,6 +358,19 @@ def test_what_has_changed_since_a_page_was_made_is_told_to_it_until_the_end(
     api.world.deliver()
     end = stream.told(look(migration.id, stream.after))
     assert ["event: changed", "event: end"] == re.findall("event: .*", end)
+
+
+def test_a_bar_that_moves_is_told_of_now_and_then(
+    api: Api, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migration = half_way(api)
+    stream, _ = followed(visitor, migration)
+    look = api.services.history.look(migration.id, stream.after)
+    moved = replace(look, progress=replace(look.progress, processed_chunks=99))
+    assert "" == stream.told(moved)
+    monkeypatch.setattr(changes, "PROGRESS_SECONDS", 0.0)
+    assert "event: changed" in stream.told(moved)
+    assert "" == stream.told(moved)
 
 
 def test_who_has_logged_out_or_whose_time_is_over_is_told_nothing_more(
