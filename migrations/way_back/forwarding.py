@@ -227,10 +227,10 @@ def _delete(run: SweepRun, doomed: Mapping[Key, Chunk], result: SweepResult) -> 
     run.services.store.note_written(run.migration.id, notes)
     with writing_alone(run) as still_alone:
         now = _live_chunks(run, list(doomed))
-        untouched = [key for key, chunk in doomed.items() if _is_same(chunk, now.get(key))]
+        untouched = {key for key, chunk in doomed.items() if _is_same(chunk, now.get(key))}
         if untouched:
             still_alone()
-            run.services.vectors.delete(run.target, untouched)
+            run.services.vectors.delete(run.target, list(untouched))
     result.deleted += len(untouched)
     return [key for key in now if key not in untouched]
 
