@@ -25,6 +25,9 @@ class ForgivingQoS(redis.QoS):
     to acknowledge its own; they find no address to connect to, and the AttributeError
     ends the worker. Redis keeps such messages and gives them out again in time, which
     changes nothing; what is lost with them the watchdog drives again.
+
+    Whatever becomes of an acknowledgement, its message is no more in hand: one that stayed would
+    take the place of another for as long as the worker lives.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -42,6 +45,9 @@ class ForgivingQoS(redis.QoS):
         except ResponseError as error:  # it takes no writes
             log.error("broker_refuses", reason=str(error)[:200])
             self._leave(delivery_tag)
+        except Exception:  # Celery says so; the connection that messages come by may be well
+            self._leave(delivery_tag)
+            raise
 
     def _leave(self, delivery_tag: str) -> None:
         log.warning("message_not_acknowledged", tag=delivery_tag)

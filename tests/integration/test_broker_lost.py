@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import pytest
 from kombu import Connection
 from kombu.transport import redis
-from redis import Redis
+from redis import Redis, exceptions
 
 from tests.contract.volatile_redis import VolatileRedis, volatile_redis
 from tests.services.databases import unique_name
@@ -84,6 +86,30 @@ def test_a_redis_that_takes_no_writes_ends_no_worker(
         channel.basic_ack(tag)
         client.replicaof("no", "one")
         assert 1 == client.hlen("unacked"), "it comes back in time"
+
+
+@pytest.mark.usefixtures("forgiving")
+@pytest.mark.parametrize(
+    "error", [exceptions.TimeoutError, exceptions.ConnectionError, exceptions.ResponseError]
+)
+def test_a_message_that_cannot_be_acknowledged_leaves_its_place_to_another(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, error: type[exceptions.RedisError]
+) -> None:
+    """As when Redis stands still for longer than an answer is waited for, and goes on."""
+
+    def fails(*given: Any) -> None:
+        raise error
+
+    with Connection(redis_url) as connection:
+        channel = _with_one_in_hand(connection, unique_name("queue"))
+        channel.basic_qos(0, 1, False)
+        (tag,) = channel.qos._delivered
+        assert not channel.qos.can_consume()
+        with monkeypatch.context() as patched:
+            patched.setattr(redis.QoS, "_remove_from_indices", fails)
+            with suppress(exceptions.TimeoutError, exceptions.ConnectionError):
+                channel.basic_ack(tag)
+        assert channel.qos.can_consume()
 
 
 def _with_one_in_hand(connection: Connection, queue: str) -> redis.Channel:
