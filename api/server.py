@@ -103,8 +103,8 @@ class _Task(WSGITask):  # type: ignore[misc]
 
     # --- a Desk, whose answer may become a stream (see :mod:`api.streams`) -----------
 
-    def has_place(self) -> bool:
-        return bool(self.channel.server.stream_room.has_place())
+    def has_place(self, owner: str) -> bool:
+        return bool(self.channel.server.stream_room.has_place(owner))
 
     def open(self, stream: Stream) -> None:
         self.stream = stream

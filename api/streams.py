@@ -69,6 +69,8 @@ class Stream:
     after: int
     tell: Callable[[Look], str]
     may_go_on: Callable[[], bool]
+    #: Whose the client is.
+    owner: str
     spoke_at: float = field(default_factory=time.monotonic)
     asked_at: float = field(default_factory=time.monotonic)
 
@@ -96,7 +98,9 @@ class Line(Protocol):
 class Desk(Protocol):
     """Where a request asks for its answer to become a stream."""
 
-    def has_place(self) -> bool: ...
+    def has_place(self, owner: str) -> bool:
+        """For one more of this owner's."""
+        ...
 
     def open(self, stream: Stream) -> None: ...
 
@@ -109,7 +113,7 @@ def open_stream(first: Look, stream: Stream) -> Response:
     """
     desk: Desk | None = request.environ.get(ENVIRON_KEY)
     goes_on = desk is not None and request.method == "GET" and not first.is_over
-    if desk is not None and goes_on and not desk.has_place():
+    if desk is not None and goes_on and not desk.has_place(stream.owner):
         raise TooManyStreams
     begin = f"retry: {_AGAIN_MILLISECONDS}\n\n{stream.told(first)}"
     if desk is not None and goes_on:
@@ -138,9 +142,11 @@ class StreamRoom:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def has_place(self) -> bool:
-        """For one more; those who ask at the same time are all told the same."""
-        return self._is_open and len(self._streams) < self._places
+    def has_place(self, owner: str) -> bool:
+        """For one more of this owner's; those who ask at the same time are all told the same."""
+        taken = [stream.owner for stream in self._staying().values()]
+        of_one = self._places - self._places // 5  # one owner has most of the places, and not all
+        return self._is_open and len(taken) < self._places and taken.count(owner) < of_one
 
     def take_in(self, line: Line, stream: Stream) -> None:
         with self._changed:

@@ -574,8 +574,8 @@ class Settings(BaseSettings):
         default=50,
         ge=0,
         le=400,
-        description="Streams of events that may be open at once, which takes a connection"
-        " and no thread; more are refused and have to poll",
+        description="Streams of events that may be open at once, four fifths of them by one owner,"
+        " which takes a connection and no thread; more are refused and have to poll",
     )
     flower_port: int = Field(
         default=5555, gt=0, le=65535, description="Port Flower listens on, on 127.0.0.1"

@@ -30,7 +30,8 @@ PROGRESS_SECONDS = 2.0
 def migration_changes(migration_id: UUID) -> Response:
     """A stream of server-sent events: ``changed`` at first and then as it happens, and ``end``."""
     given = services_of(current_app)
-    given.history.require_seen(current_caller(), migration_id)
+    caller = current_caller()
+    given.history.require_seen(caller, migration_id)
     is_logged_in = session.still_good()
 
     def may_go_on() -> bool:
@@ -42,7 +43,7 @@ def migration_changes(migration_id: UUID) -> Response:
 
     # From the beginning: whatever came since the page was made has changed it.
     first = given.history.look(migration_id, 0)
-    return open_stream(first, Stream(migration_id, 0, _Teller(), may_go_on))
+    return open_stream(first, Stream(migration_id, 0, _Teller(), may_go_on, caller.owner))
 
 
 class _Teller:

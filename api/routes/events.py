@@ -67,8 +67,8 @@ def get_events(path: MigrationPath, header: LastEventHeader, query: EventPageQue
 
 
 def _stream(app: Flask, migration_id: UUID, after: int) -> Response:
-    given, token = services_of(app), bearer_token()
-    given.history.require_seen(current_caller(), migration_id)
+    given, token, caller = services_of(app), bearer_token(), current_caller()
+    given.history.require_seen(caller, migration_id)
 
     def may_go_on() -> bool:
         try:
@@ -80,7 +80,8 @@ def _stream(app: Flask, migration_id: UUID, after: int) -> Response:
     first = given.history.look(migration_id, after)
     if first.is_over and after and not first.events:
         return done()  # a browser comes again after the end, until it is told so
-    return open_stream(first, Stream(migration_id, after, _Teller(app), may_go_on))
+    stream = Stream(migration_id, after, _Teller(app), may_go_on, caller.owner)
+    return open_stream(first, stream)
 
 
 class _Teller:

@@ -164,7 +164,7 @@ def test_a_run_of_another_owner_has_no_events(api: Api, headers: dict[str, str])
 
 def test_a_stream_that_has_no_place_is_refused_with_what_to_do_instead(api: Api) -> None:
     class Full:
-        def has_place(self) -> bool:
+        def has_place(self, owner: str) -> bool:
             return False
 
     migration, desk = api.start(), {streams.ENVIRON_KEY: Full()}
@@ -179,7 +179,7 @@ def test_who_is_revoked_may_not_go_on(api: Api) -> None:
     opened = []
 
     class Desk:
-        def has_place(self) -> bool:
+        def has_place(self, owner: str) -> bool:
             return True
 
         def open(self, stream: streams.Stream) -> None:

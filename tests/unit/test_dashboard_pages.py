@@ -391,7 +391,7 @@ def followed(visitor: Visitor, migration: Migration) -> tuple[Stream, str]:
     opened: list[Stream] = []
 
     class Desk:
-        def has_place(self) -> bool:
+        def has_place(self, owner: str) -> bool:
             return True
 
         def open(self, stream: Stream) -> None:

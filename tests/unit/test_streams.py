@@ -51,8 +51,10 @@ class Looking:
             raise self.fault
         return self.history.look(migration_id, after)
 
-    def stream(self, after: int = 0, *, may: Any = lambda: True) -> Stream:
-        return Stream(self.run.id, after, names, may)
+    def stream(
+        self, after: int = 0, *, may: Any = lambda: True, owner: str = OWNER.owner
+    ) -> Stream:
+        return Stream(self.run.id, after, names, may, owner)
 
 
 def names(look: Look) -> str:
@@ -125,7 +127,7 @@ def test_who_takes_nothing_is_hung_up_on(room: StreamRoom, looking: Looking) -> 
     room.take_in(other, looking.stream())
     room.go_round()
     assert (True, False) == (frozen.hung_up.is_set(), other.hung_up.is_set())
-    assert room.has_place()
+    assert room.has_place(OWNER.owner)
 
 
 def test_who_may_not_watch_any_more_is_hung_up_on(
@@ -168,7 +170,9 @@ def test_a_stream_that_cannot_be_told_keeps_nothing_from_the_others(
     room: StreamRoom, looking: Looking
 ) -> None:
     broken, other = Line(), Line()
-    room.take_in(broken, Stream(looking.run.id, 0, lambda look: str(1 / 0), lambda: True))
+    room.take_in(
+        broken, Stream(looking.run.id, 0, lambda look: str(1 / 0), lambda: True, OWNER.owner)
+    )
     room.take_in(other, looking.stream())
     room.go_round()
     assert broken.hung_up.is_set()
@@ -178,12 +182,25 @@ def test_a_stream_that_cannot_be_told_keeps_nothing_from_the_others(
 def test_a_room_has_no_more_places_than_it_was_given(room: StreamRoom, looking: Looking) -> None:
     first = Line()
     room.take_in(first, looking.stream())
-    assert room.has_place()
+    assert room.has_place(OWNER.owner)
     room.take_in(Line(), looking.stream())
-    assert not room.has_place()
+    assert not room.has_place(OWNER.owner)
     assert room.let_go(first)
-    assert room.has_place()
+    assert room.has_place(OWNER.owner)
     assert not room.let_go(first)
+
+
+def test_one_owner_has_most_of_the_places_and_not_all(looking: Looking) -> None:
+    room = StreamRoom(looking, places=5)
+    room._begin_to_watch = lambda: None  # type: ignore[method-assign]
+    lines = [Line() for _ in range(4)]
+    for line in lines:
+        assert room.has_place("acme")
+        room.take_in(line, looking.stream(owner="acme"))
+    assert not room.has_place("acme")
+    assert room.has_place("rival")
+    room.let_go(lines[0])
+    assert room.has_place("acme")
 
 
 def test_a_room_that_closes_hangs_up_on_all_and_takes_nobody_in(
@@ -194,7 +211,7 @@ def test_a_room_that_closes_hangs_up_on_all_and_takes_nobody_in(
     room.close()
     room.take_in(late, looking.stream())
     assert (True, True) == (here.hung_up.is_set(), late.hung_up.is_set())
-    assert not room.has_place()
+    assert not room.has_place(OWNER.owner)
 
 
 def test_a_thread_of_the_room_tells_by_itself(
