@@ -539,7 +539,7 @@ def test_a_rollback_that_switches_first_is_shown_beforehand_and_its_rows_afterwa
     shown = {one["mode"]: one for one in status["rollback_options"]}
     assert {"complete", "now"} == set(shown)
     assert (True, []) == (shown["now"]["ready"], shown["now"]["blockers"])
-    assert "rows_on_their_way" in shown["now"]["readers"]
+    assert "rows on their way" in shown["now"]["readers"]
     answer = api.post(f"/embeddings/migration/{migration_id}/rollback", json={"mode": "now"})
     assert (202, "finalization") == (answer.status_code, answer.json["migration"]["phase"])
     assert "switches back first" in answer.json["message"]
