@@ -18,7 +18,7 @@ from migrations.model.errors import Superseded, SweepPostponed
 from migrations.model.runs import ForwarderLease
 from migrations.process import leases
 from migrations.run.run import Run
-from migrations.writers.applying import wake_appliers
+from migrations.writers.holding import go_on_applying
 
 #: Whoever applies gives way after his turn, later where a provider is slow; one that has died, only
 #: when his lease is over. By giving up what was embedded for the writing is lost.
@@ -31,28 +31,31 @@ LOOK_SECONDS = 0.01
 def writing_alone(run: Run) -> Iterator[Callable[[], None]]:
     """Nothing of the bot's journal is applied for the block.
 
-    What it gives is to be called right before the writing: it raises SweepPostponed where this
-    worker has stood still for so long that others may have written.
+    What it gives is to be called right before the writing: while the lease was waited for the bot
+    may have moved on, and while this worker stood still others may have written. It raises
+    SweepPostponed, and whatever :meth:`Run.must_go_on` does.
 
     Raises:
         SweepPostponed: somebody applies, and does not come to an end.
     """
-    bot_id = run.bot.bot_id
     taken = SweepPostponed("What applications write is being applied; it is tried again.")
     held = leases.holding(
         run.services,
-        ForwarderLease(bot_id),
+        ForwarderLease(run.bot.bot_id),
         patience_seconds=PATIENCE_SECONDS,
         look_seconds=LOOK_SECONDS,
         taken=taken,
     )
-    with held as (_, beat):
+    try:
+        with held as (_, beat):
 
-        def still_alone() -> None:
-            try:
-                beat.must_go_on()
-            except Superseded:
-                raise taken from None
+            def still_alone() -> None:
+                run.must_go_on()
+                try:
+                    beat.must_go_on()
+                except Superseded:
+                    raise taken from None
 
-        yield still_alone
-    wake_appliers(run.services, bot_id)
+            yield still_alone
+    finally:  # whatever became of the writing, writers wait for no watchdog
+        go_on_applying(run)

@@ -59,7 +59,7 @@ def holding_writes(run: Run) -> Iterator[None]:
 
 
 def go_on_applying(run: Run) -> None:
-    """After the switch, at once; the watchdog makes good what fails here."""
+    """What had to wait, at once; the watchdog makes good what fails here."""
     try:
         wake_appliers(run.services, run.bot.bot_id)
     except ReembedError as error:

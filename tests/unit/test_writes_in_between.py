@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from migrations.model.config import RollbackMode
-from migrations.model.errors import SweepPostponed
+from migrations.model.errors import Superseded, SweepPostponed, VectorStoreUnavailable
 from migrations.model.left_behind import ConflictReason
 from migrations.model.runs import ApplierLease, Migration
 from migrations.model.snapshot import WrittenRow
@@ -71,6 +71,16 @@ def after_the_note(
     assert not waiting
 
 
+def through_us(world: World, key: str, text: str) -> Callable[[], None]:
+    """An application writes, and a worker that is woken does what it may."""
+
+    def written() -> None:
+        world.upsert(key, text=text)
+        world.elsewhere(world.apply)
+
+    return written
+
+
 def changed_late(world: World) -> None:
     world.write("k000", "changed late")
 
@@ -94,12 +104,9 @@ def test_what_is_written_through_us_comes_after_what_is_forwarded(
 ) -> None:
     world, migration = switched()
     is_late(world)
-
-    def written_through_us() -> None:
-        world.upsert("k000", text="written at that moment")
-        world.elsewhere(world.apply)
-
-    with right_before(monkeypatch, world, call, written_through_us):
+    with right_before(
+        monkeypatch, world, call, through_us(world, "k000", "written at that moment")
+    ):
         swept(world, migration)
     world.apply()
     assert "written at that moment" == live_texts(world)["k000"]
@@ -129,12 +136,8 @@ def test_an_application_that_writes_while_what_it_wrote_is_carried_back_has_the_
     world.apply()
     back = world.system.rollback(OWNER, migration.id, RollbackMode.NOW).migration
     world.deliver(before="migrations.phase.cleanup")
-
-    def written_through_us() -> None:
-        world.upsert("k000", text="written on the way back")
-        world.elsewhere(world.apply)
-
-    with right_before(monkeypatch, world, "upsert", written_through_us):
+    written = through_us(world, "k000", "written on the way back")
+    with right_before(monkeypatch, world, "upsert", written):
         world.deliver()
     world.apply()
     assert Status.COMPLETED == world.now(back).status
@@ -158,15 +161,47 @@ def test_writers_are_applied_at_once_after_what_they_had_to_wait_for(
 ) -> None:
     world, migration = switched()
     changed_late(world)
-
-    def written_and_woken_for_nothing() -> None:
-        world.upsert("k001", text="waits")
-        world.elsewhere(world.apply)
-
-    with right_before(monkeypatch, world, "upsert", written_and_woken_for_nothing):
+    with right_before(monkeypatch, world, "upsert", through_us(world, "k001", "waits")):
         swept(world, migration)
     world.deliver()
     assert "waits" == live_texts(world)["k001"]
+
+
+def test_writers_are_applied_at_once_when_the_writing_fails_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, migration = switched()
+    changed_late(world)
+
+    def fails() -> None:
+        through_us(world, "k001", "waits")()
+        raise VectorStoreUnavailable
+
+    with right_before(monkeypatch, world, "upsert", fails), pytest.raises(VectorStoreUnavailable):
+        swept(world, migration)
+    world.deliver()
+    assert "waits" == live_texts(world)["k001"]
+
+
+@pytest.mark.parametrize("is_late", [changed_late, another_page, deleted_late])
+def test_whose_bot_has_moved_on_while_he_waited_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, is_late: Callable[[World], None]
+) -> None:
+    world, migration = switched()
+    is_late(world)
+    before = world.contents(world.bot.live.collection)
+    world.upsert("k001", text="anything")
+    assert world.store.take_lease(ApplierLease("bot"), "another", 10_000)
+
+    def passes(_: float) -> None:
+        world.system.rollback(OWNER, migration.id)
+        world.store.release_lease(ApplierLease("bot"), "another")
+        monkeypatch.undo()
+
+    monkeypatch.setattr(world.clock, "sleep", passes)
+    with pytest.raises(Superseded):
+        swept(world, migration)
+    assert before == world.contents(world.bot.live.collection)
 
 
 def test_a_text_that_changes_in_a_table_does_not_undo_what_was_written_meanwhile(
